@@ -1,0 +1,192 @@
+"""Every error that aweigh raises on purpose, and how each is told.
+
+    AweighError
+    ├── UsageError              the command or call was put wrongly                      exit 2
+    ├── MissingExtra            an optional dependency is not installed                  exit 2
+    ├── ConfigError             aweigh.toml, a flag or a variable says something invalid exit 2
+    ├── DataError               a table could not be read or does not fit the schema     exit 1, HTTP 422
+    │   ├── MalformedBody       the bytes are not what their content type says           HTTP 400
+    │   ├── TooLarge            more bytes, rows or cells than the limit                 HTTP 413
+    │   ├── UnsupportedMedia    a content type or file type nobody reads                 HTTP 415
+    │   └── InvalidRows         cells, columns or rows that the schema refuses           HTTP 422
+    ├── ModelError              the model file cannot be used                            exit 1
+    │   ├── UnreadableModel     its bytes could not be understood: that is a refusal     exit 3
+    │   ├── UntrustedModel      it would import what is on no list                       exit 3
+    │   ├── UnsupportedModel    read, but no family here can serve it                    exit 1
+    │   └── ProofFailed         no portable form gives the original's answers            exit 1
+    ├── BundleError             a bundle is damaged, or is not one                       exit 3
+    │   ├── DamagedBundle       a byte, a name or a size is not what the manifest says   exit 3
+    │   └── UntrustedBundle     it holds code and nobody here vouched for it             exit 3
+    ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
+    └── RemoteError             the other side of the network failed                     exit 4
+
+Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
+that names no path of the machine unless the user typed it.
+"""
+
+from dataclasses import dataclass
+
+
+class AweighError(Exception):
+    """The root of every error that aweigh raises on purpose."""
+
+    code = "error"
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(AweighError):
+    """The command line or a call of the Python API was put wrongly."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class MissingExtra(AweighError):
+    """An optional dependency is needed here and is not installed; the hint says what to install."""
+
+    code = "missing_extra"
+    exit_code = 2
+
+    def __init__(self, what: str, *, extra: str) -> None:
+        super().__init__(
+            f"{what} needs a package that is not installed here.",
+            hint=f"install aweigh with its '{extra}' extra: pip install 'aweigh[{extra}] @ <where aweigh came from>'",
+        )
+        self.extra = extra
+
+
+class ConfigError(AweighError):
+    """aweigh.toml, an environment variable or a flag says something that cannot be."""
+
+    code = "config"
+    exit_code = 2
+
+
+class DataError(AweighError):
+    """A table could not be read or does not fit."""
+
+    code = "data"
+    http_status = 422
+
+
+class MalformedBody(DataError):
+    """The bytes are not what their content type says."""
+
+    code = "malformed_body"
+    http_status = 400
+
+
+class TooLarge(DataError):
+    """More bytes, rows or cells than the limit."""
+
+    code = "too_large"
+    http_status = 413
+
+
+class UnsupportedMedia(DataError):
+    """A content type or a kind of file that nobody here reads."""
+
+    code = "unsupported_media"
+    http_status = 415
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one cell, column or row of a table.
+
+    ``row`` counts from 0 and is None when the whole column is meant; ``column`` is None when the whole row is.
+    """
+
+    code: str
+    message: str
+    row: int | None = None
+    column: str | None = None
+
+    def document(self) -> dict[str, object]:
+        """The JSON form: only what is known."""
+        known = {"code": self.code, "message": self.message, "row": self.row, "column": self.column}
+        return {key: value for key, value in known.items() if value is not None}
+
+
+class InvalidRows(DataError):
+    """Cells, columns or rows that the schema refuses; ``problems`` lists each (up to a stated limit)."""
+
+    code = "invalid_rows"
+
+    def __init__(self, problems: tuple[Problem, ...], *, total: int | None = None, hint: str | None = None) -> None:
+        self.problems = problems
+        self.total = len(problems) if total is None else total
+        first = problems[0].message if problems else "the rows do not fit the schema"
+        more = f" (and {self.total - 1} more problem{'s' if self.total > 2 else ''})" if self.total > 1 else ""  # noqa: PLR2004
+        super().__init__(f"{first}{more}", hint=hint)
+
+
+class ModelError(AweighError):
+    """The model file cannot be used."""
+
+    code = "model"
+
+
+class UnreadableModel(ModelError):
+    """The bytes of the model file could not be understood, which counts as not trusted."""
+
+    code = "unreadable_model"
+    exit_code = 3
+
+
+class UntrustedModel(ModelError):
+    """The model file would import names that are on no list; nothing of it was run."""
+
+    code = "untrusted_model"
+    exit_code = 3
+
+
+class UnsupportedModel(ModelError):
+    """The model was read, but it is of a kind that cannot be served."""
+
+    code = "unsupported_model"
+
+
+class ProofFailed(ModelError):
+    """No form of the model gave the answers of the original."""
+
+    code = "proof_failed"
+
+
+class BundleError(AweighError):
+    """The bundle cannot be used."""
+
+    code = "bundle"
+    exit_code = 3
+
+
+class DamagedBundle(BundleError):
+    """A byte, a name or a size in the bundle is not what its manifest says, or it is no bundle at all."""
+
+    code = "damaged_bundle"
+
+
+class UntrustedBundle(BundleError):
+    """The bundle holds code and nobody here has vouched for it."""
+
+    code = "untrusted_bundle"
+
+
+class NotReady(AweighError):
+    """An answer was asked for before it can be given, or while shutting down."""
+
+    code = "not_ready"
+    http_status = 503
+
+
+class RemoteError(AweighError):
+    """The other side of a network call failed."""
+
+    code = "remote"
+    exit_code = 4

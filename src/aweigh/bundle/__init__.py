@@ -1,0 +1,1 @@
+"""Bundles: a folder or a deterministic zip whose manifest names every byte."""

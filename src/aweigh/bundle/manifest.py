@@ -1,0 +1,134 @@
+"""The manifest: what a bundle says of itself, and the digest that is its version.
+
+``manifest.json`` names every other file with its sha256 and size, so the manifest's own digest stands for every byte
+of the bundle. Nothing in here grants trust: that belongs to the one who loads.
+
+To change the format: raise ``FORMAT``, keep the reader of the old number in ``bundle/old/``, store one bundle of the
+old format under ``tests/bundles/`` and add it to the test that reads them all.
+"""
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+FORMAT = 1
+DIGEST_SHORT = 12
+
+Family = Literal["sklearn", "xgboost", "lightgbm", "catboost", "onnx", "python"]
+"""Whose model it was when it came."""
+
+Runtime = Literal["onnx", "sklearn", "xgboost", "lightgbm", "catboost", "python"]
+"""What answers when it is served: ONNX Runtime, or the family's own library from its own safe format."""
+
+
+class FileEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One file of the bundle."""
+
+    sha256: str
+    size_bytes: int
+
+
+class Attempt(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """One way to a portable form that was tried: ``form`` in a few words, and why it lost when it did.
+
+    ``largest_difference`` is the largest absolute difference of any number from the original's; None where none could
+    be compared.
+    """
+
+    form: str
+    agreed: bool
+    largest_difference: float | None = None
+    labels_differing: int = 0
+    reason: str = ""
+
+
+class Proof(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the served form was held against the original model.
+
+    ``rows`` of the sample and ``probe_rows`` made from them were answered by both, ``single_rows`` of them one at a
+    time as well. Labels are equal; a number ``a`` stands for ``b`` when
+    ``|a - b| <= absolute_tolerance + relative_tolerance * |b|``.
+    """
+
+    rows: int
+    probe_rows: int
+    single_rows: int
+    absolute_tolerance: float
+    relative_tolerance: float
+    largest_difference: float
+    attempts: tuple[Attempt, ...]
+
+
+class GraphInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One input of an ONNX graph: which columns it takes, side by side, as which element type."""
+
+    name: str
+    columns: tuple[str, ...]
+    element: Literal["float", "double", "int64", "bool", "string"]
+
+
+class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """How an ONNX graph is fed and read.
+
+    ``missing_text`` is what a missing string is fed as. ``label``, ``probabilities``, ``values``, ``scores`` name the graph's
+    outputs; ``label`` may be left out where the probabilities' largest is the label.
+
+    """
+
+    inputs: tuple[GraphInput, ...]
+    missing_text: str = ""
+    label: str | None = None
+    probabilities: str | None = None
+    values: str | None = None
+    scores: str | None = None
+
+
+class Presentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What the owner may say of how the app looks."""
+
+    title: str | None = None
+    description: str | None = None
+    accent: str | None = None
+    footer: str | None = None
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """What a bundle says of itself.
+
+    ``model`` describes the original in words ("RandomForestClassifier in a Pipeline"); ``runtime_reason`` says why the
+    runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the proof;
+    ``code`` is true when serving runs the owner's own Python code.
+    """
+
+    format: int
+    name: str
+    family: Family
+    model: str
+    runtime: Runtime
+    runtime_reason: str
+    model_file: str
+    python: str
+    made_with: dict[str, str]
+    proof: Proof
+    files: dict[str, FileEntry]
+    graph: Graph | None = None
+    code: bool = False
+    entry: str | None = None
+    model_class: str | None = None
+    presentation: Presentation = Presentation()
+
+
+def to_json(value: object) -> bytes:
+    """The one JSON form of a value: keys sorted, indented by two, floats as short as they round-trip, a final newline."""
+    return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2) + b"\n"
+
+
+def digest_of(manifest_json: bytes) -> str:
+    """The bundle's digest: sha256 of the manifest's bytes, 64 hex digits."""
+    return hashlib.sha256(manifest_json).hexdigest()
+
+
+def short(digest: str) -> str:
+    """A digest as people see it: its first 12 hex digits."""
+    return digest[:DIGEST_SHORT]

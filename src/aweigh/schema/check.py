@@ -1,0 +1,263 @@
+"""Rows against the schema: every way in ends here, so that a row means the same however it came.
+
+JSON rows, CSV cells and typed columns (Arrow, Parquet, a DataFrame) each become the same ``Table``: float64, int64,
+bool, datetime64[us] or object (of str) columns in the schema's order, with a mask where cells are missing. Missing
+is JSON null, an absent nullable column, an empty CSV cell (or a word of ``MISSING_WORDS``), an Arrow null, NaN.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aweigh.errors import InvalidRows, Problem
+from aweigh.schema.cells import BadCell, Parse, json_parser, text_parser, value_parser
+from aweigh.schema.column import Column, Schema
+from aweigh.table import Table, TextTable, Values
+
+MAX_LISTED_PROBLEMS = 100
+"""How many problems one answer lists; the rest are counted."""
+
+ABSENT = object()
+"""Stands where a JSON row does not have a column at all."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """A table and what is wrong with it: cells of a bad row hold missing values and mean nothing.
+
+    ``bad`` is a mask of rows, shape (rows,). ``whole`` are problems of whole columns: with one of them no row is good.
+    ``problems`` lists at most ``MAX_LISTED_PROBLEMS``, ``total`` counts all.
+    """
+
+    table: Table
+    bad: NDArray[np.bool_]
+    problems: tuple[Problem, ...]
+    total: int
+    whole: bool
+
+
+class _Findings:
+    """Problems as they are found; keeps the first of them and counts the rest."""
+
+    def __init__(self, rows: int) -> None:
+        self.bad = np.zeros(rows, dtype=bool)
+        self.problems: list[Problem] = []
+        self.total = 0
+        self.whole = False
+
+    def add(self, problem: Problem) -> None:
+        self.total += 1
+        if problem.row is None:
+            self.whole = True
+            self.bad[:] = True
+        else:
+            self.bad[problem.row] = True
+        if len(self.problems) < MAX_LISTED_PROBLEMS:
+            self.problems.append(problem)
+
+
+def check(schema: Schema, given: Table | TextTable) -> Table:
+    """The table in the schema's columns, order and types.
+
+    Raises:
+        InvalidRows: any cell, column or row that the schema refuses, all of them listed (up to a limit).
+    """
+    return _all_good(examine(schema, given))
+
+
+def check_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Table:
+    """JSON rows as a table.
+
+    Raises:
+        InvalidRows: any cell, column or row that the schema refuses.
+    """
+    return _all_good(examine_rows(schema, rows))
+
+
+def _all_good(examined: Examined) -> Table:
+    if examined.total:
+        raise InvalidRows(examined.problems, total=examined.total)
+    return examined.table
+
+
+def examine(schema: Schema, given: Table | TextTable) -> Examined:
+    """The table in the schema's types, and every problem; nothing is raised for bad cells."""
+    findings = _Findings(given.rows)
+    _unknown_columns(schema, given.columns, findings)
+    columns: dict[str, Values] = {}
+    for column in schema.columns:
+        if column.name not in given.columns:
+            _absent_column(column, schema, tuple(given.columns), findings)
+            columns[column.name] = _nothing(column, given.rows)
+        elif isinstance(given, TextTable):
+            parse = text_parser(column)
+            columns[column.name] = _parse_cells(column, given.columns[column.name], parse, findings)
+        else:
+            columns[column.name] = _convert(column, given.columns[column.name], findings)
+    return _examined(columns, given.rows, findings)
+
+
+def examine_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Examined:
+    """JSON rows in the schema's types, and every problem; nothing is raised for bad cells."""
+    findings = _Findings(len(rows))
+    known = set(schema.names)
+    for i, row in enumerate(rows):
+        if row.keys() <= known:
+            continue
+        for name in row:
+            if name not in known:
+                findings.add(_unknown(name, schema, row=i, given=tuple(row)))
+    columns: dict[str, Values] = {}
+    for column in schema.columns:
+        cells = [row.get(column.name, ABSENT) for row in rows]
+        if ABSENT in cells:
+            for i, cell in enumerate(cells):
+                if cell is ABSENT:
+                    cells[i] = None
+                    if not column.nullable:
+                        findings.add(_absent(column, schema, row=i, given=tuple(rows[i])))
+                        cells[i] = ABSENT
+        columns[column.name] = _parse_cells(column, cells, json_parser(column), findings)
+    return _examined(columns, len(rows), findings)
+
+
+def _examined(columns: dict[str, Values], rows: int, findings: _Findings) -> Examined:
+    problems = sorted(findings.problems, key=lambda problem: (problem.row is not None, problem.row or 0))
+    return Examined(Table(columns, rows), findings.bad, tuple(problems), findings.total, findings.whole)
+
+
+# -- columns ---------------------------------------------------------------------------------------------------------
+
+
+def nearest(name: str, names: Sequence[str]) -> str | None:
+    """The one of ``names`` that ``name`` was most likely meant to be, if any is near."""
+    folded = {one.casefold().replace(" ", "_").replace("-", "_"): one for one in names}
+    found = difflib.get_close_matches(name.casefold().replace(" ", "_").replace("-", "_"), list(folded), n=1, cutoff=0.6)
+    return folded[found[0]] if found else None
+
+
+def _shown(name: str) -> str:
+    """A client's own word, short enough to be said back."""
+    return repr(name if len(name) <= 60 else name[:57] + "...")  # noqa: PLR2004
+
+
+def _unknown(name: str, schema: Schema, *, row: int | None, given: Sequence[str]) -> Problem:
+    near = nearest(name, [one for one in schema.names if one not in given])
+    ask = f"; did you mean {near!r}?" if near else ""
+    return Problem("unknown_column", f"the model has no column {_shown(name)}{ask}", row=row, column=name[:60])
+
+
+def _absent(column: Column, schema: Schema, *, row: int | None, given: Sequence[str]) -> Problem:
+    near = nearest(column.name, [one for one in given if one not in schema.names])
+    ask = f"; is {_shown(near)} meant to be it?" if near else ""
+    return Problem("missing_column", f"column {column.name!r} is required{ask}", row=row, column=column.name)
+
+
+def _unknown_columns(schema: Schema, given: Mapping[str, object], findings: _Findings) -> None:
+    for name in given:
+        if name not in schema.names:
+            findings.add(_unknown(name, schema, row=None, given=tuple(given)))
+
+
+def _absent_column(column: Column, schema: Schema, given: Sequence[str], findings: _Findings) -> None:
+    if not column.nullable:
+        findings.add(_absent(column, schema, row=None, given=given))
+
+
+def blank(column: Column, rows: int) -> NDArray[np.generic]:
+    """An array of the column's type whose cells mean nothing yet."""
+    if column.is_text:
+        return np.full(rows, "", dtype=object)
+    dtype = {"number": "float64", "integer": "int64", "boolean": "bool"}.get(column.type, "datetime64[us]")
+    return np.zeros(rows, dtype=dtype)
+
+
+def _nothing(column: Column, rows: int) -> Values:
+    return Values(blank(column, rows), np.ones(rows, dtype=bool))
+
+
+# -- cells -----------------------------------------------------------------------------------------------------------
+
+
+def _parse_cells(column: Column, cells: Sequence[object], parse: Parse, findings: _Findings) -> Values:
+    data = blank(column, len(cells))
+    missing = np.zeros(len(cells), dtype=bool)
+    for i, cell in enumerate(cells):
+        if cell is ABSENT:
+            missing[i] = True
+            continue
+        try:
+            value = parse(cell)
+        except BadCell as bad:
+            findings.add(Problem(bad.code, f"column {column.name!r}, row {i}: {bad.message}", row=i, column=column.name))
+            missing[i] = True
+            continue
+        if value is None:
+            missing[i] = True
+            if not column.nullable:
+                findings.add(_null(column, i))
+        else:
+            data[i] = value
+    return Values(_rounded(column, data), missing if missing.any() else None)
+
+
+def _null(column: Column, row: int) -> Problem:
+    return Problem(
+        "missing_value", f"column {column.name!r}, row {row}: a value is required", row=row, column=column.name
+    )
+
+
+def _rounded(column: Column, data: NDArray[np.generic]) -> NDArray[np.generic]:
+    """Numbers as the sample's own precision holds them: a float32 column gets float32's values on every path."""
+    if column.dtype == "float32" and column.type == "number":
+        return data.astype(np.float32).astype(np.float64)
+    return data
+
+
+_FAST: dict[str, Callable[[NDArray[np.generic]], bool]] = {
+    "number": lambda data: data.dtype.kind in "fiu",
+    "integer": lambda data: data.dtype.kind in "iu" and data.dtype != np.uint64,
+    "boolean": lambda data: data.dtype.kind == "b",
+}
+
+
+def _convert(column: Column, given: Values, findings: _Findings) -> Values:
+    """A typed column: whole arrays where the types fit as they are, else cell by cell."""
+    fits = _FAST.get(column.type)
+    if fits is None or not fits(given.data):
+        return _parse_cells(column, given.cells(), value_parser(column), findings)
+    data = given.data.astype(blank(column, 0).dtype)
+    missing = given.as_mask()
+    if column.type == "number":
+        missing = missing | np.isnan(data)
+    if missing.any():
+        data = data.copy()
+        data[missing] = 0
+        if not column.nullable:
+            for row in np.flatnonzero(missing).tolist():
+                findings.add(_null(column, row))
+    suspects = _suspects(column, data) & ~missing
+    if suspects.any():
+        parse = value_parser(column)
+        for row in np.flatnonzero(suspects).tolist():
+            try:
+                parse(data[row].item())
+            except BadCell as bad:
+                message = f"column {column.name!r}, row {row}: {bad.message}"
+                findings.add(Problem(bad.code, message, row=row, column=column.name))
+    return Values(_rounded(column, data), missing if missing.any() else None)
+
+
+def _suspects(column: Column, data: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Rows whose number may be refused: not finite, or beyond a limit that the owner set."""
+    if column.type == "boolean":
+        return np.zeros(len(data), dtype=bool)
+    suspects = ~np.isfinite(data)
+    if isinstance(column.lower_limit, int | float):
+        suspects |= data < column.lower_limit
+    if isinstance(column.upper_limit, int | float):
+        suspects |= data > column.upper_limit
+    return suspects

@@ -1,0 +1,152 @@
+"""CSV as it comes: byte-order marks, other delimiters and encodings, ragged rows told by their number.
+
+``read_csv`` turns bytes into a ``TextTable``; what a cell means is the schema's to say. ``write_csv`` writes plain rows
+and disarms cells that a spreadsheet would run.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator, Sequence
+
+from aweigh.errors import InvalidRows, MalformedBody, Problem, TooLarge
+from aweigh.table.columns import TextTable
+
+MISSING_WORDS = frozenset(
+    {
+        "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+        "NULL", "NaN", "None", "n/a", "nan", "null",
+    }
+)  # fmt: skip
+"""Cells that mean "missing": the words that ``pandas.read_csv`` takes so by default, since models were trained with it."""
+
+DELIMITERS = (",", ";", "\t", "|")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+MAX_CELL_CHARACTERS = 1_000_000
+MAX_LISTED_PROBLEMS = 100
+
+
+def decode_text(body: bytes, *, charset: str | None = None) -> str:
+    """Bytes to text: the charset named, else what a byte-order mark says, else UTF-8.
+
+    Raises:
+        MalformedBody: the bytes are not text in that encoding, or the encoding is not known.
+    """
+    if charset is None:
+        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
+            charset = "utf-16"
+        else:
+            charset = "utf-8-sig"
+    elif charset.lower().replace("_", "-") in {"utf-8", "utf8"}:
+        charset = "utf-8-sig"
+    try:
+        text = body.decode(charset)
+    except LookupError as error:
+        raise MalformedBody(f"The encoding {charset!r} is not known.", hint="send UTF-8") from error
+    except UnicodeError as error:
+        at = error.start if isinstance(error, UnicodeDecodeError) else 0
+        raise MalformedBody(
+            f"The text is not {charset.removesuffix('-sig')}: byte {at} does not belong to it.",
+            hint="save the file as UTF-8, or name its encoding: Content-Type: text/csv; charset=windows-1252",
+        ) from error
+    if "\x00" in text:
+        raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")
+    return text
+
+
+def sniff_delimiter(header: str) -> str:
+    """The delimiter that the header line uses most, outside quotes; a comma when none is there."""
+    outside = "".join(part for i, part in enumerate(header.split('"')) if i % 2 == 0)
+    return max(DELIMITERS, key=lambda delimiter: (outside.count(delimiter), delimiter == ","))
+
+
+def iter_records(lines: Iterable[str], *, delimiter: str) -> Iterator[list[str]]:
+    """Records of a CSV, blank lines left out.
+
+    Raises:
+        MalformedBody: quoting that never closes, or a cell of more than a million characters.
+    """
+    csv.field_size_limit(MAX_CELL_CHARACTERS)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        try:
+            record = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise MalformedBody(f"Line {reader.line_num} of the CSV cannot be read: {error}.") from error
+        if record:
+            yield record
+
+
+def check_header(header: Sequence[str]) -> list[str]:
+    """The column names, stripped.
+
+    Raises:
+        MalformedBody: a name is empty or stands twice.
+    """
+    names = [name.strip() for name in header]
+    if not all(names):
+        raise MalformedBody(
+            f"Column {names.index('') + 1} of the CSV has no name.", hint="the first line must name every column"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise MalformedBody(f"The CSV has more than one column named {twice[0]!r}.")
+    return names
+
+
+def read_csv(body: bytes, *, charset: str | None = None, max_rows: int | None = None) -> TextTable:
+    """A whole CSV with a header line as text cells; the delimiter is found among comma, semicolon, tab and bar.
+
+    Raises:
+        MalformedBody: not text, no header, or names that are empty or double.
+        InvalidRows: rows with more or fewer cells than the header.
+        TooLarge: more than ``max_rows`` rows.
+    """
+    text = decode_text(body, charset=charset)
+    if not text.strip():
+        raise MalformedBody("The CSV is empty.", hint="the first line must name the columns")
+    first_line = text.lstrip("\r\n").split("\n", 1)[0]
+    records = iter_records(io.StringIO(text, newline=""), delimiter=sniff_delimiter(first_line))
+    names = check_header(next(records))
+    rows: list[list[str]] = []
+    problems: list[Problem] = []
+    ragged = 0
+    for record in records:
+        if len(record) != len(names):
+            ragged += 1
+            if len(problems) < MAX_LISTED_PROBLEMS:
+                problems.append(ragged_problem(len(rows), cells=len(record), columns=len(names)))
+        rows.append(record)
+        if max_rows is not None and len(rows) > max_rows:
+            raise TooLarge(f"More than {max_rows:,} rows.", hint="send fewer rows at a time")
+    if problems:
+        raise InvalidRows(tuple(problems), total=ragged)
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    return TextTable({name: list(cells) for name, cells in zip(names, columns, strict=True)}, len(rows))
+
+
+def ragged_problem(row: int, *, cells: int, columns: int) -> Problem:
+    """What to say of a row whose number of cells is not the header's."""
+    many = f"{cells} cell{'s' if cells != 1 else ''}"
+    return Problem("ragged_row", f"row {row} has {many} where the header has {columns} columns", row=row)
+
+
+def disarm(cell: object) -> object:
+    """A text cell that a spreadsheet would run as a formula, made harmless by a leading apostrophe; others unchanged.
+
+    The rule is OWASP's "CSV Injection": cells that start with ``= + - @``, tab or carriage return. Numbers are
+    not text and stay numbers.
+    """
+    if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
+        return "'" + cell
+    return cell
+
+
+def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Rows as CSV text with a header; None becomes an empty cell, text that is a formula is disarmed."""
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([disarm(name) for name in names])
+    writer.writerows(["" if cell is None else disarm(cell) for cell in row] for row in rows)
+    return out.getvalue()

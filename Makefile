@@ -1,0 +1,104 @@
+# Everything a developer or continuous integration runs. `make` alone prints this list.
+# Needs a Python from 3.11 on (make PYTHON=... to choose one), make and a package registry; no root, no other tool.
+
+VENV ?= .venv
+PYTHON ?= python3.13 python3.12 python3.11 python3
+PORT ?= 8000
+
+BIN := $(VENV)/bin
+# A stamp for each set of packages that is whole in the environment; dev holds all that the demo needs.
+DEV := $(VENV)/.aweigh-dev
+DEMO := $(VENV)/.aweigh-demo
+
+# The environment must not be shadowed by packages that happen to be on the caller's path.
+unexport PYTHONPATH PYTHONHOME
+
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet install
+# Every package by its locked hash, the one the builder needs included; then this checkout on top of them, editable.
+INSTALL_LOCKED = $(PIP) --require-hashes -r
+INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
+
+PYTEST = $(BIN)/python -m pytest
+# Two workers, a file to a worker: fixtures that start a server are started once.
+PARALLEL = -n 2 --dist loadfile
+COV = --cov --cov-report=
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+	--no-emit-index-url --no-header --annotation-style line $(UPGRADE)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+.PHONY: help
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: $(DEMO) ## Train on real data, pack, verify and serve: the app, the API and its docs on PORT (8000) until Ctrl-C
+	@exec $(BIN)/python -m aweigh demo --port $(PORT)
+
+.PHONY: test
+test: lint chromium ## Run everything that continuous integration runs
+	@rm -f .coverage .coverage.*
+	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 $(COV) tests
+	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e
+
+.PHONY: lint
+lint: $(DEV) ## Check style, types and that the tree names no machine
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python tools/check_tree.py
+
+.PHONY: format
+format: $(DEV) ## Rewrite the code in the project's style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: unit
+unit: $(DEV) ## Run the tests that start nothing (ARGS= goes to pytest)
+	$(PYTEST) --ignore=tests/e2e --ignore=tests/integration tests $(ARGS)
+
+.PHONY: integration
+integration: $(DEV) ## Run the tests that start a real server
+	$(PYTEST) tests/integration $(ARGS)
+
+.PHONY: e2e
+e2e: $(DEV) chromium ## Run the tests that drive a browser
+	$(PYTEST) tests/e2e $(ARGS)
+
+.PHONY: test-all-pythons
+test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is found here
+	@tools/test_all_pythons $(MAKE)
+
+.PHONY: chromium
+chromium: ## Install Chromium where this user may; say so where not
+	@tools/install_chromium
+
+.PHONY: docs
+docs: $(DEV) ## Write the reference pages that are made from the code
+	$(BIN)/python tools/cli_reference.py
+
+.PHONY: requirements
+requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)
+	$(LOCK) --all-extras --group dev -o requirements/dev.txt
+	$(LOCK) --extra ui --extra files --extra sklearn --extra pack --group build -c requirements/dev.txt -o requirements/demo.txt
+
+.PHONY: clean
+clean: ## Remove the environments and all that the tools leave behind
+	rm -rf $(VENV) .venvs build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@set -e; python=$$(tools/find_python $(PYTHON)); echo "creating $(VENV) with $$python"; "$$python" -m venv $(VENV)
+
+$(DEV): requirements/dev.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) what development needs (requirements/dev.txt); this takes a minute or two"
+	@$(INSTALL_LOCKED) requirements/dev.txt
+	@$(INSTALL_SELF)
+	@touch $(DEMO) $@
+
+$(DEMO): requirements/demo.txt pyproject.toml | $(BIN)/python
+	@echo "installing into $(VENV) what the demo needs (requirements/demo.txt); this takes a minute"
+	@$(INSTALL_LOCKED) requirements/demo.txt
+	@$(INSTALL_SELF)
+	@touch $@

@@ -1,0 +1,77 @@
+"""What every test gets: a clean environment, frugal threads, Hypothesis profiles, and the programs that it `needs`."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+# Two cores are shared by the test workers and the servers that they start: a pool of threads for each would only wait.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
+# What a developer has exported for a server of their own must not reach the servers of the tests.
+for _variable in [name for name in os.environ if name.startswith("AWEIGH_")]:
+    del os.environ[_variable]
+for _variable in ("PORT", "DATABASE_URL", "REDIS_URL"):
+    os.environ.pop(_variable, None)
+
+import hypothesis  # noqa: E402  (reads nothing of the above, but numpy does, and a strategy may bring it)
+
+# No deadline: a busy machine is not a failing test. In CI the same examples every time, so that red means changed code.
+hypothesis.settings.register_profile("developer", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("ci", deadline=None, max_examples=50, derandomize=True, print_blob=True)
+IN_CI = os.environ.get("CI", "").lower() in {"1", "true"}
+hypothesis.settings.load_profile("ci" if IN_CI else "developer")
+
+ROOT = Path(__file__).parents[1]
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+def _find_chromium() -> str | None:
+    """Find a Chromium that starts: on Ubuntu the package may be no more than a pointer to a snap."""
+    for name in (os.environ.get("CHROMIUM", ""), *CHROMIUM_NAMES):
+        path = shutil.which(name) if name else None
+        if path and subprocess.run([path, "--version"], capture_output=True, check=False, timeout=60).returncode == 0:
+            return path
+    return None
+
+
+# The tools that are more than a program of their own name on the path.
+FINDERS: dict[str, Callable[[], str | None]] = {"chromium": _find_chromium}
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a program that a test drives, or None."""
+    return FINDERS.get(name, lambda: shutil.which(name))()
+
+
+def require_tool(name: str) -> str:
+    """Return the program's path; skip the test where it is missing, or fail it in CI, where nothing may be missing."""
+    path = find_tool(name)
+    if path is None:
+        reason = f"{name} is not installed here"
+        if IN_CI:
+            pytest.fail(f"{reason}, and with CI=true every tool must be", pytrace=False)
+        pytest.skip(reason)
+    return path
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for name in marker.args:
+            require_tool(name)
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """Return the root of the checkout."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Return the path of a Chromium that starts."""
+    return require_tool("chromium")

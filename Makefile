@@ -13,7 +13,7 @@ DEMO := $(VENV)/.aweigh-demo
 # The environment must not be shadowed by packages that happen to be on the caller's path.
 unexport PYTHONPATH PYTHONHOME
 
-PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input --quiet install
+PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install
 # Every package by its locked hash, the one the builder needs included; then this checkout on top of them, editable.
 INSTALL_LOCKED = $(PIP) --require-hashes -r
 INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .

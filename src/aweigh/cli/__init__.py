@@ -1,0 +1,81 @@
+"""The command line: each command is a module of this folder, imported only when it is the one that was typed.
+
+``aweigh --help`` prints from ``COMMANDS`` alone, so that it answers at once. A command is a ``click.Command`` that
+prints through ``cli/terminal.py`` and raises the errors of ``errors.py``; ``__main__.main`` turns those into sentences
+and exit codes. ``--debug`` is accepted before and after every command's name.
+"""
+
+import difflib
+import importlib
+
+import click
+
+from aweigh._version import __version__
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    # name: ("module:attribute", "one line of help"), in the order in which people need them
+}
+"""Every command, where it lives, and what ``aweigh --help`` says of it."""
+
+
+def debug_option() -> click.Option:
+    """``--debug``, which only ``__main__.main`` looks at: everywhere else it is accepted and means nothing."""
+    return click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
+
+
+class CommandGroup(click.Group):
+    """The group ``aweigh``: commands by name from ``COMMANDS``, the nearest offered for a name that is none."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's interface
+        """The names of all commands, in the order of ``COMMANDS``."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name, its module imported now; None when there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        if not any("--debug" in one.opts for one in command.params):
+            command.params.append(debug_option())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name.
+
+        Raises:
+            click.UsageError: there is none of that name; the nearest is offered.
+        """
+        name = args[0]
+        if name in COMMANDS or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        near = difflib.get_close_matches(name.casefold(), list(COMMANDS), n=1)
+        ask = f" Did you mean {near[0]!r}?" if near else ""
+        raise click.UsageError(f"No command is named {name[:60]!r}.{ask}", ctx)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands in ``aweigh --help``, without importing one of them."""
+        if COMMANDS:
+            with formatter.section("Commands"):
+                formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])
+
+
+@click.group(
+    cls=CommandGroup,
+    name="aweigh",
+    params=[debug_option()],
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="'aweigh COMMAND --help' says more of a command.",
+)
+@click.version_option(__version__, prog_name="aweigh", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """From a trained model file to a web application.
+
+    An app for people and an API for programs, behind one port, with answers proven equal to the original model's.
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())

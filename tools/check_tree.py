@@ -1,7 +1,7 @@
 """Check that no committed file names a path of the machine it was written on, or a package registry's host.
 
-Reads what git tracks under the current directory and prints each offence as `path:line: text`; exits 1 if there is one. The
-patterns are generic: home folders, workspaces, temporary folders, registries and mirrors of any kind.
+Reads what git tracks under the current directory and prints each offence as `path:line: text`; exits 1 if there is one.
+The patterns are generic: home folders, workspaces, temporary folders, registries and mirrors of any kind.
 """
 
 import re

@@ -1,0 +1,73 @@
+"""What every model family can do, and the values that pass between a family, the proof and a bundle."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from aweigh.bundle.manifest import Graph, Runtime
+from aweigh.schema.answers import Answers
+from aweigh.schema.column import Output, Schema
+from aweigh.table import Table
+
+Predict = Callable[[Table], Answers]
+"""Answers for a checked table, one for each row, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """What a model says of itself once read.
+
+    ``words`` name it for people ("RandomForestClassifier in a Pipeline"). ``features`` are the columns it was fitted
+    with, in order, or None when it does not know; ``feature_count`` how many, or None. ``categories`` are the category
+    columns' own kinds where the model holds them.
+    """
+
+    words: str
+    output: Output
+    features: tuple[str, ...] | None = None
+    feature_count: int | None = None
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Form:
+    """A portable form of a model: the file that a bundle carries and how it answers.
+
+    ``data`` are the bytes of the model file; ``extra`` are further files of the bundle by name.
+    """
+
+    runtime: Runtime
+    file_name: str
+    data: bytes
+    predict: Predict
+    graph: Graph | None = None
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+    model_class: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """One way to a portable form: ``name`` in a few words, ``make`` does it and may raise anything that its library raises."""
+
+    name: str
+    make: Callable[[], Form]
+
+
+class Family(Protocol):
+    """One model family: how its files are read, asked, made portable and served. Implemented by a module each."""
+
+    def read(self, path: Path) -> object:
+        """The model in the file; nothing is unpickled that the scan did not allow."""
+
+    def describe(self, model: object) -> Described:
+        """What the model says of itself."""
+
+    def predict(self, model: object, table: Table, schema: Schema) -> Answers:
+        """The original model's own answers: the oracle of the proof."""
+
+    def ways(self, model: object, schema: Schema) -> Iterator[Way]:
+        """The ways to a portable form, best first."""
+
+    def load(self, data: bytes, schema: Schema, *, threads: int, model_class: str | None) -> Predict:
+        """Serve the family's own safe format."""

@@ -6,7 +6,8 @@ is JSON null, an absent nullable column, an empty CSV cell (or a word of ``MISSI
 """
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,12 @@ from aweigh.table import Table, TextTable, Values
 
 MAX_LISTED_PROBLEMS = 100
 """How many problems one answer lists; the rest are counted."""
+
+MAX_NAME_CHARACTERS = 100
+"""Longer names are not compared with the model's: no column was meant by them, and comparing them costs."""
+
+MAX_NAMES_COMPARED = 200
+"""How many of a client's own names are looked at for one that a required column was meant by."""
 
 ABSENT = object()
 """Stands where a JSON row does not have a column at all."""
@@ -49,14 +56,18 @@ class _Findings:
         self.whole = False
 
     def add(self, problem: Problem) -> None:
+        if self.count(problem.row):
+            self.problems.append(problem)
+
+    def count(self, row: int | None) -> bool:
+        """Counts a problem; whether it is to be listed, and so worth the search for the right words."""
         self.total += 1
-        if problem.row is None:
+        if row is None:
             self.whole = True
             self.bad[:] = True
         else:
-            self.bad[problem.row] = True
-        if len(self.problems) < MAX_LISTED_PROBLEMS:
-            self.problems.append(problem)
+            self.bad[row] = True
+        return len(self.problems) < MAX_LISTED_PROBLEMS
 
 
 def check(schema: Schema, given: Table | TextTable) -> Table:
@@ -90,7 +101,7 @@ def examine(schema: Schema, given: Table | TextTable) -> Examined:
     columns: dict[str, Values] = {}
     for column in schema.columns:
         if column.name not in given.columns:
-            _absent_column(column, schema, tuple(given.columns), findings)
+            _absent_column(column, schema, given.columns, findings)
             columns[column.name] = _nothing(column, given.rows)
         elif isinstance(given, TextTable):
             parse = text_parser(column)
@@ -108,8 +119,8 @@ def examine_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Examin
         if row.keys() <= known:
             continue
         for name in row:
-            if name not in known:
-                findings.add(_unknown(name, schema, row=i, given=tuple(row)))
+            if name not in known and findings.count(i):
+                findings.problems.append(_unknown(name, schema, row=i, given=row))
     columns: dict[str, Values] = {}
     for column in schema.columns:
         cells = [row.get(column.name, ABSENT) for row in rows]
@@ -118,7 +129,8 @@ def examine_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Examin
                 if cell is ABSENT:
                     cells[i] = None
                     if not column.nullable:
-                        findings.add(_absent(column, schema, row=i, given=tuple(rows[i])))
+                        if findings.count(i):
+                            findings.problems.append(_absent(column, schema, row=i, given=rows[i]))
                         cells[i] = ABSENT
         columns[column.name] = _parse_cells(column, cells, json_parser(column), findings)
     return _examined(columns, len(rows), findings)
@@ -134,6 +146,8 @@ def _examined(columns: dict[str, Values], rows: int, findings: _Findings) -> Exa
 
 def nearest(name: str, names: Sequence[str]) -> str | None:
     """The one of ``names`` that ``name`` was most likely meant to be, if any is near."""
+    if len(name) > MAX_NAME_CHARACTERS:
+        return None
     folded = {one.casefold().replace(" ", "_").replace("-", "_"): one for one in names}
     found = difflib.get_close_matches(name.casefold().replace(" ", "_").replace("-", "_"), list(folded), n=1, cutoff=0.6)
     return folded[found[0]] if found else None
@@ -144,25 +158,27 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 60 else name[:57] + "...")  # noqa: PLR2004
 
 
-def _unknown(name: str, schema: Schema, *, row: int | None, given: Sequence[str]) -> Problem:
+def _unknown(name: str, schema: Schema, *, row: int | None, given: Collection[str]) -> Problem:
     near = nearest(name, [one for one in schema.names if one not in given])
     ask = f"; did you mean {near!r}?" if near else ""
     return Problem("unknown_column", f"the model has no column {_shown(name)}{ask}", row=row, column=name[:60])
 
 
-def _absent(column: Column, schema: Schema, *, row: int | None, given: Sequence[str]) -> Problem:
-    near = nearest(column.name, [one for one in given if one not in schema.names])
+def _absent(column: Column, schema: Schema, *, row: int | None, given: Collection[str]) -> Problem:
+    some = itertools.islice(given, len(schema.names) + MAX_NAMES_COMPARED)
+    near = nearest(column.name, [one for one in some if len(one) <= MAX_NAME_CHARACTERS and one not in schema.names])
     ask = f"; is {_shown(near)} meant to be it?" if near else ""
     return Problem("missing_column", f"column {column.name!r} is required{ask}", row=row, column=column.name)
 
 
 def _unknown_columns(schema: Schema, given: Mapping[str, object], findings: _Findings) -> None:
+    known = set(schema.names)
     for name in given:
-        if name not in schema.names:
-            findings.add(_unknown(name, schema, row=None, given=tuple(given)))
+        if name not in known and findings.count(None):
+            findings.problems.append(_unknown(name, schema, row=None, given=given))
 
 
-def _absent_column(column: Column, schema: Schema, given: Sequence[str], findings: _Findings) -> None:
+def _absent_column(column: Column, schema: Schema, given: Collection[str], findings: _Findings) -> None:
     if not column.nullable:
         findings.add(_absent(column, schema, row=None, given=given))
 

@@ -6,6 +6,7 @@ and disarms cells that a spreadsheet would run.
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from aweigh.errors import InvalidRows, MalformedBody, Problem, TooLarge
@@ -89,9 +90,9 @@ def check_header(header: Sequence[str]) -> list[str]:
         raise MalformedBody(
             f"Column {names.index('') + 1} of the CSV has no name.", hint="the first line must name every column"
         )
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise MalformedBody(f"The CSV has more than one column named {twice[0]!r}.")
+    if len(set(names)) < len(names):
+        twice = min(name for name, times in Counter(names).items() if times > 1)
+        raise MalformedBody(f"The CSV has more than one column named {twice[:60]!r}.")
     return names
 
 

@@ -21,7 +21,7 @@ class Screen(io.StringIO):
 def screen(monkeypatch):
     monkeypatch.delenv("NO_COLOR", raising=False)
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setenv("COLUMNS", "69")
+    monkeypatch.setenv("COLUMNS", "67")
     return Screen()
 
 

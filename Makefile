@@ -27,6 +27,8 @@ LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+# Two cores and one environment: `make -j` gains nothing here, and lint's answer should come first.
+.NOTPARALLEL:
 
 .PHONY: help
 help: ## Print this list
@@ -37,7 +39,11 @@ demo: $(DEMO) ## Train on real data, pack, verify and serve: the app, the API an
 	@exec $(BIN)/python -m aweigh demo --port $(PORT)
 
 .PHONY: test
-test: lint chromium ## Run everything that continuous integration runs
+test: lint suite ## Run everything that continuous integration runs
+
+# The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
+.PHONY: suite
+suite: $(DEV) chromium ## Run all tests, with coverage
 	@rm -f .coverage .coverage.*
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 $(COV) tests
 	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e

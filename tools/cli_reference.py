@@ -18,7 +18,7 @@ HEAD = """<!-- Made by `make docs` from the commands themselves: a change here i
 """
 
 # What every command takes is said once, at the top.
-EVERYWHERE = {"debug", "help"}
+EVERYWHERE = {"--debug", "--help"}
 
 
 def commands(group: click.Group, ctx: click.Context) -> Iterator[tuple[click.Command, click.Context]]:
@@ -68,7 +68,7 @@ def section(command: click.Command, ctx: click.Context) -> str:
     usage = " ".join([path, *command.collect_usage_pieces(ctx)])
     parts = [f"{'#' * depth} {path}" if depth > 1 else "", prose(command.help or ""), f"```text\n{usage}\n```"]
     shown = [one for one in command.get_params(ctx) if not getattr(one, "hidden", False)]
-    rows = [row(one, ctx) for one in shown if depth == 1 or one.name not in EVERYWHERE]
+    rows = [row(one, ctx) for one in shown if depth == 1 or not EVERYWHERE.intersection(one.opts)]
     if rows:
         parts.append("\n".join(["| | | without it |", "|---|---|---|", *rows]))
     if command.epilog:

@@ -1,11 +1,14 @@
 """The project's own tools: what make runs before and around the tests."""
 
+import re
 import runpy
 import subprocess
 import sys
+import tomllib
 
 import click
 import pytest
+from packaging.requirements import Requirement
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +118,20 @@ def test_the_locks_name_no_address_and_hash_everything(root):
         assert [line for line in entries if not (line.endswith("\\") and "==" in line)] == []
         assert not any("://" in line for line in lines)
         assert sum("--hash=sha256:" in line for line in lines) >= len(entries)
+
+
+def test_the_locks_are_what_the_project_asks_for(root):
+    """Every dependency is in the lock of development at a version that is asked for; the demo's holds nothing else."""
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    extras = project["project"]["optional-dependencies"].values()
+    asked = [*project["project"]["dependencies"], *(one for extra in extras for one in extra)]
+    asked += [one for group in project["dependency-groups"].values() for one in group if isinstance(one, str)]
+    locked = {
+        name: dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", (root / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("dev.txt", "demo.txt")
+    }
+    for requirement in map(Requirement, asked):
+        if requirement.name != "aweigh":
+            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
+            assert requirement.specifier.contains(locked["dev.txt"][name], prereleases=True), requirement
+    assert locked["demo.txt"].items() <= locked["dev.txt"].items()

@@ -20,6 +20,7 @@ import numpy as np
 
 from aweigh.bundle.manifest import Graph, GraphInput
 from aweigh.errors import UnsupportedModel
+from aweigh.models import onnx_imputer
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
 from aweigh.schema.cells import RESERVED_TEXT
@@ -194,13 +195,22 @@ def _element(column: Column, number: str, whole: str) -> str:
 
 def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str) -> "onnx.ModelProto":
     from skl2onnx import convert_sklearn
+    from sklearn.impute import SimpleImputer
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
 
     kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
     options = {id(model): {"zipmap": False}} if output_task == "class" else None
     with _CONVERTING, _double_trees() as trees:
-        proto = convert_sklearn(model, "model", types, target_opset=OPSETS, options=options)
+        proto = convert_sklearn(
+            model,
+            "model",
+            types,
+            target_opset=OPSETS,
+            options=options,
+            custom_conversion_functions={SimpleImputer: onnx_imputer.convert},
+            custom_shape_calculators={SimpleImputer: onnx_imputer.shape},
+        )
     if any(one.element == "double" for one in inputs):
         _keep_doubles(proto, trees)
     _undress(proto)

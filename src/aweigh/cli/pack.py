@@ -1,0 +1,106 @@
+"""``aweigh pack``: a model file and a sample become a bundle."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from aweigh.cli.terminal import Steps, human_size, print_document
+
+if TYPE_CHECKING:
+    from aweigh.config import Config
+    from aweigh.pack import Packed
+
+
+@click.command()
+@click.argument("model", metavar="MODEL")
+@click.option("--data", "sample", type=click.Path(path_type=Path), required=True, metavar="SAMPLE",
+              help="Rows as the model takes them: CSV, Parquet, Arrow, JSON or JSON lines.")  # fmt: skip
+@click.option("--target", metavar="COLUMN", help="The sample's column that is predicted: it is no input.")
+@click.option("--name", help="The bundle's name (default: the model file's).")
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PATH",
+              help="A file, or a folder for NAME-DIGEST.aweigh (default: the working folder).")  # fmt: skip
+@click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
+              help="What the owner says of the model (default: aweigh.toml beside it).")  # fmt: skip
+@click.option("--python", metavar="X.Y", help="The Python version to lock for (default: the one that runs this).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
+def pack(  # noqa: PLR0913  one argument for each option
+    model: str,
+    sample: Path,
+    target: str | None,
+    name: str | None,
+    output: Path | None,
+    config_path: Path | None,
+    python: str | None,
+    as_json: bool,  # noqa: FBT001  click passes by name
+) -> None:
+    """Make a bundle of a trained MODEL, proven to answer as the original does.
+
+    MODEL is a joblib, pickle, skops, XGBoost, LightGBM, CatBoost or ONNX file, or module:function. A pickle is scanned before
+    it is loaded: what would import a name that is on no list is refused, and nothing of it is run.
+    """
+    steps = Steps(json=as_json)
+    packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
+                      python=python)  # fmt: skip
+    if as_json:
+        print_document(document(packed))
+        return
+    steps.next(f"aweigh serve {packed.path}")
+
+
+def run_pack(  # noqa: PLR0913  what the command takes
+    model: object,
+    sample: Path,
+    *,
+    steps: Steps,
+    target: str | None = None,
+    name: str | None = None,
+    output: Path | None = None,
+    config_path: Path | None = None,
+    python: str | None = None,
+) -> "Packed":
+    """Packs, and tells each step as it is done."""
+    from aweigh.pack import pack as make
+
+    config: Config | None = None
+    if config_path is not None:
+        from aweigh.config import read_config
+
+        config = read_config(config_path)
+    at = time.monotonic()
+    kept: list[tuple[str, str, float]] = []
+
+    def tell(step: str, text: str) -> None:
+        nonlocal at
+        now = time.monotonic()
+        if step == "bundle":
+            kept.append((step, text, now - at))
+        else:
+            steps.line(step, text, seconds=now - at)
+        at = now
+
+    packed = make(model, sample, target=target, name=name, output=output, config=config, python=python, tell=tell)
+    for step, text, _ in kept:
+        steps.line(step, text, figure=human_size(packed.size_bytes))
+    for note in packed.notes:
+        steps.line("note", note)
+    return packed
+
+
+def document(packed: "Packed") -> dict[str, object]:
+    """What ``--json`` prints."""
+    manifest = packed.manifest
+    return {
+        "path": str(packed.path),
+        "name": manifest.name,
+        "digest": packed.digest,
+        "size_bytes": packed.size_bytes,
+        "model": manifest.model,
+        "runtime": manifest.runtime,
+        "runtime_reason": manifest.runtime_reason,
+        "proof": msgspec.to_builtins(manifest.proof),
+        "schema": msgspec.to_builtins(packed.schema),
+        "notes": list(packed.notes),
+    }

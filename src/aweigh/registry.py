@@ -1,0 +1,48 @@
+"""Names and what stands behind them, as ``module`` strings that are imported when chosen."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import ModuleType
+
+from aweigh.errors import MissingExtra, UsageError
+
+FAMILIES: Mapping[str, str] = {
+    "sklearn": "aweigh.models.sklearn",
+    "xgboost": "aweigh.models.xgboost",
+    "lightgbm": "aweigh.models.lightgbm",
+    "catboost": "aweigh.models.catboost",
+    "onnx": "aweigh.models.onnx",
+    "python": "aweigh.models.python",
+}
+"""Model families, by the name in a manifest."""
+
+_DISTRIBUTION_MODULES = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost"}
+
+
+def family(name: str) -> ModuleType:
+    """The module of a model family (a ``models.family.Family``).
+
+    Raises:
+        UsageError: no such family.
+        MissingExtra: the family's library is not installed; says what to install.
+    """
+    if name not in FAMILIES:
+        raise UsageError(f"There is no model family {name!r}.", hint=f"known: {', '.join(sorted(FAMILIES))}")
+    wanted = _DISTRIBUTION_MODULES.get(name)
+    if wanted is not None:
+        require(wanted, what=f"a {name} model", extra=name)
+    return import_module(FAMILIES[name])
+
+
+def require(module: str, *, what: str, extra: str) -> ModuleType:
+    """An optional module.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] == module.split(".")[0]:
+            raise MissingExtra(what[:1].upper() + what[1:], extra=extra) from error
+        raise

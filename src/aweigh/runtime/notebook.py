@@ -1,0 +1,89 @@
+"""What a notebook uses: a bundle by its path, asked with rows or a DataFrame."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from aweigh.bundle.verify import verify
+from aweigh.errors import UsageError
+from aweigh.runtime.load import load
+from aweigh.runtime.predictor import Predictor
+from aweigh.schema.check import check
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aweigh.schema import Schema
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Model:
+    """A loaded bundle. It gives the very answers that the server gives."""
+
+    predictor: Predictor
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.predictor.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The bundle's digest as people see it: 12 hex digits."""
+        return self.predictor.version
+
+    @property
+    def schema(self) -> "Schema":
+        """What the model takes and what it answers."""
+        return self.predictor.schema
+
+    @overload
+    def predict(self, rows: "pd.DataFrame") -> "pd.DataFrame": ...
+    @overload
+    def predict(self, rows: Sequence[Mapping[str, object]] | Mapping[str, object]) -> list[dict[str, object]]: ...
+
+    def predict(self, rows: object) -> object:
+        """Answers for rows.
+
+        A list of dicts (or one dict) gives a list of documents, as ``POST /v1/predict`` does. A DataFrame gives a DataFrame with
+        the same index: a column for the answer, and one for each probability.
+
+        Raises:
+            InvalidRows: any cell, column or row that the schema refuses, all of them listed.
+            UsageError: neither rows nor a DataFrame.
+        """
+        if isinstance(rows, Mapping):
+            return self.predictor.predict_rows([dict(rows)])
+        if hasattr(rows, "columns") and hasattr(rows, "index"):
+            return self._predict_frame(rows)  # type: ignore[arg-type]
+        if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
+            wrong = next((i for i, row in enumerate(rows) if not isinstance(row, Mapping)), None)
+            if wrong is None:
+                return self.predictor.predict_rows([dict(row) for row in rows])
+            raise UsageError(f"Row {wrong} is a {type(rows[wrong]).__name__}.", hint="each row is a dict {column: value}")
+        raise UsageError(f"predict() was given a {type(rows).__name__}.", hint="give a list of dicts or a DataFrame")
+
+    def _predict_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
+        import pandas as pd
+
+        from aweigh.table.frame import frame_to_table
+
+        table, _ = frame_to_table(frame)
+        names, cells = self.predictor.predict(check(self.schema, table)).flat()
+        return pd.DataFrame(cells, columns=names, index=frame.index)
+
+
+def load_model(path: Path | str, *, allow_code: bool = False, threads: int = 1) -> Model:
+    """Verifies a bundle and loads it.
+
+    >>> aweigh.load("penguins-3f9c0a77b1d2.aweigh").predict({"island": "Biscoe"})  # doctest: +SKIP
+
+    ``allow_code`` is needed for bundles that run their owner's Python. ``threads`` is how many a call may use.
+
+    Raises:
+        DamagedBundle: a byte is not what the manifest says.
+        UntrustedBundle: it holds code, and ``allow_code`` was not given.
+        MissingExtra: the library that serves it is not installed.
+    """
+    return Model(load(verify(path, allow_code=allow_code), threads=threads))

@@ -71,9 +71,8 @@ class GraphInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
 class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """How an ONNX graph is fed and read.
 
-    ``missing_text`` is what a missing string is fed as. ``label``, ``probabilities``, ``values``, ``scores`` name the graph's
-    outputs; ``label`` may be left out where the probabilities' largest is the label.
-
+    ``missing_text`` is what a missing string is fed as. ``label``, ``probabilities``, ``values``, ``scores`` name the
+    graph's outputs; ``label`` may be left out where the probabilities' largest is the label.
     """
 
     inputs: tuple[GraphInput, ...]
@@ -97,8 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     """What a bundle says of itself.
 
     ``model`` describes the original in words ("RandomForestClassifier in a Pipeline"); ``runtime_reason`` says why the
-    runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the proof;
-    ``code`` is true when serving runs the owner's own Python code.
+    runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the
+    proof; ``code`` is true when serving runs the owner's own Python code.
     """
 
     format: int
@@ -120,7 +119,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
 
 def to_json(value: object) -> bytes:
-    """The one JSON form of a value: keys sorted, indented by two, floats as short as they round-trip, a final newline."""
+    """The one JSON form of a value: keys sorted, indented by two, floats as short as they are exact, final newline."""
     return msgspec.json.format(msgspec.json.encode(value, order="deterministic"), indent=2) + b"\n"
 
 

@@ -1,0 +1,90 @@
+"""Files and folders that are there whole or not at all, whatever stops the one who writes them.
+
+The content goes to an unnamed file of the same folder where the system has such a thing (Linux: ``O_TMPFILE``), so
+that even a killed process leaves nothing behind; elsewhere to a hidden ``.part`` file, which an error removes. Only
+when every byte is on the disk does it take its name, in one step.
+"""
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from aweigh.errors import UsageError
+
+FILE_MODE = 0o666
+"""Before the user's umask, as any program's new files."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write that takes the name ``path`` at the end of the block, if no error ended it.
+
+    What was at ``path`` stays until then. A device or a pipe (``/dev/stdout``) is written to as it is.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full; nothing is left behind.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = path.resolve()
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    part = f".{path.name[:80]}.{secrets.token_hex(6)}.part"
+    try:
+        unnamed = _open_unnamed(path.parent)
+        created = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        file = unnamed if unnamed is not None else os.open(part, created, FILE_MODE, dir_fd=folder)
+        with os.fdopen(file, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(file)
+            if unnamed is not None:
+                # linkat(2) with AT_SYMLINK_FOLLOW, which Python only calls when it is given a folder.
+                os.link(f"/proc/self/fd/{file}", part, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=True)
+        os.replace(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=folder)
+        os.close(folder)
+
+
+def _open_unnamed(folder: Path) -> int | None:
+    """A file of the folder without a name, or None where the system or the file system has none."""
+    if not hasattr(os, "O_TMPFILE") or not Path("/proc/self/fd").is_dir():
+        return None
+    try:
+        return os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, FILE_MODE)
+    except OSError:
+        # Some file systems (NFS, older overlays) know no unnamed files: the named way tells whatever else is wrong.
+        return None
+
+
+def whole_folder(files: Mapping[str, bytes], path: Path) -> None:
+    """Write files by their relative POSIX names into a new folder that appears only when all of them are on the disk.
+
+    Raises:
+        UsageError: something other than an empty folder is there already.
+        OSError: the folder cannot be written to, or the disk is full; nothing is left behind.
+    """
+    path = path.resolve()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path.name} is there already.", hint="remove it, or choose another name")
+    part = path.with_name(f".{path.name[:80]}.{secrets.token_hex(6)}.part")
+    part.mkdir()
+    try:
+        for name, content in sorted(files.items()):
+            target = part / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+        part.replace(path)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)

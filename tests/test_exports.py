@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from importlib.resources import files
+from importlib.util import find_spec
 from types import ModuleType
 
 import aweigh
@@ -46,6 +47,15 @@ def test_type_checkers_and_python_see_the_same_names():
     } | {name for name in vars(aweigh) if name.startswith("__")}
     assert set(aweigh.__all__) - eager == typed & set(aweigh.__all__)
     assert typed - set(aweigh.__all__) == set()
+
+
+def test_no_module_takes_the_place_of_an_export():
+    """Importing a module sets its name on the package: an export of the same name must survive that."""
+    for name in aweigh.__all__:
+        if not name.startswith("_") and find_spec(f"aweigh.{name}"):
+            code = f"import aweigh, aweigh.{name}, types; print(isinstance(aweigh.{name}, types.ModuleType))"
+            done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+            assert done.stdout.strip() == "False", f"aweigh.{name} is the export or the module, whichever came last"
 
 
 def test_completion_offers_the_exports_before_they_are_used():

@@ -6,24 +6,40 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+NONE_DTYPE = "object[none]"
+"""An object column whose missing cells are ``None`` and not NaN: some models tell the two apart."""
+
+DATE_DTYPE = "date"
+"""An object column of ``datetime.date``, ``None`` where missing: what pandas makes of Arrow's and Parquet's dates."""
+
+ORDERED_DTYPE = "category[ordered]"
+"""A categorical column whose order means something."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Values:
-    """One column: ``data`` of shape (rows,), and ``missing``, a mask of the same shape, or None when nothing is missing.
+    """One column: ``data`` of shape (rows,), and ``missing``, a mask of that shape, or None when nothing is missing.
 
     ``data`` is float64, int64, bool, datetime64[us] or object (of str). What stands in ``data`` where ``missing`` is
     True means nothing: 0, False, an empty string or the epoch. A float64 column holds no NaN but where it is missing.
+
+    ``dtype`` is the pandas dtype that the column has where it came from (``int8``, ``category``, ``datetime64[ms]``...,
+    or one of the three names above) and ``categories`` are the kinds that a categorical column names, in its order;
+    None where the source does not say.
     """
 
     data: NDArray[np.generic]
     missing: NDArray[np.bool_] | None = None
+    dtype: str | None = None
+    categories: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.data)
 
     def take(self, rows: NDArray[np.generic] | slice) -> "Values":
         """The same column with only these rows (indices, a mask or a slice), in their order."""
-        return Values(self.data[rows], None if self.missing is None else self.missing[rows])
+        missing = None if self.missing is None else self.missing[rows]
+        return Values(self.data[rows], missing, self.dtype, self.categories)
 
     def as_mask(self) -> NDArray[np.bool_]:
         """The missing cells as a mask, also where nothing is missing."""
@@ -97,12 +113,18 @@ class TextTable:
 
 
 def concatenate(tables: Sequence[Table]) -> Table:
-    """The rows of several tables of the same columns and types, one after another."""
+    """The rows of several tables of the same columns and types, one after another.
+
+    Categories are joined in the order of their first appearance, as each part of a file may name only its own.
+    """
     first = tables[0]
     columns: dict[str, Values] = {}
     for name in first.columns:
         parts = [table.columns[name] for table in tables]
         data = np.concatenate([part.data for part in parts])
         some = any(part.missing is not None for part in parts)
-        columns[name] = Values(data, np.concatenate([part.as_mask() for part in parts]) if some else None)
+        missing = np.concatenate([part.as_mask() for part in parts]) if some else None
+        kinds = dict.fromkeys(kind for part in parts for kind in part.categories or ())
+        known = parts[0].categories is not None
+        columns[name] = Values(data, missing, parts[0].dtype, tuple(kinds) if known else None)
     return Table(columns, sum(table.rows for table in tables))

@@ -200,7 +200,7 @@ def test_what_is_allowed_is_no_breach(module, source):
 
 def test_a_heavy_import_at_the_top_is_seen():
     assert len(heavy_at_the_top("try:\n    import pandas as pd\nexcept ImportError:\n    pass", "aweigh.table")) == 1
-    assert len(heavy_at_the_top("class A:\n    from sklearn.base import clone", "aweigh.pack")) == 1
+    assert len(heavy_at_the_top("class A:\n    from sklearn.base import clone", "aweigh.packing")) == 1
     assert len(heavy_at_the_top("import joblib", "aweigh.models.scan")) == 1
     assert heavy_at_the_top("import joblib", "aweigh.models.sklearn") == []
     assert heavy_at_the_top("def f():\n    import pandas", "aweigh.table") == []

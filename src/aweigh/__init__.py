@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle, verify
     from aweigh.config import Config, read_config
     from aweigh.errors import AweighError, InvalidRows
-    from aweigh.pack import Packed, pack
+    from aweigh.packing.pack import Packed, pack
     from aweigh.runtime.notebook import Model
     from aweigh.runtime.notebook import load_model as load
     from aweigh.schema.column import Column, Output, Schema
@@ -26,11 +26,11 @@ _LAZY = {
     "InvalidRows": "aweigh.errors:InvalidRows",
     "Model": "aweigh.runtime.notebook:Model",
     "Output": "aweigh.schema.column:Output",
-    "Packed": "aweigh.pack.pack:Packed",
+    "Packed": "aweigh.packing.pack:Packed",
     "Schema": "aweigh.schema.column:Schema",
     "VerifiedBundle": "aweigh.bundle.verify:VerifiedBundle",
     "load": "aweigh.runtime.notebook:load_model",
-    "pack": "aweigh.pack.pack:pack",
+    "pack": "aweigh.packing.pack:pack",
     "read_config": "aweigh.config:read_config",
     "verify": "aweigh.bundle.verify:verify",
 }

@@ -73,7 +73,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     columns: dict[str, ColumnConfig] = {}
 
 
-_SECTIONS = {"model": ModelConfig, "app": AppConfig, "output": OutputConfig}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {"model": ModelConfig, "app": AppConfig, "output": OutputConfig}
 _ACCENT = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 

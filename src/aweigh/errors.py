@@ -123,7 +123,7 @@ class InvalidRows(DataError):
         self.problems = problems
         self.total = len(problems) if total is None else total
         first = problems[0].message if problems else "the rows do not fit the schema"
-        more = f" (and {self.total - 1} more problem{'s' if self.total > 2 else ''})" if self.total > 1 else ""  # noqa: PLR2004
+        more = f" (and {self.total - 1} more problem{'s' if self.total > 2 else ''})" if self.total > 1 else ""
         super().__init__(f"{first}{more}", hint=hint)
 
 

@@ -43,6 +43,6 @@ def require(module: str, *, what: str, extra: str) -> ModuleType:
     try:
         return import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.split(".")[0] == module.split(".")[0]:
+        if error.name is not None and error.name.split(".")[0] == module.split(".", maxsplit=1)[0]:
             raise MissingExtra(what[:1].upper() + what[1:], extra=extra) from error
         raise

@@ -24,7 +24,7 @@ title = "Penguins of the Palmer Archipelago"
 description = "Tells the species of a penguin from where it lives and how large it is."
 
 [model]
-training_data = "344 penguins measured at Palmer Station, Antarctica, 2007 to 2009 (Gorman, Williams and Fraser 2014; CC0)."
+training_data = "344 penguins, Palmer Station, Antarctica, 2007 to 2009 (Gorman, Williams, Fraser 2014; CC0)."
 intended_use = "A demonstration on real data."
 not_intended_for = "Counting penguins."
 

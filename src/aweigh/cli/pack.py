@@ -11,7 +11,7 @@ from aweigh.cli.terminal import Steps, human_size, print_document
 
 if TYPE_CHECKING:
     from aweigh.config import Config
-    from aweigh.pack import Packed
+    from aweigh.packing import Packed
 
 
 @click.command()
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
               help="What the owner says of the model (default: aweigh.toml beside it).")  # fmt: skip
 @click.option("--python", metavar="X.Y", help="The Python version to lock for (default: the one that runs this).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
-def pack(  # noqa: PLR0913  one argument for each option
+def pack(
     model: str,
     sample: Path,
     target: str | None,
@@ -34,12 +34,12 @@ def pack(  # noqa: PLR0913  one argument for each option
     output: Path | None,
     config_path: Path | None,
     python: str | None,
-    as_json: bool,  # noqa: FBT001  click passes by name
+    as_json: bool,
 ) -> None:
     """Make a bundle of a trained MODEL, proven to answer as the original does.
 
-    MODEL is a joblib, pickle, skops, XGBoost, LightGBM, CatBoost or ONNX file, or module:function. A pickle is scanned before
-    it is loaded: what would import a name that is on no list is refused, and nothing of it is run.
+    MODEL is a joblib, pickle, skops, XGBoost, LightGBM, CatBoost or ONNX file, or module:function. A pickle is
+    scanned before it is loaded: what would import a name that is on no list is refused, and nothing of it is run.
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
@@ -50,7 +50,7 @@ def pack(  # noqa: PLR0913  one argument for each option
     steps.next(f"aweigh serve {packed.path}")
 
 
-def run_pack(  # noqa: PLR0913  what the command takes
+def run_pack(
     model: object,
     sample: Path,
     *,
@@ -62,7 +62,7 @@ def run_pack(  # noqa: PLR0913  what the command takes
     python: str | None = None,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
-    from aweigh.pack import pack as make
+    from aweigh.packing import pack as make
 
     config: Config | None = None
     if config_path is not None:

@@ -14,6 +14,7 @@ import contextlib
 import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def unwrap(model: object) -> object:
     return _rebuild(copy.deepcopy(model), _unwrapped)
 
 
-def _unwrapped(part: Any) -> object:  # noqa: ANN401  any estimator
+def _unwrapped(part: Any) -> object:
     while True:
         if hasattr(part, "best_estimator_"):
             part = part.best_estimator_
@@ -59,7 +60,7 @@ def prepared(model: object) -> object:
     return _rebuild(unwrap(model), _respelled)
 
 
-def _respelled(part: Any) -> object:  # noqa: ANN401  any estimator
+def _respelled(part: Any) -> object:
     kind = type(part).__name__
     if kind == "SimpleImputer" and getattr(part, "statistics_", np.zeros(0)).dtype == object:
         part.missing_values = RESERVED_TEXT
@@ -70,14 +71,14 @@ def _respelled(part: Any) -> object:  # noqa: ANN401  any estimator
     return part
 
 
-def _respelled_categories(categories: Any) -> Any:  # noqa: ANN401  array of any type
+def _respelled_categories(categories: Any) -> Any:
     if categories.dtype.kind not in "OUT":
         return categories
     spelled = [RESERVED_TEXT if one is None or one != one else one for one in categories.tolist()]  # noqa: PLR0124  NaN
     return np.array(spelled, dtype=object)
 
 
-def _rebuild(part: Any, change: Callable[[Any], object]) -> Any:  # noqa: ANN401  any estimator
+def _rebuild(part: Any, change: Callable[[Any], object]) -> Any:
     """Applies ``change`` to an estimator and to every estimator that it holds, wherever it holds them."""
     part = change(part)
     if hasattr(part, "get_params") and hasattr(part, "__dict__"):
@@ -88,7 +89,7 @@ def _rebuild(part: Any, change: Callable[[Any], object]) -> Any:  # noqa: ANN401
     return part
 
 
-def _rebuild_held(value: Any, change: Callable[[Any], object]) -> Any:  # noqa: ANN401  any attribute
+def _rebuild_held(value: Any, change: Callable[[Any], object]) -> Any:
     if hasattr(value, "get_params") and not isinstance(value, type):
         return _rebuild(value, change)
     if isinstance(value, list | tuple) and any(_holds_estimator(one) for one in value):
@@ -116,7 +117,7 @@ def onnx_ways(model: object, schema: Schema) -> Iterator[Way]:
     if any(column.type in {"integer", "boolean"} for column in schema.columns) and not _one_matrix(model, schema):
         elements.insert(1, ("in double precision, whole numbers kept whole", "double", "int64"))
     for name, number, whole in elements:
-        yield Way(f"ONNX {name}", lambda number=number, whole=whole: onnx_form(model, schema, number=number, whole=whole))  # type: ignore[misc]
+        yield Way(f"ONNX {name}", partial(onnx_form, model, schema, number=number, whole=whole))
 
 
 def onnx_form(model: object, schema: Schema, *, number: str, whole: str) -> Form:
@@ -157,7 +158,7 @@ def _parts(model: object) -> list[object]:
     """Every estimator that a model holds, itself included."""
     found: list[object] = []
 
-    def note(part: Any) -> object:  # noqa: ANN401  any estimator
+    def note(part: Any) -> object:
         found.append(part)
         return part
 
@@ -195,14 +196,14 @@ def _element(column: Column, number: str, whole: str) -> str:
 
 def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str) -> "onnx.ModelProto":
     from skl2onnx import convert_sklearn
-    from sklearn.impute import SimpleImputer
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+    from sklearn.impute import SimpleImputer
 
     kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
     options = {id(model): {"zipmap": False}} if output_task == "class" else None
     with _CONVERTING, _double_trees() as trees:
-        proto = convert_sklearn(
+        proto: onnx.ModelProto = convert_sklearn(
             model,
             "model",
             types,
@@ -232,7 +233,7 @@ def _double_trees() -> "Iterator[dict[str, dict[str, np.ndarray[Any, Any]]]]":
     unrounded: dict[str, dict[str, list[float]]] = {}
     add_node = ModelComponentContainer.add_node
 
-    def noting(self: object, op_type: str, *args: object, **attributes: Any) -> object:  # noqa: ANN401
+    def noting(self: object, op_type: str, *args: object, **attributes: Any) -> object:
         if isinstance(op_type, str) and op_type.startswith("TreeEnsemble"):
             lists = unrounded.get(str(attributes["name"]), {})
             noted[str(attributes["name"])] = {
@@ -243,14 +244,22 @@ def _double_trees() -> "Iterator[dict[str, dict[str, np.ndarray[Any, Any]]]]":
         return add_node(self, op_type, *args, **attributes)
 
     def watched(add_tree: Callable[..., None]) -> Callable[..., None]:
-        def add_watched(attributes: dict[str, Any], classifier: bool, tree: Any, *args: object, **named: object) -> None:  # noqa: ANN401, FBT001
+        def add_watched(
+            attributes: dict[str, Any],
+            classifier: bool,  # noqa: FBT001  skl2onnx passes it so
+            tree: Any,
+            *args: object,
+            **named: object,
+        ) -> None:
             before = len(attributes["nodes_modes"])
             add_tree(attributes, classifier, tree, *args, **named)
             left = getattr(tree, "missing_go_to_left", None)
             if left is not None:
                 attributes["nodes_missing_value_tracks_true"][before:] = [int(one) for one in left[: tree.node_count]]
             if "name" in attributes:  # the lists themselves: converters put rounded arrays in their place
-                kept = {key: attributes[key] for key in _DOUBLE_TREE_ATTRIBUTES if isinstance(attributes.get(key), list)}
+                kept = {
+                    key: attributes[key] for key in _DOUBLE_TREE_ATTRIBUTES if isinstance(attributes.get(key), list)
+                }
                 unrounded[attributes["name"]] = kept
 
         return add_watched

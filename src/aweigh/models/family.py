@@ -48,7 +48,7 @@ class Form:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """One way to a portable form: ``name`` in a few words, ``make`` does it and may raise anything that its library raises."""
+    """One way to a portable form: ``name`` in a few words; ``make`` does it and may raise what its library raises."""
 
     name: str
     make: Callable[[], Form]

@@ -91,9 +91,7 @@ class OnnxModel:
         values = np.asarray(results[graph.values or ""]).astype(np.float64).reshape(rows, -1)
         return Answers(output, rows, values=values)
 
-    def _index(
-        self, label: NDArray[np.generic] | None, probabilities: NDArray[np.float64] | None
-    ) -> NDArray[np.int64]:
+    def _index(self, label: NDArray[np.generic] | None, probabilities: NDArray[np.float64] | None) -> NDArray[np.int64]:
         if label is None:
             if probabilities is None:
                 msg = "a classifier's graph names neither label nor probabilities"
@@ -120,7 +118,7 @@ def _probabilities(raw: NDArray[np.generic], output: "Output") -> NDArray[np.flo
     """Probabilities as (rows, classes); a graph that gives only the second of two classes is completed."""
     shaped = np.asarray(raw, dtype=np.float64)
     shaped = shaped.reshape(len(shaped), -1)
-    if shaped.shape[1] == 1 and len(output.classes) == 2:  # noqa: PLR2004  a binary classifier
+    if shaped.shape[1] == 1 and len(output.classes) == 2:
         shaped = np.hstack([1.0 - shaped, shaped])
     return shaped
 

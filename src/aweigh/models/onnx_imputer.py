@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 
-def imputes_numbers(operator: Any) -> bool:  # noqa: ANN401  skl2onnx's own types
+def imputes_numbers(operator: Any) -> bool:
     """Whether this imputer's input is one tensor of floats, which is what is mended here."""
     return len(operator.inputs) == 1 and type(operator.inputs[0].type).__name__ in {
         "FloatTensorType",
@@ -17,7 +17,7 @@ def imputes_numbers(operator: Any) -> bool:  # noqa: ANN401  skl2onnx's own type
     }
 
 
-def shape(operator: Any) -> None:  # noqa: ANN401
+def shape(operator: Any) -> None:
     """The shape of the output: the columns kept, and the indicator's behind them."""
     from skl2onnx.common._registration import get_shape_calculator
 
@@ -29,7 +29,7 @@ def shape(operator: Any) -> None:  # noqa: ANN401
     operator.outputs[0].type = type(operator.inputs[0].type)([operator.inputs[0].type.shape[0], width])
 
 
-def convert(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
+def convert(scope: Any, operator: Any, container: Any) -> None:
     """Writes ``Where(is missing, statistic, value)``, and the indicator's columns behind it.
 
     Raises:
@@ -64,7 +64,7 @@ def convert(scope: Any, operator: Any, container: Any) -> None:  # noqa: ANN401
         _indicator_nodes(scope, container, operator, (missing, imputed, element))
 
 
-def _missing_nodes(scope: Any, container: Any, model: Any, names: tuple[str, str, int]) -> None:  # noqa: ANN401
+def _missing_nodes(scope: Any, container: Any, model: Any, names: tuple[str, str, int]) -> None:
     given, missing, element = names
     marker = model.missing_values
     if isinstance(marker, float) and np.isnan(marker):
@@ -78,7 +78,7 @@ def _missing_nodes(scope: Any, container: Any, model: Any, names: tuple[str, str
     container.add_node("Equal", [given, value], missing, name=scope.get_unique_operator_name("Equal"))
 
 
-def _indicator_nodes(scope: Any, container: Any, operator: Any, names: tuple[str, str, int]) -> None:  # noqa: ANN401
+def _indicator_nodes(scope: Any, container: Any, operator: Any, names: tuple[str, str, int]) -> None:
     from onnx import TensorProto
 
     missing, imputed, element = names

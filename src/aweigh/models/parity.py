@@ -56,7 +56,7 @@ class Comparison:
 
 
 def make_trial(predict: Predict, table: Table, *, sample_rows: int) -> Trial:
-    """Asks the original about the sample's rows and the probes behind them; the rows asked alone are spread over both."""
+    """Asks the original about the sample's rows and the probes behind them; rows asked alone are spread over both."""
     expected = predict(table)
     count = min(SINGLE_ROWS, table.rows)
     single = np.unique(np.linspace(0, table.rows - 1, count).round().astype(np.int64))

@@ -57,7 +57,9 @@ def _own(column: Column, base: Table) -> Iterator[Probe]:
     if column.is_text:
         if not column.closed:
             cells = np.array([UNSEEN[i % len(UNSEEN)] for i in range(base.rows)], dtype=object)
-            yield Probe("unseen" if column.type == "category" else "text", column.name, _with(base, column.name, Values(cells)))
+            yield Probe(
+                "unseen" if column.type == "category" else "text", column.name, _with(base, column.name, Values(cells))
+            )
     elif column.is_number:
         yield Probe("number", column.name, _with(base, column.name, Values(_edges(column, base.rows))))
     elif column.type == "boolean":
@@ -78,7 +80,8 @@ def _edges(column: Column, rows: int) -> NDArray[np.generic]:
     allowed = [value for value in wanted if floor <= value <= ceiling] or [low]
     cells = np.array([allowed[i % len(allowed)] for i in range(rows)])
     if column.type == "integer":
-        return np.clip(np.rint(cells), -(2.0**53), 2.0**53).astype(np.int64)
+        whole: NDArray[np.int64] = np.clip(np.rint(cells), -(2.0**53), 2.0**53).astype(np.int64)
+        return whole
     return _in_precision(column, cells)
 
 

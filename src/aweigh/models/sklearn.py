@@ -6,7 +6,7 @@ is proven (``convert.py``), and serves the rest from skops with exact trusted na
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,10 @@ from aweigh.errors import UnsupportedModel
 from aweigh.models.family import Described, Form, Predict, Way
 from aweigh.models.frame import table_to_frame
 from aweigh.schema.answers import POSITIVE_OUTLIER, Answers
-from aweigh.schema.column import Output, Scalar, Schema
+from aweigh.schema.column import Output, Scalar, Schema, Task
 from aweigh.table import Table
 
 MAX_TRANSFORM_COLUMNS = 10_000
-
-
-@runtime_checkable
-class _HasPredict(Protocol):
-    def predict(self, table: object) -> Any: ...  # noqa: ANN401
 
 
 def read(path: Path) -> object:
@@ -79,7 +74,7 @@ def words(model: object) -> str:
     return type(inner).__name__ + holder
 
 
-def _output(model: Any) -> Output:  # noqa: ANN401  any estimator
+def _output(model: Any) -> Output:
     from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 
     if is_classifier(model):
@@ -118,7 +113,9 @@ def plain_classes(classes: object) -> tuple[Scalar, ...]:
     for one in np.asarray(classes, dtype=object).tolist():
         value = one.item() if isinstance(one, np.generic) else one
         if not isinstance(value, str | int | float | bool):
-            raise UnsupportedModel(f"A class label is a {type(value).__name__}; labels must be text, numbers or booleans.")
+            raise UnsupportedModel(
+                f"A class label is a {type(value).__name__}; labels must be text, numbers or booleans."
+            )
         plain.append(value)
     return tuple(plain)
 
@@ -145,7 +142,7 @@ def _wants_names(model: object) -> bool:
     return getattr(model, "feature_names_in_", None) is not None
 
 
-def answer(model: Any, asked: object, output: Output, rows: int) -> Answers:  # noqa: ANN401  any estimator
+def answer(model: Any, asked: object, output: Output, rows: int) -> Answers:
     """One call of the estimator as answers. ``asked`` has ``rows`` rows."""
     if output.task == "class":
         positions = {one: i for i, one in enumerate(output.classes)}
@@ -163,7 +160,7 @@ def answer(model: Any, asked: object, output: Output, rows: int) -> Answers:  # 
     return Answers(output, rows, values=dense(raw, rows))
 
 
-def dense(raw: Any, rows: int) -> NDArray[np.float64]:  # noqa: ANN401  array, sparse matrix or DataFrame
+def dense(raw: Any, rows: int) -> NDArray[np.float64]:
     """Numbers of any container as (rows, columns) float64.
 
     Raises:
@@ -175,7 +172,9 @@ def dense(raw: Any, rows: int) -> NDArray[np.float64]:  # noqa: ANN401  array, s
     except (TypeError, ValueError) as error:
         raise UnsupportedModel("The model answers something else than numbers.") from error
     if values.shape[1] > MAX_TRANSFORM_COLUMNS:
-        raise UnsupportedModel(f"The model answers {values.shape[1]:,} numbers a row; {MAX_TRANSFORM_COLUMNS:,} is the most.")
+        raise UnsupportedModel(
+            f"The model answers {values.shape[1]:,} numbers a row; {MAX_TRANSFORM_COLUMNS:,} is the most."
+        )
     return values
 
 
@@ -185,7 +184,7 @@ def widen(model: object, output: Output, answers: Answers) -> Output:
         return output
     width = answers.values.shape[1]
     names = _names_out(model, width)
-    task = "transform" if output.task == "transform" else "numbers"
+    task: Task = "transform" if output.task == "transform" else "numbers"
     return Output(task=task, name=output.name, names=names, unit=output.unit, description=output.description)
 
 
@@ -226,4 +225,3 @@ def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) 
 
     model = load_trusted_skops(data)
     return lambda table: predict(model, table, schema) if table.rows else Answers.empty(schema.output)
-

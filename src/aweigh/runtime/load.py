@@ -50,7 +50,8 @@ def _answer(bundle: "VerifiedBundle", schema: "Schema", threads: int) -> "Predic
     if manifest.runtime == "python":
         from aweigh.models.python import load_code
 
-        return load_code(bundle.read, bundle.names, manifest.entry or "", schema)
+        code: Predict = load_code(bundle.read, bundle.names, manifest.entry or "", schema)
+        return code
     made: Predict = registry.family(manifest.runtime).load(
         data, schema, threads=threads, model_class=manifest.model_class
     )

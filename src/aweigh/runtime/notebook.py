@@ -46,8 +46,8 @@ class Model:
     def predict(self, rows: object) -> object:
         """Answers for rows.
 
-        A list of dicts (or one dict) gives a list of documents, as ``POST /v1/predict`` does. A DataFrame gives a DataFrame with
-        the same index: a column for the answer, and one for each probability.
+        A list of dicts (or one dict) gives a list of documents, as ``POST /v1/predict`` does. A DataFrame gives a
+        DataFrame with the same index: a column for the answer, and one for each probability.
 
         Raises:
             InvalidRows: any cell, column or row that the schema refuses, all of them listed.
@@ -61,7 +61,9 @@ class Model:
             wrong = next((i for i, row in enumerate(rows) if not isinstance(row, Mapping)), None)
             if wrong is None:
                 return self.predictor.predict_rows([dict(row) for row in rows])
-            raise UsageError(f"Row {wrong} is a {type(rows[wrong]).__name__}.", hint="each row is a dict {column: value}")
+            raise UsageError(
+                f"Row {wrong} is a {type(rows[wrong]).__name__}.", hint="each row is a dict {column: value}"
+            )
         raise UsageError(f"predict() was given a {type(rows).__name__}.", hint="give a list of dicts or a DataFrame")
 
     def _predict_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":

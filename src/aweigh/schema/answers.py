@@ -16,8 +16,8 @@ class Answers:
     """What a model said of ``rows`` rows. What the output does not have is None.
 
     ``index``: (rows,) int64, the position of the class in ``Output.classes``. ``probabilities``: (rows, classes)
-    float64. ``values``: (rows, outputs) float64: one number, several, or a transformed row; NaN where the model gave none.
-    ``cluster``: (rows,) int64. ``outlier``: (rows,) bool. ``scores``: (rows,) float64, the lower the stranger.
+    float64. ``values``: (rows, outputs) float64: one number, several, or a transformed row; NaN where the model gave
+    none. ``cluster``: (rows,) int64. ``outlier``: (rows,) bool. ``scores``: (rows,) float64, the lower the stranger.
     """
 
     output: Output
@@ -31,6 +31,20 @@ class Answers:
 
     def __len__(self) -> int:
         return self.rows
+
+    @classmethod
+    def empty(cls, output: Output) -> "Answers":
+        """The answers for no rows."""
+        width = len(output.classes) if output.task == "class" else max(1, len(output.names))
+        numbers = np.zeros((0, width))
+        whole = np.zeros(0, dtype=np.int64)
+        if output.task == "class":
+            return cls(output, 0, index=whole, probabilities=numbers if output.probabilities else None)
+        if output.task == "cluster":
+            return cls(output, 0, cluster=whole)
+        if output.task == "outlier":
+            return cls(output, 0, outlier=whole.astype(bool), scores=np.zeros(0) if output.scores else None)
+        return cls(output, 0, values=numbers)
 
     def labels(self) -> list[Scalar]:
         """The predicted class of each row, in the class's own type."""
@@ -83,7 +97,9 @@ class Answers:
         if self.outlier is not None:
             if self.scores is None:
                 return ["outlier"], [[flag] for flag in self.outlier.tolist()]
-            return ["outlier", "score"], [list(row) for row in zip(self.outlier.tolist(), self.scores.tolist(), strict=True)]
+            return ["outlier", "score"], [
+                list(row) for row in zip(self.outlier.tolist(), self.scores.tolist(), strict=True)
+            ]
         if self.values is None:
             msg = "answers without a single array"
             raise ValueError(msg)

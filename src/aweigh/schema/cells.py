@@ -210,7 +210,7 @@ def _with_limits(column: Column, parse: Parse) -> Parse:
         def parse_closed(cell: object) -> object | None:
             value = parse(cell)
             if value is not None and value not in allowed:
-                some = ", ".join(repr(one) for one in sorted(allowed)[:8]) + (", ..." if len(allowed) > 8 else "")  # noqa: PLR2004
+                some = ", ".join(repr(one) for one in sorted(allowed)[:8]) + (", ..." if len(allowed) > 8 else "")
                 raise BadCell("not_allowed", f"{shown(value)} is none of {some}")
             return value
 

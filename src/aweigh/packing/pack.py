@@ -1,0 +1,279 @@
+"""``pack``: reads a model and a sample, proves a portable form, locks what serves it, writes the bundle."""
+
+import importlib.metadata
+import re
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from aweigh import registry
+from aweigh._version import __version__
+from aweigh.bundle.archive import write_bundle
+from aweigh.bundle.build import assemble
+from aweigh.bundle.lock import Lock, lock, serving_requirements
+from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
+from aweigh.config import Config, find_config
+from aweigh.errors import UsageError
+from aweigh.models.family import Described, Form
+from aweigh.models.parity import prove
+from aweigh.packing.card import card
+from aweigh.packing.golden import golden
+from aweigh.packing.original import Asked, ask
+from aweigh.packing.sample import Sample, align, open_sample
+from aweigh.packing.source import Source, open_model
+from aweigh.packing.telling import told_lock, told_proof, told_schema
+from aweigh.profile import build_profile
+from aweigh.schema.answers import Answers, class_key
+from aweigh.schema.column import Output, Schema
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from aweigh.table import Table
+
+Tell = Callable[[str, str], None]
+"""Told of each step as it is done: its name and what came of it."""
+
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\Z")
+MAX_NAME_CHARACTERS = 64
+RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "onnxmltools", "skops", "pandas")
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What ``pack`` made: the bundle's place and digest, and what a person wants to know of it."""
+
+    path: Path
+    digest: str
+    manifest: Manifest
+    schema: Schema
+    size_bytes: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the caller may ask of ``pack`` beyond model and sample."""
+
+    target: str | None = None
+    name: str | None = None
+    output: Path | None = None
+    config: Config | None = None
+    python: str = RUNNING_PYTHON
+
+
+def pack(  # noqa: PLR0913  the public face: each is a word that people want to say
+    model: object,
+    sample: "Path | str | pd.DataFrame | Table",
+    *,
+    target: str | None = None,
+    name: str | None = None,
+    output: Path | str | None = None,
+    config: Config | None = None,
+    python: str | None = None,
+    tell: Tell = lambda _step, _text: None,
+) -> Packed:
+    """Makes a bundle of a model and a sample of its input, and proves that it answers as the original does.
+
+    ``model`` is a path, ``"module:function"``, or a fitted model in memory. ``sample`` is a path or a DataFrame of rows
+    as the model takes them, with or without the ``target`` column. ``output`` is a file, or a folder for
+    ``NAME-DIGEST.aweigh`` (default: the working folder). ``python`` is the version to lock for, such as ``"3.12"``.
+
+    >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
+
+    Raises:
+        UntrustedModel, UnreadableModel: the file was refused; nothing of it was run.
+        UnsupportedModel: no family here can serve it.
+        ProofFailed: no portable form gives the original's answers.
+        DataError, UsageError, ConfigError: sample, call or ``aweigh.toml``.
+    """
+    wishes = Wishes(
+        target=target,
+        name=name,
+        output=None if output is None else Path(output),
+        config=config,
+        python=python or RUNNING_PYTHON,
+    )
+    source = open_model(model, tell=tell)
+    data = Path(sample) if isinstance(sample, str) else sample
+    return _pack(source, data, wishes, tell)
+
+
+def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, tell: Tell) -> Packed:
+    config = wishes.config or (find_config(source.path) if source.path is not None else Config())
+    chosen = _name(wishes.name or config.model.name or source.default_name)
+    family: Any = registry.family(source.family)
+    described: Described = family.describe(source.model)
+    tell("read", f"{described.words}{source.told}")
+    columns, table = open_sample(data)
+    sample = align(columns, table, described=described, target=wishes.target, config=config)
+    schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
+    asked = ask(
+        lambda rows, asked_schema: family.predict(source.model, rows, asked_schema),
+        schema,
+        sample.table,
+        widen=lambda answers: _widened(family, source.model, answers),
+    )
+    tell("schema", told_schema(asked.schema, sample.table))
+    form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
+    tell("proof", told_proof(form, proof))
+    locks = _locks(form, wishes)
+    tell("lock", told_lock(locks[0], wishes.python))
+    manifest = _manifest(chosen, source, described, form, proof, wishes, config)
+    files = _files(chosen, described, asked, form, proof, config, locks)
+    return _write(files, manifest, asked, wishes, tell, left_out=sample.left_out, locks=locks)
+
+
+def _widened(family: Any, model: object, answers: Answers) -> Answers:
+    widen = getattr(family, "widen", None)
+    if widen is None:
+        return answers
+    return Answers(
+        widen(model, answers.output, answers),
+        answers.rows,
+        answers.index,
+        answers.probabilities,
+        answers.values,
+        answers.cluster,
+        answers.outlier,
+        answers.scores,
+    )
+
+
+def _name(wanted: str) -> str:
+    name = re.sub(r"[^a-z0-9._-]+", "-", wanted.lower()).strip("-._")
+    if not name or len(name) > MAX_NAME_CHARACTERS or not _NAME.match(name):
+        raise UsageError(f"{wanted!r} makes no name for a bundle.", hint="give one with --name, such as --name churn")
+    return name
+
+
+def _output(output: Output, sample: Sample, config: Config) -> Output:
+    said = config.output
+    titles: tuple[str, ...] = ()
+    if said.labels:
+        keys = [class_key(one) for one in output.classes]
+        unknown = sorted(set(said.labels) - set(keys))
+        if unknown:
+            raise UsageError(
+                f"aweigh.toml has a label for {unknown[0]!r}, which is no class of the model.",
+                hint=f"its classes are {', '.join(keys)[:200]}",
+            )
+        titles = tuple(said.labels.get(key, key) for key in keys)
+    return msgspec.structs.replace(
+        output,
+        name=said.name or sample.target or output.name,
+        class_titles=titles,
+        unit=said.unit,
+        description=said.description,
+    )
+
+
+def _locks(form: Form, wishes: Wishes) -> tuple[Lock, Lock]:
+    """The lock for the API alone, and the one for API and app."""
+    return (
+        lock(serving_requirements(form.runtime, ui=False), python=wishes.python),
+        lock(serving_requirements(form.runtime, ui=True), python=wishes.python),
+    )
+
+
+def _manifest(
+    name: str, source: Source, described: Described, form: Form, proof: Proof, wishes: Wishes, config: Config
+) -> Manifest:
+    app = config.app
+    return Manifest(
+        format=FORMAT,
+        name=name,
+        family=source.family,
+        model=described.words,
+        runtime=form.runtime,
+        runtime_reason=_reason(proof),
+        model_file=form.file_name,
+        python=wishes.python,
+        made_with=_made_with(source.family),
+        proof=proof,
+        files={},
+        graph=form.graph,
+        code=form.runtime == "python",
+        entry=source.entry,
+        model_class=form.model_class,
+        presentation=Presentation(title=app.title, description=app.description, accent=app.accent, footer=app.footer),
+    )
+
+
+def _reason(proof: Proof) -> str:
+    taken = proof.attempts[-1]
+    lost = [f"{one.form} lost: {one.reason}" for one in proof.attempts[:-1]]
+    return "; ".join([f"{taken.form} agrees with the original", *lost])
+
+
+def _made_with(family: str) -> dict[str, str]:
+    own = {"xgboost": ("xgboost", "xgboost-cpu"), "lightgbm": ("lightgbm",), "catboost": ("catboost",)}.get(family, ())
+    versions = {"python": ".".join(str(part) for part in sys.version_info[:3])}
+    for distribution in (*MADE_WITH, *own):
+        try:
+            versions[distribution] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    versions["aweigh"] = __version__
+    return versions
+
+
+def _files(
+    name: str,
+    described: Described,
+    asked: Asked,
+    form: Form,
+    proof: Proof,
+    config: Config,
+    locks: tuple[Lock, Lock],
+) -> dict[str, bytes]:
+    text = card(name, words=described.words, schema=asked.schema, proof=proof, config=config)
+    return {
+        "schema.json": to_json(asked.schema),
+        "examples.json": to_json(golden(asked.schema, asked.table, asked.answers)),
+        "profile.json": to_json(build_profile(asked.schema, asked.table, asked.answers)),
+        "requirements.txt": locks[0].text.encode(),
+        "requirements-ui.txt": locks[1].text.encode(),
+        "card.md": text.encode(),
+        form.file_name: form.data,
+        **form.extra,
+    }
+
+
+def _write(
+    files: Mapping[str, bytes],
+    manifest: Manifest,
+    asked: Asked,
+    wishes: Wishes,
+    tell: Tell,
+    *,
+    left_out: tuple[str, ...],
+    locks: tuple[Lock, Lock],
+) -> Packed:
+    whole = assemble(files, manifest)
+    digest = digest_of(whole["manifest.json"])
+    path = _place(wishes.output, f"{manifest.name}-{short(digest)}.aweigh")
+    write_bundle(whole, path)
+    size = path.stat().st_size
+    tell("bundle", path.name)
+    notes = list(asked.notes)
+    if left_out:
+        notes.append(f"columns of the sample that the model does not take: {', '.join(left_out)}")
+    notes.extend(locks[0].notes)
+    written = msgspec.json.decode(whole["manifest.json"], type=Manifest)
+    return Packed(path, digest, written, asked.schema, size, tuple(notes))
+
+
+def _place(output: Path | None, file_name: str) -> Path:
+    if output is None:
+        return Path(file_name)
+    if output.is_dir():
+        return output / file_name
+    if not output.parent.is_dir():
+        raise UsageError(f"There is no folder {output.parent}.", hint="make it first, or name another place with -o")
+    return output

@@ -4,12 +4,16 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 from aweigh.cli import cli
+from aweigh.config import Config, read_config
+from aweigh.data import penguins_path
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -104,6 +108,50 @@ def test_every_command_has_a_section_and_the_page_is_current():
         [sys.executable, "tools/cli_reference.py", "--check"], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def keys_of(struct: type[msgspec.Struct], prefix: str = "") -> set[str]:
+    """Return the dotted names of all keys of a section, `*` standing for a name that the owner chooses."""
+    found = set()
+    for field in msgspec.structs.fields(struct):
+        name = f"{prefix}{field.encode_name}"
+        kind = msgspec.inspect.type_info(field.type)
+        if isinstance(kind, msgspec.inspect.StructType):
+            found |= keys_of(kind.cls, f"{name}.")
+        elif isinstance(kind, msgspec.inspect.DictType) and isinstance(kind.value_type, msgspec.inspect.StructType):
+            found |= keys_of(kind.value_type.cls, f"{name}.*.")
+        else:
+            found.add(name)
+    return found
+
+
+def written_in(document: dict[str, object], known: set[str]) -> set[str]:
+    """Return the keys of a configuration as `keys_of` names them."""
+    written = set()
+    for section, content in document.items():
+        for name, value in content.items():
+            inner = isinstance(value, dict) and f"{section}.{name}" not in known
+            written |= {f"{section}.*.{key}" for key in value} if inner else {f"{section}.{name}"}
+    return written
+
+
+def test_the_example_configuration_has_every_key_and_explains_each():
+    """A key is explained beside it or above it; the file is valid as it stands, for the penguins that it speaks of."""
+    example = ROOT / "aweigh.example.toml"
+    config = read_config(example)
+    assert config.columns.keys() <= set(penguins_path().read_text(encoding="utf-8").splitlines()[0].split(","))
+    text = example.read_text(encoding="utf-8")
+    known = keys_of(Config)
+    assert known - written_in(tomllib.loads(text), known) == set()
+    lines = text.splitlines()
+    assignments = [number for number, line in enumerate(lines) if re.match(r"[\w\"-]+ *=", line)]
+    # One comment may be for several keys that follow it: what stands above them is not a heading.
+    bare = []
+    for number in assignments:
+        above = next(line for line in reversed(lines[:number]) if not re.match(r"[\w\"-]+ *=", line))
+        if "#" not in lines[number] and not above.startswith("#"):
+            bare.append(lines[number])
+    assert bare == []
 
 
 def test_the_design_names_the_layers_that_are_enforced():

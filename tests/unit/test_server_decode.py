@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aweigh.errors import DataError, InvalidRows, MalformedBody, TooLarge
-from aweigh.schema import Column, Output, Schema, check
+from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
-from aweigh.schema.check import check_rows
+from aweigh.schema.check import check, check_rows
 from aweigh.schema.decode import _compile_fast, compile_decoder, parse_json, read_rows
 from aweigh.table import Table, TextTable, read_csv
 

@@ -10,7 +10,8 @@ SOURCE = Path(__file__).parents[1] / "src"
 MODULES = sorted(
     ".".join(path.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
     for path in SOURCE.rglob("*.py")
-    if ">>> " in path.read_text(encoding="utf-8")
+    # An example that needs a model of the reader's own is marked to be skipped.
+    if any(">>> " in line and "doctest: +SKIP" not in line for line in path.read_text(encoding="utf-8").splitlines())
 )
 
 

@@ -8,7 +8,7 @@ indices and UTF-8 are checked before they are used.
 import datetime as dt
 import itertools
 from collections.abc import Callable, Iterator
-from io import BufferedReader
+from io import BufferedIOBase, BytesIO
 from typing import Any
 
 import nanoarrow
@@ -18,17 +18,20 @@ from nanoarrow.ipc import InputStream
 from numpy.typing import NDArray
 
 from aweigh.errors import DataError, MalformedBody, UnsupportedMedia
-from aweigh.table.columns import DATE_DTYPE, ORDERED_DTYPE, Table, Values
+from aweigh.table.arrow_frames import ArrowFrames, ArrowLimits, unreadable
+from aweigh.table.arrow_write import write_arrow
+from aweigh.table.columns import DATE_DTYPE, ORDERED_DTYPE, Table, Values, concatenate
 from aweigh.table.pandas_notes import read_notes
 
-FILE_MAGIC = b"ARROW1"
-PADDED_MAGIC_BYTES = 8
+__all__ = ["ArrowLimits", "iter_arrow", "read_arrow", "table_of_batch", "write_arrow"]
+
 INTEGERS = {"int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"}
 FLOATS = {"half_float": "float16", "float": "float32", "double": "float64"}
 OFFSETS = {"string": "int32", "large_string": "int64"}
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}
 FIRST_MOMENT = int(np.datetime64(dt.datetime(1, 1, 1), "us").astype(np.int64))  # noqa: DTZ001  dtype datetime64 is naive
 LAST_MOMENT = int(np.datetime64(dt.datetime(9999, 12, 31, 23, 59, 59, 999_999), "us").astype(np.int64))  # noqa: DTZ001
+MAX_UNPACKED_BYTES = 256 * 2**20
 DAY_US = 86_400_000_000
 EXACT_POWER = 22
 """The largest power of ten that a float64 holds exactly."""
@@ -76,7 +79,11 @@ def _values(name: str, schema: Any, view: Any, rows: slice) -> Values:
     kind = c_schema_view(schema)
     rows = slice(rows.start + view.offset, rows.stop + view.offset)
     if kind.type == "na":
-        return Values(np.zeros(_count(rows)), np.ones(_count(rows), dtype=bool), "float64")
+        # Rows of nothing take no room in a body, and none here: every cell is the same one.
+        nothing, gone = np.broadcast_to(np.float64(0), _count(rows)), np.broadcast_to(np.True_, _count(rows))
+        return Values(nothing, gone, "float64")
+    if kind.type == "dictionary":
+        return _dictionary(name, kind, view, rows, of=c_schema_view(schema.dictionary).type)
     read = _READERS.get(kind.type)
     if read is None:
         raise _unreadable(name, kind.type)
@@ -195,8 +202,10 @@ def _strings(name: str, view: Any, *, offsets: str, rows: slice, missing: Mask) 
     return cells
 
 
-def _dictionary(name: str, kind: Any, view: Any, rows: slice) -> Values:
+def _dictionary(name: str, kind: Any, view: Any, rows: slice, *, of: str) -> Values:
     """Codes into a dictionary of kinds: text, or whole numbers."""
+    if of not in OFFSETS and of not in INTEGERS:
+        raise _unreadable(name, f"dictionary of {of}")
     missing = _missing(name, view, rows)
     codes = _buffer(name, view, 1, dtype=kind.storage_type, rows=rows)
     kinds = view.dictionary
@@ -208,15 +217,13 @@ def _dictionary(name: str, kind: Any, view: Any, rows: slice) -> Values:
     present = codes if missing is None else codes[~missing]
     if len(present) and not (int(present.min()) >= 0 and int(present.max()) < kinds.length):
         raise _lies(name)
-    if kinds.storage_type in OFFSETS:
-        words = _strings(name, kinds, offsets=OFFSETS[kinds.storage_type], rows=every, missing=None)
+    if of in OFFSETS:
+        words = _strings(name, kinds, offsets=OFFSETS[of], rows=every, missing=None)
         lookup = np.empty(len(words), dtype=object)
         lookup[:] = words
-    elif kinds.storage_type in INTEGERS:
-        lookup = _buffer(name, kinds, 1, dtype=kinds.storage_type, rows=every).astype(np.int64)
-        words = [str(one) for one in lookup.tolist()]
     else:
-        raise _unreadable(name, f"dictionary of {kinds.storage_type}")
+        lookup = _buffer(name, kinds, 1, dtype=of, rows=every).astype(np.int64)
+        words = [str(one) for one in lookup.tolist()]
     if len(lookup) == 0:
         lookup = np.zeros(1, dtype=lookup.dtype) if lookup.dtype != object else np.array([""], dtype=object)
     data = _blanked(lookup[codes], missing)
@@ -279,7 +286,6 @@ _READERS: dict[str, Callable[[str, Any, Any, slice], Values]] = {
     **dict.fromkeys(FLOATS, _floats),
     "bool": _booleans,
     **dict.fromkeys(OFFSETS, _texts),
-    "dictionary": _dictionary,
     "date32": _date32,
     "date64": _date64,
     "timestamp": _timestamps,
@@ -291,19 +297,34 @@ _READERS: dict[str, Callable[[str, Any, Any, slice], Values]] = {
 # -- streams ---------------------------------------------------------------------------------------------------------
 
 
-def iter_arrow(file: BufferedReader) -> Iterator[Table]:
-    """The record batches of an Arrow IPC stream or file, in order; at least one table, perhaps of no rows.
+def read_arrow(body: bytes, *, max_rows: int | None = None, max_bytes: int | None = MAX_UNPACKED_BYTES) -> Table:
+    """A whole Arrow IPC stream, or file, from somebody who need not be trusted.
 
-    The file format is read as the stream that it holds: its footer is not needed to read from start to end.
+    ``max_bytes`` bounds what its buffers hold when unpacked, before they are; lz4 and zstd are read.
 
     Raises:
-        MalformedBody: not Arrow, or damaged.
-        UnsupportedMedia: a column of a type that no model takes.
+        MalformedBody: not Arrow, damaged, or text that is not UTF-8.
+        TooLarge: more rows or more bytes than that.
+        UnsupportedMedia: a column of a type that no model takes, a compressed or growing dictionary.
+        DataError: whole numbers beyond 64 bits, times outside the years 1 to 9999.
     """
-    if file.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
-        file.read(PADDED_MAGIC_BYTES)
+    if not body:
+        raise MalformedBody("The body is empty.", hint="send an Arrow IPC stream")
+    return concatenate(list(iter_arrow(BytesIO(body), limits=ArrowLimits(max_rows, max_bytes))))
+
+
+def iter_arrow(file: BufferedIOBase, *, limits: ArrowLimits | None = None) -> Iterator[Table]:
+    """The record batches of an Arrow IPC stream or file, in order; at least one table, perhaps of no rows.
+
+    Raises:
+        MalformedBody: not Arrow, damaged, or text that is not UTF-8.
+        TooLarge: more than ``limits``.
+        UnsupportedMedia: a column of a type that no model takes, a compressed or growing dictionary.
+        DataError: whole numbers beyond 64 bits, times outside the years 1 to 9999.
+    """
+    frames = ArrowFrames(file, limits or ArrowLimits())
     try:
-        stream = nanoarrow.c_array_stream(InputStream.from_readable(file))
+        stream = nanoarrow.c_array_stream(InputStream.from_readable(frames))
         schema = stream.get_schema()
         notes = read_notes(None if schema.metadata is None else dict(schema.metadata.items()))
         some = False
@@ -314,7 +335,7 @@ def iter_arrow(file: BufferedReader) -> Iterator[Table]:
             yield notes.apply(table_of_batch(nanoarrow.c_array([], schema)))
     except (RuntimeError, ValueError) as error:
         # RuntimeError is the base of nanoarrow's own exception, whose name is not public.
-        raise _unread(error) from error
+        raise frames.error or _unread(error) from error
 
 
 def _unread(error: Exception) -> UnsupportedMedia | MalformedBody:
@@ -324,4 +345,4 @@ def _unread(error: Exception) -> UnsupportedMedia | MalformedBody:
         return UnsupportedMedia(
             f"The Arrow data holds what is not read here: {what[:80]}.", hint="cast to plain types before writing it"
         )
-    return MalformedBody("The Arrow data cannot be read.", hint="send an Arrow IPC stream, whole")
+    return unreadable()

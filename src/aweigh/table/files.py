@@ -13,11 +13,10 @@ from typing import Literal, cast
 import numpy as np
 
 from aweigh.errors import MalformedBody, UnsupportedMedia
-from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
 from aweigh.table.csv import read_csv
 from aweigh.table.json import read_json, read_json_line, table_of_rows
-from aweigh.table.parquet import iter_parquet
+from aweigh.table.parquet import iter_arrow_file, iter_parquet
 
 FileKind = Literal["csv", "parquet", "arrow", "json", "jsonl"]
 
@@ -135,7 +134,7 @@ def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable
                 rows = read_json(file.read()) if kind == "json" else _json_lines(file)
                 return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
             if kind == "arrow":
-                return _thinned(iter_arrow(file), max_rows=max_rows)
+                return _thinned(iter_arrow_file(file, chunk_rows=CHUNK_ROWS), max_rows=max_rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
     return _thinned(iter_parquet(path, chunk_rows=CHUNK_ROWS), max_rows=max_rows)

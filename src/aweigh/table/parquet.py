@@ -1,12 +1,13 @@
-"""Parquet, read a part at a time by pyarrow (the extra ``files``)."""
+"""Parquet and Arrow files, read a part at a time by pyarrow (the extra ``files``)."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Sequence
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from aweigh.errors import MalformedBody, MissingExtra
-from aweigh.table.arrow import column_names, table_of_batch
+from aweigh.table.arrow import column_names, iter_arrow, table_of_batch
+from aweigh.table.arrow_frames import FILE_MAGIC
 from aweigh.table.columns import Table
 from aweigh.table.pandas_notes import read_notes
 
@@ -34,24 +35,58 @@ def iter_parquet(path: Path, *, chunk_rows: int, columns: Sequence[str] | None =
         UnsupportedMedia: a column of a type that no model takes.
     """
     pa = import_pyarrow()
-    with ExitStack() as stack:
+    with path.open("rb") as file:
         try:
-            file = stack.enter_context(pa.parquet.ParquetFile(path, memory_map=False, pre_buffer=False))
-            column_names(list(file.schema_arrow.names))
-            notes = read_notes(file.schema_arrow.metadata)
-            batches = file.iter_batches(batch_size=chunk_rows, columns=None if columns is None else list(columns))
-            some = False
-            for batch in batches:
-                some = True
-                yield notes.apply(table_of_batch(_plain(pa, batch)))
-            if not some:
-                yield notes.apply(table_of_batch(_plain(pa, pa.RecordBatch.from_pylist([], file.schema_arrow))))
+            parquet = pa.parquet.ParquetFile(file, pre_buffer=False)
+            schema = parquet.schema_arrow
+            batches = parquet.iter_batches(batch_size=chunk_rows, columns=None if columns is None else list(columns))
+            yield from _tables(pa, schema, batches, chunk_rows=chunk_rows)
         except (pa.ArrowException, OSError) as error:
-            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-                raise
-            raise MalformedBody(
-                f"The Parquet file cannot be read: {_first_line(error)}.", hint="write it anew, or send CSV"
-            ) from error
+            raise _damaged("Parquet", error) from error
+
+
+def iter_arrow_file(file: BufferedReader, *, chunk_rows: int) -> Iterator[Table]:
+    """The rows of an Arrow IPC stream or file in order; at least one table, perhaps of no rows.
+
+    pyarrow, where it is installed, reads layouts that nanoarrow does not: views of text, compressed dictionaries.
+
+    Raises:
+        MalformedBody: the file is not Arrow, or it is damaged.
+        UnsupportedMedia: a column of a type that no model takes.
+    """
+    try:
+        pa = import_pyarrow()
+    except MissingExtra:
+        yield from iter_arrow(file)
+        return
+    try:
+        if file.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
+            stored = pa.ipc.open_file(file)
+            batches = (stored.get_batch(i) for i in range(stored.num_record_batches))
+        else:
+            stored = batches = pa.ipc.open_stream(file)
+        yield from _tables(pa, stored.schema, batches, chunk_rows=chunk_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged("Arrow", error) from error
+
+
+def _tables(pa: Any, schema: Any, batches: Iterable[Any], *, chunk_rows: int) -> Iterator[Table]:
+    column_names(list(schema.names))
+    notes = read_notes(schema.metadata)
+    some = False
+    for batch in batches:
+        for start in range(0, batch.num_rows, chunk_rows):
+            some = True
+            yield notes.apply(table_of_batch(_plain(pa, batch.slice(start, chunk_rows))))
+    if not some:
+        yield notes.apply(table_of_batch(_plain(pa, pa.RecordBatch.from_pylist([], schema))))
+
+
+def _damaged(kind: str, error: Exception) -> MalformedBody:
+    """pyarrow's reason in one line, without the path that some reasons carry."""
+    line = (str(error).splitlines() or ["nobody knows why"])[0]
+    reason = line.split(" '/")[0].rstrip(".")[:160]
+    return MalformedBody(f"The {kind} file cannot be read: {reason}.", hint="write it anew, or send CSV")
 
 
 def _plain(pa: Any, batch: Any) -> Any:
@@ -59,9 +94,3 @@ def _plain(pa: Any, batch: Any) -> Any:
     views = {pa.string_view()} if hasattr(pa, "string_view") else set()
     fields = [field.with_type(pa.large_string()) if field.type in views else field for field in batch.schema]
     return batch.cast(pa.schema(fields)) if any(field.type in views for field in batch.schema) else batch
-
-
-def _first_line(error: Exception) -> str:
-    """pyarrow's reason in one line, without the path that some reasons carry."""
-    line = (str(error).splitlines() or ["unknown reason"])[0]
-    return line.split(" '/")[0].rstrip(".")[:160]

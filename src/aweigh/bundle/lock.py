@@ -1,0 +1,285 @@
+"""From what serving needs to exact versions with hashes: those that are installed here, which the proof ran with.
+
+``uv pip compile`` resolves and hashes. It runs without the user's configuration files and with only those of the user's
+variables that say where packages come from; of what it prints only names, versions and hashes are kept, so that no
+address of an index can come into a bundle. Where no index answers, what is installed is pinned without hashes.
+"""
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aweigh.bundle.requirements import Pinned, canonical, read_lock, write_lock
+from aweigh.errors import ConfigError, DamagedBundle, MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+TIMEOUT_S = 90
+"""For one resolution, which takes a second or two when an index answers."""
+PLATFORM = "x86_64-manylinux_2_28"
+"""Where bundles are served; the hashes are those of a version's files for every platform."""
+OLDEST_PYTHON = (3, 11)
+
+_EXTRAS: dict[str, str] = {name: name for name in ("sklearn", "xgboost", "lightgbm", "catboost")}
+"""Which of aweigh's extras a runtime needs; ONNX Runtime is among its plain dependencies."""
+
+_PASSED_ON = re.compile(
+    r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_\w+_(USERNAME|PASSWORD)|FIND_LINKS|OFFLINE"
+    r"|KEYRING_PROVIDER|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|CACHE_DIR|HTTP_TIMEOUT|HTTP_RETRIES)"
+)
+_FROM_PIP = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX"}
+_SAME_IMPORT = {"xgboost": "xgboost-cpu"}
+"""The same code without a few hundred megabytes of NVIDIA libraries that serving tables never uses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """A lock: its text, whether every package is hashed, the names of those that are not, and what to tell the user."""
+
+    text: str
+    hashed: bool
+    unhashed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[Pinned, ...]:
+        """What it pins."""
+        return read_lock(self.text)
+
+
+def serving_requirements(runtime: str, *, ui: bool) -> tuple[str, ...]:
+    """What an environment needs beside aweigh itself to serve a bundle of that runtime, with the app or the API alone.
+
+    Read from aweigh's own metadata, so that it is said in one place. On the platform that bundles are served on.
+    """
+    wanted = {"", _EXTRAS.get(runtime, ""), "ui" if ui else ""}
+    environment = _environment(f"{sys.version_info.major}.{sys.version_info.minor}")
+    found = {}
+    for requirement in _requirements(importlib.metadata.requires("aweigh") or ()):
+        if requirement.name != "aweigh" and any(_applies(requirement, environment, extra) for extra in wanted):
+            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+            found[canonical(requirement.name)] = f"{requirement.name}{extras}{requirement.specifier}"
+    return tuple(found[name] for name in sorted(found))
+
+
+def lock_serving(runtime: str, *, python: str, more: Sequence[str] = ()) -> tuple[Lock, Lock]:
+    """The lock of the API alone, and that of API and app, which holds the same and more; ``more`` is for the model.
+
+    Raises:
+        ConfigError: neither an index nor what is installed here has what is needed.
+    """
+    installed = installed_versions()
+    both = lock([*serving_requirements(runtime, ui=True), *more], python=python, installed=installed)
+    pinned = {one.name: one.version for one in both.packages}
+    api = lock([*serving_requirements(runtime, ui=False), *more], python=python, installed=installed | pinned)
+    return api, both
+
+
+def lock(requirements: Sequence[str], *, python: str, installed: Mapping[str, str] | None = None) -> Lock:
+    """Exact versions of the requirements and all that they need, for one version of Python (``"3.12"``) on Linux.
+
+    ``installed`` (name to version) are the versions to take wherever they can be: by default those installed here.
+
+    Raises:
+        UsageError: ``python`` is no version that aweigh runs on.
+        ConfigError: no index answers, and something is not installed here either.
+        MissingExtra: uv is not installed.
+    """
+    _check_python(python)
+    fixed = _as_served(installed_versions() if installed is None else installed)
+    wanted = [str(one) for one in _renamed(_requirements(requirements))]
+    hashed = _resolve(wanted, python, fixed)
+    if isinstance(hashed, str):
+        pinned = _pin_installed(wanted, python, fixed)
+        return Lock(write_lock(pinned), hashed=False, unhashed=tuple(one.name for one in pinned), notes=(hashed,))
+    unhashed = tuple(one.name for one in hashed if not one.hashes)
+    newest = [one.name for one in hashed if one.name not in fixed]
+    notes = [f"not installed here, so their newest versions were taken: {', '.join(newest)}"] if newest else []
+    if unhashed:
+        notes.append(f"the index gave no hashes for: {', '.join(unhashed)}")
+    return Lock(write_lock(hashed), hashed=not unhashed, unhashed=unhashed, notes=tuple(notes))
+
+
+def installed_versions() -> dict[str, str]:
+    """Name and version of every distribution that is installed here."""
+    found: dict[str, str] = {}
+    for distribution in importlib.metadata.distributions():
+        name = distribution.metadata["Name"]
+        if name:
+            found.setdefault(canonical(name), distribution.version)
+    return found
+
+
+def _check_python(python: str) -> None:
+    parts = python.split(".")
+    if len(parts) != len(OLDEST_PYTHON) or not all(part.isdecimal() and part.isascii() for part in parts):
+        raise UsageError(f"{python[:20]!r} is no version of Python to lock for.", hint='put it as "3.12"')
+    if tuple(map(int, parts)) < OLDEST_PYTHON:
+        raise UsageError(f"aweigh does not run on Python {python}.", hint="lock for 3.11 or newer")
+
+
+# -- by uv -----------------------------------------------------------------------------------------------------------
+
+
+def _resolve(requirements: Sequence[str], python: str, fixed: Mapping[str, str]) -> tuple[Pinned, ...] | str:
+    """What uv resolves, or a sentence that says why it could not."""
+    with tempfile.TemporaryDirectory(prefix="aweigh-lock-") as name:
+        folder = Path(name)
+        (folder / "in.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
+        lines = [f"{name}=={version}" for name, version in sorted(fixed.items())]
+        (folder / "fixed.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        try:
+            done = subprocess.run(
+                compile_command(_find_uv(), python=python),
+                cwd=folder,
+                env=uv_environment(os.environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired:
+            return f"no package index answered within {TIMEOUT_S} s: versions are those installed here, without hashes"
+    if done.returncode != 0:
+        return _why_not(done.stderr)
+    try:
+        return read_lock(done.stdout)
+    except DamagedBundle:
+        return "the index offers files that no lock can name: versions are those installed here, without hashes"
+
+
+def compile_command(uv: str, *, python: str) -> list[str]:
+    """The command that resolves ``in.txt`` under the constraints of ``fixed.txt``, and prints."""
+    return [
+        *(uv, "pip", "compile", "in.txt", "--constraints", "fixed.txt"),
+        *("--python", sys.executable, "--python-version", python, "--python-platform", PLATFORM),
+        *("--generate-hashes", "--only-binary", ":all:", "--no-config", "--no-python-downloads", "--no-progress"),
+        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--color", "never"),
+    ]
+
+
+def uv_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that uv runs with: of its own, only those that say where packages come from and how to get there.
+
+    ``PIP_INDEX_URL`` and ``PIP_EXTRA_INDEX_URL`` stand in where uv's are not set.
+    """
+    kept = {
+        name: value
+        for name, value in environment.items()
+        if not name.startswith(("UV_", "PIP_", "VIRTUAL_ENV")) or _PASSED_ON.fullmatch(name)
+    }
+    if not any(name in kept for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")):
+        kept |= {ours: environment[theirs] for theirs, ours in _FROM_PIP.items() if environment.get(theirs)}
+    kept.setdefault("UV_HTTP_RETRIES", "2")
+    return kept
+
+
+def _find_uv() -> str:
+    try:
+        import uv
+
+        return uv.find_uv_bin()
+    except (ImportError, FileNotFoundError):
+        found = shutil.which("uv")
+        if found is None:
+            raise MissingExtra("Locking the serving environment", extra="pack") from None
+        return found
+
+
+def _why_not(told: str) -> str:
+    """uv's complaint as a note, without the addresses in it: they may hold the user's name and password."""
+    if re.search(r"Failed to fetch|error sending request|network was disabled|dns error|Could not connect", told):
+        return "no package index could be reached: versions are those installed here, without hashes"
+    reason = re.search(r"Because (.+?)(?:,|\.? we can conclude|\n)", told)
+    told_safely = re.sub(r"\S*://\S*", "an address", reason[1]) if reason else "it gave no reason"
+    return (
+        "the package index does not offer what is installed here, so versions are those installed, without hashes: "
+        f"{told_safely[:200]}"
+    )
+
+
+# -- by what is installed --------------------------------------------------------------------------------------------
+
+
+def _pin_installed(requirements: Sequence[str], python: str, fixed: Mapping[str, str]) -> tuple[Pinned, ...]:
+    """The requirements and all that they need, at the versions installed here, by walking their metadata."""
+    environment = _environment(python)
+    waiting = list(_requirements(requirements))
+    seen: set[tuple[str, str]] = set()
+    found: dict[str, Pinned] = {}
+    while waiting:
+        requirement = waiting.pop()
+        name = canonical(requirement.name)
+        if name not in fixed:
+            raise ConfigError(
+                f"Nothing can be locked: no package index answers, and {name} is not installed here.",
+                hint=f"install {name}, or try again with a network",
+            )
+        found[name] = Pinned(name, fixed[name], ())
+        fresh = {"", *requirement.extras} - {extra for known, extra in seen if known == name}
+        seen |= {(name, extra) for extra in fresh}
+        needed = _requirements(_requires(name))
+        waiting.extend(one for one in needed if any(_applies(one, environment, extra) for extra in fresh))
+    return tuple(found.values())
+
+
+def _requires(name: str) -> list[str]:
+    other = {theirs: ours for ours, theirs in _SAME_IMPORT.items()}
+    for candidate in (name, other.get(name, name)):
+        try:
+            return importlib.metadata.requires(candidate) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return []
+
+
+def _as_served(installed: Mapping[str, str]) -> dict[str, str]:
+    """The installed versions under the names that serve: ``xgboost`` here is ``xgboost-cpu`` there."""
+    found = {canonical(name): version for name, version in installed.items()}
+    for ours, theirs in _SAME_IMPORT.items():
+        if ours in found:
+            found.setdefault(theirs, found[ours])
+    return found
+
+
+def _renamed(requirements: Iterable["Requirement"]) -> Iterable["Requirement"]:
+    for requirement in requirements:
+        requirement.name = _SAME_IMPORT.get(canonical(requirement.name), requirement.name)
+        yield requirement
+
+
+def _requirements(texts: Iterable[str]) -> list["Requirement"]:
+    from packaging.requirements import Requirement
+
+    return [Requirement(text) for text in texts]
+
+
+def _applies(requirement: "Requirement", environment: Mapping[str, str], extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({**environment, "extra": extra})
+
+
+def _environment(python: str) -> dict[str, str]:
+    """What markers are held against: CPython of that version on the platform that serves."""
+    return {
+        "implementation_name": "cpython",
+        "implementation_version": f"{python}.0",
+        "os_name": "posix",
+        "platform_machine": "x86_64",
+        "platform_python_implementation": "CPython",
+        "platform_release": "",
+        "platform_system": "Linux",
+        "platform_version": "",
+        "python_full_version": f"{python}.0",
+        "python_version": python,
+        "sys_platform": "linux",
+    }

@@ -230,7 +230,7 @@ def _pin_installed(requirements: Sequence[str], python: str, fixed: Mapping[str,
         seen |= {(name, extra) for extra in fresh}
         needed = _requirements(_requires(name))
         waiting.extend(one for one in needed if any(_applies(one, environment, extra) for extra in fresh))
-    return tuple(found.values())
+    return tuple(found[name] for name in sorted(found))
 
 
 def _requires(name: str) -> list[str]:

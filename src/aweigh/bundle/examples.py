@@ -1,16 +1,11 @@
 """The golden rows: a few rows with the original model's answers, replayed wherever the bundle is served."""
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from aweigh.bundle.manifest import to_json
 from aweigh.errors import DamagedBundle
-from aweigh.schema.column import Schema
-
-if TYPE_CHECKING:
-    from aweigh.table import Table
 
 
 class Examples(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -49,15 +44,3 @@ def load_examples(content: bytes) -> Examples:
     if not len(examples.rows) == len(examples.predictions) == len(examples.titles):
         raise DamagedBundle("examples.json holds rows, predictions and titles of different number.")
     return examples
-
-
-def json_rows(schema: Schema, table: "Table") -> list[dict[str, Any]]:
-    """Rows of a table as the API takes them: dates as text in ISO 8601, None where missing."""
-    dates = {column.name for column in schema.columns if column.type == "date"}
-    return [{name: _json_cell(cell, day=name in dates) for name, cell in row.items()} for row in table.iter_rows()]
-
-
-def _json_cell(cell: object, *, day: bool) -> object:
-    if isinstance(cell, dt.datetime):
-        return cell.date().isoformat() if day else cell.isoformat()
-    return cell.isoformat() if isinstance(cell, dt.date) else cell

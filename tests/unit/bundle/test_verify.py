@@ -22,13 +22,11 @@ from hypothesis import strategies as st
 from aweigh.bundle import verify as verify_module
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
-from aweigh.bundle.examples import Examples, dump_examples, json_rows, load_examples
+from aweigh.bundle.examples import Examples, dump_examples, load_examples
 from aweigh.bundle.files import write_folder
 from aweigh.bundle.manifest import FORMAT, Manifest, digest_of, to_json
 from aweigh.bundle.verify import VerifiedBundle, open_bundle, verify
 from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle, UsageError
-from aweigh.schema.column import Column, Output, Schema
-from aweigh.table import Table, Values
 
 
 @pytest.fixture(params=["archive", "folder"])
@@ -673,21 +671,3 @@ def test_examples_must_be_equally_many():
         dump_examples(Examples(rows=[{}], predictions=[], titles=[]))
     examples = Examples(rows=[{"a": 1.5}], predictions=[{"value": 2}], titles=[""])
     assert load_examples(dump_examples(examples)) == examples
-
-
-def test_rows_of_a_table_as_the_api_takes_them():
-    schema = Schema(
-        columns=(
-            Column(name="day", type="date", dtype="datetime64[us]"),
-            Column(name="at", type="datetime", dtype="datetime64[us]", nullable=True),
-            Column(name="n", type="number", dtype="float64"),
-        ),
-        output=Output(task="number", name="y"),
-    )
-    moments = np.array(["2026-01-31", "2026-02-01"], dtype="datetime64[us]")
-    gone = np.array([False, True])
-    table = Table({"day": Values(moments), "at": Values(moments, gone), "n": Values(np.array([1.5, 2.0]))}, 2)
-    assert json_rows(schema, table) == [
-        {"day": "2026-01-31", "at": "2026-01-31T00:00:00", "n": 1.5},
-        {"day": "2026-02-01", "at": None, "n": 2.0},
-    ]

@@ -14,6 +14,7 @@ from aweigh._version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: ("module:attribute", "one line of help"), in the order in which people need them
+    "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
 }
 """Every command, where it lives, and what ``aweigh --help`` says of it."""
 

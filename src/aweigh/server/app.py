@@ -1,0 +1,72 @@
+"""One port, wired: the API, the protocol of others, health, counters and, last, the UI, behind one gate."""
+
+from collections.abc import Callable
+from functools import partial
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp
+
+from aweigh._version import __version__
+from aweigh.errors import AweighError
+from aweigh.runtime.predictor import Predictor
+from aweigh.server.api import Predict, Service, model_document, schema_document
+from aweigh.server.docs import docs_page, front_page
+from aweigh.server.endpoints import Get, Nothing, document, fail, live, metrics, page, ready, refuse, refuse_unknown
+from aweigh.server.gate import Gate
+from aweigh.server.lifespan import UI, lifespan
+from aweigh.server.metrics import Counters
+from aweigh.server.oip import OpenInference
+from aweigh.server.openapi import openapi_document
+from aweigh.server.readiness import Readiness
+from aweigh.server.settings import Settings
+
+
+def create_app(
+    predictor: Predictor | None,
+    *,
+    settings: Settings | None = None,
+    ui: UI | None = None,
+    readiness: Readiness | None = None,
+    counters: Counters | None = None,
+    on_settled: Callable[[], None] | None = None,
+) -> ASGIApp:
+    """The ASGI app of a predictor and a UI; without a predictor only the UI, health and counters answer.
+
+    ``readiness`` and ``counters`` are given by a caller who wants to see them. ``on_settled`` is called once on the
+    event loop, when the golden rows have been replayed, whether they agreed or not.
+    """
+    settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
+    service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
+    oip = OpenInference(service, readiness=readiness, settings=settings)
+    routes: list[Route | Mount] = []
+    if service is not None and predictor is not None:
+        routes = [
+            Route("/v1/predict", Predict(service, readiness=readiness, settings=settings)),
+            Route("/v1/schema", document(schema_document(predictor))),
+            Route("/v1/model", document(model_document(predictor))),
+        ]
+    routes += [
+        Route("/v1/openapi.json", document(openapi_document(predictor, settings=settings, version=__version__))),
+        Route("/v1/docs", page(docs_page(predictor, settings=settings))),
+        Route("/v2", oip),
+        Route("/v2/{path:path}", oip),
+        Route("/health/live", Get(live)),
+        Route("/health/ready", Get(partial(ready, readiness=readiness, predictor=predictor))),
+        Route("/metrics", Get(partial(metrics, counters=counters, predictor=predictor, token=settings.metrics_token))),
+        # Nothing of ours falls through to the UI, which answers 200 to every path it does not know.
+        *[
+            Route(f"/{first}{rest}", Nothing())
+            for first in ("v1", "health", "metrics")
+            for rest in ("", "/{rest:path}")
+        ],
+        Mount("/", ui) if ui is not None else Route("/", page(front_page(predictor))),
+    ]
+    app = Starlette(
+        routes=routes,
+        exception_handlers={AweighError: refuse, HTTPException: refuse_unknown, Exception: fail},
+        lifespan=partial(lifespan, service=service, ui=ui, readiness=readiness, on_settled=on_settled),
+    )
+    app.router.redirect_slashes = False
+    return Gate(app, counters=counters)

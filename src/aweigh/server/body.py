@@ -1,0 +1,115 @@
+"""The body of a request, read within limits of size and time; and the farewell to a body that is not read."""
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope, Send
+
+from aweigh.errors import AweighError, TooLarge
+from aweigh.server.problems import PROBLEM_JSON, Refused, document_of, encode, headers_of, status_of
+from aweigh.server.settings import Settings
+
+LINGER_S = 5.0
+LINGER_BYTES = 64 * 2**20
+"""How much of a refused body is still taken off the line, unlooked at, so that its sender gets to read the refusal."""
+
+
+class ClientGone(Exception):  # noqa: N818  control flow: nobody is left to be told
+    """The client hung up before the body was whole."""
+
+
+class Unread(AweighError):  # noqa: N818  named as those of errors.py
+    """A refusal while the body is still on the line: the connection must end with it. ``error`` is what to tell."""
+
+    def __init__(self, error: AweighError) -> None:
+        super().__init__(error.message, hint=error.hint)
+        self.error = error
+
+
+async def read_body(scope: Scope, receive: Receive, *, settings: Settings) -> bytes:
+    """The whole body.
+
+    Raises:
+        Unread: it is larger than the limit (said so beforehand, or found so while counting), or it came too slowly.
+        ClientGone: the client hung up.
+    """
+    limit = settings.max_body_bytes
+    for name, value in scope["headers"]:
+        # The server in front has parsed the header: it is a whole number.
+        if name == b"content-length" and int(value) > limit:
+            raise Unread(_too_large(limit))
+    try:
+        async with asyncio.timeout(settings.body_timeout_s):
+            message = await receive()
+            if message["type"] == "http.request" and not message.get("more_body", False):
+                body: bytes = message.get("body", b"")
+                if len(body) > limit:
+                    raise Unread(_too_large(limit))
+                return body
+            return await _read_rest(message, receive, limit=limit)
+    except TimeoutError as error:
+        raise Unread(
+            Refused("slow_body", f"The body was not whole after {settings.body_timeout_s:g} seconds.")
+        ) from error
+
+
+async def _read_rest(message: Message, receive: Receive, *, limit: int) -> bytes:
+    body = bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise Unread(_too_large(limit))
+        if not message.get("more_body", False):
+            return bytes(body)
+        message = await receive()
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"The body is larger than {limit:,} bytes.", hint="send fewer rows at a time")
+
+
+async def refuse_unread(
+    error: AweighError, scope: Scope, receive: Receive, send: Send, *, media: bytes = PROBLEM_JSON, body: bytes = b""
+) -> None:
+    """Tells the error, then ends the connection.
+
+    Closing at once with bytes unread would reset the connection, and the client would lose the answer: so a little
+    more is taken off the line first, and thrown away. A client that waits for ``100 Continue`` has sent nothing yet.
+    """
+    body = body or encode(document_of(error))
+    headers = headers_of(error, size_bytes=len(body), media=media)
+    waits = any(name == b"expect" for name, _ in scope["headers"])
+    await send(
+        {"type": "http.response.start", "status": status_of(error), "headers": [*headers, (b"connection", b"close")]}
+    )
+    await send({"type": "http.response.body", "body": body, "more_body": True})
+    if not waits:
+        await _linger(receive)
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _linger(receive: Receive) -> None:
+    left = LINGER_BYTES
+    try:
+        async with asyncio.timeout(LINGER_S):
+            while left > 0:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message.get("more_body", False):
+                    return
+                left -= len(message.get("body", b""))
+    except TimeoutError:
+        return
+
+
+def refuse_encoding(scope: Scope) -> None:
+    """Refuses a compressed body: what it holds could be any size.
+
+    Raises:
+        Refused: the body is encoded.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            raise Refused(
+                "unsupported_media", "A compressed body is not read here.", hint="send it without Content-Encoding"
+            )

@@ -1,0 +1,138 @@
+"""The endpoints that are asked now and then, and the answers of the app where no endpoint has one."""
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aweigh._version import __version__
+from aweigh.errors import AweighError
+from aweigh.runtime.predictor import Predictor
+from aweigh.server.docs import Page
+from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read
+from aweigh.server.problems import (
+    PROBLEM_JSON,
+    Refused,
+    document_of,
+    encode,
+    headers_of,
+    internal_document,
+    method_not_allowed,
+    not_found,
+    status_of,
+)
+from aweigh.server.readiness import Readiness
+from aweigh.server.ulid import ulid
+
+_LOG = logging.getLogger(__name__)
+
+
+class Get:
+    """A function of a request as an endpoint that takes GET and HEAD.
+
+    It refuses other methods itself: to Starlette's router a route with other methods is a lesser match than the UI,
+    which is mounted at everything.
+    """
+
+    def __init__(self, answer: Callable[[Request], Awaitable[Response]]) -> None:
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["method"] not in {"GET", "HEAD"}:
+            raise method_not_allowed(["GET", "HEAD"])
+        response = await self._answer(Request(scope))
+        await response(scope, receive, send)
+
+
+class Nothing:
+    """Every address under a prefix of ours that no endpoint has."""
+
+    async def __call__(self, *_: object) -> None:
+        """Answer one request: there is nothing.
+
+        Raises:
+            Refused: always (404).
+        """
+        raise not_found()
+
+
+def document(value: object) -> ASGIApp:
+    """An endpoint that always answers the same JSON document."""
+    content = encode(value)
+
+    async def answer(_: Request) -> Response:
+        return Response(content, media_type="application/json")
+
+    return Get(answer)
+
+
+def page(made: Page) -> ASGIApp:
+    """An endpoint that answers a page of HTML under its own content security policy."""
+
+    async def answer(request: Request) -> Response:
+        html = made.html(f"{request.url.scheme}://{request.headers.get('host', '')}")
+        headers = {"content-security-policy": made.policy, "x-frame-options": "DENY", "cache-control": "no-cache"}
+        return Response(html, media_type="text/html", headers=headers)
+
+    return Get(answer)
+
+
+async def live(request: Request) -> Response:
+    """``/health/live``: the event loop turns, or nobody would answer."""
+    del request
+    return Response(b'{"status":"live"}', media_type="application/json")
+
+
+async def ready(request: Request, *, readiness: Readiness, predictor: Predictor | None) -> Response:
+    """``/health/ready``: the golden rows agree and the process is not about to stop.
+
+    Raises:
+        NotReady: otherwise.
+    """
+    del request
+    readiness.require_ready()
+    found: dict[str, object] = {"status": "ready", "golden_rows": readiness.golden_rows}
+    if predictor is not None:
+        found["model"] = {"name": predictor.manifest.name, "version": predictor.version}
+    return Response(encode(found), media_type="application/json")
+
+
+async def metrics(request: Request, *, counters: Counters, predictor: Predictor | None, token: str | None) -> Response:
+    """``/metrics``, for whoever may read them.
+
+    Raises:
+        Refused: somebody else (403).
+    """
+    if not may_read(request.scope, token=token):
+        hint = "ask from the machine itself, or send AWEIGH_METRICS_TOKEN as a bearer token"
+        raise Refused("forbidden", "The counters are not for everybody.", hint=hint)
+    info = {"aweigh_version": __version__}
+    if predictor is not None:
+        info |= {"name": predictor.manifest.name, "version": predictor.version, "digest": predictor.digest}
+    return Response(counters.text(info=info), headers={"content-type": CONTENT_TYPE.decode()})
+
+
+async def refuse(request: Request, error: Exception) -> Response:
+    """Any error of the tree as its problem document."""
+    del request
+    if not isinstance(error, AweighError):
+        raise error
+    body = encode(document_of(error))
+    headers = {name.decode(): value.decode() for name, value in headers_of(error, size_bytes=len(body))}
+    return Response(body, status_code=status_of(error), headers=headers)
+
+
+async def fail(request: Request, error: Exception) -> Response:
+    """An error that nobody foresaw: all of it for the log, and for the client the id to find it by."""
+    log_id = ulid()
+    _LOG.error("id %s: %s %r failed", log_id, request.method, request.url.path, exc_info=error)
+    return Response(encode(internal_document(log_id)), status_code=500, media_type=PROBLEM_JSON.decode())
+
+
+async def refuse_unknown(request: Request, error: Exception) -> Response:
+    """What Starlette itself does not find, which is only the 404 of a server without UI."""
+    del error
+    return await refuse(request, not_found())

@@ -1,0 +1,74 @@
+"""Start and stop: the UI's own, and the proof by golden rows, before which no prediction is given."""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+from starlette.types import Receive, Scope, Send
+
+from aweigh.server.api import Service
+from aweigh.server.readiness import Readiness
+
+SHOWN_PROBLEMS = 10
+
+_LOG = logging.getLogger(__name__)
+
+
+class UI(Protocol):
+    """An ASGI app whose own start and stop belong into this one's."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or one WebSocket."""
+        ...
+
+    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+        """What to enter before the first request and leave after the last."""
+        ...
+
+
+@asynccontextmanager
+async def lifespan(
+    app: object,
+    *,
+    service: Service | None,
+    ui: UI | None,
+    readiness: Readiness,
+    on_settled: Callable[[], None] | None,
+) -> AsyncIterator[None]:
+    """Everything around the requests. They are let in before the proof, to ask whether the process lives."""
+
+    async def settle() -> None:
+        await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
+        if on_settled is not None:
+            on_settled()
+
+    async with AsyncExitStack() as stack:
+        if ui is not None:
+            await stack.enter_async_context(ui.lifespan()(app))
+        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks.start_soon(settle)
+        yield
+
+
+def prove(service: Service | None, *, readiness: Readiness) -> None:
+    """Replays the golden rows and settles the readiness by them; warms the way that requests take."""
+    if service is None:
+        readiness.prove(golden_rows=0)
+        return
+    try:
+        replay = service.predictor.replay()
+        if replay.ok:
+            service.warm()
+            readiness.prove(golden_rows=replay.rows)
+            return
+    except Exception:  # noqa: BLE001  whatever a model raises, the server must still be able to say "not ready"
+        _LOG.exception("the model fails on its golden rows")
+        readiness.refuse()
+        return
+    for problem in replay.problems[:SHOWN_PROBLEMS]:
+        _LOG.error("not ready: %s", problem)
+    readiness.refuse()

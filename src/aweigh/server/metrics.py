@@ -1,0 +1,155 @@
+"""Counters of this server, shared by its processes, and their text for Prometheus (exposition format 0.0.4).
+
+Every process owns one slot of a piece of shared memory and is the only one that writes there, so that nothing needs a
+lock; a scrape, whichever process answers it, adds the slots up.
+"""
+
+import hmac
+import ipaddress
+import mmap
+from collections.abc import Iterator, Mapping
+
+from starlette.types import Scope
+
+ROUTES = ("predict", "oip", "api", "docs", "health", "metrics", "ui")
+STATUSES = (200, 101, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 413, 415, 422, 429, 500, 502, 503)
+"""Statuses with a counter of their own; another one is counted as its class's hundred (``418`` as ``400``)."""
+
+BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Upper bounds of the predict histogram, in seconds: ONNX answers a row in tens of microseconds."""
+
+FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
+CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+_REQUESTS = 0
+_ROWS = len(ROUTES) * len(STATUSES)
+_WARNINGS = _ROWS + 1
+_IN_FLIGHT = _ROWS + 2
+_SECONDS = _ROWS + 3
+_BUCKETS = _ROWS + 4
+_SLOT = _BUCKETS + len(BUCKETS_S) + 1
+_BYTES = 8
+
+_PLACE = {(route, status): i * len(STATUSES) + j for i, route in enumerate(ROUTES) for j, status in enumerate(STATUSES)}
+
+
+class Counters:
+    """One process's counters: its own ``slot`` to write, all ``slots`` to read. Made before the processes part."""
+
+    def __init__(self, *, slots: int = 1) -> None:
+        self._shared = mmap.mmap(-1, slots * _SLOT * _BYTES)
+        self._all = memoryview(self._shared).cast("d")
+        self._slots = slots
+        self._own = self._all[:_SLOT]
+
+    def take(self, slot: int) -> None:
+        """This process writes there from now on; what a process before it left there under way is over."""
+        self._own = self._all[slot * _SLOT : (slot + 1) * _SLOT]
+        self._own[_IN_FLIGHT] = 0
+
+    def begin(self) -> None:
+        """A request came."""
+        self._own[_IN_FLIGHT] += 1
+
+    def end(self, route: str, status: int) -> None:
+        """A request was answered; ``status`` 0 is one whose client hung up before."""
+        self._own[_IN_FLIGHT] -= 1
+        if status:
+            place = _PLACE.get((route, status))
+            self._own[_PLACE[route, _class_of(status)] if place is None else place] += 1
+
+    def predicted(self, *, rows: int, warnings: int, seconds: float) -> None:
+        """The model answered for so many rows in so many seconds."""
+        own = self._own
+        own[_ROWS] += rows
+        own[_WARNINGS] += warnings
+        own[_SECONDS] += seconds
+        bucket = next((i for i, most in enumerate(BUCKETS_S) if seconds <= most), len(BUCKETS_S))
+        own[_BUCKETS + bucket] += 1
+
+    def totals(self) -> list[float]:
+        """Every counter, added up over the processes."""
+        return [sum(self._all[place::_SLOT]) for place in range(_SLOT)]
+
+    def text(self, *, info: Mapping[str, str]) -> str:
+        """What ``GET /metrics`` answers; ``info`` are the labels of ``aweigh_model_info``."""
+        return "\n".join(self._lines(info)) + "\n"
+
+    def _lines(self, info: Mapping[str, str]) -> Iterator[str]:
+        totals = self.totals()
+        yield from _head("aweigh_requests_total", "counter", "Requests answered, by route and status.")
+        for (route, status), place in _PLACE.items():
+            if totals[place]:
+                yield f'aweigh_requests_total{{route="{route}",status="{status}"}} {_number(totals[place])}'
+        yield from _head("aweigh_requests_in_flight", "gauge", "Requests under way.")
+        yield f"aweigh_requests_in_flight {_number(totals[_IN_FLIGHT])}"
+        yield from _head("aweigh_rows_total", "counter", "Rows that the model answered.")
+        yield f"aweigh_rows_total {_number(totals[_ROWS])}"
+        yield from _head("aweigh_warnings_total", "counter", "Cells outside what the model has seen.")
+        yield f"aweigh_warnings_total {_number(totals[_WARNINGS])}"
+        yield from _head("aweigh_predict_seconds", "histogram", "Time that the model took for one request's rows.")
+        passed = 0.0
+        for i, most in enumerate(BUCKETS_S):
+            passed += totals[_BUCKETS + i]
+            yield f'aweigh_predict_seconds_bucket{{le="{most:g}"}} {_number(passed)}'
+        passed += totals[_BUCKETS + len(BUCKETS_S)]
+        yield f'aweigh_predict_seconds_bucket{{le="+Inf"}} {_number(passed)}'
+        yield f"aweigh_predict_seconds_sum {totals[_SECONDS]!r}"
+        yield f"aweigh_predict_seconds_count {_number(passed)}"
+        yield from _head("aweigh_processes", "gauge", "Processes that answer behind this port.")
+        yield f"aweigh_processes {self._slots}"
+        if info:
+            yield from _head("aweigh_model_info", "gauge", "The model that is served.")
+            labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in info.items())
+            yield f"aweigh_model_info{{{labels}}} 1"
+
+
+def _head(name: str, kind: str, about: str) -> tuple[str, str]:
+    return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
+
+
+def _number(value: float) -> str:
+    return str(int(value))
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+def _class_of(status: int) -> int:
+    return {1: 101, 2: 200, 3: 302, 4: 400}.get(status // 100, 500)
+
+
+def route_of(path: str) -> str:
+    """The route that a path is counted under."""
+    if path == "/v1/predict":
+        return "predict"
+    first = path.split("/", 2)[1] if path.startswith("/") else ""
+    if first == "v1":
+        return "docs" if path == "/v1/docs" else "api"
+    return {"v2": "oip", "health": "health", "metrics": "metrics"}.get(first, "ui")
+
+
+def may_read(scope: Scope, *, token: str | None) -> bool:
+    """Whether the counters are this caller's to see: on this machine with no proxy between, or with the token."""
+    proxied, bearer = False, b""
+    for name, value in scope["headers"]:
+        if name in FORWARDED:
+            proxied = True
+        elif name == b"authorization":
+            bearer = value
+    if token is not None and hmac.compare_digest(bearer, b"Bearer " + token.encode()):
+        return True
+    return not proxied and _is_loopback(scope)
+
+
+def _is_loopback(scope: Scope) -> bool:
+    client = scope.get("client")
+    if client is None:
+        return False
+    try:
+        address = ipaddress.ip_address(client[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)

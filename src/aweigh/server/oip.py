@@ -1,0 +1,171 @@
+"""``/v2``: the Open Inference Protocol, which KServe, Triton and MLServer clients speak.
+
+The values mean what they mean to ``/v1``: same checks, same answers. Errors are ``{"error": "..."}``, as the protocol
+has them, and what ``/v1`` calls 422 is 400 here.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+from starlette.types import Receive, Scope, Send
+
+from aweigh._version import __version__
+from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
+from aweigh.schema.check import check_rows
+from aweigh.server.api import Service
+from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
+from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
+from aweigh.server.readiness import Readiness
+from aweigh.server.settings import Settings
+from aweigh.server.tensors import datatype_of, output_metadata, output_tensors, read_request, rows_of
+from aweigh.server.ulid import ulid
+
+JSON = b"application/json"
+BINARY_HEADER = b"inference-header-content-length"
+EXTENSIONS = ("binary_tensor_data",)
+
+
+class OpenInference:
+    """Everything under ``/v2`` as a raw ASGI endpoint; errors are ``{"error": "..."}``, as the protocol has them."""
+
+    def __init__(self, service: Service | None, *, readiness: Readiness, settings: Settings) -> None:
+        self._service = service
+        self._readiness = readiness
+        self._settings = settings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        try:
+            document = await self._answer(scope, receive)
+        except ClientGone:
+            return
+        except Unread as unread:
+            body = encode({"error": said(unread.error)})
+            await refuse_unread(unread.error, scope, receive, send, media=JSON, body=body)
+            return
+        except AweighError as error:
+            status = 400 if status_of(error) == 422 else status_of(error)
+            body = encode({"error": said(error)})
+            headers = headers_of(error, size_bytes=len(body), media=JSON)
+        else:
+            status, body = 200, encode(document)
+            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> dict[str, object]:
+        parts = [part for part in scope["path"].split("/") if part][1:]
+        reply, methods = self._find(parts)
+        if scope["method"] not in methods:
+            raise method_not_allowed(methods)
+        if reply is not None:
+            return reply()
+        return await self._infer(scope, receive)
+
+    def _find(self, parts: list[str]) -> tuple[Callable[[], dict[str, object]] | None, tuple[str, ...]]:
+        """What answers at the path, and which methods it takes; no function stands for ``infer``.
+
+        Raises:
+            Refused: nothing does (404).
+        """
+        read = ("GET", "HEAD")
+        if not parts:
+            return self._server, read
+        if parts == ["health", "live"]:
+            return lambda: {"live": True}, read
+        if parts == ["health", "ready"]:
+            return self._ready, read
+        if parts[0] != "models" or len(parts) < 2 or self._service is None:
+            raise _nothing_here()
+        predictor = self._service.predictor
+        if parts[1] != predictor.manifest.name:
+            raise Refused("not_found", f"There is no model of that name here, only {predictor.manifest.name!r}.")
+        rest = parts[2:]
+        if rest[:1] == ["versions"] and len(rest) >= 2:
+            if rest[1] not in {predictor.version, predictor.digest}:
+                raise Refused("not_found", f"There is no such version here, only {predictor.version!r}.")
+            rest = rest[2:]
+        if not rest:
+            return self._model, read
+        if rest == ["ready"]:
+            return self._ready, read
+        if rest == ["infer"]:
+            return None, ("POST",)
+        raise _nothing_here()
+
+    def _server(self) -> dict[str, object]:
+        return {"name": "aweigh", "version": __version__, "extensions": list(EXTENSIONS)}
+
+    def _ready(self) -> dict[str, object]:
+        self._readiness.require_ready()
+        return {"ready": True}
+
+    def _model(self) -> dict[str, object]:
+        service = self._service
+        if service is None:
+            raise _nothing_here()
+        predictor = service.predictor
+        inputs = [{"name": one.name, "datatype": datatype_of(one), "shape": [-1]} for one in service.schema.columns]
+        return {
+            "name": predictor.manifest.name,
+            "versions": [predictor.version],
+            "platform": f"aweigh_{predictor.manifest.runtime}",
+            "inputs": inputs,
+            "outputs": output_metadata(service.schema),
+            "properties": {"digest": predictor.digest, "task": service.schema.output.task},
+        }
+
+    async def _infer(self, scope: Scope, receive: Receive) -> dict[str, object]:
+        service = self._service
+        if service is None:
+            raise _nothing_here()
+        self._readiness.require_proof()
+        refuse_encoding(scope)
+        json_bytes = None
+        for name, value in scope["headers"]:
+            if name == BINARY_HEADER:
+                json_bytes = int(value) if value.isdigit() and len(value) < 12 else -1
+        body = await read_body(scope, receive, settings=self._settings)
+        if json_bytes is not None and not 0 <= json_bytes <= len(body):
+            raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
+        document: dict[str, object] = await service.run(
+            partial(infer, service, body, json_bytes=json_bytes), size_bytes=len(body)
+        )
+        return document
+
+
+def infer(service: Service, body: bytes, *, json_bytes: int | None) -> dict[str, object]:
+    """The answer to one inference request.
+
+    Raises:
+        DataError: the body, its tensors or their values do not fit.
+    """
+    request = read_request(body, json_bytes=json_bytes)
+    asked = {one.name for one in request.outputs or ()}
+    known = {str(one["name"]) for one in output_metadata(service.schema)}
+    if asked - known:
+        stranger = min(asked - known)[:60]
+        raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
+    table = check_rows(service.schema, rows_of(service.schema, request.inputs, max_rows=service.max_rows))
+    answers, warnings = service.predict(table)
+    tensors = [one for one in output_tensors(service.schema, answers) if not asked or one["name"] in asked]
+    document: dict[str, object] = {
+        "model_name": service.predictor.manifest.name,
+        "model_version": service.predictor.version,
+        "id": request.id if request.id is not None else ulid(),
+        "outputs": tensors,
+    }
+    if warnings:
+        document["parameters"] = {"warnings": warnings}
+    return document
+
+
+def said(error: AweighError) -> str:
+    """An error in the protocol's one line: the sentence, and what to do."""
+    if status_of(error) == 500:
+        return "The server failed, and has written down why."
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
+def _nothing_here() -> Refused:
+    return Refused("not_found", "There is nothing at this address.")

@@ -1,0 +1,78 @@
+"""uvicorn's HTTP protocol with bounds on a request's head: uvicorn itself takes headers of any size, for any time."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from aweigh.server.problems import PROBLEM_JSON, Refused, document_of, encode, headers_of, status_of
+
+MAX_HEAD_BYTES = 64 * 1024
+"""The request line and the headers together; a chunk of the body that came with them counts as well."""
+
+HEAD_TIMEOUT_S = 15.0
+"""How long a connection may take to say what it wants, from its first byte or from when it was opened."""
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start the clock: a connection that says nothing is closed."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it itself
+        self._in_head = True
+        self._head_bytes = 0
+        self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._in_head = True
+        self._head_bytes = 0
+
+    def on_headers_complete(self) -> None:
+        """Its head is whole."""
+        self._in_head = False
+        self._stop_clock()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came; those of a head that is not whole yet are counted and timed."""
+        super().data_received(data)
+        if not self._in_head or self.transport.is_closing():
+            return
+        self._head_bytes += len(data)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._refuse(Refused("head_too_large", "The address and headers are too large."))
+        elif self._head_timer is None:
+            self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def send_400_response(self, msg: str) -> None:
+        """What came is not HTTP."""
+        self._refuse(Refused("malformed_request", msg))
+
+    def _stop_clock(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _too_slow(self) -> None:
+        self._head_timer = None
+        if not self._head_bytes:
+            self.transport.close()
+        else:
+            self._refuse(Refused("slow_body", "The request's headers did not arrive in time."))
+
+    def _refuse(self, error: Refused) -> None:
+        self._stop_clock()
+        if self.transport.is_closing():
+            return
+        body = encode(document_of(error))
+        headers = [*headers_of(error, size_bytes=len(body), media=PROBLEM_JSON), (b"connection", b"close")]
+        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        self.transport.write(b"".join([STATUS_LINE[status_of(error)], *lines, b"\r\n", body]))
+        self.transport.close()

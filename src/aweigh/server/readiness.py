@@ -1,0 +1,57 @@
+"""Whether this process may answer: not before its golden rows agree, and not for new callers once it is to stop."""
+
+from dataclasses import dataclass
+
+from aweigh.errors import NotReady
+
+
+@dataclass(slots=True)
+class Readiness:
+    """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end."""
+
+    proven: bool = False
+    refused: bool = False
+    draining: bool = False
+    golden_rows: int = 0
+
+    def prove(self, *, golden_rows: int) -> None:
+        """The golden rows were answered as the original answered them."""
+        self.golden_rows = golden_rows
+        self.proven = True
+
+    def refuse(self) -> None:
+        """A golden row was answered differently: this process never answers."""
+        self.refused = True
+
+    def drain(self) -> None:
+        """The process is to stop: what is under way is finished, and nobody new should come."""
+        self.draining = True
+
+    def require_proof(self) -> None:
+        """Passes only when predictions may be given, which they may while draining.
+
+        Raises:
+            NotReady: the golden rows have not been replayed yet, or did not agree.
+        """
+        if not self.proven:
+            raise self.reason()
+
+    def require_ready(self) -> None:
+        """Passes only when new callers are welcome.
+
+        Raises:
+            NotReady: unproven, refused or draining.
+        """
+        if self.draining or not self.proven:
+            raise self.reason()
+
+    def reason(self) -> NotReady:
+        """Why not."""
+        if self.refused:
+            return NotReady(
+                "The model does not give the answers that it gave when it was packed, so it gives none.",
+                hint="the server's log names the rows that differ",
+            )
+        if self.draining:
+            return NotReady("The server is shutting down.")
+        return NotReady("The model is still being loaded and checked.", hint="ask again in a moment")

@@ -1,0 +1,153 @@
+"""A process that serves: the socket, uvicorn, and a shutdown that finishes what is under way."""
+
+import asyncio
+import gc
+import ipaddress
+import os
+import signal
+import socket
+from collections.abc import Callable
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from aweigh.errors import UsageError
+from aweigh.server.protocol import BoundedProtocol
+from aweigh.server.readiness import Readiness
+from aweigh.server.settings import Settings
+
+KEEP_ALIVE_S = 65
+"""Longer than what stands in front keeps a connection (60 s mostly), so that it is never closed under a request."""
+
+BACKLOG = 2048
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+
+
+def limit_threads(threads: int) -> None:
+    """Tells the numeric libraries how many threads to start, which they read when they are first imported.
+
+    Left alone each takes one a core and spins: HistGradientBoosting took 608 ms a call on a busy machine, 1.1 with one.
+    """
+    for variable in THREAD_VARIABLES:
+        os.environ.setdefault(variable, str(threads))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether every address that the name stands for is this machine's own.
+
+    Raises:
+        UsageError: it stands for none.
+    """
+    return all(ipaddress.ip_address(str(found[4][0]).partition("%")[0]).is_loopback for found in _resolve(host, 0))
+
+
+def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
+    try:
+        return socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)  # type: ignore[return-value]
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"There is no address {host!r} on this machine.", hint="try --host 127.0.0.1") from error
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket on the address, not yet listening; port 0 takes a free one.
+
+    Raises:
+        UsageError: the port is taken or may not be had, or there is no such address.
+    """
+    family, kind, protocol, _, address = _resolve(host, port)[0]
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise _cannot_bind(host, port, error) from error
+    sock.set_inheritable(True)
+    return sock
+
+
+def _cannot_bind(host: str, port: int, error: OSError) -> UsageError:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return UsageError(f"Port {port} is taken by another program.", hint=f"choose another: --port {port + 1}, or 0")
+    if error.errno == errno.EACCES:
+        return UsageError(f"Port {port} may not be used by this user.", hint="choose one above 1023: --port 8000")
+    return UsageError(f"The address {host}:{port} cannot be had: {error.strerror}.", hint="try --host 127.0.0.1")
+
+
+def url_of(sock: socket.socket) -> str:
+    """How a browser on this machine reaches the socket."""
+    host, port = sock.getsockname()[:2]
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        host = "127.0.0.1" if address.version == 4 else "[::1]"
+    elif address.version == 6:
+        host = f"[{host}]"
+    return f"http://{host}:{port}"
+
+
+class Server(uvicorn.Server):
+    """uvicorn, which on SIGTERM and SIGINT first says that it is not ready, then closes, then ends with 0."""
+
+    def __init__(self, config: uvicorn.Config, *, readiness: Readiness, delay_s: float) -> None:
+        super().__init__(config)
+        self._readiness = readiness
+        self._delay_s = delay_s
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal came. A second Ctrl-C waits for nothing any more."""
+        del frame
+        if self._readiness.draining:
+            self.should_exit = True
+            self.force_exit = self.force_exit or sig == signal.SIGINT
+            return
+        self._readiness.drain()
+        if sig == signal.SIGTERM and self._delay_s:
+            asyncio.get_running_loop().call_later(self._delay_s, self._close)
+        else:
+            self._close()
+
+    def _close(self) -> None:
+        self.should_exit = True
+
+
+def run(app: ASGIApp, sock: socket.socket, *, settings: Settings, readiness: Readiness, websockets: bool) -> None:
+    """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished.
+
+    ``websockets``: whether anything behind the app takes them.
+    """
+    config = uvicorn.Config(
+        app,
+        http=BoundedProtocol,
+        ws="auto" if websockets else "none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        # Who the client is, is the gate's to decide: a header of the client's is no proof.
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
+    )
+    Server(config, readiness=readiness, delay_s=settings.drain_delay_s).run(sockets=[sock])
+
+
+def settle_memory() -> None:
+    """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun."""
+    gc.collect()
+    gc.freeze()
+
+
+def announce_with(tell: Callable[[], None]) -> Callable[[], None]:
+    """What to call when the golden rows have been replayed: tidy up, then tell."""
+
+    def settled() -> None:
+        settle_memory()
+        tell()
+
+    return settled

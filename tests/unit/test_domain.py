@@ -120,7 +120,7 @@ def test_a_long_value_is_cut():
             },
         ),
         min_size=FEW_ROWS + 1,
-        max_size=40,
+        max_size=FEW_ROWS + 10,
     )
 )
 def test_a_row_alone_is_told_the_same_as_among_many(rows):

@@ -19,15 +19,18 @@ class Described:
     """What a model says of itself once read.
 
     ``words`` name it for people ("RandomForestClassifier in a Pipeline"). ``features`` are the columns it was fitted
-    with, in order, or None when it does not know; ``feature_count`` how many, or None. ``categories`` are the category
-    columns' own kinds where the model holds them.
+    with, in order, or None when it does not know; ``feature_count`` how many, or None. ``categories`` are the kinds of
+    those columns that the model takes as pandas categories, text or whole numbers, in the order of its own codes; it is
+    asked with exactly these, whatever the sample's dtype. ``blanks_as_underscores`` says that the model's library
+    writes ``_`` for a blank in a column's name.
     """
 
     words: str
     output: Output
     features: tuple[str, ...] | None = None
     feature_count: int | None = None
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
+    blanks_as_underscores: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

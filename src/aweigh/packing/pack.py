@@ -110,7 +110,7 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     family: Any = registry.family(source.family)
     described: Described = family.describe(source.model)
     tell("read", f"{described.words}{source.told}")
-    columns, table = open_sample(data)
+    columns, table = open_sample(data, described=described)
     sample = align(columns, table, described=described, target=wishes.target, config=config)
     schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
     asked = ask(

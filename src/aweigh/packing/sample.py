@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MAX_SAMPLE_ROWS = 1_000_000
+CATEGORY = "category"
+"""pandas' own name of the dtype, and how that of ordered categories begins here."""
 COLUMN_TYPES = ("number", "integer", "boolean", "category", "text", "date", "datetime")
 
 
@@ -32,8 +34,10 @@ class Sample:
     left_out: tuple[str, ...]
 
 
-def open_sample(data: "Path | pd.DataFrame | Table") -> tuple[tuple[Column, ...], Table]:
-    """Columns and rows of a file, a DataFrame or a table, typed by what they hold.
+def open_sample(
+    data: "Path | pd.DataFrame | Table", *, described: Described | None = None
+) -> tuple[tuple[Column, ...], Table]:
+    """Columns and rows of a file, a DataFrame or a table, typed by what they hold and by what the model takes them for.
 
     Raises:
         DataError: no rows, or bytes that are not what the file's name says.
@@ -42,14 +46,18 @@ def open_sample(data: "Path | pd.DataFrame | Table") -> tuple[tuple[Column, ...]
         from aweigh.table.files import read_sample
 
         given: Table | TextTable = read_sample(data, max_rows=MAX_SAMPLE_ROWS)
-        columns, table = infer_columns(given)
+        dtypes: dict[str, str] = {}
     elif isinstance(data, Table):
-        columns, table = infer_columns(data)
+        given, dtypes = data, {}
     else:
         from aweigh.table.frame import frame_to_table
 
-        framed, dtypes = frame_to_table(data)
-        columns, table = infer_columns(framed, dtypes=dtypes)
+        given, dtypes = frame_to_table(data)
+    for name in given.columns:
+        kinds = _kinds_of(name, described)
+        if kinds and isinstance(kinds[0], str) and not dtypes.get(name, "").startswith(CATEGORY):
+            dtypes[name] = CATEGORY  # also where every kind looks like a number or a date
+    columns, table = infer_columns(given, dtypes=dtypes)
     if table.rows == 0:
         raise DataError("The sample has no rows.", hint="give some rows like those the model was trained on")
     return columns, table
@@ -71,15 +79,50 @@ def align(
     wanted = _wanted(names, described, target)
     _check_config(config, wanted)
     by_name = {column.name: column for column in columns}
-    kept = tuple(_told(by_name[name], config.columns.get(name), described.categories.get(name)) for name in wanted)
+    kept = tuple(
+        _told(_of_kinds(by_name[name], _kinds_of(name, described)), config.columns.get(name)) for name in wanted
+    )
     left_out = tuple(name for name in names if name not in wanted and name != target)
     return Sample(kept, table.select(wanted), target, left_out)
+
+
+def _kinds_of(name: str, described: Described | None) -> tuple[str | int, ...]:
+    """The kinds that the model holds of a column of the sample, none when it takes it for something else."""
+    if described is None:
+        return ()
+    own = {_as_written(name, described): kinds for name, kinds in described.categories.items()}
+    return own.get(_as_written(name, described), ())
+
+
+def _as_written(name: str, described: Described) -> str:
+    """A column's name as the model's library writes it."""
+    return name.replace(" ", "_") if described.blanks_as_underscores else name
+
+
+def _of_kinds(column: Column, kinds: tuple[str | int, ...]) -> Column:
+    """The column as the category that the model was trained with: its own kinds, in its own order.
+
+    Raises:
+        UsageError: the sample holds text there and the model's kinds are numbers, or the other way round.
+    """
+    if not kinds:
+        return column
+    if column.type != ("category" if isinstance(kinds[0], str) else "integer"):
+        of = "text" if isinstance(kinds[0], str) else "whole numbers"
+        raise UsageError(
+            f"The model takes {column.name!r} as a category of {of}, and the sample holds {column.type} there.",
+            hint=f"the model knows {', '.join(map(str, kinds[:8]))}{', ...' if len(kinds) > 8 else ''}",
+        )
+    dtype = column.dtype if column.dtype.startswith(CATEGORY) else CATEGORY
+    return msgspec.structs.replace(column, dtype=dtype, categories=tuple(str(kind) for kind in kinds))
 
 
 def _wanted(names: Sequence[str], described: Described, target: str | None) -> list[str]:
     inputs = [name for name in names if name != target]
     if described.features is not None:
-        missing = [name for name in described.features if name not in inputs]
+        written = {_as_written(name, described): name for name in inputs}
+        features = [written.get(name, name) for name in described.features]
+        missing = [name for name in features if name not in inputs]
         if missing:
             near = nearest(missing[0], inputs)
             raise UsageError(
@@ -87,7 +130,7 @@ def _wanted(names: Sequence[str], described: Described, target: str | None) -> l
                 + (f" (and {len(missing) - 1} more)." if len(missing) > 1 else "."),
                 hint=f"is {near!r} meant to be it?" if near else f"the sample has {', '.join(inputs)[:200]}",
             )
-        return list(described.features)
+        return features
     if described.feature_count is not None and described.feature_count != len(inputs):
         hint = (
             "name the target with --target" if target is None and len(inputs) == described.feature_count + 1 else None
@@ -107,10 +150,8 @@ def _check_config(config: Config, wanted: Sequence[str]) -> None:
             raise ConfigError(f"aweigh.toml speaks of a column {name!r} that the model does not take.", hint=hint)
 
 
-def _told(column: Column, said: ColumnConfig | None, kinds: tuple[str, ...] | None) -> Column:
-    """A column with what its model and its owner say of it."""
-    if kinds is not None and column.categories is None:
-        column = msgspec.structs.replace(column, categories=kinds)
+def _told(column: Column, said: ColumnConfig | None) -> Column:
+    """A column with what its owner says of it."""
     if said is None:
         return column
     changes = {key: value for key, value in msgspec.structs.asdict(said).items() if value is not None}

@@ -1,0 +1,137 @@
+"""Forests of decision trees as plain arrays, and as the one ONNX node that walks them.
+
+XGBoost, LightGBM and CatBoost each read their own file into a ``Forest``; ``forest_graph.py`` draws the graph around
+it. What a library's trees do that a ``Forest`` cannot say (linear leaves, several numbers in a leaf) is refused there.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rule = Literal["BRANCH_LT", "BRANCH_LEQ", "BRANCH_GT"]
+"""What a value must be to go left: below the threshold (XGBoost), at most it (LightGBM), above it (CatBoost)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tree:
+    """One tree, an entry a node, the root first.
+
+    ``left`` and ``right`` are the children of a node, -1 at a leaf; ``missing_left`` tells where a missing value goes.
+    ``members`` maps nodes that ask for a category to the codes that go left. ``weights`` (nodes, targets) is what a
+    leaf adds to each of ``targets``.
+    """
+
+    feature: NDArray[np.int64]
+    threshold: NDArray[np.float64]
+    left: NDArray[np.int64]
+    right: NDArray[np.int64]
+    missing_left: NDArray[np.bool_]
+    weights: NDArray[np.float64]
+    targets: tuple[int, ...] = (0,)
+    members: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Forest:
+    """Trees whose leaves are summed onto ``base``, a number for each target.
+
+    ``double`` tells whether values and thresholds are compared in double precision, as LightGBM does, or in single.
+    """
+
+    trees: tuple[Tree, ...]
+    base: tuple[float, ...]
+    rule: Rule
+    double: bool
+
+    @property
+    def targets(self) -> int:
+        """How many numbers the forest gives for a row."""
+        return len(self.base)
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """A tree's nodes as the lists that ONNX wants, grown by chains for categories."""
+
+    feature: list[int]
+    mode: list[str]
+    value: list[float]
+    true: list[int]
+    false: list[int]
+    missing_true: list[int]
+
+    @classmethod
+    def of(cls, tree: Tree, rule: Rule) -> Self:
+        leaf = tree.left < 0
+        nodes = cls(
+            np.where(leaf, 0, tree.feature).tolist(),
+            np.where(leaf, "LEAF", rule).tolist(),
+            np.where(leaf, 0.0, tree.threshold).tolist(),
+            np.where(leaf, 0, tree.left).tolist(),
+            np.where(leaf, 0, tree.right).tolist(),
+            (tree.missing_left & ~leaf).astype(np.int64).tolist(),
+        )
+        for node, codes in tree.members.items():
+            nodes._chain(node, codes)
+        return nodes
+
+    def _chain(self, node: int, codes: tuple[int, ...]) -> None:
+        """Asks for one category after the other: the first that fits goes left, the last that does not goes right."""
+        self.mode[node], self.value[node] = "BRANCH_EQ", float(codes[0])
+        for code in codes[1:]:
+            self.feature.append(self.feature[node])
+            self.mode.append("BRANCH_EQ")
+            self.value.append(float(code))
+            self.true.append(self.true[node])
+            self.false.append(self.false[node])
+            self.missing_true.append(0)  # the first of the chain has sent it left already, if that is its way
+            self.false[node] = len(self.mode) - 1
+            node = len(self.mode) - 1
+
+
+def tree_ensemble(forest: Forest) -> dict[str, Any]:
+    """The attributes of an ai.onnx.ml 3 ``TreeEnsembleRegressor`` that sums the forest's leaves.
+
+    The reals are lists of Python floats (``nodes_values``, ``target_weights``, ``base_values``), to be rounded to
+    single precision or written as tensors of doubles (``..._as_tensor``) by the one who makes the node.
+    """
+    nodes: dict[str, list[Any]] = {f"nodes_{key}": [] for key in _NODE_KEYS}
+    leaves: dict[str, list[Any]] = {f"target_{key}": [] for key in ("treeids", "nodeids", "ids", "weights")}
+    for number, tree in enumerate(forest.trees):
+        one = _Nodes.of(tree, forest.rule)
+        count = len(one.mode)
+        columns = (
+            [number] * count,
+            range(count),
+            one.feature,
+            one.mode,
+            one.value,
+            one.true,
+            one.false,
+            one.missing_true,
+        )
+        for key, cells in zip(_NODE_KEYS, columns, strict=True):
+            nodes[f"nodes_{key}"].extend(cells)
+        at = np.flatnonzero(tree.left < 0)
+        width = len(tree.targets)
+        leaves["target_treeids"].extend([number] * (len(at) * width))
+        leaves["target_nodeids"].extend(np.repeat(at, width).tolist())
+        leaves["target_ids"].extend(list(tree.targets) * len(at))
+        leaves["target_weights"].extend(tree.weights[at].ravel().tolist())
+    return {"n_targets": forest.targets, "base_values": list(forest.base), **nodes, **leaves}
+
+
+_NODE_KEYS = (
+    "treeids",
+    "nodeids",
+    "featureids",
+    "modes",
+    "values",
+    "truenodeids",
+    "falsenodeids",
+    "missing_value_tracks_true",
+)
+REAL_ATTRIBUTES = ("nodes_values", "target_weights", "base_values")

@@ -1,0 +1,193 @@
+"""The real server as a subprocess, real bundles that `aweigh.pack` made, and what tests ask them."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+
+from aweigh import Packed, pack, read_config
+from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
+from aweigh.data import penguins_path
+
+START_S = 90.0
+STOP_S = 40.0
+
+PENGUINS_CONFIG = """\
+[columns.bill_length_mm]
+title = "Bill length"
+unit = "mm"
+[columns.body_mass_g]
+unit = "g"
+lower_limit = 0
+upper_limit = 100000
+[columns.sex]
+categories = ["female", "male"]
+closed = true
+"""
+
+
+class Serving:
+    """`python -m aweigh serve` with these arguments, until it is stopped; `told` is what it has printed so far."""
+
+    def __init__(self, *arguments: object, log: Path, env: dict[str, str] | None = None) -> None:
+        self.log = log
+        self.told: list[str] = []
+        with log.open("wb") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "aweigh", "serve", *map(str, arguments)],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                env=os.environ | (env or {}),
+            )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout or ():
+            self.told.append(line.rstrip())
+
+    def line(self, name: str) -> str:
+        """Return the text of the line of that name, waiting until it is printed."""
+        end = time.monotonic() + START_S
+        while time.monotonic() < end:
+            for line in list(self.told):
+                if line.split(maxsplit=1)[:1] == [name]:
+                    return line.split(maxsplit=1)[1]
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.02)
+        pytest.fail(f"no line {name!r} from the server: {self.told}\n{self.errors()}", pytrace=False)
+
+    @property
+    def url(self) -> str:
+        """Return the address of the server, which it has by then."""
+        self.line("stop")
+        found = re.search(r"http://\S+?:\d+", "\n".join(self.told))
+        assert found is not None, self.told
+        return found[0]
+
+    def client(self) -> httpx.Client:
+        """Return an HTTP client aimed at the server."""
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+
+    def raw(self, sent: bytes, *, timeout_s: float = 20.0) -> bytes:
+        """Return all that the server says to these bytes before it closes the connection."""
+        with self.connect(timeout_s=timeout_s) as sock:
+            sock.sendall(sent)
+            return read_all(sock)
+
+    def connect(self, *, timeout_s: float = 20.0) -> socket.socket:
+        """Return a connection to the server."""
+        host, _, port = self.url.removeprefix("http://").rpartition(":")
+        return socket.create_connection((host, int(port)), timeout=timeout_s)
+
+    def memory_bytes(self) -> int:
+        """Return the resident memory of the server and its processes."""
+        process = psutil.Process(self.process.pid)
+        return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])
+
+    def errors(self) -> str:
+        """Return what the server wrote to standard error."""
+        return self.log.read_text(errors="replace")
+
+    def stop(self, sent: int = signal.SIGTERM) -> int:
+        """Stop the server; its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(sent)
+        try:
+            code = self.process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self._reader.join(5)
+        if self.process.stdout is not None:
+            self.process.stdout.close()
+        return code
+
+
+def read_all(sock: socket.socket) -> bytes:
+    """Return all that comes until the other side closes."""
+    found = b""
+    while True:
+        try:
+            piece = sock.recv(65536)
+        except (ConnectionResetError, TimeoutError):
+            return found
+        if not piece:
+            return found
+        found += piece
+
+
+Start = Callable[..., Serving]
+
+
+@pytest.fixture(scope="session")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return a function that starts a server on a free port; all of them are stopped at the end."""
+    running: list[Serving] = []
+
+    def start(*arguments: object, env: dict[str, str] | None = None) -> Serving:
+        log = tmp_path_factory.mktemp("server") / "errors.log"
+        found = Serving(*arguments, "--port", 0, log=log, env=env)
+        running.append(found)
+        return found
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that the session's bundles are in."""
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture(scope="session")
+def penguins(bundles: Path) -> Packed:
+    """Return a bundle of texts and numbers with missing values: three classes, a closed column and a limited one."""
+    frame = pd.read_csv(penguins_path())
+    model = pipeline().fit(frame[[*CHOICES, *NUMBERS]], frame["species"])
+    config = bundles / "penguins.toml"
+    config.write_text(PENGUINS_CONFIG)
+    return pack(model, frame, target="species", name="penguins", output=bundles, config=read_config(config))
+
+
+@pytest.fixture(scope="session")
+def flats(bundles: Path) -> Packed:
+    """Return a bundle of eight numbers that predicts a number."""
+    from sklearn.linear_model import Ridge
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    random = np.random.default_rng(0)
+    frame = pd.DataFrame(random.normal(size=(300, 8)).round(4), columns=[f"x{i}" for i in range(8)])
+    price = frame.to_numpy() @ np.arange(8) + random.normal(size=300)
+    model = make_pipeline(StandardScaler(), Ridge()).fit(frame, price)
+    return pack(model, frame.assign(price=price), target="price", name="flats", output=bundles)
+
+
+@pytest.fixture(scope="session")
+def api(start_server: Start, penguins: Packed) -> Serving:
+    """Return a server of the penguins, without UI, with a body limit of 16 MiB and little patience."""
+    return start_server(penguins.path, "--no-ui", env={"AWEIGH_BODY_TIMEOUT_S": "2"})
+
+
+@pytest.fixture(scope="session")
+def flats_api(start_server: Start, flats: Packed) -> Serving:
+    """Return a server of the flats, without UI."""
+    return start_server(flats.path, "--no-ui")

@@ -144,7 +144,7 @@ def test_every_command_is_there_and_says_what_the_list_says():
         command = cli.get_command(context, name)
         assert isinstance(command, click.Command), name
         assert command.help, name
-        assert re.fullmatch(r"[a-z].*[^.]", COMMANDS[name][1]), f"{name}: a lower-case phrase without a full stop"
+        assert re.fullmatch(r"[A-Z][^\n]{,80}[.]", COMMANDS[name][1]), f"{name}: a short sentence"
 
 
 def test_without_a_command_the_help_is_shown(capsys):

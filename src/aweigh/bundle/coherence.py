@@ -135,12 +135,7 @@ def check_documents(documents: Mapping[str, bytes]) -> Schema:
     Raises:
         DamagedBundle: the schema, the golden rows or a lock cannot be read or do not fit.
     """
-    try:
-        schema = msgspec.json.decode(documents[SCHEMA], type=Schema)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise DamagedBundle(f"schema.json cannot be read: {error}.") from error
-    if len(set(schema.names)) != len(schema.names):
-        raise DamagedBundle("schema.json holds a column twice.")
+    schema = read_schema(documents[SCHEMA])
     examples = load_examples(documents[EXAMPLES])
     strangers = {name for row in examples.rows for name in row} - set(schema.names)
     if strangers:
@@ -148,6 +143,21 @@ def check_documents(documents: Mapping[str, bytes]) -> Schema:
     for name in (REQUIREMENTS, REQUIREMENTS_UI):
         if name in documents:
             read_lock(documents[name].decode())
+    return schema
+
+
+def read_schema(content: bytes) -> Schema:
+    """The schema from the bytes of ``schema.json``.
+
+    Raises:
+        DamagedBundle: it cannot be read, or holds a column twice.
+    """
+    try:
+        schema = msgspec.json.decode(content, type=Schema)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise DamagedBundle(f"schema.json cannot be read: {error}.") from error
+    if len(set(schema.names)) != len(schema.names):
+        raise DamagedBundle("schema.json holds a column twice.")
     return schema
 
 

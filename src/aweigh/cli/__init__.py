@@ -13,7 +13,9 @@ import click
 from aweigh._version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    # name: ("module:attribute", "one line of help"), in the order in which people need them
+    # name: ("module:attribute", "One line of help."), in the order in which people need them
+    "inspect": ("aweigh.cli.inspect:inspect_bundle", "Show what is in a bundle: model, proof, columns, files."),
+    "verify": ("aweigh.cli.verify:verify_bundle", "Check every byte of a bundle, and that its parts fit together."),
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
 }
 """Every command, where it lives, and what ``aweigh --help`` says of it."""

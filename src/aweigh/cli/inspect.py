@@ -1,0 +1,157 @@
+"""``aweigh inspect``: what a bundle says of itself, for people and for programs. Nothing of it is run or trusted."""
+
+import shlex
+from pathlib import Path
+
+import click
+import msgspec
+
+from aweigh.bundle.coherence import check_manifest, read_schema
+from aweigh.bundle.manifest import Manifest, Proof, short
+from aweigh.bundle.names import REQUIREMENTS, REQUIREMENTS_UI, SCHEMA
+from aweigh.bundle.requirements import Pinned, read_lock
+from aweigh.bundle.verify import Bundle, open_bundle
+from aweigh.cli.terminal import Steps, aligned, clean, human_size, print_document
+from aweigh.schema.column import Column, Output, Schema
+
+SHOWN_KINDS = 5
+SHOWN_CHARACTERS = 60
+
+
+@click.command("inspect")
+@click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def inspect_bundle(path: Path, as_json: bool) -> None:
+    """Show what is in a BUNDLE: model, proof, columns, files, environment.
+
+    It shows what the bundle says of itself. Whether every byte of it is so is what 'aweigh verify' tells.
+    """
+    bundle = open_bundle(path)
+    check_manifest(bundle.manifest)
+    schema = read_schema(bundle.read(SCHEMA))
+    locks = {name: read_lock(bundle.read(name).decode()) for name in _locks(bundle)}
+    if as_json:
+        print_document(document(bundle, schema, locks))
+        return
+    for line in lines(bundle, schema, locks):
+        click.echo(line)
+    Steps().next(f"aweigh verify {shlex.quote(str(path))}")
+
+
+def _locks(bundle: Bundle) -> list[str]:
+    return [name for name in (REQUIREMENTS, REQUIREMENTS_UI) if name in bundle.manifest.files]
+
+
+def document(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]]) -> dict[str, object]:
+    """What ``--json`` prints."""
+    return {
+        "path": str(bundle.path),
+        "name": bundle.manifest.name,
+        "digest": bundle.digest,
+        "version": short(bundle.digest),
+        "size_bytes": sum(member.size_bytes for member in bundle.members.values()),
+        "code": bundle.manifest.code,
+        "manifest": msgspec.to_builtins(bundle.manifest),
+        "schema": msgspec.to_builtins(schema),
+        "locks": {
+            name: {"packages": len(packages), "hashed": all(one.hashes for one in packages)}
+            for name, packages in locks.items()
+        },
+    }
+
+
+def lines(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]]) -> list[str]:
+    """What a person reads, line by line."""
+    manifest = bundle.manifest
+    facts = [
+        ("bundle", f"{manifest.name} {short(bundle.digest)}"),
+        ("model", f"{manifest.model} ({manifest.family})"),
+        ("answers", _told_output(schema.output)),
+        ("served by", f"{manifest.runtime}: {manifest.runtime_reason}"),
+        *_told_proof(manifest.proof),
+        ("python", f"{manifest.python}; {_told_locks(locks)}"),
+        ("made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))),
+        ("code", _told_code(manifest)),
+        ("digest", bundle.digest),
+    ]
+    files = [(name, human_size(entry.size_bytes)) for name, entry in sorted(manifest.files.items())]
+    return [
+        *(f"  {name:<10}{clean(text)}" for name, text in facts),
+        "",
+        *_attempts(manifest.proof),
+        "",
+        *aligned([("column", "type", "seen", "unit", "missing"), *(_column(column) for column in schema.columns)]),
+        "",
+        *aligned([("file", "size"), *files], right=frozenset({1})),
+        "",
+    ]
+
+
+def _told_output(output: Output) -> str:
+    if output.task == "class":
+        kinds = _some([str(one) for one in output.classes])
+        return f"{output.name}: {kinds}{', with probabilities' if output.probabilities else ''}"
+    if output.names:
+        return f"{output.name}: {_some(list(output.names))}"
+    words = {"number": "a number", "numbers": "numbers", "cluster": "a cluster", "outlier": "an outlier or not"}
+    return f"{output.name}: {words.get(output.task, output.task)}{f' in {output.unit}' if output.unit else ''}"
+
+
+def _told_proof(proof: Proof) -> list[tuple[str, str]]:
+    rows = f"{proof.rows:,} rows of the sample and {proof.probe_rows:,} made from them"
+    allowed = f"{proof.absolute_tolerance:g} + {proof.relative_tolerance:g} of the number"
+    return [
+        ("proof", f"agrees with the original on {rows}"),
+        ("", f"largest difference {proof.largest_difference:.2g}, where {allowed} is allowed"),
+    ]
+
+
+def _told_locks(locks: dict[str, tuple[Pinned, ...]]) -> str:
+    told = []
+    for name, packages in locks.items():
+        use = "API and app" if name == REQUIREMENTS_UI else "API"
+        hashed = "hashed" if all(one.hashes for one in packages) else "without hashes"
+        told.append(f"{len(packages)} packages for {use}, {hashed}")
+    return "; ".join(told) or "no lock"
+
+
+def _told_code(manifest: Manifest) -> str:
+    if not manifest.code:
+        return "none: serving it runs nothing of its maker's"
+    own = sorted(name for name in manifest.files if name.endswith(".py"))
+    return f"its maker's own Python, which runs only with --allow-code: {_some(own)}"
+
+
+def _attempts(proof: Proof) -> list[str]:
+    rows = [("tried", "agrees", "difference", "labels", "why not")]
+    for one in proof.attempts:
+        difference = "" if one.largest_difference is None else f"{one.largest_difference:.2g}"
+        rows.append((one.form, "yes" if one.agreed else "no", difference, f"{one.labels_differing:,}", one.reason))
+    return aligned(rows, right=frozenset({2, 3}))
+
+
+def _column(column: Column) -> tuple[str, str, str, str, str]:
+    seen = ""
+    if column.categories is not None:
+        seen = _some(list(column.categories))
+    elif column.minimum is not None and column.maximum is not None:
+        seen = f"{_plain(column.minimum)} to {_plain(column.maximum)}"
+    if column.closed:
+        seen += "; no other is allowed"
+    elif column.lower_limit is not None or column.upper_limit is not None:
+        low, high = (_plain(one) if one is not None else "any" for one in (column.lower_limit, column.upper_limit))
+        seen += f"; allowed {low} to {high}"
+    return column.name, column.type, seen, column.unit or "", "allowed" if column.nullable else "refused"
+
+
+def _plain(value: float | str) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
+def _some(kinds: list[str]) -> str:
+    more = f" and {len(kinds) - SHOWN_KINDS} more" if len(kinds) > SHOWN_KINDS else ""
+    return ", ".join(_cut(kind) for kind in kinds[:SHOWN_KINDS]) + more
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 3] + "..."

@@ -118,6 +118,8 @@ def concatenate(tables: Sequence[Table]) -> Table:
     Categories are joined in the order of their first appearance, as each part of a file may name only its own.
     """
     first = tables[0]
+    if len(tables) == 1:
+        return first
     columns: dict[str, Values] = {}
     for name in first.columns:
         parts = [table.columns[name] for table in tables]

@@ -1,13 +1,13 @@
 """Parquet and Arrow files, read a part at a time by pyarrow (the extra ``files``)."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
 from aweigh.errors import MalformedBody, MissingExtra
-from aweigh.table.arrow import column_names, iter_arrow, table_of_batch
-from aweigh.table.arrow_frames import FILE_MAGIC
+from aweigh.table.arrow import iter_arrow, table_of_columns
+from aweigh.table.arrow_stream import FILE_MAGIC, ArrowColumn, ArrowType, check_name, check_type
 from aweigh.table.columns import Table
 from aweigh.table.pandas_notes import read_notes
 
@@ -71,15 +71,46 @@ def iter_arrow_file(file: BufferedReader, *, chunk_rows: int) -> Iterator[Table]
 
 
 def _tables(pa: Any, schema: Any, batches: Iterable[Any], *, chunk_rows: int) -> Iterator[Table]:
-    column_names(list(schema.names))
+    types: dict[str, ArrowType] = {}
+    for field in schema:
+        check_name(field.name, types)
+        types[field.name] = _type(pa, field.type)
+        check_type(field.name, types[field.name])
     notes = read_notes(schema.metadata)
     some = False
     for batch in batches:
         for start in range(0, batch.num_rows, chunk_rows):
             some = True
-            yield notes.apply(table_of_batch(_plain(pa, batch.slice(start, chunk_rows))))
+            yield notes.apply(_table(types, batch.slice(start, chunk_rows)))
     if not some:
-        yield notes.apply(table_of_batch(_plain(pa, pa.RecordBatch.from_pylist([], schema))))
+        yield notes.apply(_table(types, pa.RecordBatch.from_pylist([], schema)))
+
+
+def _table(types: Mapping[str, ArrowType], batch: Any) -> Table:
+    columns = [_column(name, kind, array) for (name, kind), array in zip(types.items(), batch.columns, strict=True)]
+    return table_of_columns(columns, batch.num_rows)
+
+
+def _column(name: str, kind: ArrowType, array: Any) -> ArrowColumn:
+    """pyarrow's array as the buffers that it consists of; they stay alive as long as somebody looks at them."""
+    buffers = tuple(memoryview(b"") if buffer is None else memoryview(buffer) for buffer in array.buffers())
+    dictionary = None if kind.of is None else _column(name, kind.of, array.dictionary)
+    return ArrowColumn(name, kind, len(array), buffers, array.offset, dictionary)
+
+
+def _type(pa: Any, kind: Any) -> ArrowType:
+    """pyarrow's type by the name that Arrow gives it."""
+    if pa.types.is_dictionary(kind):
+        of = _type(pa, kind.value_type)
+        return ArrowType("dictionary", codes=str(kind.index_type), of=of, ordered=kind.ordered)
+    if pa.types.is_timestamp(kind):
+        return ArrowType("timestamp", unit=kind.unit, zone=kind.tz or "")
+    if pa.types.is_decimal(kind):
+        return ArrowType("decimal", scale=kind.scale, width=kind.bit_width)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _type(pa, kind.storage_type)
+    word = str(kind).partition("[")[0]
+    return ArrowType({"halffloat": "half_float"}.get(word, word.partition("<")[0]))
 
 
 def _damaged(kind: str, error: Exception) -> MalformedBody:
@@ -87,10 +118,3 @@ def _damaged(kind: str, error: Exception) -> MalformedBody:
     line = (str(error).splitlines() or ["nobody knows why"])[0]
     reason = line.split(" '/")[0].rstrip(".")[:160]
     return MalformedBody(f"The {kind} file cannot be read: {reason}.", hint="write it anew, or send CSV")
-
-
-def _plain(pa: Any, batch: Any) -> Any:
-    """The batch with views of text (a layout that nanoarrow does not read) as ordinary text."""
-    views = {pa.string_view()} if hasattr(pa, "string_view") else set()
-    fields = [field.with_type(pa.large_string()) if field.type in views else field for field in batch.schema]
-    return batch.cast(pa.schema(fields)) if any(field.type in views for field in batch.schema) else batch

@@ -1,0 +1,214 @@
+"""The API as the pages see it: what the model is, what it takes, and what it says of rows.
+
+One HTTP client and one copy of the documents a process; a reply from another version of the model drops the copy.
+"""
+
+import functools
+import os
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import msgspec
+
+from aweigh.bundle.manifest import Presentation, Proof
+from aweigh.errors import DataError, InvalidRows, NotReady, Problem, RemoteError, TooLarge
+from aweigh.profile import Profile
+from aweigh.schema import Column, Output, Schema
+from aweigh.ui.host import API_URL_VARIABLE
+
+_T = TypeVar("_T")
+
+TIMEOUT_S = 60.0
+REMEMBERED_TIMES = 5
+
+
+class Examples(msgspec.Struct, frozen=True):
+    """Golden rows, the original model's answers, and what makes each row different."""
+
+    rows: tuple[dict[str, Any], ...] = ()
+    predictions: tuple[dict[str, Any], ...] = ()
+    titles: tuple[str, ...] = ()
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """``GET /v1/model``, as much of it as the pages show."""
+
+    name: str
+    version: str
+    digest: str = ""
+    family: str = ""
+    model: str = ""
+    runtime: str = ""
+    runtime_reason: str = ""
+    task: str = ""
+    python: str = ""
+    made_with: dict[str, str] = {}
+    proof: Proof | None = None
+    presentation: Presentation = Presentation()
+    card: str = ""
+    examples: Examples = Examples()
+    profile: Profile | None = None
+
+
+class _Input(msgspec.Struct, frozen=True):
+    columns: tuple[Column, ...]
+
+
+class _SchemaDocument(msgspec.Struct, frozen=True):
+    input: _Input
+    output: Output
+
+
+class Warned(msgspec.Struct, frozen=True):
+    """One thing that the API says about a row that it answered all the same."""
+
+    code: str
+    row: int | None = None
+    column: str | None = None
+    message: str = ""
+
+
+class _ModelName(msgspec.Struct, frozen=True):
+    name: str = ""
+    version: str = ""
+
+
+class _ReplyDocument(msgspec.Struct, frozen=True):
+    predictions: tuple[dict[str, Any], ...]
+    warnings: tuple[Warned, ...] = ()
+    model: _ModelName = _ModelName()
+
+
+class _ProblemDocument(msgspec.Struct, frozen=True):
+    title: str = ""
+    detail: str = ""
+    code: str = ""
+    problems: tuple[dict[str, Any], ...] = ()
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """What the pages are made from."""
+
+    model: Model
+    schema: Schema
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answers to some rows, in their order; ``seconds`` is what the asking took."""
+
+    predictions: tuple[dict[str, Any], ...]
+    warnings: tuple[Warned, ...]
+    version: str
+    seconds: float
+
+
+class Api:
+    """The API at one address."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._documents: Documents | None = None
+        self._lock = threading.Lock()
+        self._times_s: deque[float] = deque(maxlen=REMEMBERED_TIMES)
+
+    def documents(self) -> Documents:
+        """The model and its schema, asked for once.
+
+        Raises:
+            NotReady: the model is still being checked.
+            RemoteError: the API cannot be reached, or does not speak as expected.
+        """
+        with self._lock:
+            if self._documents is None:
+                model = self._decode(self._send("GET", "/v1/model"), Model)
+                schema = self._decode(self._send("GET", "/v1/schema"), _SchemaDocument)
+                self._documents = Documents(model, Schema(columns=schema.input.columns, output=schema.output))
+            return self._documents
+
+    def predict(self, rows: Sequence[Mapping[str, object]]) -> Reply:
+        """The model's answers to rows of JSON values.
+
+        Raises:
+            InvalidRows: the API refused cells, columns or rows.
+            TooLarge: more at once than it takes.
+            NotReady, RemoteError: as for ``documents``.
+        """
+        started = time.perf_counter()
+        response = self._send("POST", "/v1/predict", content=msgspec.json.encode({"rows": rows}))
+        document = self._decode(response, _ReplyDocument)
+        seconds = time.perf_counter() - started
+        if len(rows) == 1:
+            self._times_s.append(seconds)
+        if self._documents is not None and document.model.version not in {"", self._documents.model.version}:
+            self._documents = None
+        return Reply(document.predictions, document.warnings, document.model.version, seconds)
+
+    def usual_s(self) -> float:
+        """How long one row has usually taken of late; 0 before the first."""
+        return statistics.median(self._times_s) if self._times_s else 0.0
+
+    def _send(self, method: str, path: str, *, content: bytes | None = None) -> httpx.Response:
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        try:
+            try:
+                response = self._client.request(method, path, content=content, headers=headers)
+            except httpx.RemoteProtocolError:
+                # The server closed a kept connection just as it was used again; asking twice changes nothing.
+                response = self._client.request(method, path, content=content, headers=headers)
+        except httpx.TimeoutException as error:
+            raise RemoteError(f"The model did not answer within {TIMEOUT_S:.0f} seconds.") from error
+        except httpx.TransportError as error:
+            raise RemoteError("The model cannot be reached.") from error
+        if response.is_success:
+            return response
+        raise self._refusal(response)
+
+    def _refusal(self, response: httpx.Response) -> Exception:
+        try:
+            document = msgspec.json.decode(response.content, type=_ProblemDocument)
+        except msgspec.DecodeError:
+            document = _ProblemDocument()
+        said = document.detail or document.title
+        if response.status_code == 503:
+            return NotReady(said or "The model is not ready.")
+        if response.status_code == 413:
+            return TooLarge(said or "That is more than the model takes at once.")
+        if response.status_code == 422:
+            problems = tuple(
+                Problem(
+                    code=str(one.get("code", "")),
+                    message=str(one.get("message", "")),
+                    row=one.get("row"),
+                    column=one.get("column"),
+                )
+                for one in document.problems
+            )
+            return InvalidRows(problems, total=document.total)
+        if 400 <= response.status_code < 500:
+            return DataError(said or f"The model refused the request ({response.status_code}).")
+        return RemoteError(f"The model failed to answer ({response.status_code}).")
+
+    def _decode(self, response: httpx.Response, kind: type[_T]) -> _T:
+        try:
+            return msgspec.json.decode(response.content, type=kind)
+        except msgspec.DecodeError as error:
+            raise RemoteError("The model's answer could not be read.") from error
+
+
+@functools.cache
+def _api_at(url: str) -> Api:
+    return Api(url)
+
+
+def api() -> Api:
+    """The API that this process was told of by ``AWEIGH_API_URL``; one client for all sessions."""
+    return _api_at(os.environ.get(API_URL_VARIABLE, "http://127.0.0.1:8000"))

@@ -1,0 +1,60 @@
+"""What every page has around it: the title, the way to the others, the footer; and what is shown without a model."""
+
+import functools
+import os
+import re
+from html import escape
+
+import streamlit as st
+
+from aweigh.errors import NotReady, RemoteError
+from aweigh.ui import batch_page, model_page, predict_page
+from aweigh.ui.api import Documents, Model, api
+from aweigh.ui.host import TITLE_VARIABLE
+from aweigh.ui.states import failed
+from aweigh.ui.words import human
+
+
+def title_of(model: Model) -> str:
+    """What the app is called: the owner's title, or the model's name made human."""
+    return model.presentation.title or name_of(model)
+
+
+def name_of(model: Model) -> str:
+    """The model's name made human."""
+    return human(model.name.replace("-", " "))
+
+
+def show() -> None:
+    """Draw one page with its frame."""
+    try:
+        documents = api().documents()
+    except (NotReady, RemoteError) as error:
+        st.set_page_config(page_title=os.environ.get(TITLE_VARIABLE) or "aweigh", layout="wide")
+        failed(error)
+        return
+    title = title_of(documents.model)
+    pages = [
+        st.Page(functools.partial(predict_page.show, documents), title="Predict", url_path="predict", default=True),
+        st.Page(functools.partial(batch_page.show, documents), title="Batch", url_path="batch"),
+        st.Page(functools.partial(model_page.show, documents), title="Model", url_path="model"),
+    ]
+    page = st.navigation(pages, position="hidden")
+    name = title if page is pages[0] else f"{page.title} · {title}"
+    st.set_page_config(page_title=name, layout="wide")
+    with st.container(key="top", horizontal=True, vertical_alignment="center", gap=None):
+        st.html(f'<p class="aw-brand"><span>{escape(name_of(documents.model))}</span></p>')
+        with st.container(key=f"nav-{pages.index(page)}", horizontal=True, gap=None):
+            for one in pages:
+                st.page_link(one)
+    page.run()
+    _footer(documents)
+
+
+def _footer(documents: Documents) -> None:
+    model = documents.model
+    said = [escape(re.sub(r"\s+", " ", model.presentation.footer))] if model.presentation.footer else []
+    if model.proof is not None:
+        said.append(f"Answers checked against the original model on {model.proof.rows:,} rows")
+    said.append(f"{escape(model.name)} <code>{escape(model.version)}</code>")
+    st.html(f'<footer class="aw-footer">{"<span>" + "</span><span>".join(said) + "</span>"}</footer>')

@@ -1,0 +1,129 @@
+"""One accent and greys: the colours of both themes, and the owner's accent made readable on them.
+
+Contrast is WCAG 2.2's (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio): text needs 4.5 to 1 (level AA).
+"""
+
+import colorsys
+import re
+from dataclasses import dataclass
+
+from aweigh.errors import ConfigError
+
+READABLE = 4.5
+"""The contrast that AA asks of text."""
+
+READABLE_IN_THE_DARK = 6.0
+"""The same number looks fainter on a dark ground."""
+
+DEFAULT_ACCENT = "#0b6a83"
+_HEX = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
+_STEP = 0.01
+_TINT = 0.12
+
+
+@dataclass(frozen=True, slots=True)
+class Theme:
+    """The colours of one theme, as ``#rrggbb``: ``panel`` lies on ``ground``, ``line`` separates, ``edge`` bounds."""
+
+    ground: str
+    panel: str
+    text: str
+    quiet: str
+    line: str
+    edge: str
+    accent: str
+    on_accent: str
+    tint: str
+    amber: str
+    amber_ground: str
+    red: str
+    red_ground: str
+
+
+_LIGHT = {
+    "ground": "#ffffff", "panel": "#f5f7f8", "text": "#17222a", "quiet": "#55646e", "line": "#dbe2e6",
+    "edge": "#7d8b94", "amber": "#7a4d00", "amber_ground": "#fdf3df", "red": "#a3211b", "red_ground": "#fdeceb",
+}  # fmt: skip
+_DARK = {
+    "ground": "#12181c", "panel": "#1a2228", "text": "#e8edf0", "quiet": "#9fb0ba", "line": "#2f3a42",
+    "edge": "#6b7b86", "amber": "#f0c36a", "amber_ground": "#2b2314", "red": "#ff9d94", "red_ground": "#331a19",
+}  # fmt: skip
+
+
+def light(accent: str | None = None) -> Theme:
+    """The light theme with this accent, darkened until it can be read.
+
+    Raises:
+        ConfigError: the accent is no ``#rgb`` or ``#rrggbb``.
+    """
+    return _theme(_LIGHT, accent or DEFAULT_ACCENT, brighter=False)
+
+
+def dark(accent: str | None = None) -> Theme:
+    """The dark theme with this accent, brightened until it can be read.
+
+    Raises:
+        ConfigError: the accent is no ``#rgb`` or ``#rrggbb``.
+    """
+    return _theme(_DARK, accent or DEFAULT_ACCENT, brighter=True)
+
+
+def _theme(greys: dict[str, str], accent: str, *, brighter: bool) -> Theme:
+    if not _HEX.match(accent):
+        raise ConfigError(f"The accent {accent!r} is no colour.", hint="write it as #rrggbb, for example #0b6a83")
+    readable = adjusted(accent, (greys["ground"], greys["panel"]), brighter=brighter)
+    on_accent = max(("#ffffff", "#0c1114"), key=lambda one: contrast(one, readable))
+    return Theme(**greys, accent=readable, on_accent=on_accent, tint=tint(readable, greys["ground"]))
+
+
+def tint(accent: str, ground: str) -> str:
+    """A trace of the accent on a ground: what is chosen, what the pointer is over."""
+    return mix(accent, ground, _TINT)
+
+
+def adjusted(colour: str, grounds: tuple[str, ...], *, brighter: bool) -> str:
+    """The colour, its lightness moved as little as makes it readable on every ground and on its own tint there."""
+    red, green, blue = (channel / 255 for channel in channels(colour))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    step, least = (_STEP, READABLE_IN_THE_DARK) if brighter else (-_STEP, READABLE)
+    while True:
+        tried = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+        under = (*grounds, tint(tried, grounds[0]))
+        if all(contrast(tried, ground) >= least for ground in under) or not 0 <= lightness <= 1:
+            return tried
+        lightness += step
+
+
+def channels(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of ``#rgb`` or ``#rrggbb``."""
+    digits = colour.removeprefix("#")
+    if len(digits) == 3:
+        digits = "".join(2 * digit for digit in digits)
+    return int(digits[0:2], 16), int(digits[2:4], 16), int(digits[4:6], 16)
+
+
+def _hex(rgb: tuple[float, float, float]) -> str:
+    return "#" + "".join(f"{round(min(1.0, max(0.0, channel)) * 255):02x}" for channel in rgb)
+
+
+def mix(colour: str, ground: str, share: float) -> str:
+    """``share`` (0 to 1) of the colour laid over the ground."""
+    pairs = zip(channels(colour), channels(ground), strict=True)
+    red, green, blue = ((share * top + (1 - share) * bottom) / 255 for top, bottom in pairs)
+    return _hex((red, green, blue))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance, 0 to 1 (WCAG 2.2)."""
+    red, green, blue = (_linear(channel / 255) for channel in channels(colour))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _linear(channel: float) -> float:
+    return float(channel / 12.92 if channel <= 0.04045 else ((channel + 0.055) / 1.055) ** 2.4)
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2)."""
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)

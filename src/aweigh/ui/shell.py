@@ -1,0 +1,145 @@
+"""The page around Streamlit's: its head, stylesheet and first paint are ours, and a path that no page has is a 404."""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from contextlib import AbstractAsyncContextManager
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from starlette.datastructures import Headers
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from aweigh.ui.palette import Theme
+
+ASSETS = "_aweigh"
+"""First part of the paths of our own stylesheet and script."""
+
+_STATIC = Path(__file__).with_name("static")
+_MEDIA = {"page.css": "text/css", "page.js": "text/javascript", "start.js": "text/javascript"}
+_ICON = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none' stroke='{colour}' "
+    "stroke-width='3' stroke-linecap='round'%3E%3Ccircle cx='16' cy='6.5' r='3.5'/%3E%3Cpath d='M16 10v18M9.5 15h13"
+    "M4.5 19.5C6 25.5 10 28 16 28s10-2.5 11.5-8.5'/%3E%3C/svg%3E"
+)
+
+
+class Shell:
+    """Streamlit's ASGI app, its HTML page replaced by one with our head; everything else is passed on."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        title: str,
+        light: Theme,
+        dark: Theme,
+        pages: Iterable[str],
+        streamlit_paths: frozenset[str],
+    ) -> None:
+        self._app = app
+        self._pages = frozenset({"", *pages})
+        self._streamlit_paths = streamlit_paths
+        self._assets = {name: _asset(name, media, light=light, dark=dark) for name, media in _MEDIA.items()}
+        self._page = _page(title, light=light, dark=dark, assets=self._assets)
+        self._missing = _missing(title, assets=self._assets)
+
+    def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
+        """What starts and stops Streamlit's runtime."""
+        lifespan: Callable[[Any], AbstractAsyncContextManager[None]] = self._app.lifespan()  # type: ignore[attr-defined]
+        return lifespan
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        parts = scope["path"].lstrip("/").split("/")
+        if parts[0] in self._streamlit_paths:
+            await self._app(scope, receive, send)
+            return
+        response = self._own(parts, scope)
+        await response(scope, receive, send)
+
+    def _own(self, parts: list[str], scope: Scope) -> Response:
+        if scope["method"] in {"GET", "HEAD"}:
+            if parts[0] in self._pages and not any(parts[1:]):
+                return HTMLResponse(self._page, headers={"Cache-Control": "no-cache"})
+            if parts[0] == ASSETS and parts[-1] in self._assets:
+                asset = self._assets[parts[-1]]
+                headers = {"Cache-Control": "public, max-age=31536000, immutable"}
+                return Response(asset.body, media_type=asset.media, headers=headers)
+        if "text/html" in Headers(scope=scope).get("accept", ""):
+            return HTMLResponse(self._missing, status_code=404)
+        problem = {"type": "about:blank", "title": "Not found", "status": 404, "code": "not_found"}
+        return JSONResponse(problem, status_code=404, media_type="application/problem+json")
+
+
+class Asset:
+    """A file of ours as it is sent; its address changes with its bytes, so that browsers may keep it."""
+
+    def __init__(self, name: str, body: bytes, media: str) -> None:
+        self.body = body
+        self.media = media
+        self.href = f"./{ASSETS}/{hashlib.sha256(body).hexdigest()[:12]}/{name}"
+
+
+def _asset(name: str, media: str, *, light: Theme, dark: Theme) -> Asset:
+    text = (_STATIC / name).read_text(encoding="utf-8")
+    if name.endswith(".css"):
+        text = _variables(light=light, dark=dark) + text
+    return Asset(name, text.encode(), media)
+
+
+def _variables(*, light: Theme, dark: Theme) -> str:
+    """Both themes as custom properties: the browser picks by ``color-scheme``, which Streamlit sets for its theme."""
+    names = list(Theme.__dataclass_fields__)
+    lines = [f"--aw-{n.replace('_', '-')}: light-dark({getattr(light, n)}, {getattr(dark, n)});" for n in names]
+    return ":root {\n  color-scheme: light dark;\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+def _page(title: str, *, light: Theme, dark: Theme, assets: dict[str, Asset]) -> str:
+    """Streamlit's own page with our head: title, icon, stylesheet, script, and a first paint in the theme's colours."""
+    import streamlit
+
+    page = Path(streamlit.__file__).with_name("static").joinpath("index.html").read_text(encoding="utf-8")
+    page = re.sub(r"<title>.*?</title>", lambda _: f"<title>{escape(title)}</title>", page, flags=re.DOTALL)
+    page = re.sub(r"\s*<!--.*?-->", "", page, flags=re.DOTALL)
+    page = re.sub(r"<script>.*?</script>", f'<script src="{assets["start.js"].href}"></script>', page, flags=re.DOTALL)
+    page = re.sub(r"\s*<link rel=\"(?:shortcut icon|service-desc)\"[^>]*>", "", page)
+    page = re.sub(r"<noscript>.*?</noscript>", f"<noscript>{_NO_SCRIPT}</noscript>", page, flags=re.DOTALL)
+    head = (
+        f'<link rel="icon" href="{_ICON.format(colour=light.accent.replace("#", "%23"))}" />\n'
+        f'    <meta name="theme-color" media="(prefers-color-scheme: light)" content="{light.ground}" />\n'
+        f'    <meta name="theme-color" media="(prefers-color-scheme: dark)" content="{dark.ground}" />\n'
+        '    <meta name="color-scheme" content="light dark" />\n'
+        f'    <link rel="stylesheet" href="{assets["page.css"].href}" />\n'
+        f'    <script type="module" src="{assets["page.js"].href}"></script>\n  </head>'
+    )
+    page = page.replace("</head>", head, 1)
+    return page.replace('<div id="root"></div>', f'<div id="root">{_loading(title)}</div>', 1)
+
+
+_NO_SCRIPT = (
+    '<p class="aw-alone">This page needs JavaScript. Without it, ask the model through its API: '
+    '<a href="./v1/docs">how to call it</a>.</p>'
+)
+
+
+def _loading(title: str) -> str:
+    """What is seen before the scripts have come: the page's own shape, empty."""
+    bars = "".join(f'<i style="width:{width}%"></i>' for width in (30, 62, 100, 100, 100))
+    return f'<div class="aw-loading" role="status"><p>{escape(title)}</p>{bars}<span>Loading</span></div>'
+
+
+def _missing(title: str, *, assets: dict[str, Asset]) -> str:
+    return (
+        '<!DOCTYPE html><html lang="en"><head><meta charset="UTF-8" />'
+        '<meta name="viewport" content="width=device-width, initial-scale=1" />'
+        f'<title>Not found</title><link rel="stylesheet" href="/{assets["page.css"].href.removeprefix("./")}" /></head>'
+        '<body><main class="aw-alone"><h1>There is no page here</h1><p>The address may have been cut short, or the '
+        "page was never part of this app. Nothing was lost.</p>"
+        f'<p><a href="/">Open {escape(title)}</a></p></main></body></html>'
+    )

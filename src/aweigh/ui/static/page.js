@@ -1,0 +1,75 @@
+// What Streamlit's elements cannot do by themselves: copy without a rerun, say a new answer aloud, name the current page.
+// Everything is found by attributes that the pages write; nothing here knows the model.
+
+const COPIED_MS = 2000
+
+const live = document.createElement("div")
+live.className = "aw-hidden"
+live.setAttribute("role", "status")
+document.body.append(live)
+
+async function copy(text) {
+  if (navigator.clipboard && window.isSecureContext) {
+    await navigator.clipboard.writeText(text)
+    return
+  }
+  // Plain HTTP on another host than localhost: the old way still works there.
+  const area = document.createElement("textarea")
+  area.value = text
+  area.className = "aw-hidden"
+  document.body.append(area)
+  area.select()
+  const done = document.execCommand("copy")
+  area.remove()
+  if (!done) throw new Error("copying was refused")
+}
+
+function textOf(button) {
+  const query = button.dataset.copyLink
+  if (query !== undefined) return new URL(query, location.origin + location.pathname).href
+  return button.dataset.copyText.replace("{origin}", location.origin)
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("button.aw-copy")
+  if (!button || button.dataset.said) return
+  button.dataset.said = button.textContent
+  try {
+    await copy(textOf(button))
+    button.textContent = "Copied"
+  } catch {
+    button.textContent = "The browser refused"
+  }
+  live.textContent = button.textContent
+  setTimeout(() => {
+    button.textContent = button.dataset.said
+    delete button.dataset.said
+  }, COPIED_MS)
+})
+
+let announced = null
+function look() {
+  const answer = document.querySelector("[data-announce]")
+  const text = answer ? answer.dataset.announce : null
+  if (text !== announced) {
+    if (announced !== null && text !== null) live.textContent = text
+    announced = text
+  }
+  const nav = document.querySelector('[class*="st-key-nav-"]')
+  if (!nav) return
+  const current = Number(/st-key-nav-(\d)/.exec(nav.className)[1])
+  nav.querySelectorAll("a").forEach((link, i) => {
+    if (i === current) link.setAttribute("aria-current", "page")
+    else link.removeAttribute("aria-current")
+  })
+}
+
+let waiting = false
+new MutationObserver(() => {
+  if (waiting) return
+  waiting = true
+  requestAnimationFrame(() => {
+    waiting = false
+    look()
+  })
+}).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-announce", "class"] })

@@ -1,0 +1,112 @@
+"""A dropped file as rows: CSV of any delimiter and the usual encodings, Parquet, Arrow or JSON.
+
+What is wrong with single rows is kept beside them, so that the others can be answered; only a file that cannot be read
+at all is an error.
+"""
+
+import gzip
+import io
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from aweigh.errors import MalformedBody, TooLarge
+from aweigh.table import Table, TextTable
+from aweigh.table.csv import check_header, decode_text, iter_records, sniff_delimiter
+from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, read_sample, suffix_kind
+
+MOST_ROWS = 200_000
+"""What one session may hold; beyond it `aweigh predict` is the tool, and says so."""
+
+MOST_TEXT_BYTES = 256 * 2**20
+FALLBACK_CHARSET = "windows-1252"
+_DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Upload:
+    """The rows of a file. ``told`` says in a few words how it was read; ``doubt`` what should be looked at.
+
+    ``ragged`` are rows whose number of cells is not the header's, each with its number of cells.
+    """
+
+    name: str
+    kind: FileKind
+    table: Table | TextTable
+    told: str
+    doubt: str | None = None
+    ragged: dict[int, int] | None = None
+
+    @property
+    def rows(self) -> int:
+        """How many rows."""
+        return self.table.rows
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns, in order."""
+        return tuple(self.table.columns)
+
+
+def read_upload(name: str, body: bytes) -> Upload:
+    """The file as rows.
+
+    Raises:
+        MalformedBody: it is empty, damaged, or not what its name says.
+        UnsupportedMedia: a kind of file, or a type of column, that is not read.
+        TooLarge: more rows than one session may hold.
+    """
+    suffixes = "".join(Path(name).suffixes[-2:])
+    with tempfile.TemporaryDirectory(prefix="aweigh-upload-") as folder:
+        path = Path(folder) / f"upload{suffixes if suffixes.isascii() and len(suffixes) < 20 else ''}"
+        path.write_bytes(body)
+        try:
+            with open_bytes(path) as file:
+                kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
+                text = file.read(MOST_TEXT_BYTES + 1) if kind == "csv" else b""
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+        if kind != "csv":
+            table = read_sample(path)
+            _refuse_many(table.rows)
+            return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
+    if len(text) > MOST_TEXT_BYTES:
+        raise TooLarge("The file unpacks to more than 256 MB.", hint="split it, or use aweigh predict")
+    return _csv(name, text)
+
+
+def _refuse_many(rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise TooLarge(
+            f"The file has more than {MOST_ROWS:,} rows, which is what this page takes at once.",
+            hint="split it, or score it with aweigh predict, which takes any size",
+        )
+
+
+def _csv(name: str, body: bytes) -> Upload:
+    try:
+        text, doubt = decode_text(body), None
+    except MalformedBody:
+        text = body.decode(FALLBACK_CHARSET, errors="replace")
+        doubt = "The file is not UTF-8 and was read as Windows-1252: look at a word with an accent before you trust it."
+    first_line = text.lstrip("\r\n").split("\n", 1)[0]
+    delimiter = sniff_delimiter(first_line)
+    records = iter_records(io.StringIO(text, newline=""), delimiter=delimiter)
+    header = next(records, None)
+    if header is None:
+        raise MalformedBody("The file is empty.", hint="the first line must name the columns")
+    names = check_header(header)
+    rows: list[list[str]] = []
+    ragged: dict[int, int] = {}
+    for record in records:
+        if len(record) != len(names):
+            ragged[len(rows)] = len(record)
+            record = (record + [""] * len(names))[: len(names)]  # noqa: PLW2901  as many cells as the others
+        rows.append(record)
+        if len(rows) > MOST_ROWS:
+            _refuse_many(len(rows))
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
+    table = TextTable({name: list(cells) for name, cells in zip(names, columns, strict=True)}, len(rows))
+    told = f"CSV separated by {_DELIMITER_NAMES[delimiter]}" if len(names) > 1 else "CSV of one column"
+    return Upload(name, "csv", table, told, doubt, ragged or None)

@@ -115,11 +115,8 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(app: ASGIApp, sock: socket.socket, *, settings: Settings, readiness: Readiness, websockets: bool) -> None:
-    """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished.
-
-    ``websockets``: whether anything behind the app takes them.
-    """
+def make_server(app: ASGIApp, *, settings: Settings, readiness: Readiness, websockets: bool) -> Server:
+    """The server of an app, to be run with its sockets; ``websockets``: whether anything behind the app takes them."""
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -134,7 +131,12 @@ def run(app: ASGIApp, sock: socket.socket, *, settings: Settings, readiness: Rea
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
-    Server(config, readiness=readiness, delay_s=settings.drain_delay_s).run(sockets=[sock])
+    return Server(config, readiness=readiness, delay_s=settings.drain_delay_s)
+
+
+def run(app: ASGIApp, sock: socket.socket, *, settings: Settings, readiness: Readiness, websockets: bool) -> None:
+    """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished."""
+    make_server(app, settings=settings, readiness=readiness, websockets=websockets).run(sockets=[sock])
 
 
 def settle_memory() -> None:

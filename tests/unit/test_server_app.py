@@ -1,0 +1,425 @@
+"""The app in this process, around models that misbehave: what no real bundle would do for a test."""
+
+import logging
+import threading
+import time
+from contextlib import contextmanager
+
+import httpx
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, WebSocketRoute
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from aweigh.bundle.examples import Examples
+from aweigh.bundle.manifest import FORMAT, Manifest, Proof
+from aweigh.runtime.predictor import Predictor
+from aweigh.schema import Answers, Column, Output, Schema
+from aweigh.server.app import create_app
+from aweigh.server.metrics import may_read
+from aweigh.server.readiness import Readiness
+from aweigh.server.serve import bind, make_server, url_of
+from aweigh.server.settings import Settings
+
+SCHEMA = Schema(columns=(Column(name="x", type="number", dtype="float64"),), output=Output(task="number", name="y"))
+PROOF = Proof(
+    rows=1, probe_rows=0, single_rows=1, absolute_tolerance=0, relative_tolerance=0, largest_difference=0, attempts=()
+)
+
+
+def doubled(table):
+    return Answers(SCHEMA.output, table.rows, values=table["x"].data.reshape(-1, 1) * 2)
+
+
+def predictor_of(answer, *, said=2.0):
+    manifest = Manifest(
+        format=FORMAT,
+        name="doubler",
+        family="python",
+        model="a function",
+        runtime="python",
+        runtime_reason="it is one",
+        model_file="model/model.py",
+        python="3.11",
+        made_with={},
+        proof=PROOF,
+        files={},
+    )
+    examples = Examples(rows=[{"x": 1.0}], predictions=[{"value": said}], titles=[""])
+    return Predictor(
+        manifest=manifest,
+        digest="ab" * 32,
+        schema=SCHEMA,
+        examples=examples,
+        profile_json=b"{}",
+        card="# Doubler",
+        answer=answer,
+    )
+
+
+class FakeUi:
+    """An app that answers 200 to every path, as Streamlit does."""
+
+    def __init__(self):
+        self.seen = []
+
+        async def everything(request):
+            self.seen.append(dict(request.headers))
+            return PlainTextResponse("the app")
+
+        async def socket(websocket):
+            self.seen.append(dict(websocket.headers))
+            await websocket.accept()
+            await websocket.send_text("hello")
+            await websocket.close()
+
+        every = ["GET", "POST", "PUT", "DELETE"]
+        routes = [WebSocketRoute("/{p:path}", socket), Route("/{p:path}", everything, methods=every)]
+        self.app = Starlette(routes=routes)
+
+    async def __call__(self, scope, receive, send):
+        await self.app(scope, receive, send)
+
+    def lifespan(self):
+        return self.app.router.lifespan_context
+
+
+@contextmanager
+def serving(app):
+    """Serve the app from a thread, as the command does from a process."""
+    with bind("127.0.0.1", 0) as sock:
+        server = make_server(app, settings=Settings(drain_s=5), readiness=Readiness(), websockets=True)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        url = url_of(sock)
+        thread.start()
+        try:
+            with httpx.Client(base_url=url, trust_env=False, timeout=20) as client:
+                end = time.monotonic() + 20
+                while not server.started:
+                    assert time.monotonic() < end
+                    time.sleep(0.002)
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(20)
+    assert not thread.is_alive()
+
+
+def client_of(answer=doubled, *, said=2.0, **more):
+    return serving(create_app(predictor_of(answer, said=said), **more))
+
+
+def wait_until_ready(client):
+    end = time.monotonic() + 10
+    while client.get("/health/ready").status_code != 200:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One server beside an app for all tests that change nothing."""
+    ui = FakeUi()
+    with client_of(ui=ui) as client:
+        wait_until_ready(client)
+        yield client, ui
+
+
+@pytest.fixture
+def beside(shared):
+    client, ui = shared
+    ui.seen.clear()
+    return client, ui
+
+
+def ask(client, x):
+    return client.post("/v1/predict", json={"rows": [{"x": x}]})
+
+
+def test_a_model_is_served_once_its_golden_rows_agree():
+    with client_of() as client:
+        wait_until_ready(client)
+        assert client.get("/health/ready").json()["golden_rows"] == 1
+        assert ask(client, 4).json()["predictions"] == [{"value": 8.0}]
+
+
+def test_until_then_it_lives_and_predicts_nothing():
+    proceed = threading.Event()
+
+    def slow(table):
+        proceed.wait(10)
+        return doubled(table)
+
+    with client_of(slow) as client:
+        assert client.get("/health/live").status_code == 200
+        assert client.get("/v2/health/live").status_code == 200
+        for reply in (client.get("/health/ready"), ask(client, 1)):
+            assert reply.status_code == 503
+            assert reply.json()["code"] == "not_ready"
+            assert reply.headers["retry-after"] == "1"
+        assert client.get("/v2/health/ready").json() == {
+            "error": "The model is still being loaded and checked. (ask again in a moment)"
+        }
+        assert client.get("/v2/models/doubler/ready").status_code == 503
+        proceed.set()
+        wait_until_ready(client)
+        assert client.get("/v2/models/doubler/ready").status_code == 200
+
+
+def settle(client):
+    end = time.monotonic() + 10
+    while "still being loaded" in client.get("/health/ready").text:
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_a_model_whose_golden_rows_differ_never_predicts(caplog):
+    with client_of(said=2.5) as client:
+        settle(client)
+        reply = ask(client, 1)
+    assert reply.status_code == 503
+    assert reply.json()["detail"].startswith("The model does not give the answers")
+    assert "2.5" not in reply.text
+    assert "golden row 0" in caplog.text
+
+
+def test_a_model_that_fails_on_its_golden_rows_never_predicts(caplog):
+    def broken(table):
+        raise RuntimeError("secret")
+
+    with client_of(broken) as client:
+        settle(client)
+        reply = ask(client, 1)
+    assert reply.status_code == 503
+    assert "secret" not in reply.text
+    assert "secret" in caplog.text
+
+
+def test_rows_that_only_the_model_refuses_are_named():
+    def picky(table):
+        if (table["x"].data > 100).any():
+            raise ValueError("/srv/secret/model.py")
+        return doubled(table)
+
+    with client_of(picky) as client:
+        wait_until_ready(client)
+        reply = client.post("/v1/predict", json={"rows": [{"x": 1}, {"x": 101}, {"x": 3}]})
+    assert reply.status_code == 422
+    assert reply.json()["code"] == "no_answer"
+    assert [one["row"] for one in reply.json()["problems"]] == [1]
+    assert "secret" not in reply.text
+
+
+def test_a_model_that_breaks_later_is_a_500_that_says_nothing(caplog):
+    state = {"broken": False}
+
+    def breaking(table):
+        if state["broken"]:
+            raise RuntimeError("/srv/secret")
+        return doubled(table)
+
+    with client_of(breaking) as client:
+        wait_until_ready(client)
+        state["broken"] = True
+        with caplog.at_level(logging.ERROR):
+            reply = ask(client, 1)
+        state["broken"] = False
+        assert ask(client, 1).status_code == 200
+    document = reply.json()
+    assert reply.status_code == 500
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert document["code"] == "internal"
+    assert "secret" not in reply.text
+    assert document["id"] in caplog.text
+    assert "/srv/secret" in caplog.text
+
+
+def test_a_slow_model_does_not_keep_others_waiting():
+    """A model that takes long for one row answers in a thread, so that health is told meanwhile."""
+    hold = threading.Event()
+
+    def slow(table):
+        if table["x"].data[0] == 9:
+            hold.wait(10)
+        else:
+            time.sleep(0.01)
+        return doubled(table)
+
+    with client_of(slow) as client:
+        wait_until_ready(client)
+        asked = threading.Thread(target=ask, args=(client, 9))
+        asked.start()
+        assert client.get("/health/live").status_code == 200
+        hold.set()
+        asked.join(10)
+        assert not asked.is_alive()
+
+
+def test_while_draining_what_comes_is_answered_and_nobody_new_is_welcome():
+    readiness = Readiness()
+    with client_of(readiness=readiness) as client:
+        wait_until_ready(client)
+        readiness.drain()
+        assert client.get("/health/ready").status_code == 503
+        assert client.get("/health/ready").json()["detail"] == "The server is shutting down."
+        assert client.get("/health/live").status_code == 200
+        assert ask(client, 1).status_code == 200
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1",
+        "/v1/",
+        "/v1/typo",
+        "/v1/predict/",
+        "/v1//predict",
+        "/v2/typo",
+        "/health",
+        "/health/",
+        "/metrics/",
+        "/metrics/x",
+    ],
+)
+def test_nothing_of_ours_falls_through_to_the_app(beside, method, path):
+    client, ui = beside
+    assert client.request(method, path).status_code == 404
+    assert ui.seen == []
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/schema", "GET, HEAD"),
+        ("/v1/model", "GET, HEAD"),
+        ("/v1/openapi.json", "GET, HEAD"),
+        ("/v1/docs", "GET, HEAD"),
+        ("/health/live", "GET, HEAD"),
+        ("/health/ready", "GET, HEAD"),
+        ("/metrics", "GET, HEAD"),
+        ("/v2", "GET, HEAD"),
+        ("/v2/models/doubler", "GET, HEAD"),
+    ],
+)
+def test_another_method_is_refused_and_says_which(beside, path, allow):
+    client, ui = beside
+    assert client.get(path).status_code == 200
+    assert client.head(path).status_code == 200
+    for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+        reply = client.request(method, path)
+        assert (reply.status_code, reply.headers["allow"]) == (405, allow)
+    assert ui.seen == []
+
+
+@pytest.mark.parametrize("path", ["/", "/batch", "/v1x", "/healthy", "/metrics_of_ours", "/_stcore/health"])
+def test_the_app_gets_everything_else(beside, path):
+    client, _ = beside
+    reply = client.get(path)
+    assert reply.text == "the app"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+def ws_of(client):
+    return str(client.base_url).replace("http:", "ws:").rstrip("/")
+
+
+def test_nobody_can_say_who_they_are(beside):
+    """The header by which the gate tells the app its user is taken from clients, sockets included."""
+    client, ui = beside
+    client.get("/", headers={"X-Aweigh-User": "admin", "X-Other": "kept"})
+    with connect(ws_of(client) + "/_stcore/stream", additional_headers={"x-aweigh-user": "admin"}) as socket:
+        assert socket.recv() == "hello"
+    assert len(ui.seen) == 2
+    assert not any("x-aweigh-user" in headers for headers in ui.seen)
+    assert ui.seen[0]["x-other"] == "kept"
+
+
+@pytest.mark.parametrize("path", ["/v1/predict", "/v2/x", "/health/live", "/metrics"])
+def test_no_socket_is_opened_under_the_api(beside, path):
+    client, _ = beside
+    with pytest.raises(InvalidStatus, match="403"):
+        connect(ws_of(client) + path)
+
+
+def test_without_a_ui_the_front_page_leads_to_the_docs():
+    with client_of() as client:
+        page = client.get("/")
+        assert page.status_code == 200
+        assert 'href="v1/docs"' in page.text
+        assert client.get("/anything").json()["code"] == "not_found"
+
+
+def test_a_script_without_a_model_has_health_and_no_api():
+    with serving(create_app(None, ui=FakeUi())) as client:
+        wait_until_ready(client)
+        assert client.get("/").text == "the app"
+        assert client.get("/v1/predict").status_code == 404
+        assert client.get("/v1/docs").status_code == 200
+        assert client.get("/v2/models/x").status_code == 404
+        assert client.get("/v1/openapi.json").json()["paths"].keys() >= {"/health/live"}
+
+
+def test_counters_count():
+    with client_of() as client:
+        wait_until_ready(client)
+        ask(client, 1)
+        client.post("/v1/predict", json={"rows": [{"x": 1}, {"x": 2}]})
+        ask(client, "text")
+        text = client.get("/metrics").text
+    lines = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
+    assert lines['aweigh_requests_total{route="predict",status="200"}'] == "2"
+    assert lines['aweigh_requests_total{route="predict",status="422"}'] == "1"
+    assert lines["aweigh_requests_in_flight"] == "1", "the scrape itself"
+    assert int(lines["aweigh_rows_total"]) == 3 + 2, "two of them warmed the way"
+    assert lines['aweigh_predict_seconds_bucket{le="+Inf"}'] == lines["aweigh_predict_seconds_count"] == "4"
+    assert f'digest="{"ab" * 32}"' in text
+
+
+@pytest.mark.parametrize(
+    ("client", "headers", "status"),
+    [
+        (("127.0.0.1", 1), {}, 200),
+        (("::1", 1), {}, 200),
+        (("::ffff:127.0.0.1", 1), {}, 200),
+        (("10.0.0.9", 1), {}, 403),
+        (("127.0.0.1", 1), {"X-Forwarded-For": "10.0.0.9"}, 403),
+        (("10.0.0.9", 1), {"Authorization": "Bearer let me in"}, 200),
+        (("10.0.0.9", 1), {"Authorization": "Bearer let me"}, 403),
+        (("127.0.0.1", 1), {"X-Forwarded-For": "10.0.0.9", "Authorization": "Bearer let me in"}, 200),
+        (("a unix socket", 1), {}, 403),
+        (None, {}, 403),
+    ],
+)
+def test_counters_are_for_this_machine_or_the_token(client, headers, status):
+    scope = {"client": client, "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()]}
+    assert may_read(scope, token="let me in") == (status == 200)
+
+
+@pytest.mark.parametrize("said", ["Bearer None", "Bearer ", "Bearer", ""])
+def test_without_a_token_none_is_right(said):
+    scope = {"client": ("10.0.0.9", 1), "headers": [(b"authorization", said.encode())]}
+    assert not may_read(scope, token=None)
+
+
+def test_what_the_settings_limit_is_limited():
+    settings = Settings(max_body_bytes=1024, max_rows=3)
+    with client_of(settings=settings) as client:
+        wait_until_ready(client)
+        many = client.post("/v1/predict", json={"rows": [{"x": 1}] * 4})
+        large = client.post("/v1/predict", json={"rows": [{"x": 1}], "_": "a" * 2000})
+    assert (many.status_code, many.json()["detail"]) == (413, "More than 3 rows.")
+    assert (large.status_code, large.json()["detail"]) == (413, "The body is larger than 1,024 bytes.")
+
+
+def test_a_number_that_is_none_is_null():
+    with client_of(
+        lambda table: Answers(SCHEMA.output, table.rows, values=np.full((table.rows, 1), np.nan)), said=None
+    ) as client:
+        wait_until_ready(client)
+        assert ask(client, 1).json()["predictions"] == [{"value": None}]
+        body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
+        assert client.post("/v2/models/doubler/infer", json=body).json()["outputs"][0]["data"] == [None]

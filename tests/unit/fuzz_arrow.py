@@ -44,10 +44,10 @@ def written(new) -> bytes:
 
 
 def damaged(body: bytearray, chance: random.Random) -> None:
-    at = chance.randrange(len(body))
+    at = chance.randrange(len(body) or 1)
     way = chance.random()
     if way < 0.5:
-        body[at] = chance.randrange(256)
+        body[at : at + 1] = bytes([chance.randrange(256)])
     elif way < 0.8:
         size = chance.choice((4, 8))
         number = chance.choice((*LENGTHS, chance.randrange(-1000, 1000))) & (1 << 8 * size) - 1

@@ -21,6 +21,8 @@ RESERVED_TEXT = "\ufdd0"
 """A Unicode noncharacter that stands for a missing string inside ONNX graphs; no client may send it as a whole cell."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 MAX_SHOWN_CHARACTERS = 40
+MAX_DIGITS = 1000
+"""Longer than any number of 64 bits with zeros before it, and shorter than what Python refuses to convert."""
 EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001  the columns are naive: dtype datetime64 has no zone
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?\Z", re.ASCII)
@@ -115,8 +117,16 @@ def read_number(text: str) -> float | None:
 
 
 def read_integer(text: str) -> int | None:
-    """A whole number as text (``12``, ``12.0``), or None."""
-    return int(text.partition(".")[0]) if _WHOLE.match(text) else None
+    """A whole number as text (``12``, ``12.0``), or None.
+
+    Raises:
+        BadCell: it has so many digits that Python refuses to convert it.
+    """
+    if not _WHOLE.match(text):
+        return None
+    if len(text) > MAX_DIGITS:
+        raise BadCell("out_of_range", f"{shown(text)} does not fit 64 bits")
+    return int(text.partition(".")[0])
 
 
 def read_boolean(text: str) -> bool | None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aweigh.errors import DataError
-from aweigh.schema.cells import BadCell, value_parser
+from aweigh.schema.cells import INT64_MAX, INT64_MIN, MAX_DIGITS, BadCell, value_parser
 from aweigh.schema.column import Column, ColumnType, Scalar
 from aweigh.table import MISSING_WORDS, Table, TextTable, Values
 from aweigh.table.columns import NONE_DTYPE
@@ -27,7 +27,6 @@ MAX_CATEGORIES = 50
 MAX_CATEGORY_CHARACTERS = 100
 MAX_DECIMALS = 6
 TEXT_DTYPES = ("str", "object", "category")
-INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 _SPACE = "[ \\t\\n\\v\\f\\r]*"
 _WHOLE = re.compile(rf"{_SPACE}[+-]?\d+{_SPACE}\Z", re.ASCII)
@@ -75,7 +74,7 @@ def _values_of_text(name: str, cells: Sequence[str], *, dtype: str | None) -> Va
     if not kinds:
         return Values(np.zeros(len(cells)), missing, "float64")
     if all(_WHOLE.match(kind) for kind in kinds) and not (dtype or "").startswith("float"):
-        wholes = {kind: int(kind) for kind in kinds}
+        wholes = {kind: int(kind) if len(kind) <= MAX_DIGITS else INT64_MAX + 1 for kind in kinds}
         for kind, whole in wholes.items():
             if not INT64_MIN <= whole <= INT64_MAX:
                 what = f"{kind.strip()[:40]} does not fit 64 bits"

@@ -84,7 +84,7 @@ def kind_of(head: bytes, *, named: FileKind | None) -> FileKind:
     if start.startswith(b"["):
         return "json"
     if start.startswith(b"{"):
-        return named or _object_or_lines(start)
+        return "jsonl" if named == "jsonl" else _object_or_lines(start)
     if named is not None:
         raise MalformedBody("The file is named as JSON and is not.", hint="check what wrote it")
     return "csv"
@@ -105,9 +105,10 @@ def _object_or_lines(start: bytes) -> FileKind:
 def open_bytes(path: Path) -> BufferedReader:
     """The file's bytes as a buffered stream, unpacked when they are gzip."""
     file = path.open("rb")
-    if file.peek(len(GZIP)).startswith(GZIP):
-        return BufferedReader(cast("RawIOBase", gzip.GzipFile(fileobj=file)), HEAD_BYTES)
-    return file
+    if not file.peek(len(GZIP)).startswith(GZIP):
+        return file
+    file.close()
+    return BufferedReader(cast("RawIOBase", gzip.open(path)), HEAD_BYTES)
 
 
 def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable:

@@ -1,5 +1,6 @@
 """The one-file form: one way to write it, and every other way is refused by its name."""
 
+import hashlib
 import os
 import signal
 import stat
@@ -13,7 +14,7 @@ import pytest
 
 from aweigh.bundle import archive, atomic
 from aweigh.bundle.archive import list_archive, write_bundle
-from aweigh.bundle.names import MAX_FILES
+from aweigh.bundle.names import MAX_FILES, check_names
 from aweigh.errors import DamagedBundle, TooLarge
 
 FILES = {"b/ü.txt": "später".encode(), "a.txt": b"first", "manifest.json": b"{}", "empty": b""}
@@ -60,6 +61,13 @@ def test_others_can_read_it(path):
         assert {info.date_time for info in made.infolist()} == {(1980, 1, 1, 0, 0, 0)}
         assert {info.external_attr >> 16 for info in made.infolist()} == {stat.S_IFREG | 0o644}
         assert {info.compress_type for info in made.infolist()} == {zipfile.ZIP_STORED}
+
+
+def test_the_bytes_are_those_of_every_machine(path):
+    """Written down once: other bytes for the same files mean another format, or a machine that matters."""
+    write_bundle(FILES, path)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert digest == "bfb3787fc5d8b1bbd887e85ccbbfea3583db528baa17625691f487986c221322"
 
 
 def test_the_order_of_the_files_makes_no_difference(path, tmp_path):
@@ -228,6 +236,13 @@ def test_a_name_that_stands_twice_is_refused(path, one, other):
 
 def test_a_file_that_is_a_folder_too_is_refused(path):
     refused(rewritten(path, [(b"Model", b"x", {}), (b"model/x", b"x", {})]), "as a file and as a folder")
+
+
+def test_names_are_counted_and_no_folder_is_one():
+    with pytest.raises(DamagedBundle, match=r"more than 4,096 files"):
+        check_names(f"{i}" for i in range(MAX_FILES + 1))
+    with pytest.raises(DamagedBundle, match="a folder"):
+        check_names(["model/"])
 
 
 def test_files_out_of_order_are_refused(path):

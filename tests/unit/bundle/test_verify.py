@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from aweigh.bundle import verify as verify_module
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
+from aweigh.bundle.contents import check_content
 from aweigh.bundle.examples import Examples, dump_examples, load_examples
 from aweigh.bundle.files import write_folder
 from aweigh.bundle.manifest import FORMAT, Manifest, digest_of, to_json
@@ -424,6 +425,24 @@ def test_a_pickle_of_an_old_protocol_is_refused_as_no_model(write, changed, prot
             model_file=f"model/{name}", runtime=runtime, **({} if runtime == "onnx" else {"graph": ...}),
         )  # fmt: skip
         refused(write(made), f"'model/{name}' does not hold what its name says")
+
+
+def test_a_file_of_no_known_format_is_refused_by_itself():
+    """The manifest's rules refuse it first; whoever asks for content alone is told, too."""
+    with pytest.raises(DamagedBundle, match="of no format that a bundle holds"):
+        check_content("model/model.h5", b"\x89HDF")
+
+
+def test_a_manifest_exchanged_while_it_is_checked_is_seen(folder, monkeypatch):
+    """Whoever can write to the folder changes the manifest after it was read, and with it what it names."""
+
+    def exchange(bundle):
+        (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes().replace(b"Forest", b"Desert"))
+        return check_bytes(bundle)
+
+    check_bytes = verify_module._check_bytes
+    monkeypatch.setattr(verify_module, "_check_bytes", exchange)
+    refused(folder, "'manifest.json' is not what the manifest says")
 
 
 def test_a_second_file_beside_the_model_is_refused(write, changed, files):

@@ -87,7 +87,20 @@ class Serving:
         """Return all that the server says to these bytes before it closes the connection."""
         with self.connect(timeout_s=timeout_s) as sock:
             sock.sendall(sent)
-            return read_all(sock)
+            return self.read_all(sock)
+
+    @staticmethod
+    def read_all(sock: socket.socket) -> bytes:
+        """Return all that comes until the other side closes."""
+        found = b""
+        while True:
+            try:
+                piece = sock.recv(65536)
+            except (ConnectionResetError, TimeoutError):
+                return found
+            if not piece:
+                return found
+            found += piece
 
     def connect(self, *, timeout_s: float = 20.0) -> socket.socket:
         """Return a connection to the server."""
@@ -117,19 +130,6 @@ class Serving:
         if self.process.stdout is not None:
             self.process.stdout.close()
         return code
-
-
-def read_all(sock: socket.socket) -> bytes:
-    """Return all that comes until the other side closes."""
-    found = b""
-    while True:
-        try:
-            piece = sock.recv(65536)
-        except (ConnectionResetError, TimeoutError):
-            return found
-        if not piece:
-            return found
-        found += piece
 
 
 Start = Callable[..., Serving]

@@ -1,6 +1,7 @@
 """The app in this process, around models that misbehave: what no real bundle would do for a test."""
 
 import logging
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from aweigh.bundle.examples import Examples
 from aweigh.bundle.manifest import FORMAT, Manifest, Proof
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Answers, Column, Output, Schema
+from aweigh.server import protocol
 from aweigh.server.app import create_app
 from aweigh.server.metrics import may_read
 from aweigh.server.readiness import Readiness
@@ -423,3 +425,42 @@ def test_a_number_that_is_none_is_null():
         assert ask(client, 1).json()["predictions"] == [{"value": None}]
         body = {"inputs": [{"name": "x", "shape": [1], "datatype": "FP64", "data": [1.0]}]}
         assert client.post("/v2/models/doubler/infer", json=body).json()["outputs"][0]["data"] == [None]
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    """A server that waits for the head of a request for a moment only; a function that connects to it."""
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_S", 0.3)
+    with client_of() as client:
+        wait_until_ready(client)
+        yield lambda: socket.create_connection((client.base_url.host, client.base_url.port), timeout=10)
+
+
+def test_a_connection_that_says_nothing_is_closed(hurried):
+    with hurried() as silent:
+        assert silent.recv(100) == b""
+
+
+def test_a_head_in_drops_is_refused(hurried):
+    with hurried() as slow:
+        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+        for _ in range(2):
+            time.sleep(0.1)
+            slow.sendall(b"X-Drop: 1\r\n")
+        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_second_head_in_drops_is_refused_too(hurried):
+    with hurried() as slow:
+        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health/live HT")
+        assert slow.recv(10_000).startswith(b"HTTP/1.1 200 ")
+        assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_kept_connection_may_be_silent_between_requests(hurried):
+    ask_live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with hurried() as kept:
+        for _ in range(2):
+            kept.sendall(ask_live)
+            assert kept.recv(10_000).startswith(b"HTTP/1.1 200 ")
+            time.sleep(0.5)

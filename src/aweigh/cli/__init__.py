@@ -14,6 +14,8 @@ from aweigh._version import __version__
 
 COMMANDS: dict[str, tuple[str, str]] = {
     # name: ("module:attribute", "One line of help."), in the order in which people need them
+    "demo": ("aweigh.cli.demo:demo", "Train on real data, pack, verify and serve: the whole road in one command."),
+    "pack": ("aweigh.cli.pack:pack", "Make a bundle of a trained model, proven to answer as the original does."),
     "inspect": ("aweigh.cli.inspect:inspect_bundle", "Show what is in a bundle: model, proof, columns, files."),
     "verify": ("aweigh.cli.verify:verify_bundle", "Check every byte of a bundle, and that its parts fit together."),
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),

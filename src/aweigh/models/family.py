@@ -37,7 +37,8 @@ class Described:
 class Form:
     """A portable form of a model: the file that a bundle carries and how it answers.
 
-    ``data`` are the bytes of the model file; ``extra`` are further files of the bundle by name.
+    ``data`` are the bytes of the model file; ``extra`` are further files of the bundle by name; ``requirements`` are
+    distributions that the model itself needs to be served.
     """
 
     runtime: Runtime
@@ -47,6 +48,7 @@ class Form:
     graph: Graph | None = None
     extra: Mapping[str, bytes] = field(default_factory=dict)
     model_class: str | None = None
+    requirements: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ from aweigh import registry
 from aweigh._version import __version__
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
-from aweigh.bundle.lock import Lock, lock, serving_requirements
+from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
 from aweigh.config import Config, find_config
 from aweigh.errors import UsageError
@@ -39,7 +39,7 @@ Tell = Callable[[str, str], None]
 """Told of each step as it is done: its name and what came of it."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\Z")
-MAX_NAME_CHARACTERS = 64
+MAX_NAME_CHARACTERS = 63
 RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "onnxmltools", "skops", "pandas")
 
@@ -122,7 +122,7 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     tell("schema", told_schema(asked.schema, sample.table))
     form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
     tell("proof", told_proof(form, proof))
-    locks = _locks(form, wishes)
+    locks = lock_serving(form.runtime, python=wishes.python, more=form.requirements)
     tell("lock", told_lock(locks[0], wishes.python))
     manifest = _manifest(chosen, source, described, form, proof, wishes, config)
     files = _files(chosen, described, asked, form, proof, config, locks)
@@ -170,14 +170,6 @@ def _output(output: Output, sample: Sample, config: Config) -> Output:
         class_titles=titles,
         unit=said.unit,
         description=said.description,
-    )
-
-
-def _locks(form: Form, wishes: Wishes) -> tuple[Lock, Lock]:
-    """The lock for the API alone, and the one for API and app."""
-    return (
-        lock(serving_requirements(form.runtime, ui=False), python=wishes.python),
-        lock(serving_requirements(form.runtime, ui=True), python=wishes.python),
     )
 
 

@@ -1,0 +1,87 @@
+"""The tutorial works: every block of docs/tutorials/first-app.md is run in its order, as a reader would."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "first-app.md"
+FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PORT_IN_TEXT = "8765"
+START_S = 60.0
+
+
+@dataclass(frozen=True)
+class Block:
+    language: str
+    words: str
+    body: str
+
+
+def blocks() -> list[Block]:
+    return [Block(*match.groups()) for match in FENCE.finditer(TUTORIAL.read_text(encoding="utf-8"))]
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def servers() -> Iterator[list[subprocess.Popen[bytes]]]:
+    started: list[subprocess.Popen[bytes]] = []
+    yield started
+    for process in started:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_until_ready(port: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        assert server.poll() is None, "the server ended before it was ready"
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail("the server was not ready in time")
+
+
+@pytest.mark.timeout(180)
+def test_every_block_of_the_tutorial_does_what_the_page_says(tmp_path: Path, servers: list[subprocess.Popen[bytes]]):
+    port = str(free_port())
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path}
+    printed, run, expected = "", 0, 0
+    for block in blocks():
+        body = block.body.replace(PORT_IN_TEXT, port)
+        if block.language == "python":
+            name = block.words.removeprefix('title="').removesuffix('"')
+            (tmp_path / name).write_text(body, encoding="utf-8")
+        elif block.language == "bash" and block.words == "background":
+            command = ["bash", "-c", f"exec {body}"]
+            servers.append(subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True))
+            wait_until_ready(port, servers[-1])
+        elif block.language == "bash":
+            command = ["bash", "-euo", "pipefail", "-c", body]
+            done = subprocess.run(
+                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+            )
+            assert done.returncode == 0, f"{body}\n{done.stdout}\n{done.stderr}"
+            printed, run = done.stdout, run + 1
+        elif block.words == "expect":
+            assert body.strip() in printed, f"expected {body.strip()!r} in {printed!r}"
+            expected += 1
+    assert (run, expected) == (8, 3)

@@ -221,7 +221,7 @@ def _skops_form(model: object, schema: Schema) -> Form:
 def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) -> Predict:
     """Serve a skops file; ``threads`` caps OpenMP and BLAS through the environment, set before this process started."""
     del threads, model_class
-    from aweigh.models.scan import load_trusted_skops
+    from aweigh.models.scan import load_trusted_bytes
 
-    model = load_trusted_skops(data)
+    model = load_trusted_bytes(data, "model.skops")
     return lambda table: predict(model, table, schema) if table.rows else Answers.empty(schema.output)

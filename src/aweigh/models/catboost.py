@@ -1,7 +1,7 @@
 """CatBoost: its own .cbm files and its model classes.
 
 Models of numbers alone are served from ONNX where that is proven; those with categories or text, and all others, from
-CatBoost's own cbm, fed from the table directly: neither scikit-learn nor pandas is needed for that.
+CatBoost's own cbm, fed from the table directly: scikit-learn is not needed for that (CatBoost itself brings pandas).
 """
 
 from collections.abc import Iterator

@@ -74,7 +74,7 @@ def boosted(model: Any) -> Boosted:
     made = [_oblivious(one, width, scale) for one in document.get("oblivious_trees", ())]
     made += [_branching(one, width, scale) for one in document.get("trees", ())]
     trees = tuple(_placed(tree, np.array(places, np.int64), np.array(above, bool)) for tree in made)
-    forest = Forest(trees, tuple(float(one) for one in bias), rule="BRANCH_GT", double=False)
+    forest = Forest(trees, tuple(float(one) for one in bias), rule="BRANCH_GT", double_values=False, double_sums=True)
     return Boosted(forest, Link(curve, pair=classifier and width == 1))
 
 

@@ -10,7 +10,6 @@ served before ``parity.py`` has held it against the original. What is mended so 
 - trees send missing values the way that they learnt.
 """
 
-import contextlib
 import copy
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +20,8 @@ import numpy as np
 
 from aweigh.bundle.manifest import Graph, GraphInput
 from aweigh.errors import UnsupportedModel
-from aweigh.models import onnx_imputer
+from aweigh.models import onnx_imputer, sklearn_trees
+from aweigh.models.boosting_steps import ZEROS_MISSING, known_steps
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
 from aweigh.schema.cells import RESERVED_TEXT
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 """Fixed, so that the same model gives the same bytes; IsolationForest needs ai.onnx.ml 3."""
-_DOUBLE_TREE_ATTRIBUTES = ("nodes_values", "class_weights", "target_weights", "base_values")
 _CONVERTING = threading.Lock()
 _OUTPUTS = {"class": ("label", "probabilities"), "outlier": ("label", "scores"), "cluster": ("label", None)}
 
@@ -118,16 +117,25 @@ def onnx_ways(model: object, schema: Schema) -> Iterator[Way]:
         elements.insert(1, ("in double precision, whole numbers kept whole", "double", "int64"))
     for name, number, whole in elements:
         yield Way(f"ONNX {name}", partial(onnx_form, model, schema, number=number, whole=whole))
+    if any(type(part).__module__.startswith("xgboost") for part in _parts(model)):
+        form = partial(onnx_form, model, schema, number="double", whole="double", zeros_missing=True)
+        yield Way("ONNX in double precision, zeros missing to XGBoost as in sparse rows", form)
 
 
-def onnx_form(model: object, schema: Schema, *, number: str, whole: str) -> Form:
+def onnx_form(model: object, schema: Schema, *, number: str, whole: str, zeros_missing: bool = False) -> Form:
     """One conversion: ``number`` and ``whole`` are the element types in which numbers and whole numbers go in.
+
+    With ``zeros_missing`` an XGBoost step takes zeros for missing: it does so with the absent cells of sparse rows,
+    such as a one-hot encoder gives it.
 
     Raises:
         UnsupportedModel: a column that no graph can take. skl2onnx raises much else besides.
     """
     inputs = graph_inputs(schema.columns, number=number, whole=whole, matrix=_one_matrix(model, schema))
-    proto = _convert(prepared(model), inputs, output_task=schema.output.task)
+    ready = prepared(model)
+    for part in _parts(ready) if zeros_missing else ():
+        setattr(part, ZEROS_MISSING, True)
+    proto = _convert(ready, inputs, output_task=schema.output.task)
     names = [one.name for one in proto.graph.output]
     graph = _read_as(names, inputs, schema)
     data = proto.SerializeToString(deterministic=True)
@@ -202,124 +210,20 @@ def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str)
     kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
     options = {id(model): {"zipmap": False}} if output_task == "class" else None
-    with _CONVERTING, _double_trees() as trees:
+    with _CONVERTING, known_steps(_parts(model)):
         proto: onnx.ModelProto = convert_sklearn(
             model,
             "model",
             types,
             target_opset=OPSETS,
             options=options,
-            custom_conversion_functions={SimpleImputer: onnx_imputer.convert},
+            custom_conversion_functions={**sklearn_trees.converters(), SimpleImputer: onnx_imputer.convert},
             custom_shape_calculators={SimpleImputer: onnx_imputer.shape},
         )
-    if any(one.element == "double" for one in inputs):
-        _keep_doubles(proto, trees)
+    for opset in proto.opset_import:  # skl2onnx declares the lowest that its own attributes need
+        opset.version = max(opset.version, OPSETS.get(opset.domain, 0))
     _undress(proto)
     return proto
-
-
-@contextlib.contextmanager
-def _double_trees() -> "Iterator[dict[str, dict[str, np.ndarray[Any, Any]]]]":
-    """While open, notes the double-precision attributes of each tree node by its name, before skl2onnx rounds them.
-
-    Also fills in which way a missing value goes, which skl2onnx leaves out for all trees but histogram boosting.
-    """
-    import sys
-
-    from skl2onnx.common import tree_ensemble
-    from skl2onnx.common._container import ModelComponentContainer
-
-    noted: dict[str, dict[str, np.ndarray[Any, Any]]] = {}
-    unrounded: dict[str, dict[str, list[float]]] = {}
-    add_node = ModelComponentContainer.add_node
-
-    def noting(self: object, op_type: str, *args: object, **attributes: Any) -> object:
-        if isinstance(op_type, str) and op_type.startswith("TreeEnsemble"):
-            lists = unrounded.get(str(attributes["name"]), {})
-            noted[str(attributes["name"])] = {
-                key: np.asarray(lists.get(key, attributes[key]), np.float64)
-                for key in _DOUBLE_TREE_ATTRIBUTES
-                if key in attributes
-            }
-        return add_node(self, op_type, *args, **attributes)
-
-    def watched(add_tree: Callable[..., None]) -> Callable[..., None]:
-        def add_watched(
-            attributes: dict[str, Any],
-            classifier: bool,  # noqa: FBT001  skl2onnx passes it so
-            tree: Any,
-            *args: object,
-            **named: object,
-        ) -> None:
-            before = len(attributes["nodes_modes"])
-            add_tree(attributes, classifier, tree, *args, **named)
-            left = getattr(tree, "missing_go_to_left", None)
-            if left is not None:
-                attributes["nodes_missing_value_tracks_true"][before:] = [int(one) for one in left[: tree.node_count]]
-            if "name" in attributes:  # the lists themselves: converters put rounded arrays in their place
-                kept = {
-                    key: attributes[key] for key in _DOUBLE_TREE_ATTRIBUTES if isinstance(attributes.get(key), list)
-                }
-                unrounded[attributes["name"]] = kept
-
-        return add_watched
-
-    originals = {
-        "add_tree_to_attribute_pairs": tree_ensemble.add_tree_to_attribute_pairs,
-        "add_tree_to_attribute_pairs_hist_gradient_boosting": (
-            tree_ensemble.add_tree_to_attribute_pairs_hist_gradient_boosting
-        ),
-    }
-    users = [
-        (module, name)
-        for key, module in list(sys.modules.items())
-        if key.startswith("skl2onnx.")
-        for name, original in originals.items()
-        if getattr(module, name, None) is original
-    ]
-    ModelComponentContainer.add_node = noting
-    for module, name in users:
-        setattr(module, name, watched(originals[name]))
-    try:
-        yield noted
-    finally:
-        ModelComponentContainer.add_node = add_node
-        for module, name in users:
-            setattr(module, name, originals[name])
-
-
-def _keep_doubles(proto: "onnx.ModelProto", trees: "dict[str, dict[str, np.ndarray[Any, Any]]]") -> None:
-    """Gives tree nodes fed with doubles their double thresholds and weights, and widens what they give back.
-
-    A TreeEnsemble node gives single precision whatever it takes, where skl2onnx has declared double.
-    """
-    from onnx import TensorProto, helper, numpy_helper
-
-    rebuilt, widened = [], set()
-    for node in proto.graph.node:
-        rebuilt.append(node)
-        if not node.op_type.startswith("TreeEnsemble") or node.name not in trees:
-            continue
-        doubles = trees[node.name]
-        kept = [one for one in node.attribute if one.name not in doubles and one.name != "nodes_hitrates"]
-        del node.attribute[:]
-        node.attribute.extend(kept)
-        for key, values in sorted(doubles.items()):
-            node.attribute.append(helper.make_attribute(f"{key}_as_tensor", numpy_helper.from_array(values)))
-        node.attribute.sort(key=lambda one: one.name)
-        at = 1 if node.op_type == "TreeEnsembleClassifier" else 0
-        wide, single = node.output[at], f"{node.output[at]}_single"
-        node.output[at] = single
-        widened.add(wide)
-        rebuilt.append(helper.make_node("Cast", [single], [wide], name=f"{node.name}_wide", to=TensorProto.DOUBLE))
-    del proto.graph.node[:]
-    proto.graph.node.extend(rebuilt)
-    for output in proto.graph.output:
-        if output.name in widened:
-            output.type.tensor_type.elem_type = TensorProto.DOUBLE
-    for opset in proto.opset_import:  # skl2onnx declares the lowest that its own attributes need
-        if opset.domain == "ai.onnx.ml":
-            opset.version = max(opset.version, OPSETS["ai.onnx.ml"])
 
 
 def _undress(proto: "onnx.ModelProto") -> None:

@@ -112,22 +112,23 @@ def container_pen(scope: Any, container: Any) -> Pen:
 
 
 def draw_sums(pen: Pen, given: str, boosted: Boosted, *, zeros_missing: bool = False) -> str:
-    """The forest's sums of the matrix ``given``, (rows, targets), both in the forest's own precision."""
+    """The forest's sums, (rows, targets), of the matrix ``given``; each in the forest's own precision."""
     forest = boosted.forest
-    real = np.float64 if forest.double else np.float32
+    real = np.float64 if forest.double_values else np.float32
     markers = [] if boosted.missing is None else [boosted.missing]
     for marker in [*markers, *([0.0] if zeros_missing else [])]:
         found = pen.node("Equal", [given, pen.constant(np.array([marker], real))])
         given = pen.node("Where", [found, pen.constant(np.array([np.nan], real)), given])
     attributes = tree_ensemble(forest)
-    if forest.double:
+    if forest.double_sums:
         from onnx import numpy_helper
 
+        given = given if forest.double_values else _wide(pen, given)
         for key in REAL_ATTRIBUTES:
             values = np.array(attributes.pop(key), np.float64)
             attributes[f"{key}_as_tensor"] = numpy_helper.from_array(values)
     sums = pen.node("TreeEnsembleRegressor", [given], domain=ML, **attributes)
-    return _wide(pen, sums) if forest.double else sums
+    return _wide(pen, sums) if forest.double_sums else sums
 
 
 def _wide(pen: Pen, name: str) -> str:
@@ -173,12 +174,13 @@ def forest_form(boosted: Boosted, schema: Schema, codes: Codes) -> Form:
     """
     from onnx import TensorProto, helper
 
-    double = boosted.forest.double
-    real, element = (np.float64, TensorProto.DOUBLE) if double else (np.float32, TensorProto.FLOAT)
-    inputs = _inputs(schema.columns, codes, "double" if double else "float")
+    forest = boosted.forest
+    given_as = TensorProto.DOUBLE if forest.double_values else TensorProto.FLOAT
+    real, element = (np.float64, TensorProto.DOUBLE) if forest.double_sums else (np.float32, TensorProto.FLOAT)
+    inputs = _inputs(schema.columns, codes, "double" if forest.double_values else "float")
     sheet = _Sheet()
     pen = Pen(sheet.node, sheet.constant)
-    matrix = _draw_matrix(pen, inputs, codes, element)
+    matrix = _draw_matrix(pen, inputs, codes, given_as)
     ordered = [name for one in inputs for name in one.columns]
     boosted = _reordered(boosted, [ordered.index(name) for name in schema.names])
     answer = draw_link(pen, draw_sums(pen, matrix, boosted), boosted.link, real)

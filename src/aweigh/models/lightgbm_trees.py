@@ -62,7 +62,7 @@ def booster_of(model: Any) -> Any:
 def read_header(text: str) -> Header:
     """The head of a model's text."""
     head = _fields(text[: text.find("\nTree=0")] if "\nTree=0" in text else text[: text.find("end of trees")])
-    name, *rest = head.get("objective", "").split()
+    name, *rest = head.get("objective", "").split() or [""]
     said = {key: value for key, _, value in (one.partition(":") for one in rest)}
     infos = head.get("feature_infos", "").split()
     # A numeric feature's range is in brackets, a category's codes are not; "none" was never split on.
@@ -101,7 +101,7 @@ def boosted(model: Any) -> Boosted:
     if header.averaged:
         rounds = max(len(trees) // targets, 1)
         trees = [_scaled(tree, 1.0 / rounds) for tree in trees]
-    forest = Forest(tuple(trees), (0.0,) * targets, rule="BRANCH_LEQ", double=True)
+    forest = Forest(tuple(trees), (0.0,) * targets, rule="BRANCH_LEQ", double_values=True, double_sums=True)
     return Boosted(forest, _link(header))
 
 

@@ -4,7 +4,7 @@ XGBoost, LightGBM and CatBoost each read their own file into a ``Forest``; ``for
 it. What a library's trees do that a ``Forest`` cannot say (linear leaves, several numbers in a leaf) is refused there.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
@@ -38,13 +38,16 @@ class Tree:
 class Forest:
     """Trees whose leaves are summed onto ``base``, a number for each target.
 
-    ``double`` tells whether values and thresholds are compared in double precision, as LightGBM does, or in single.
+    ``double_values`` tells whether values are compared in double precision, as LightGBM does, or rounded to single
+    first; ``double_sums`` whether leaves are added up in double precision, as LightGBM and CatBoost do, or in single,
+    as XGBoost does, from the base on and tree by tree.
     """
 
     trees: tuple[Tree, ...]
     base: tuple[float, ...]
     rule: Rule
-    double: bool
+    double_values: bool
+    double_sums: bool
 
     @property
     def targets(self) -> int:
@@ -95,15 +98,16 @@ class _Nodes:
 def tree_ensemble(forest: Forest) -> dict[str, Any]:
     """The attributes of an ai.onnx.ml 3 ``TreeEnsembleRegressor`` that sums the forest's leaves.
 
-    The reals are lists of Python floats (``nodes_values``, ``target_weights``, ``base_values``), to be rounded to
-    single precision or written as tensors of doubles (``..._as_tensor``) by the one who makes the node.
+    The base is a tree of its own, a single leaf before all others: a node's ``base_values`` are added last, and single
+    precision would round otherwise than the library. The reals (``REAL_ATTRIBUTES``) are lists of Python floats, to be
+    rounded to single precision or written as tensors of doubles (``..._as_tensor``) by the one who makes the node.
     """
     nodes: dict[str, list[Any]] = {f"nodes_{key}": [] for key in _NODE_KEYS}
     leaves: dict[str, list[Any]] = {f"target_{key}": [] for key in ("treeids", "nodeids", "ids", "weights")}
-    for number, tree in enumerate(forest.trees):
+    for number, tree in enumerate((_base_tree(forest.base), *forest.trees)):
         one = _Nodes.of(tree, forest.rule)
         count = len(one.mode)
-        columns = (
+        columns: tuple[Iterable[Any], ...] = (
             [number] * count,
             range(count),
             one.feature,
@@ -121,7 +125,13 @@ def tree_ensemble(forest: Forest) -> dict[str, Any]:
         leaves["target_nodeids"].extend(np.repeat(at, width).tolist())
         leaves["target_ids"].extend(list(tree.targets) * len(at))
         leaves["target_weights"].extend(tree.weights[at].ravel().tolist())
-    return {"n_targets": forest.targets, "base_values": list(forest.base), **nodes, **leaves}
+    return {"n_targets": forest.targets, **nodes, **leaves}
+
+
+def _base_tree(base: tuple[float, ...]) -> Tree:
+    nothing, none = np.zeros(1, np.int64), np.full(1, -1, np.int64)
+    weights = np.array([base], np.float64)
+    return Tree(nothing, np.zeros(1), none, none, np.zeros(1, bool), weights, tuple(range(len(base))))
 
 
 _NODE_KEYS = (
@@ -134,4 +144,4 @@ _NODE_KEYS = (
     "falsenodeids",
     "missing_value_tracks_true",
 )
-REAL_ATTRIBUTES = ("nodes_values", "target_weights", "base_values")
+REAL_ATTRIBUTES = ("nodes_values", "target_weights")

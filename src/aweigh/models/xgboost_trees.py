@@ -82,7 +82,13 @@ def boosted(model: Any) -> Boosted:
     objective = learner["objective"]["name"]
     parameters = learner["learner_model_param"]
     width = max(int(parameters["num_class"]), int(parameters["num_target"]), 1)
-    forest = Forest(trees, _base(parameters["base_score"], objective, width), rule="BRANCH_LT", double=False)
+    forest = Forest(
+        trees,
+        _base(parameters["base_score"], objective, width),
+        rule="BRANCH_LT",
+        double_values=False,
+        double_sums=False,
+    )
     return Boosted(forest, _link(objective, model, width), missing_of(model))
 
 

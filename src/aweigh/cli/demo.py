@@ -59,8 +59,6 @@ def demo(port: int, output: Path | None) -> None:
             step.says(f"{rows} penguins, {accuracy:.1%} right in cross-validation")
         (folder / "aweigh.toml").write_text(CONFIG, encoding="utf-8")
         packed = run_pack(str(model), penguins_path(), steps=steps, target=TARGET, output=folder)
-        with steps.step("verify") as step:
-            step.says(f"every byte as the manifest says, digest {_verified(packed.path)}")
         _serve(packed.path, port)
 
 
@@ -92,14 +90,8 @@ def pipeline() -> "Pipeline":
     return make_pipeline(prepare, RandomForestClassifier(TREES, random_state=0))
 
 
-def _verified(bundle: Path) -> str:
-    from aweigh.bundle.manifest import short
-    from aweigh.bundle.verify import verify
-
-    return short(verify(bundle).digest)
-
-
 def _serve(bundle: Path, port: int) -> None:
+    """Verify the bundle and serve it until stopped, as ``aweigh serve`` does."""
     from aweigh.cli.serve import serve
 
     serve.main(args=[str(bundle), "--port", str(port)], prog_name="aweigh serve", standalone_mode=False)

@@ -12,7 +12,7 @@ outside of it may still end the process that asks it for an answer.
 from aweigh.models.scan.limits import Limits
 from aweigh.models.scan.scan import Scan, scan, scan_bytes
 from aweigh.models.scan.trusted import FAMILIES, trusted_calls, trusted_names
-from aweigh.models.scan.verdict import check, load_trusted
+from aweigh.models.scan.verdict import check, load_trusted, load_trusted_bytes
 
 __all__ = [
     "FAMILIES",
@@ -20,6 +20,7 @@ __all__ = [
     "Scan",
     "check",
     "load_trusted",
+    "load_trusted_bytes",
     "scan",
     "scan_bytes",
     "trusted_calls",

@@ -57,7 +57,7 @@ def rebuild(code: str, state: object, dtype_of: Callable[[object], "np.dtype[Any
             built = np.dtype(f"{order}{code}" if unit == "generic" else f"{order}{code}[{count}{unit}]")
         else:
             built = np.dtype(f"{order}{code}" if order != "|" else code)
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, MemoryError) as error:
         raise Refused(LYING_DTYPE) from error
     plain = names is None and fields is None and size in {-1, built.itemsize}
     if (flags ^ built.flags) & _FLAGS or not (names or subarray or plain):

@@ -13,6 +13,7 @@ from aweigh.models.scan.trusted import FAMILIES, trusted_calls, trusted_names
 from aweigh.models.scan.unpack import decompress
 from aweigh.models.scan.worlds import Real
 
+LOADABLE = ("joblib", "pickle", "skops")
 NAMES_SHOWN = 3
 
 
@@ -40,13 +41,25 @@ def load_trusted(path: Path, *, family: str | None = None) -> Any:
         MissingExtra: The library that made it is not installed.
         UsageError: There is no such file, or no such family.
     """
-    data = read_once(path)
+    return load_trusted_bytes(read_once(path), path.name, family=family)
+
+
+def load_trusted_bytes(
+    data: bytes, file: str, *, family: str | None = None, formats: Collection[str] = LOADABLE
+) -> Any:
+    """Load the bytes of a file of listed names; ``file`` is what messages call it.
+
+    ``formats`` narrows what may be loaded: what comes out of a bundle is skops, never a pickle.
+
+    Raises:
+        UntrustedModel, UnreadableModel, MissingExtra, UsageError: As ``load_trusted``.
+    """
     found = scan_bytes(data)
-    names, calls = _judge(found, path.name, family)
-    if found.format not in {"joblib", "pickle", "skops"}:
+    names, calls = _judge(found, file, family)
+    if found.format not in formats:
         raise UnreadableModel(
-            f"{path.name} is a file of format {found.format}, which holds no Python objects to load.",
-            hint="read it by the library that wrote it",
+            f"{file} is a file of format {found.format}, and here only {' or '.join(formats)} is loaded.",
+            hint="read it by the library that wrote it, or pack the original model file again",
         )
     try:
         return _load(data, found, names & set(found.names), calls & set(found.calls))
@@ -56,7 +69,7 @@ def load_trusted(path: Path, *, family: str | None = None) -> Any:
             raise MissingExtra("Loading this model", extra=missing) from error
         # Each library has exceptions of its own for a state that it does not understand.
         raise UnreadableModel(
-            f"{path.name} could not be loaded ({type(error).__name__}: {error}).",
+            f"{file} could not be loaded ({type(error).__name__}: {error}).",
             hint="load it where it was made, with the versions of its libraries that are here, and save it again",
         ) from error
 

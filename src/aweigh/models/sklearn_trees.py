@@ -1,0 +1,309 @@
+"""scikit-learn's trees, forests and boosting as steps that skl2onnx converts: exact where its own converters round.
+
+Single trees and forests compare values rounded to single precision with thresholds in double, histogram boosting
+compares doubles; both add up leaves in double, in the order of the trees, and a tie goes to the first class. The
+graphs drawn here do the same: a ``TreeEnsembleClassifier`` with tensors of doubles picks its label before it rounds
+what it gives. skl2onnx's converters round leaves and thresholds, lose which way a missing value goes, and do not end
+on a threshold of infinity, which is what a split of missing values alone has.
+"""
+
+# ruff: noqa: SLF001  what a fitted tree consists of, scikit-learn keeps in attributes that it does not document
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aweigh.models.forest_graph import FOREST_NODE, ML, OPSETS, Boosted, Link, Pen, container_pen, draw_link, draw_sums
+from aweigh.models.trees import REAL_ATTRIBUTES, Forest, Tree, tree_ensemble
+
+Convert = Callable[[Any, Any, Any], None]
+"""What skl2onnx calls to convert a step: ``(scope, operator, container)``."""
+
+FEWEST_CLASSES = 3
+"""With two classes a TreeEnsembleClassifier follows a rule of its own; with a third that never wins, it does not."""
+
+
+def converters() -> Mapping[type, Convert]:
+    """A converter for each class that is drawn here."""
+    from sklearn import ensemble, tree
+
+    return {
+        tree.DecisionTreeClassifier: _averaging_classifier,
+        tree.ExtraTreeClassifier: _averaging_classifier,
+        ensemble.RandomForestClassifier: _averaging_classifier,
+        ensemble.ExtraTreesClassifier: _averaging_classifier,
+        tree.DecisionTreeRegressor: _averaging_regressor,
+        tree.ExtraTreeRegressor: _averaging_regressor,
+        ensemble.RandomForestRegressor: _averaging_regressor,
+        ensemble.ExtraTreesRegressor: _averaging_regressor,
+        ensemble.GradientBoostingClassifier: _boosting_classifier,
+        ensemble.GradientBoostingRegressor: _boosting_regressor,
+        ensemble.HistGradientBoostingClassifier: _boosting_classifier,
+        ensemble.HistGradientBoostingRegressor: _boosting_regressor,
+        ensemble.AdaBoostClassifier: _ada_boost_classifier,
+        ensemble.IsolationForest: _isolation_forest,
+    }
+
+
+# -- scikit-learn's trees --------------------------------------------------------------------------------------------
+
+
+def _forest(trees: Sequence[Tree], base: Sequence[float], *, double_values: bool) -> Forest:
+    return Forest(tuple(trees), tuple(base), rule="BRANCH_LEQ", double_values=double_values, double_sums=True)
+
+
+def _tree(grown: Any, weights: NDArray[np.float64], targets: Sequence[int], *, places: Any = None) -> Tree:
+    """A ``sklearn.tree._tree.Tree`` with ``weights`` (nodes, targets) in its leaves.
+
+    ``places`` are the columns that the tree was given, where these are not all.
+    """
+    feature = grown.feature.astype(np.int64)
+    if places is not None:
+        feature = np.asarray(places, dtype=np.int64)[np.maximum(feature, 0)]
+    return Tree(
+        feature,
+        grown.threshold,
+        grown.children_left.astype(np.int64),
+        grown.children_right.astype(np.int64),
+        np.asarray(grown.missing_go_to_left, dtype=bool),
+        weights,
+        tuple(targets),
+    )
+
+
+def _histogram_tree(predictor: Any, target: int) -> Tree:
+    nodes = predictor.nodes
+    if nodes["is_categorical"].any():
+        msg = "histogram boosting on categories has no ONNX form here"
+        raise NotImplementedError(msg)
+    leaf = nodes["is_leaf"].astype(bool)
+    return Tree(
+        nodes["feature_idx"].astype(np.int64),
+        nodes["num_threshold"].astype(np.float64),
+        np.where(leaf, -1, nodes["left"].astype(np.int64)),
+        np.where(leaf, -1, nodes["right"].astype(np.int64)),
+        nodes["missing_go_to_left"].astype(bool),
+        nodes["value"].astype(np.float64).reshape(-1, 1),
+        (target,),
+    )
+
+
+def _members(model: Any) -> list[Any]:
+    return list(model.estimators_) if hasattr(model, "estimators_") else [model]
+
+
+def _averaged(model: Any) -> tuple[Forest, int]:
+    """A tree or a forest whose leaves are to be averaged: their sum, and how many trees it is of."""
+    members = _members(model)
+    shape = members[0].tree_.value.shape
+    width = shape[1] * shape[2]
+    if shape[1] > 1 and shape[2] > 1:
+        msg = "a forest that answers several classes at once has no ONNX form"
+        raise NotImplementedError(msg)
+    trees = [_tree(one.tree_, one.tree_.value.reshape(-1, width), range(width)) for one in members]
+    return _forest(trees, [0.0] * width, double_values=False), len(members)
+
+
+def _boosted(model: Any) -> Forest:
+    """What boosting adds up before its link.
+
+    Raises:
+        NotImplementedError: it starts from another estimator's answers, or knows categories.
+    """
+    if hasattr(model, "_predictors"):
+        if getattr(model, "_preprocessor", None) is not None:
+            msg = "histogram boosting on categories has no ONNX form here"
+            raise NotImplementedError(msg)
+        trees = [_histogram_tree(one, target) for stage in model._predictors for target, one in enumerate(stage)]
+        return _forest(trees, np.ravel(model._baseline_prediction).tolist(), double_values=True)
+    if model.init not in {None, "zero"}:
+        msg = "boosting that starts from another estimator has no ONNX form here"
+        raise NotImplementedError(msg)
+    base = model._raw_predict_init(np.zeros((1, model.n_features_in_), dtype=np.float32)).ravel()
+    trees = [
+        _tree(one.tree_, model.learning_rate * one.tree_.value.reshape(-1, 1), [target])
+        for stage in model.estimators_
+        for target, one in enumerate(stage)
+    ]
+    return _forest(trees, base.tolist(), double_values=False)
+
+
+def _link(model: Any) -> Link:
+    """How boosting's sums become its answers, by its loss."""
+    loss = type(model._loss).__name__
+    links = {
+        "HalfBinomialLoss": Link("sigmoid", pair=True),
+        "ExponentialLoss": Link("sigmoid", scale=2.0, pair=True),
+        "HalfMultinomialLoss": Link("softmax"),
+        "HalfPoissonLoss": Link("exp"),
+        "HalfGammaLoss": Link("exp"),
+    }
+    return links.get(loss, Link())
+
+
+# -- what is drawn ---------------------------------------------------------------------------------------------------
+
+
+def _given(pen: Pen, operator: Any, *, double_values: bool) -> str:
+    """The step's input as one matrix in the precision in which its trees compare."""
+    from onnx import TensorProto
+
+    to = TensorProto.DOUBLE if double_values else TensorProto.FLOAT
+    parts = [pen.node("Cast", [one.full_name], to=to) for one in operator.inputs]
+    return parts[0] if len(parts) == 1 else pen.node("Concat", parts, axis=1)
+
+
+class _Paper:
+    """The step that is being drawn: where its nodes go and what its outputs are called."""
+
+    def __init__(self, scope: Any, operator: Any, container: Any) -> None:
+        self.scope, self.operator, self.container = scope, operator, container
+        self.model = operator.raw_operator
+        self.pen = container_pen(scope, container)
+
+    def finish(self, *answers: str) -> None:
+        """Connects the answers to the outputs, in the types that the next step expects."""
+        from onnx import TensorProto
+        from skl2onnx.common.data_types import StringTensorType, guess_proto_type
+
+        for answer, output in zip(answers, self.operator.outputs, strict=True):
+            to = TensorProto.STRING if isinstance(output.type, StringTensorType) else guess_proto_type(output.type)
+            name = self.scope.get_unique_operator_name("Cast")
+            self.container.add_node("Cast", answer, output.full_name, to=to, name=name)
+
+    def places(self, given: str, forest: Forest) -> tuple[str, str]:
+        """The place of the largest sum, (rows,), found in double precision; and the sums, (rows, targets), widened."""
+        from onnx import TensorProto, numpy_helper
+
+        pen = self.pen
+        if not forest.double_values:
+            given = pen.node("Cast", [given], to=TensorProto.DOUBLE)
+        attributes = tree_ensemble(forest)
+        del attributes["n_targets"]
+        for key in REAL_ATTRIBUTES:
+            values = np.array(attributes.pop(key), np.float64)
+            attributes[f"{key}_as_tensor"] = numpy_helper.from_array(values)
+        classes = max(forest.targets, FEWEST_CLASSES)
+        place, sums = (self.scope.get_unique_variable_name(name) for name in ("place", "sums"))
+        self.container.add_node(
+            "TreeEnsembleClassifier",
+            given,
+            [place, sums],
+            op_domain=ML,
+            op_version=OPSETS[ML],
+            name=self.scope.get_unique_operator_name(FOREST_NODE),
+            classlabels_int64s=list(range(classes)),
+            **{key.replace("target_", "class_"): value for key, value in attributes.items()},
+        )
+        if classes > forest.targets:
+            ends = [pen.constant(np.array([one], np.int64)) for one in (0, forest.targets, 1)]
+            sums = pen.node("Slice", [sums, *ends])
+        return place, pen.node("Cast", [sums], to=TensorProto.DOUBLE)
+
+    def labels(self, place: str) -> str:
+        """The classes that stand at these places."""
+        classes = np.asarray(self.model.classes_)
+        known = classes.astype(object) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
+        return self.pen.node("Gather", [self.pen.constant(known), place], axis=0)
+
+    def number(self, value: float) -> str:
+        return self.pen.constant(np.array([value], np.float64))
+
+    def refuse_raw_scores(self) -> None:
+        if (self.scope.get_options(self.model, {"raw_scores": False}, fail=False) or {}).get("raw_scores"):
+            msg = f"the raw scores of a {type(self.model).__name__} are not drawn here"
+            raise NotImplementedError(msg)
+
+
+def _averaging_classifier(scope: Any, operator: Any, container: Any) -> None:
+    paper = _Paper(scope, operator, container)
+    paper.refuse_raw_scores()
+    forest, count = _averaged(paper.model)
+    place, sums = paper.places(_given(paper.pen, operator, double_values=False), forest)
+    chances = paper.pen.node("Div", [sums, paper.number(count)])
+    paper.finish(paper.labels(place), chances)
+
+
+def _averaging_regressor(scope: Any, operator: Any, container: Any) -> None:
+    paper = _Paper(scope, operator, container)
+    forest, count = _averaged(paper.model)
+    sums = draw_sums(paper.pen, _given(paper.pen, operator, double_values=False), Boosted(forest, Link()))
+    paper.finish(paper.pen.node("Div", [sums, paper.number(count)]))
+
+
+def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
+    paper = _Paper(scope, operator, container)
+    paper.refuse_raw_scores()
+    forest, link, pen = _boosted(paper.model), _link(paper.model), paper.pen
+    given = _given(pen, operator, double_values=forest.double_values)
+    if forest.targets > 1:
+        place, sums = paper.places(given, forest)
+        paper.finish(paper.labels(place), draw_link(pen, sums, link, np.float64))
+        return
+    sums = draw_sums(pen, given, Boosted(forest, link))
+    # Histogram boosting gives a tie to the first class, gradient boosting to the second.
+    rule = "Greater" if forest.double_values else "GreaterOrEqual"
+    flat = pen.node("Reshape", [sums, pen.constant(np.array([-1], np.int64))])
+    place = pen.node("Cast", [pen.node(rule, [flat, paper.number(0.0)])], to=7)
+    paper.finish(paper.labels(place), draw_link(pen, sums, link, np.float64))
+
+
+def _boosting_regressor(scope: Any, operator: Any, container: Any) -> None:
+    paper = _Paper(scope, operator, container)
+    boosted = Boosted(_boosted(paper.model), _link(paper.model))
+    given = _given(paper.pen, operator, double_values=boosted.forest.double_values)
+    paper.finish(draw_link(paper.pen, draw_sums(paper.pen, given, boosted), boosted.link, np.float64))
+
+
+def _ada_boost_classifier(scope: Any, operator: Any, container: Any) -> None:
+    """A forest in whose leaves stands what a tree's vote counts: its weight for its class, a share less for others."""
+    paper = _Paper(scope, operator, container)
+    paper.refuse_raw_scores()
+    model, pen = paper.model, paper.pen
+    classes = list(model.classes_)
+    width = len(classes)
+    trees = []
+    for member, weight in zip(model.estimators_, model.estimator_weights_, strict=False):
+        if not hasattr(member, "tree_") or member.n_outputs_ != 1:
+            msg = f"AdaBoost of {type(member).__name__} has no ONNX form here"
+            raise NotImplementedError(msg)
+        voted = np.array([classes.index(one) for one in member.classes_])[member.tree_.value[:, 0, :].argmax(axis=1)]
+        votes = np.where(voted[:, None] == np.arange(width), weight, -1 / (width - 1) * weight)
+        trees.append(_tree(member.tree_, votes, range(width)))
+    forest = _forest(trees, [0.0] * width, double_values=False)
+    place, sums = paper.places(_given(pen, operator, double_values=False), forest)
+    # Of two classes as well: softmax([-d, d] / 2), where d is the second's sum less the first's, its opposite.
+    share = float(model.estimator_weights_.sum()) * (width - 1)
+    chances = pen.node("Softmax", [pen.node("Div", [sums, paper.number(share)])], axis=1)
+    paper.finish(paper.labels(place), chances)
+
+
+def _isolation_forest(scope: Any, operator: Any, container: Any) -> None:
+    """The mean depth at which a row is alone, as a score: Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008)."""
+    from sklearn.ensemble._iforest import _average_path_length
+
+    paper = _Paper(scope, operator, container)
+    model, pen = paper.model, paper.pen
+    if model.contamination != "auto":
+        # The threshold may be the very score of a training row, and the last bit of a sum would decide.
+        msg = "an isolation forest whose threshold was drawn among its own scores has no exact ONNX form"
+        raise NotImplementedError(msg)
+    trees = [
+        _tree(
+            member.tree_,
+            (model._decision_path_lengths[i] + model._average_path_length_per_tree[i] - 1.0).reshape(-1, 1),
+            [0],
+            places=model.estimators_features_[i],
+        )
+        for i, member in enumerate(model.estimators_)
+    ]
+    forest = _forest(trees, [0.0], double_values=False)
+    depths = draw_sums(pen, _given(pen, operator, double_values=False), Boosted(forest, Link()))
+    usual = len(model.estimators_) * float(_average_path_length([model._max_samples])[0])
+    power = pen.node("Pow", [paper.number(2.0), pen.node("Neg", [pen.node("Div", [depths, paper.number(usual)])])])
+    scores = pen.node("Sub", [pen.node("Neg", [power]), paper.number(float(model.offset_))])
+    strange = pen.node("Less", [scores, paper.number(0.0)])
+    label = pen.node("Where", [strange, pen.constant(np.array([-1], np.int64)), pen.constant(np.array([1], np.int64))])
+    paper.finish(label, scores)

@@ -87,12 +87,17 @@ def value_parser(column: Column) -> Parse:
     return lambda cell: None if isinstance(cell, float) and math.isnan(cell) else parse(cell)
 
 
+def missing_words(column: Column) -> frozenset[str]:
+    """The CSV cells that mean "missing" in the column."""
+    return MISSING_WORDS - frozenset(column.categories or ()) | {""}
+
+
 def text_parser(column: Column) -> Parse:
     """A parser of CSV cells for the column.
 
     Words such as ``NA`` mean missing (``MISSING_WORDS``), unless the column's categories hold that very word.
     """
-    words = MISSING_WORDS - frozenset(column.categories or ()) | {""}
+    words = missing_words(column)
     parse = json_parser(column)
     read = _READ.get(column.type)
 

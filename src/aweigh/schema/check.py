@@ -16,7 +16,10 @@ from numpy.typing import NDArray
 from aweigh.errors import InvalidRows, Problem
 from aweigh.schema.cells import BadCell, Parse, json_parser, text_parser, value_parser
 from aweigh.schema.column import Column, Schema
+from aweigh.schema.whole import Whole, blank, whole_text, whole_values
 from aweigh.table import Table, TextTable, Values
+
+CellAt = Callable[[int], object]
 
 MAX_LISTED_PROBLEMS = 100
 """How many problems one answer lists; the rest are counted."""
@@ -36,7 +39,7 @@ class Examined:
     """A table and what is wrong with it: cells of a bad row hold missing values and mean nothing.
 
     ``bad`` is a mask of rows, shape (rows,). ``whole`` are problems of whole columns: with one of them no row is good.
-    ``problems`` lists at most ``MAX_LISTED_PROBLEMS``, ``total`` counts all.
+    ``problems`` lists at most as many as were asked for, ``total`` counts all.
     """
 
     table: Table
@@ -49,7 +52,9 @@ class Examined:
 class _Findings:
     """Problems as they are found; keeps the first of them and counts the rest."""
 
-    def __init__(self, rows: int) -> None:
+    def __init__(self, rows: int, *, first_row: int = 0, most: int | None = MAX_LISTED_PROBLEMS) -> None:
+        self.first_row = first_row
+        self.most = most
         self.bad = np.zeros(rows, dtype=bool)
         self.problems: list[Problem] = []
         self.total = 0
@@ -67,7 +72,14 @@ class _Findings:
             self.bad[:] = True
         else:
             self.bad[row] = True
-        return len(self.problems) < MAX_LISTED_PROBLEMS
+        return self.most is None or len(self.problems) < self.most
+
+    def cell(self, column: Column, row: int, code: str, message: str) -> None:
+        """One bad cell: ``message`` ends the sentence; rows are counted from ``first_row``."""
+        if self.count(row):
+            number = self.first_row + row
+            sentence = f"column {column.name!r}, row {number}: {message}"
+            self.problems.append(Problem(code, sentence, row=number, column=column.name))
 
 
 def check(schema: Schema, given: Table | TextTable) -> Table:
@@ -94,9 +106,15 @@ def _all_good(examined: Examined) -> Table:
     return examined.table
 
 
-def examine(schema: Schema, given: Table | TextTable) -> Examined:
-    """The table in the schema's types, and every problem; nothing is raised for bad cells."""
-    findings = _Findings(given.rows)
+def examine(
+    schema: Schema, given: Table | TextTable, *, first_row: int = 0, most: int | None = MAX_LISTED_PROBLEMS
+) -> Examined:
+    """The table in the schema's types, and every problem; nothing is raised for bad cells.
+
+    A table that is a part of a larger one has its rows numbered from ``first_row``; ``most`` problems are listed, None
+    means all of them.
+    """
+    findings = _Findings(given.rows, first_row=first_row, most=most)
     _unknown_columns(schema, given.columns, findings)
     columns: dict[str, Values] = {}
     for column in schema.columns:
@@ -104,23 +122,28 @@ def examine(schema: Schema, given: Table | TextTable) -> Examined:
             _absent_column(column, schema, given.columns, findings)
             columns[column.name] = _nothing(column, given.rows)
         elif isinstance(given, TextTable):
-            parse = text_parser(column)
-            columns[column.name] = _parse_cells(column, given.columns[column.name], parse, findings)
+            columns[column.name] = _read_text(column, given.columns[column.name], findings)
         else:
             columns[column.name] = _convert(column, given.columns[column.name], findings)
     return _examined(columns, given.rows, findings)
 
 
-def examine_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Examined:
-    """JSON rows in the schema's types, and every problem; nothing is raised for bad cells."""
-    findings = _Findings(len(rows))
+def examine_rows(
+    schema: Schema,
+    rows: Sequence[Mapping[str, object]],
+    *,
+    first_row: int = 0,
+    most: int | None = MAX_LISTED_PROBLEMS,
+) -> Examined:
+    """JSON rows in the schema's types, and every problem, as ``examine`` does it; nothing is raised for bad cells."""
+    findings = _Findings(len(rows), first_row=first_row, most=most)
     known = set(schema.names)
     for i, row in enumerate(rows):
         if row.keys() <= known:
             continue
         for name in row:
             if name not in known and findings.count(i):
-                findings.problems.append(_unknown(name, schema, row=i, given=row))
+                findings.problems.append(_unknown(name, schema, row=first_row + i, given=row))
     columns: dict[str, Values] = {}
     for column in schema.columns:
         cells = [row.get(column.name, ABSENT) for row in rows]
@@ -130,7 +153,7 @@ def examine_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Examin
                     cells[i] = None
                     if not column.nullable:
                         if findings.count(i):
-                            findings.problems.append(_absent(column, schema, row=i, given=rows[i]))
+                            findings.problems.append(_absent(column, schema, row=first_row + i, given=rows[i]))
                         cells[i] = ABSENT
         columns[column.name] = _parse_cells(column, cells, json_parser(column), findings)
     return _examined(columns, len(rows), findings)
@@ -149,13 +172,15 @@ def nearest(name: str, names: Sequence[str]) -> str | None:
     if len(name) > MAX_NAME_CHARACTERS:
         return None
     folded = {one.casefold().replace(" ", "_").replace("-", "_"): one for one in names}
-    found = difflib.get_close_matches(name.casefold().replace(" ", "_").replace("-", "_"), list(folded), n=1, cutoff=0.6)
+    found = difflib.get_close_matches(
+        name.casefold().replace(" ", "_").replace("-", "_"), list(folded), n=1, cutoff=0.6
+    )
     return folded[found[0]] if found else None
 
 
 def _shown(name: str) -> str:
     """A client's own word, short enough to be said back."""
-    return repr(name if len(name) <= 60 else name[:57] + "...")  # noqa: PLR2004
+    return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
 def _unknown(name: str, schema: Schema, *, row: int | None, given: Collection[str]) -> Problem:
@@ -183,14 +208,6 @@ def _absent_column(column: Column, schema: Schema, given: Collection[str], findi
         findings.add(_absent(column, schema, row=None, given=given))
 
 
-def blank(column: Column, rows: int) -> NDArray[np.generic]:
-    """An array of the column's type whose cells mean nothing yet."""
-    if column.is_text:
-        return np.full(rows, "", dtype=object)
-    dtype = {"number": "float64", "integer": "int64", "boolean": "bool"}.get(column.type, "datetime64[us]")
-    return np.zeros(rows, dtype=dtype)
-
-
 def _nothing(column: Column, rows: int) -> Values:
     return Values(blank(column, rows), np.ones(rows, dtype=bool))
 
@@ -199,31 +216,48 @@ def _nothing(column: Column, rows: int) -> Values:
 
 
 def _parse_cells(column: Column, cells: Sequence[object], parse: Parse, findings: _Findings) -> Values:
+    """A column cell by cell."""
     data = blank(column, len(cells))
     missing = np.zeros(len(cells), dtype=bool)
-    for i, cell in enumerate(cells):
-        if cell is ABSENT:
-            missing[i] = True
-            continue
-        try:
-            value = parse(cell)
-        except BadCell as bad:
-            findings.add(Problem(bad.code, f"column {column.name!r}, row {i}: {bad.message}", row=i, column=column.name))
-            missing[i] = True
-            continue
+    for row, cell in enumerate(cells):
+        value = None if cell is ABSENT else _parsed(column, row, cell, parse, findings)
         if value is None:
-            missing[i] = True
-            if not column.nullable:
-                findings.add(_null(column, i))
+            missing[row] = True
         else:
-            data[i] = value
+            data[row] = value
     return Values(_rounded(column, data), missing if missing.any() else None)
 
 
-def _null(column: Column, row: int) -> Problem:
-    return Problem(
-        "missing_value", f"column {column.name!r}, row {row}: a value is required", row=row, column=column.name
-    )
+def _parsed(column: Column, row: int, cell: object, parse: Parse, findings: _Findings) -> object | None:
+    """What a cell means; None when it is missing or, which is found, means nothing."""
+    try:
+        value = parse(cell)
+    except BadCell as bad:
+        findings.cell(column, row, bad.code, bad.message)
+        return None
+    if value is None and not column.nullable:
+        findings.cell(column, row, "missing_value", "a value is required")
+    return value
+
+
+def _judged(column: Column, whole: Whole, cell_at: CellAt, parse: Parse, findings: _Findings) -> Values:
+    """A column converted whole, its doubtful cells judged one by one."""
+    data = whole.data
+    missing = np.zeros(len(data), dtype=bool) if whole.missing is None else whole.missing.copy()
+    doubtful = np.zeros(len(data), dtype=bool) if whole.doubtful is None else whole.doubtful
+    looked_at = doubtful if column.nullable else doubtful | missing
+    for row in np.flatnonzero(looked_at).tolist():
+        if not doubtful[row]:
+            findings.cell(column, row, "missing_value", "a value is required")
+            continue
+        value = _parsed(column, row, cell_at(row), parse, findings)
+        missing[row] = value is None
+        if value is not None:
+            data[row] = value
+    if not missing.any():
+        return Values(_rounded(column, data))
+    data[missing] = blank(column, 1)[0]
+    return Values(_rounded(column, data), missing)
 
 
 def _rounded(column: Column, data: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -233,47 +267,19 @@ def _rounded(column: Column, data: NDArray[np.generic]) -> NDArray[np.generic]:
     return data
 
 
-_FAST: dict[str, Callable[[NDArray[np.generic]], bool]] = {
-    "number": lambda data: data.dtype.kind in "fiu",
-    "integer": lambda data: data.dtype.kind in "iu" and data.dtype != np.uint64,
-    "boolean": lambda data: data.dtype.kind == "b",
-}
+def _read_text(column: Column, cells: Sequence[str], findings: _Findings) -> Values:
+    """CSV cells."""
+    parse = text_parser(column)
+    whole = whole_text(column, cells, parse)
+    if whole is None:
+        return _parse_cells(column, cells, parse, findings)
+    return _judged(column, whole, cells.__getitem__, parse, findings)
 
 
 def _convert(column: Column, given: Values, findings: _Findings) -> Values:
-    """A typed column: whole arrays where the types fit as they are, else cell by cell."""
-    fits = _FAST.get(column.type)
-    if fits is None or not fits(given.data):
-        return _parse_cells(column, given.cells(), value_parser(column), findings)
-    data = given.data.astype(blank(column, 0).dtype)
-    missing = given.as_mask()
-    if column.type == "number":
-        missing = missing | np.isnan(data)
-    if missing.any():
-        data = data.copy()
-        data[missing] = 0
-        if not column.nullable:
-            for row in np.flatnonzero(missing).tolist():
-                findings.add(_null(column, row))
-    suspects = _suspects(column, data) & ~missing
-    if suspects.any():
-        parse = value_parser(column)
-        for row in np.flatnonzero(suspects).tolist():
-            try:
-                parse(data[row].item())
-            except BadCell as bad:
-                message = f"column {column.name!r}, row {row}: {bad.message}"
-                findings.add(Problem(bad.code, message, row=row, column=column.name))
-    return Values(_rounded(column, data), missing if missing.any() else None)
-
-
-def _suspects(column: Column, data: NDArray[np.generic]) -> NDArray[np.bool_]:
-    """Rows whose number may be refused: not finite, or beyond a limit that the owner set."""
-    if column.type == "boolean":
-        return np.zeros(len(data), dtype=bool)
-    suspects = ~np.isfinite(data)
-    if isinstance(column.lower_limit, int | float):
-        suspects |= data < column.lower_limit
-    if isinstance(column.upper_limit, int | float):
-        suspects |= data > column.upper_limit
-    return suspects
+    """A typed column."""
+    parse = value_parser(column)
+    whole = whole_values(column, given)
+    if whole is None:
+        return _parse_cells(column, given.cells(), parse, findings)
+    return _judged(column, whole, lambda row: given.data[row : row + 1].tolist()[0], parse, findings)

@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from aweigh.errors import InvalidRows, MalformedBody, Problem, TooLarge
 from aweigh.schema.cells import FLOAT32_MAX, RESERVED_TEXT, BadCell, Parse, json_parser
-from aweigh.schema.check import blank, check_rows
+from aweigh.schema.check import check_rows
 from aweigh.schema.column import Column, Schema
+from aweigh.schema.whole import blank
 from aweigh.table import Table, Values
 
 Decode = Callable[[bytes], Table]

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import signal
 import socket
-from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 
 import uvicorn
@@ -66,6 +66,14 @@ def bind(host: str, port: int) -> socket.socket:
         sock.close()
         raise _cannot_bind(host, port, error) from error
     sock.set_inheritable(True)
+    return sock
+
+
+def bind_unix(path: Path) -> socket.socket:
+    """A socket at a path that only this user reaches, for the processes of one server among themselves."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock.bind(str(path))
+    path.chmod(0o600)
     return sock
 
 
@@ -143,13 +151,3 @@ def settle_memory() -> None:
     """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun."""
     gc.collect()
     gc.freeze()
-
-
-def announce_with(tell: Callable[[], None]) -> Callable[[], None]:
-    """What to call when the golden rows have been replayed: tidy up, then tell."""
-
-    def settled() -> None:
-        settle_memory()
-        tell()
-
-    return settled

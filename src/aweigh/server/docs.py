@@ -17,7 +17,7 @@ from aweigh._version import __version__
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Column
 from aweigh.server.media import ARROW_FILE, ARROW_STREAM, CSV, JSON
-from aweigh.server.openapi import about_column, about_model, example_csv, example_reply
+from aweigh.server.openapi import about_column, about_model, example_csv, example_reply, example_rows
 from aweigh.server.problems import PROBLEMS
 from aweigh.server.settings import Settings
 
@@ -73,12 +73,9 @@ def _text(value: object) -> str:
 
 
 def _code(value: str, *, origin: str = "") -> str:
-    named = f' data-origin="{_text(origin)}"' if origin and origin in value else ""
-    return (
-        f'<pre tabindex="0"{named}><code>{_text(value)}</code></pre>'
-        if not named
-        else f'<pre tabindex="0"{named}>{_text(value)}</pre>'
-    )
+    """A block of code; with an ``origin``, the page puts the address that the browser knows in its place."""
+    named = f' data-origin="{_text(origin)}"' if origin else ""
+    return f'<pre tabindex="0"{named}>{_text(value)}</pre>'
 
 
 def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
@@ -90,7 +87,7 @@ def _table(heads: Sequence[str], rows: Sequence[str]) -> str:
 
 
 def pretty(value: object) -> str:
-    """JSON as people read it: two spaces, and flat lists of numbers on one line."""
+    """JSON as people read it."""
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
@@ -133,14 +130,11 @@ def _docs(predictor: Predictor, *, settings: Settings, origin: str) -> str:
 
 
 def _predict(predictor: Predictor, *, origin: str) -> str:
-    rows = {"rows": predictor.examples.rows[:1]}
-    curl = (
-        f"curl {origin}/v1/predict \\\n  -H 'Content-Type: {JSON}' \\\n"
-        f"  -d {shlex.quote(json.dumps(rows, ensure_ascii=False))}"
-    )
+    rows = example_rows(predictor, count=1)
+    curl = f"curl {origin}/v1/predict -H 'Content-Type: {JSON}' \\\n  -d {shlex.quote(pretty({'rows': rows}))}"
     python = (
         "import json, urllib.request\n\n"
-        f"rows = {_python(predictor.examples.rows[:1])}\n"
+        f"rows = {_python(rows)}\n"
         f'request = urllib.request.Request(\n    "{origin}/v1/predict",\n'
         '    data=json.dumps({"rows": rows}).encode(),\n'
         f'    headers={{"Content-Type": "{JSON}"}},\n)\n'
@@ -169,7 +163,7 @@ def _python(rows: list[dict[str, object]]) -> str:
 
 
 def _try(predictor: Predictor) -> str:
-    rows = pretty({"rows": predictor.examples.rows[:1]})
+    rows = pretty({"rows": example_rows(predictor, count=1)})
     lines = min(24, rows.count("\n") + 2)
     return (
         '<section id="try"><h2>Try it</h2><form><label for="body">Rows</label>'

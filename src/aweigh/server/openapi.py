@@ -167,6 +167,12 @@ def _problem_schema() -> Document:
     )
 
 
+def example_rows(predictor: Predictor, *, count: int) -> list[dict[str, Any]]:
+    """The first golden rows, their columns in the schema's order."""
+    names = predictor.schema.names
+    return [{name: row[name] for name in names if name in row} for row in predictor.examples.rows[:count]]
+
+
 def example_reply(predictor: Predictor, *, count: int) -> Document:
     """What ``/v1/predict`` answers for the first golden rows."""
     return {
@@ -209,7 +215,7 @@ def _json(about: str, schema: Document, **more: Any) -> Document:
 
 def _predict_path(predictor: Predictor) -> Document:
     ref = {"$ref": "#/components/schemas/Rows"}
-    rows = predictor.examples.rows[:1]
+    rows = example_rows(predictor, count=1)
     table = {"type": "string", "contentMediaType": CSV, "examples": [example_csv(predictor, count=1)]}
     ok = _json("One prediction a row, in order.", {"$ref": "#/components/schemas/Reply"})
     ok["content"][JSON]["example"] = example_reply(predictor, count=1)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from aweigh.errors import UnsupportedModel
-from aweigh.models.forest_graph import Boosted, container_pen, draw_link, draw_sums
+from aweigh.models.forest_graph import Boosted, container_pen, draw_link, draw_places, draw_sums, is_choice
 from aweigh.models.forest_graph import Link as ForestLink
 
 _STEPS = {
@@ -126,18 +126,23 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     real = np.float64 if boosted.forest.double_sums else np.float32
     parts = [pen.node("Cast", [one.full_name], to=element) for one in operator.inputs]
     given = parts[0] if len(parts) == 1 else pen.node("Concat", parts, axis=1)
-    sums = draw_sums(pen, given, boosted, zeros_missing=getattr(model, ZEROS_MISSING, False))
+    zeros_missing = getattr(model, ZEROS_MISSING, False)
     wanted = guess_proto_type(guess_tensor_type(operator.inputs[0].type))
     if not _is_classifier(operator):
+        sums = draw_sums(pen, given, boosted, zeros_missing=zeros_missing)
         value = draw_link(pen, sums, boosted.link, real)
         container.add_node("Cast", value, operator.outputs[0].full_name, to=wanted, name=_name(scope, "Cast"))
         return
+    if is_choice(boosted) and boosted.forest.double_sums:
+        place, sums = draw_places(pen, given, boosted)
+    else:
+        place, sums = "", draw_sums(pen, given, boosted, zeros_missing=zeros_missing)
     chances = draw_link(pen, sums, boosted.link, real)
     if boosted.link.curve == "positions":
         raise UnsupportedModel(f"the {type(model).__name__} inside gives labels without probabilities")
     classes = np.asarray(model.classes_)
     labels = classes.astype(object) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
-    place = pen.node("ArgMax", [chances], axis=1, keepdims=0)
+    place = place or pen.node("ArgMax", [chances], axis=1, keepdims=0)
     container.add_node(
         "Gather", [pen.constant(labels), place], operator.outputs[0].full_name, axis=0, name=_name(scope, "Gather")
     )

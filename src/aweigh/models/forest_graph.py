@@ -19,7 +19,7 @@ from aweigh.models.family import Form
 from aweigh.models.onnx import OnnxModel
 from aweigh.models.trees import REAL_ATTRIBUTES, Forest, tree_ensemble
 from aweigh.schema.cells import RESERVED_TEXT
-from aweigh.schema.column import Column, Schema
+from aweigh.schema.column import Column, Scalar, Schema
 
 if TYPE_CHECKING:
     import onnx
@@ -29,6 +29,11 @@ IR_VERSION = 8
 ML = "ai.onnx.ml"
 FOREST_NODE = "aweigh_forest"
 """How the names of our tree nodes begin: they hold the precision that they need already."""
+
+FEWEST_SUMS = 3
+"""With two sums a TreeEnsembleClassifier picks its label by a rule of its own."""
+LARGEST_WHOLE = 2**24
+"""Whole numbers below are distinct in single precision."""
 
 Curve = Literal["identity", "sigmoid", "softmax", "exp", "signed_square", "softplus", "step", "positions"]
 
@@ -60,9 +65,13 @@ class Boosted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pen:
-    """Draws nodes: ``node(operator, inputs, attributes)`` gives the output's name, ``constant(values)`` its own."""
+    """Draws nodes: ``node(operator, inputs, attributes)`` gives the output's name, ``constant(values)`` its own.
+
+    ``pair`` is ``node`` for an operator of two outputs.
+    """
 
     node: Callable[..., str]
+    pair: Callable[..., tuple[str, str]]
     constant: Callable[[NDArray[np.generic]], str]
 
 
@@ -74,17 +83,27 @@ class _Sheet:
     constants: list["onnx.TensorProto"] = field(default_factory=list)
 
     def node(self, operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> str:
+        return self._add(operator, inputs, [""], domain, attributes)[0]
+
+    def pair(self, operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> tuple[str, str]:
+        first, second = self._add(operator, inputs, ["", "_second"], domain, attributes)
+        return first, second
+
+    def _add(
+        self, operator: str, inputs: list[str], endings: list[str], domain: str, attributes: dict[str, Any]
+    ) -> list[str]:
         from onnx import helper
 
         name = f"{FOREST_NODE if operator.startswith('Tree') else operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, inputs, [name], name=name, domain=domain, **attributes))
-        return name
+        outputs = [f"{name}{ending}" for ending in endings]
+        self.nodes.append(helper.make_node(operator, inputs, outputs, name=name, domain=domain, **attributes))
+        return outputs
 
     def constant(self, values: NDArray[np.generic]) -> str:
         from onnx import numpy_helper
 
         name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.asarray(values), name))
+        self.constants.append(numpy_helper.from_array(values, name))
         return name
 
 
@@ -92,12 +111,19 @@ def container_pen(scope: Any, container: Any) -> Pen:
     """A pen for skl2onnx's own container."""
     from onnx import TensorProto, helper
 
-    def node(operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> str:
-        output: str = scope.get_unique_variable_name(operator.lower())
+    def add(operator: str, inputs: list[str], count: int, domain: str, attributes: dict[str, Any]) -> list[str]:
+        outputs = [scope.get_unique_variable_name(operator.lower()) for _ in range(count)]
         name = scope.get_unique_operator_name(FOREST_NODE if operator.startswith("Tree") else operator)
         version = OPSETS[ML] if domain == ML else None  # else skl2onnx declares the lowest that it knows of
-        container.add_node(operator, inputs, output, op_domain=domain, op_version=version, name=name, **attributes)
-        return output
+        container.add_node(operator, inputs, outputs, op_domain=domain, op_version=version, name=name, **attributes)
+        return outputs
+
+    def node(operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> str:
+        return add(operator, inputs, 1, domain, attributes)[0]
+
+    def pair(operator: str, inputs: list[str], *, domain: str = "", **attributes: Any) -> tuple[str, str]:
+        first, second = add(operator, inputs, 2, domain, attributes)
+        return first, second
 
     def constant(values: NDArray[np.generic]) -> str:
         name: str = scope.get_unique_variable_name("constant")
@@ -105,7 +131,7 @@ def container_pen(scope: Any, container: Any) -> Pen:
         container.add_initializer(name, element, list(values.shape), values.ravel().tolist())
         return name
 
-    return Pen(node, constant)
+    return Pen(node, pair, constant)
 
 
 # -- what is drawn ---------------------------------------------------------------------------------------------------
@@ -113,6 +139,27 @@ def container_pen(scope: Any, container: Any) -> Pen:
 
 def draw_sums(pen: Pen, given: str, boosted: Boosted, *, zeros_missing: bool = False) -> str:
     """The forest's sums, (rows, targets), of the matrix ``given``; each in the forest's own precision."""
+    given, attributes = _prepared(pen, given, boosted, zeros_missing=zeros_missing)
+    sums = pen.node("TreeEnsembleRegressor", [given], domain=ML, **attributes)
+    return _wide(pen, sums) if boosted.forest.double_sums else sums
+
+
+def draw_places(pen: Pen, given: str, boosted: Boosted) -> tuple[str, str]:
+    """The place of the largest of three sums or more, (rows,), and the sums as ``draw_sums`` gives them.
+
+    The place is found before the node rounds what it gives to single precision: LightGBM's sums of two classes often
+    differ in their last bit alone.
+    """
+    given, attributes = _prepared(pen, given, boosted, zeros_missing=False)
+    count = attributes.pop("n_targets")
+    renamed = {key.replace("target_", "class_"): value for key, value in attributes.items()}
+    labels = {"classlabels_int64s": list(range(count))}
+    place, sums = pen.pair("TreeEnsembleClassifier", [given], domain=ML, **labels, **renamed)
+    return place, _wide(pen, sums) if boosted.forest.double_sums else sums
+
+
+def _prepared(pen: Pen, given: str, boosted: Boosted, *, zeros_missing: bool) -> tuple[str, dict[str, Any]]:
+    """What a tree node is fed with, and its attributes."""
     forest = boosted.forest
     real = np.float64 if forest.double_values else np.float32
     markers = [] if boosted.missing is None else [boosted.missing]
@@ -127,8 +174,7 @@ def draw_sums(pen: Pen, given: str, boosted: Boosted, *, zeros_missing: bool = F
         for key in REAL_ATTRIBUTES:
             values = np.array(attributes.pop(key), np.float64)
             attributes[f"{key}_as_tensor"] = numpy_helper.from_array(values)
-    sums = pen.node("TreeEnsembleRegressor", [given], domain=ML, **attributes)
-    return _wide(pen, sums) if forest.double_sums else sums
+    return given, attributes
 
 
 def _wide(pen: Pen, name: str) -> str:
@@ -179,23 +225,56 @@ def forest_form(boosted: Boosted, schema: Schema, codes: Codes) -> Form:
     real, element = (np.float64, TensorProto.DOUBLE) if forest.double_sums else (np.float32, TensorProto.FLOAT)
     inputs = _inputs(schema.columns, codes, "double" if forest.double_values else "float")
     sheet = _Sheet()
-    pen = Pen(sheet.node, sheet.constant)
+    pen = Pen(sheet.node, sheet.pair, sheet.constant)
     matrix = _draw_matrix(pen, inputs, codes, given_as)
     ordered = [name for one in inputs for name in one.columns]
     boosted = _reordered(boosted, [ordered.index(name) for name in schema.names])
-    answer = draw_link(pen, draw_sums(pen, matrix, boosted), boosted.link, real)
-    positions = boosted.link.curve == "positions"
-    output = helper.make_tensor_value_info(
-        answer, TensorProto.INT64 if positions else element, ["rows"] if positions else ["rows", None]
-    )
+    place, answer = _draw_answers(pen, matrix, boosted, real)
+    outputs = [helper.make_tensor_value_info(answer, element, ["rows", None])] if answer else []
+    label, kind = _draw_label(pen, place, schema.output.classes)
+    if label:
+        outputs.insert(0, helper.make_tensor_value_info(label, kind, ["rows"]))
     kinds = {"double": TensorProto.DOUBLE, "float": TensorProto.FLOAT, "string": TensorProto.STRING}
     given = [helper.make_tensor_value_info(one.name, kinds[one.element], ["rows", len(one.columns)]) for one in inputs]
-    graph = helper.make_graph(sheet.nodes, "model", given, [output], sheet.constants)
+    graph = helper.make_graph(sheet.nodes, "model", given, outputs, sheet.constants)
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="aweigh")
     data = proto.SerializeToString(deterministic=True)
-    read = _read_as(answer, inputs, schema, boosted.link)
+    read = Graph(
+        inputs=inputs,
+        missing_text=RESERVED_TEXT,
+        label=label,
+        **{"probabilities" if schema.output.task == "class" else "values": answer},
+    )
     return Form("onnx", "model/model.onnx", data, OnnxModel(data, read, schema.output).predict, graph=read)
+
+
+def _draw_answers(pen: Pen, matrix: str, boosted: Boosted, real: Any) -> tuple[str | None, str | None]:
+    """The label's place, where the probabilities do not tell it, and the probabilities or numbers."""
+    forest, link = boosted.forest, boosted.link
+    if link.curve == "positions":
+        return draw_link(pen, draw_sums(pen, matrix, boosted), link, real), None
+    if is_choice(boosted) and forest.double_sums:
+        place, sums = draw_places(pen, matrix, boosted)
+        return place, draw_link(pen, sums, link, real)
+    return None, draw_link(pen, draw_sums(pen, matrix, boosted), link, real)
+
+
+def _draw_label(pen: Pen, place: str | None, classes: tuple[Scalar, ...]) -> tuple[str | None, int]:
+    """The class that stands at a place, and its element type."""
+    from onnx import TensorProto
+
+    if place is None or classes == tuple(range(len(classes))):
+        return place, TensorProto.INT64
+    text = isinstance(classes[0], str)
+    known = np.array(classes, dtype=object if text else None)
+    kind = TensorProto.STRING if text else TensorProto.DOUBLE if known.dtype.kind == "f" else TensorProto.INT64
+    return pen.node("Gather", [pen.constant(known), place], axis=0), kind
+
+
+def is_choice(boosted: Boosted) -> bool:
+    """Whether the model chooses among three classes or more by the largest of its sums."""
+    return boosted.forest.targets >= FEWEST_SUMS and boosted.link.curve in {"softmax", "sigmoid"}
 
 
 def _inputs(columns: tuple[Column, ...], codes: Codes, element: Literal["float", "double"]) -> tuple[GraphInput, ...]:
@@ -225,6 +304,8 @@ def _draw_matrix(pen: Pen, inputs: tuple[GraphInput, ...], codes: Codes, element
             parts.append(one.name)
             continue
         kinds = codes[one.columns[0]]
+        if any(isinstance(kind, int) and abs(kind) >= LARGEST_WHOLE for kind in kinds):
+            raise UnsupportedModel(f"column {one.columns[0]!r} has kinds beyond {LARGEST_WHOLE:,}")
         keys: dict[str, Any] = (
             {"keys_strings": kinds} if one.element == "string" else {"keys_floats": [float(kind) for kind in kinds]}
         )
@@ -249,11 +330,3 @@ def _reordered(boosted: Boosted, places: list[int]) -> Boosted:
     moved = np.array(places, dtype=np.int64)
     trees = tuple(replace(tree, feature=moved[tree.feature]) for tree in boosted.forest.trees)
     return replace(boosted, forest=replace(boosted.forest, trees=trees))
-
-
-def _read_as(answer: str, inputs: tuple[GraphInput, ...], schema: Schema, link: Link) -> Graph:
-    if schema.output.task != "class":
-        return Graph(inputs=inputs, missing_text=RESERVED_TEXT, values=answer)
-    if link.curve == "positions":
-        return Graph(inputs=inputs, missing_text=RESERVED_TEXT, label=answer)
-    return Graph(inputs=inputs, missing_text=RESERVED_TEXT, probabilities=answer)

@@ -1,4 +1,4 @@
-"""A bundle's own requirements are enough: an empty environment with them and aweigh's wheel serves it, without pandas."""
+"""A bundle's own requirements are enough: an environment of them and aweigh's wheel serves it, without pandas."""
 
 import json
 import os
@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.cli.demo import train
-from aweigh.data import penguins_path
-from aweigh.packing.pack import pack
+from aweigh.bundle.verify import verify
+from aweigh.packing.pack import Packed
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
@@ -31,15 +30,13 @@ def run(*argv: object, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.mark.timeout(300)
-def test_an_onnx_bundle_is_served_from_its_lock_alone(tmp_path: Path, free_port: int):
-    model = tmp_path / "penguins.joblib"
-    train(model)
-    packed = pack(model, penguins_path(), target="species", output=tmp_path / "penguins.aweigh")
-    assert packed.manifest.runtime == "onnx"
-    from aweigh.bundle.verify import verify
+HEAVY = ("sklearn", "pandas", "streamlit", "pyarrow", "skl2onnx", "skops")
 
-    bundle = verify(packed.path)
+
+@pytest.mark.timeout(300)
+def test_an_onnx_bundle_is_served_from_its_lock_alone(tmp_path: Path, penguins: Packed):
+    assert penguins.manifest.runtime == "onnx"
+    bundle = verify(penguins.path)
     lock = tmp_path / "requirements.txt"
     lock.write_bytes(bundle.read("requirements.txt"))
     assert "--hash=sha256:" in lock.read_text()
@@ -52,19 +49,14 @@ def test_an_onnx_bundle_is_served_from_its_lock_alone(tmp_path: Path, free_port:
     pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "-q")
     run(*pip, "--require-hashes", "-r", lock, cwd=tmp_path)
     run(*pip, "--no-deps", wheel, cwd=tmp_path)
-    found = run(
-        python,
-        "-c",
-        "import importlib.util as u; print([m for m in ('sklearn', 'pandas', 'streamlit', 'pyarrow', 'skl2onnx') if u.find_spec(m)])",
-        cwd=tmp_path,
-    )  # noqa: E501  one line of Python
-    assert found.strip() == "[]"
+    look = f"import importlib.util as u; print([name for name in {HEAVY} if u.find_spec(name)])"
+    assert run(python, "-c", look, cwd=tmp_path).strip() == "[]"
 
-    rows = bundle.read("examples.json")
-    examples = json.loads(rows)
-    server = subprocess.Popen([python, "-m", "aweigh", "serve", packed.path, "--port", str(free_port)], cwd=tmp_path)
+    examples = json.loads(bundle.read("examples.json"))
+    port = free_port()
+    server = subprocess.Popen([python, "-m", "aweigh", "serve", penguins.path, "--port", str(port)], cwd=tmp_path)
     try:
-        answer = ask(free_port, examples["rows"], server)
+        answer = ask(port, examples["rows"], server)
     finally:
         server.send_signal(signal.SIGTERM)
         code = server.wait(timeout=30)

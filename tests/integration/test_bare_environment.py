@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -63,6 +64,13 @@ def test_an_onnx_bundle_is_served_from_its_lock_alone(tmp_path: Path, penguins: 
     assert code == 0
     labels = [one["label"] for one in answer["predictions"]]
     assert labels == [one["label"] for one in examples["predictions"]]
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def ask(

@@ -16,6 +16,7 @@ CLOSE = 0.1
 """Two classes are hard to tell apart when their probabilities are less than this apart."""
 
 MOST_VALUES = 20
+FEW_VALUES = 3
 HALF = 0.5
 
 
@@ -126,16 +127,18 @@ def _standing_sentence(place: Standing) -> str:
 
 def _numbers(output: Output, prediction: Mapping[str, Any], _profile: Profile | None) -> Answer:
     values: Mapping[str, Any] = prediction.get("values", {})
-    shown = list(values.items())[:MOST_VALUES]
     lines = []
-    for name, value in shown:
+    texts = []
+    for name, value in list(values.items())[:MOST_VALUES]:
         title, unit = split_unit(name)
         text = "no number" if value is None else with_unit(figure(float(value)), unit or output.unit)
         lines.append(f"<dt>{escape(title)}</dt><dd>{escape(text)}</dd>")
-    if len(values) > len(shown):
-        lines.append(f"<dt>and {len(values) - len(shown):,} more</dt><dd></dd>")
-    title = "Transformed row" if output.task == "transform" else asked(output)
-    return Answer(title, count(len(values), "number"), picture=f'<dl class="aw-values">{"".join(lines)}</dl>')
+        texts.append(text)
+    if len(values) > len(lines):
+        lines.append(f"<dt>and {len(values) - len(lines):,} more</dt><dd></dd>")
+    headline = " · ".join(texts) if len(values) <= FEW_VALUES else count(len(values), "number")
+    title = "Transformed row" if output.task == "transform" else "Answer"
+    return Answer(title, headline, picture=f'<dl class="aw-values">{"".join(lines)}</dl>')
 
 
 def _cluster(output: Output, prediction: Mapping[str, Any], profile: Profile | None) -> Answer:

@@ -2,21 +2,21 @@
 
 import re
 
+from aweigh.bundle.manifest import Presentation
+from aweigh.schema import Schema
 from aweigh.ui.answer import asked
-from aweigh.ui.api import Documents
-from aweigh.ui.words import count, label_of, listing
+from aweigh.ui.words import label_of, listing
 
-LONGEST_LEAD = 240
 _IMAGE = re.compile(r"!\[([^\]]*)\]\([^)]*\)")
 
 
-def heading(documents: Documents) -> str:
+def heading(schema: Schema, presentation: Presentation) -> str:
     """The predict page's own title: the owner's, or what the page does."""
-    if documents.model.presentation.title:
-        return documents.model.presentation.title
-    task = documents.schema.output.task
+    if presentation.title:
+        return presentation.title
+    task = schema.output.task
     if task in {"class", "number"}:
-        return f"Predict {_inside(asked(documents.schema.output))}"
+        return f"Predict {_inside(asked(schema.output))}"
     return _HEADINGS[task]
 
 
@@ -33,41 +33,38 @@ def _inside(text: str) -> str:
     return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
-def lead(documents: Documents) -> str:
-    """What is predicted from what: the owner's words, the card's first sentence, or one made from the schema."""
-    said = documents.model.presentation.description or _first_sentence(documents.model.card)
-    if said:
-        return said
-    columns = documents.schema.columns
-    labels = listing([_inside(label_of(column)) for column in columns], most=4)
-    return f"Predicts {_inside(asked(documents.schema.output))} from {count(len(columns), 'input')}: {labels}."
+def lead(schema: Schema, presentation: Presentation) -> str:
+    """What is predicted from what: in the owner's words, else made from the schema."""
+    if presentation.description:
+        return presentation.description
+    labels = listing([_inside(label_of(column)) for column in schema.columns], most=4)
+    output = schema.output
+    if output.task in _LEADS:
+        return f"{_LEADS[output.task].format(len(output.names))} from {labels}."
+    return f"Predicts {_inside(asked(output))} from {labels}."
 
 
-def _first_sentence(card: str) -> str | None:
-    for block in re.split(r"\n\s*\n", card):
-        text = " ".join(block.split())
-        if not text or text.startswith(("#", "|", "-", "*", ">", "`", "!", "<", "---")):
-            continue
-        sentence = re.match(r".+?[.!?](?=\s|$)", text)
-        said = re.sub(r"[*_`]", "", sentence[0] if sentence else text)
-        return said if len(said) <= LONGEST_LEAD else None
-    return None
+_LEADS = {
+    "numbers": "Predicts {} numbers",
+    "cluster": "Finds the group that a row belongs to",
+    "outlier": "Tells unusual rows from ordinary ones",
+    "transform": "Computes {} numbers",
+}
 
 
-def body(card: str, *, without: str = "") -> str:
+def body(card: str) -> str:
     """The card as Markdown, pictures named instead of fetched.
 
-    Left out is what the page draws itself: the card's title, its first sentence when it is ``without``, the inputs, and
-    how the answers were checked.
+    Left out is what the page draws itself: the card's title with the sentence under it, the inputs, and how the answers
+    were checked.
     """
-    kept: list[str] = []
-    for section in re.split(r"(?m)^(?=#{1,2} )", card.strip()):
-        title, _, rest = section.partition("\n")
-        if title.startswith("# "):
-            kept.append(rest.strip().removeprefix(without).strip())
-        elif title.removeprefix("## ").strip() not in _DRAWN:
-            kept.append(section.strip())
+    sections = [one.strip() for one in re.split(r"(?m)^(?=#{1,2} )", card.strip())]
+    kept = [one for one in sections if not one.startswith("# ") and _title(one) not in _DRAWN]
     return _IMAGE.sub(lambda match: f"[{match[1] or 'picture'}]", "\n\n".join(filter(None, kept)))
+
+
+def _title(section: str) -> str:
+    return section.partition("\n")[0].removeprefix("## ").strip()
 
 
 _DRAWN = {"Inputs", "How the answers were checked", "Model"}

@@ -121,15 +121,20 @@ def _step(column: Column, decimals: int) -> float:
 def _help(column: Column) -> str | None:
     """What the model has seen, and what the owner says where that is not the label already."""
     said = [column.description] if column.description and column.description.rstrip(".") != label_of(column) else []
-    seen = range_text(column)
-    if seen is not None and not column.categories:
-        unit = unit_of(column)
-        said.append(f"{seen}{' ' + unit if unit else ''} in training.")
-    if column.categories and len(column.categories) > SEGMENTS_AT_MOST:
-        said.append(f"{count(len(column.categories), 'choice')} seen in training.")
+    said.append(seen_text(column))
     if column.nullable:
         said.append("May be left unknown.")
-    return " ".join(said) or None
+    return " ".join(filter(None, said)) or None
+
+
+def seen_text(column: Column) -> str:
+    """What the model has seen of the column, in a sentence; empty where there is nothing to say."""
+    seen = range_text(column)
+    if column.categories:
+        many = len(column.categories) > SEGMENTS_AT_MOST
+        return f"{count(len(column.categories), 'choice')} seen in training." if many else ""
+    unit = unit_of(column)
+    return f"{seen}{' ' + unit if unit else ''} in training." if seen is not None else ""
 
 
 def notes_of(schema: Schema, row: Row) -> dict[str, Note]:

@@ -30,8 +30,12 @@ def show() -> None:
     try:
         documents = api().documents()
     except (NotReady, RemoteError) as error:
-        st.set_page_config(page_title=os.environ.get(TITLE_VARIABLE) or "aweigh", layout="wide")
-        failed(error)
+        title = os.environ.get(TITLE_VARIABLE) or "aweigh"
+        st.set_page_config(page_title=title, layout="wide")
+        with st.container(key="top", horizontal=True, vertical_alignment="center", gap=None):
+            st.html(f'<p class="aw-brand"><span>{escape(title)}</span></p>')
+        with st.container(key="without"):
+            failed(error)
         return
     title = title_of(documents.model)
     pages = [

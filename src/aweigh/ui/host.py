@@ -6,6 +6,7 @@ with its own page: so the options are set here, the page's head is ours, and pat
 
 import os
 import sys
+import tomllib
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -81,13 +82,25 @@ def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -
     from streamlit import config
 
     app = app_class(path)
-    _load({})
-    ours = _options(max_upload_mb)
-    _load({name: value for name, value in ours.items() if not config.is_manually_set(name)})
+    theirs = _said_in_files(config.get_config_files("config.toml"))
+    _load({name: value for name, value in _options(max_upload_mb).items() if name not in theirs})
     # As `streamlit run` does: the script's folder is importable and its arguments are its own, not this command's.
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
     return app
+
+
+def _said_in_files(files: list[str]) -> set[str]:
+    """The options that the user's own config.toml files set, as ``section.name``."""
+    said: set[str] = set()
+    for file in map(Path, files):
+        if file.is_file():
+            try:
+                document = tomllib.loads(file.read_text(encoding="utf-8"))
+            except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+                raise ConfigError(f".streamlit/{file.name} cannot be read: {error}.") from error
+            said |= {f"{section}.{name}" for section, names in document.items() for name in dict(names)}
+    return said
 
 
 def _load(options: dict[str, object]) -> None:

@@ -32,7 +32,8 @@ def set_row(fields: list[Field], row: Row) -> None:
     """Make this the session's row, the widgets that show it included. Only before they are drawn, or in a callback."""
     st.session_state[ROW_KEY] = dict(row)
     for field in fields:
-        _show(field, row[field.name])
+        if _key(field) in st.session_state:  # the others take their cell when they are first drawn
+            _show(field, row[field.name])
 
 
 def _key(field: Field) -> str:

@@ -19,13 +19,12 @@ CATEGORIES_SHOWN = 4
 
 def show(documents: Documents) -> None:
     """Draw the page."""
-    st.html(
-        f'<header class="aw-lead"><h1>About this model</h1><p>{escape(lead(documents))}</p></header>{proof(documents)}'
-    )
+    said = lead(documents.schema, documents.model.presentation)
+    st.html(f'<header class="aw-lead"><h1>About this model</h1><p>{escape(said)}</p></header>{proof(documents)}')
     with st.container(key="about", gap=None):
         with st.container(key="card", gap=None):
             st.markdown(
-                body(documents.model.card, without=lead(documents)) or "The owner has not written about this model.",
+                body(documents.model.card) or "The owner has not written about this model.",
                 anchors=False,
             )
         with st.container(key="facts", gap=None):

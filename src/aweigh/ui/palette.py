@@ -3,7 +3,6 @@
 Contrast is WCAG 2.2's (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio): text needs 4.5 to 1 (level AA).
 """
 
-import colorsys
 import re
 from dataclasses import dataclass
 
@@ -17,7 +16,6 @@ READABLE_IN_THE_DARK = 6.0
 
 DEFAULT_ACCENT = "#0b6a83"
 _HEX = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
-_STEP = 0.01
 _TINT = 0.12
 
 
@@ -82,16 +80,14 @@ def tint(accent: str, ground: str) -> str:
 
 
 def adjusted(colour: str, grounds: tuple[str, ...], *, brighter: bool) -> str:
-    """The colour, its lightness moved as little as makes it readable on every ground and on its own tint there."""
-    red, green, blue = (channel / 255 for channel in channels(colour))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    step, least = (_STEP, READABLE_IN_THE_DARK) if brighter else (-_STEP, READABLE)
-    while True:
-        tried = _hex(colorsys.hls_to_rgb(hue, lightness, saturation))
+    """The colour with as little white (or black) in it as makes it readable on every ground and on its own tint."""
+    added, least = ("#ffffff", READABLE_IN_THE_DARK) if brighter else ("#000000", READABLE)
+    for percent in range(101):
+        tried = mix(added, colour, percent / 100)
         under = (*grounds, tint(tried, grounds[0]))
-        if all(contrast(tried, ground) >= least for ground in under) or not 0 <= lightness <= 1:
+        if all(contrast(tried, ground) >= least for ground in under):
             return tried
-        lightness += step
+    return added
 
 
 def channels(colour: str) -> tuple[int, int, int]:

@@ -1,5 +1,6 @@
 """The page that answers one row: inputs, the answer beside them, examples to try, and ways to take it along."""
 
+import secrets
 from collections.abc import Mapping
 from html import escape
 
@@ -26,6 +27,7 @@ LONG_HEADLINE = 16
 
 _ANSWERED = "aweigh_answered"
 _UNREAD = "aweigh_unread"
+_SESSION = "aweigh_session"
 
 
 def show(documents: Documents) -> None:
@@ -37,7 +39,8 @@ def show(documents: Documents) -> None:
         row, unread = from_query(documents.schema, st.query_params.to_dict())
         inputs.set_row(fields, row)
         st.session_state[_UNREAD] = unread
-    st.html(f'<header class="aw-lead"><h1>{escape(heading(documents))}</h1><p>{escape(lead(documents))}</p></header>')
+    said = documents.schema, documents.model.presentation
+    st.html(f'<header class="aw-lead"><h1>{escape(heading(*said))}</h1><p>{escape(lead(*said))}</p></header>')
     _stage(documents, groups, fields)
 
 
@@ -60,10 +63,11 @@ def _stage(documents: Documents, groups: list[Group], fields: list[Field]) -> No
             failed(error)
         return
     said = answer_of(documents.schema.output, reply.predictions[0], documents.model.profile)
-    answer.html(_headline(said, stale=stale))
-    with details:
+    with answer.container(gap=None):
+        st.html(_headline(said, stale=stale))
         if stale:
             st.button("Answer", type="primary", key="ask", on_click=_forget, width="stretch")
+    with details:
         st.html(_details(documents, said, reply, row, stale=stale))
 
 
@@ -136,11 +140,17 @@ def _headline(said: Answer, *, stale: bool) -> str:
     aside = f'<p class="aw-aside">{escape(sentence)}</p>' if sentence else ""
     looks = "".join([" aw-stale" if stale else "", " aw-long" if len(said.headline) > LONG_HEADLINE else ""])
     return (
-        f'<section class="aw-answer{looks}" aria-label="Answer" '
+        f'<section class="aw-answer{looks}" aria-label="Answer" data-session="{_session()}" '
         f'data-announce="{escape(said.spoken)}">'
         f'<h2 class="aw-kicker">{escape(said.kicker)}</h2>'
         f'<p class="aw-value"><strong>{escape(said.headline)}</strong>{beside}</p>{meter}{aside}</section>'
     )
+
+
+def _session() -> str:
+    """A name for this session, by which the browser sees that it is another one."""
+    name: str = st.session_state.setdefault(_SESSION, secrets.token_hex(4))
+    return name
 
 
 def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stale: bool) -> str:

@@ -48,7 +48,7 @@ def standing(observed: Observed, value: float) -> Standing | None:
     if not total:
         return None
     below = 0.0
-    for count, low, high in zip(observed.counts, edges, edges[1:], strict=True):
+    for count, low, high in zip(observed.counts, edges[:-1], edges[1:], strict=True):
         if value >= high and value > low:
             below += count
         elif value > low:

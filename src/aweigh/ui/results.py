@@ -126,18 +126,26 @@ def _number_or_text(cell: object) -> object:
     return cell
 
 
+def typed(scoring: Scoring, results: Results) -> list[tuple[str, list[Any]]]:
+    """The file's columns, the model's inputs among them in the types they were read as: empty where that failed."""
+    fitted = scoring.fitted
+    if not isinstance(fitted.upload.table, TextTable):
+        return results.columns
+    inputs = {match.source: match.name for match in fitted.matches if match.source is not None}
+    return [
+        (name, [_as_text(cell) for cell in fitted.table[inputs[name]].cells()] if name in inputs else column)
+        for name, column in results.columns
+    ]
+
+
 def parquet_bytes(scoring: Scoring, results: Results) -> bytes:
     """The results as Parquet: the model's inputs in their types, what the file holds besides as it came."""
     import pyarrow as pa
     import pyarrow.parquet
 
-    fitted = scoring.fitted
-    inputs = {match.source: match.name for match in fitted.matches if match.source is not None}
-    text = isinstance(fitted.upload.table, TextTable)
     columns: dict[str, Any] = {name: pa.array(column) for name, column in results.answers}
     columns[results.note_name] = pa.array(results.notes, pa.string())
-    for name, column in results.columns:
-        columns[name] = pa.array(fitted.table[inputs[name]].cells() if text and name in inputs else column)
+    columns |= {name: pa.array(column) for name, column in typed(scoring, results)}
     out = io.BytesIO()
     pyarrow.parquet.write_table(pa.table(columns), out)
     return out.getvalue()

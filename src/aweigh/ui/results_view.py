@@ -8,7 +8,7 @@ import streamlit as st
 
 from aweigh.ui.answer import asked
 from aweigh.ui.api import Documents
-from aweigh.ui.results import UNANSWERED, Results, csv_bytes, parquet_bytes, picture, results_of
+from aweigh.ui.results import UNANSWERED, Results, csv_bytes, parquet_bytes, picture, results_of, typed
 from aweigh.ui.scoring import Scoring
 from aweigh.ui.words import count
 
@@ -38,7 +38,7 @@ def show(documents: Documents, scoring: Scoring) -> None:
                     key="which",
                     label_visibility="collapsed",
                 )
-            _table(results, [i for i, note in enumerate(results.notes) if which == "all" or note is not None])
+            _table(scoring, results, [i for i, note in enumerate(results.notes) if which == "all" or note is not None])
         _downloads(scoring, results)
 
 
@@ -53,20 +53,23 @@ def _summary(documents: Documents, scoring: Scoring, *, unusual: int, unanswered
     st.html(f'<div class="aw-summary"><p class="aw-said" role="status">{", ".join(parts)}.</p>{kicker}{drawn}</div>')
 
 
-def _table(results: Results, rows: list[int]) -> None:
+def _table(scoring: Scoring, results: Results, rows: list[int]) -> None:
     import pandas as pd
 
     shown = rows[:MOST_SHOWN]
     columns: dict[str, Any] = {name: [column[i] for i in shown] for name, column in results.answers}
     if any(results.notes):
         columns[results.note_name] = [results.notes[i] for i in shown]
-    columns |= {name: [column[i] for i in shown] for name, column in results.columns}
+    columns |= {name: [column[i] for i in shown] for name, column in typed(scoring, results)}
     frame = pd.DataFrame(columns, index=pd.Index([i + 1 for i in shown], name="row"))
     shares = [name for name, _ in results.answers if name.startswith("probability_")]
     st.dataframe(
         frame,
         height=min(420, 38 + 35 * max(1, len(shown))),
-        column_config={name: st.column_config.NumberColumn(format="percent") for name in shares},
+        column_config={
+            **{name: st.column_config.NumberColumn(format="percent") for name in shares},
+            results.note_name: st.column_config.TextColumn(width="medium"),
+        },
         key="answers",
         placeholder="",
         alt="The rows of the file with their answers first",

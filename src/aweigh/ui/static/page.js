@@ -1,4 +1,5 @@
-// What Streamlit's elements cannot do by themselves: copy without a rerun, say a new answer aloud, name the current page.
+// What Streamlit's elements cannot do by themselves: copy without a rerun, say a new answer aloud, name the current page,
+// and say in plain words that the connection is lost.
 // Everything is found by attributes that the pages write; nothing here knows the model.
 
 const COPIED_MS = 2000
@@ -47,8 +48,51 @@ document.addEventListener("click", async (event) => {
   }, COPIED_MS)
 })
 
+const LOST_MS = 1200
+const lost = document.createElement("div")
+lost.className = "aw-lost"
+lost.setAttribute("role", "alert")
+lost.hidden = true
+document.body.append(lost)
+let losing = null
+
+function watchConnection() {
+  const state = document.querySelector(".stApp")?.dataset.testConnectionState
+  if (state === undefined || state === "CONNECTED") {
+    clearTimeout(losing)
+    losing = null
+    lost.hidden = true
+    document.body.classList.remove("aw-offline")
+  } else if (losing === null && wasConnected) {
+    losing = setTimeout(() => {
+      lost.textContent = "The connection is lost. Your inputs are kept; this page goes on by itself as soon as it is back."
+      lost.hidden = false
+      document.body.classList.add("aw-offline")
+    }, LOST_MS)
+  }
+  wasConnected ||= state === "CONNECTED"
+}
+let wasConnected = false
+
+// After a restart of the server the session is another one and knows nothing: the link brings the inputs back.
+let session = null
+let query = null
+function watchSession() {
+  const now = document.querySelector("[data-session]")?.dataset.session
+  if (now === undefined) return
+  const link = document.querySelector("[data-copy-link]")?.dataset.copyLink ?? null
+  if (session !== null && now !== session && query !== null && link !== query) {
+    location.replace(location.pathname + query)
+    return
+  }
+  session = now
+  query = link
+}
+
 let announced = null
 function look() {
+  watchConnection()
+  watchSession()
   const answer = document.querySelector("[data-announce]")
   const text = answer ? answer.dataset.announce : null
   if (text !== announced) {
@@ -72,4 +116,9 @@ new MutationObserver(() => {
     waiting = false
     look()
   })
-}).observe(document.body, { subtree: true, childList: true, attributes: true, attributeFilter: ["data-announce", "class"] })
+}).observe(document.body, {
+  subtree: true,
+  childList: true,
+  attributes: true,
+  attributeFilter: ["data-announce", "data-session", "class", "data-test-connection-state"],
+})

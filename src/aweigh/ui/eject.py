@@ -49,7 +49,8 @@ def app_script(manifest: Manifest, schema: Schema, *, bundle: str) -> str:
         f"{_PREDICT}{helpers}\n\n"
         f'st.set_page_config(page_title={_text(title)}, layout="wide")\n'
         f"st.title({_text(plain(title))})\n"
-        f"st.write({_text(plain(said))})\n\n"
+        f"st.write({_text(plain(said))})\n"
+        'st.page_link("pages/Batch.py", label="Many rows at once")\n\n'
         'inputs, answer = st.columns([2, 1], gap="large")\n\n'
         f"with inputs:\n{drawn}\n\n"
         'reply = predict(row)\nprediction = reply["predictions"][0]\n\n'
@@ -133,7 +134,9 @@ def harmless(cell):
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\\t", "\\r")) else cell
 
 
+st.set_page_config(page_title="Many rows", layout="wide")
 st.title("Many rows")
+st.page_link("app.py", label="Back to one row")
 file = st.file_uploader("A CSV with the model's columns", type="csv")
 if file is None:
     st.stop()
@@ -156,9 +159,7 @@ st.download_button("Download", table.map(harmless).to_csv(index=False), file_nam
 
 def theme(accent: str | None) -> str:
     """The generated pages' colours as Streamlit's own configuration."""
-    lines = [
-        "# The colours of the generated app. Every option: https://docs.streamlit.io/develop/api-reference/configuration"
-    ]
+    lines = ["[client]", 'toolbarMode = "viewer"', "showSidebarNavigation = false"]
     for name, one in (("light", palette.light(accent)), ("dark", palette.dark(accent))):
         lines += [
             "",

@@ -8,6 +8,7 @@ would reach, which is on no list.
 import json
 import re
 import zipfile
+import zlib
 from ast import literal_eval
 from collections import Counter
 from collections.abc import Iterator
@@ -67,11 +68,13 @@ def read(data: bytes, found: Schema, *, limits: Limits) -> None:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             members = _members(archive, len(data), limits)
-            schema = json.loads(archive.read("schema.json"))
+            text = archive.read("schema.json")
             for member in members:
                 _check_arrays(member.filename, archive, limits)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, RuntimeError, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
         raise Refused(f"its zip file is damaged ({error})") from error
+    try:
+        schema = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Refused(f"its schema.json cannot be read ({error})") from error
     try:

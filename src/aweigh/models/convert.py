@@ -1,29 +1,27 @@
-"""scikit-learn to ONNX: the ways that are tried, and what each of them mends first.
+"""scikit-learn to ONNX: the ways that are tried, and how a graph is fed and read.
 
 skl2onnx converts most estimators and gets some of them wrong without a word, so nothing that comes out of here is
 served before ``parity.py`` has held it against the original. What is mended so that more of them agree:
 
-- searches and frozen estimators are unwrapped, voting classifiers flattened;
-- missing text is fed as one reserved string, and imputers and encoders are told so on a copy;
-- numbers go in as doubles, and trees keep double thresholds: scikit-learn compares them so, and in single precision
-  money and whole numbers fall on the wrong side of a threshold;
-- trees send missing values the way that they learnt.
+- searches, frozen estimators and the like are unwrapped on a copy (``prepared.py``);
+- numbers go in as doubles and stay doubles: in single precision money and whole numbers fall on the wrong side of a
+  threshold, so trees, bins, encoders and support vectors are drawn by us (``sklearn_*.py``);
+- missing text is fed as one reserved string, and imputers and encoders know it.
 """
 
-import copy
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from aweigh.bundle.manifest import Graph, GraphInput
 from aweigh.errors import UnsupportedModel
-from aweigh.models import onnx_imputer, sklearn_trees
+from aweigh.models import onnx_imputer, sklearn_encoders, sklearn_scalers, sklearn_trees, sklearn_vectors
 from aweigh.models.boosting_steps import ZEROS_MISSING, known_steps
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
+from aweigh.models.prepared import parts_of, prepared
+from aweigh.models.step import Convert, Shape, Steps
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.column import Column, Schema
 
@@ -36,77 +34,6 @@ _CONVERTING = threading.Lock()
 _OUTPUTS = {"class": ("label", "probabilities"), "outlier": ("label", "scores"), "cluster": ("label", None)}
 
 
-# -- the estimator, made ready on a copy -----------------------------------------------------------------------------
-
-
-def unwrap(model: object) -> object:
-    """A copy in which every search stands as the estimator it found, and every frozen estimator as itself."""
-    return _rebuild(copy.deepcopy(model), _unwrapped)
-
-
-def _unwrapped(part: Any) -> object:
-    while True:
-        if hasattr(part, "best_estimator_"):
-            part = part.best_estimator_
-        elif type(part).__name__ == "FrozenEstimator":
-            part = part.estimator
-        else:
-            return part
-
-
-def prepared(model: object) -> object:
-    """The copy that is converted: unwrapped, and told how missing text is spelled inside the graph."""
-    return _rebuild(unwrap(model), _respelled)
-
-
-def _respelled(part: Any) -> object:
-    kind = type(part).__name__
-    if kind == "SimpleImputer" and getattr(part, "statistics_", np.zeros(0)).dtype == object:
-        part.missing_values = RESERVED_TEXT
-    elif kind in {"OneHotEncoder", "OrdinalEncoder"} and hasattr(part, "categories_"):
-        part.categories_ = [_respelled_categories(one) for one in part.categories_]
-    elif kind == "VotingClassifier":
-        part.flatten_transform = False
-    return part
-
-
-def _respelled_categories(categories: Any) -> Any:
-    if categories.dtype.kind not in "OUT":
-        return categories
-    spelled = [RESERVED_TEXT if one is None or one != one else one for one in categories.tolist()]  # noqa: PLR0124  NaN
-    return np.array(spelled, dtype=object)
-
-
-def _rebuild(part: Any, change: Callable[[Any], object]) -> Any:
-    """Applies ``change`` to an estimator and to every estimator that it holds, wherever it holds them."""
-    part = change(part)
-    if hasattr(part, "get_params") and hasattr(part, "__dict__"):
-        for name, value in list(vars(part).items()):
-            new = _rebuild_held(value, change)
-            if new is not value:
-                setattr(part, name, new)
-    return part
-
-
-def _rebuild_held(value: Any, change: Callable[[Any], object]) -> Any:
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        return _rebuild(value, change)
-    if isinstance(value, list | tuple) and any(_holds_estimator(one) for one in value):
-        return type(value)(_rebuild_held(one, change) for one in value) if type(value) in {list, tuple} else value
-    if isinstance(value, dict) and any(_holds_estimator(one) for one in value.values()):
-        if type(value) is dict:
-            return {key: _rebuild_held(one, change) for key, one in value.items()}
-        for key in list(value):  # a Bunch: changed in place
-            value[key] = _rebuild_held(value[key], change)
-    return value
-
-
-def _holds_estimator(value: object) -> bool:
-    if isinstance(value, list | tuple):
-        return any(_holds_estimator(one) for one in value)
-    return hasattr(value, "get_params") and not isinstance(value, type)
-
-
 # -- the ways --------------------------------------------------------------------------------------------------------
 
 
@@ -117,7 +44,7 @@ def onnx_ways(model: object, schema: Schema) -> Iterator[Way]:
         elements.insert(1, ("in double precision, whole numbers kept whole", "double", "int64"))
     for name, number, whole in elements:
         yield Way(f"ONNX {name}", partial(onnx_form, model, schema, number=number, whole=whole))
-    if any(type(part).__module__.startswith("xgboost") for part in _parts(model)):
+    if any(type(part).__module__.startswith("xgboost") for part in parts_of(model)):
         form = partial(onnx_form, model, schema, number="double", whole="double", zeros_missing=True)
         yield Way("ONNX in double precision, zeros missing to XGBoost as in sparse rows", form)
 
@@ -132,10 +59,10 @@ def onnx_form(model: object, schema: Schema, *, number: str, whole: str, zeros_m
         UnsupportedModel: a column that no graph can take. skl2onnx raises much else besides.
     """
     inputs = graph_inputs(schema.columns, number=number, whole=whole, matrix=_one_matrix(model, schema))
-    ready = prepared(model)
-    for part in _parts(ready) if zeros_missing else ():
+    ready = prepared(model, schema)
+    for part in parts_of(ready) if zeros_missing else ():
         setattr(part, ZEROS_MISSING, True)
-    proto = _convert(ready, inputs, output_task=schema.output.task)
+    proto = _convert(ready, inputs, output_task=schema.output.task, number=number)
     names = [one.name for one in proto.graph.output]
     graph = _read_as(names, inputs, schema)
     data = proto.SerializeToString(deterministic=True)
@@ -159,19 +86,7 @@ def _one_matrix(model: object, schema: Schema) -> bool:
     """Whether the graph takes all columns side by side: all are numbers and nothing selects them by name."""
     if not all(column.is_number or column.type == "boolean" for column in schema.columns):
         return False
-    return not any(type(part).__name__ == "ColumnTransformer" for part in _parts(model))
-
-
-def _parts(model: object) -> list[object]:
-    """Every estimator that a model holds, itself included."""
-    found: list[object] = []
-
-    def note(part: Any) -> object:
-        found.append(part)
-        return part
-
-    _rebuild(copy.copy(model), note)
-    return found
+    return not any(type(part).__name__ == "ColumnTransformer" for part in parts_of(model))
 
 
 def graph_inputs(columns: Sequence[Column], *, number: str, whole: str, matrix: bool) -> tuple[GraphInput, ...]:
@@ -202,28 +117,70 @@ def _element(column: Column, number: str, whole: str) -> str:
 # -- the conversion --------------------------------------------------------------------------------------------------
 
 
-def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str) -> "onnx.ModelProto":
+def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str, number: str) -> "onnx.ModelProto":
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
-    from sklearn.impute import SimpleImputer
 
     kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
-    options = {id(model): {"zipmap": False}} if output_task == "class" else None
-    with _CONVERTING, known_steps(_parts(model)):
+    own = own_steps(number)
+    with _CONVERTING, known_steps(parts_of(model)):
+        _allow_plain_probabilities()
         proto: onnx.ModelProto = convert_sklearn(
             model,
             "model",
             types,
-            target_opset=OPSETS,
-            options=options,
-            custom_conversion_functions={**sklearn_trees.converters(), SimpleImputer: onnx_imputer.convert},
-            custom_shape_calculators={SimpleImputer: onnx_imputer.shape},
+            target_opset=OPSETS[""],  # some of its converters fail on more than this number
+            options={id(model): {"zipmap": False}} if output_task == "class" else None,
+            custom_conversion_functions=dict(own.converters),
+            custom_shape_calculators=dict(own.shapes),
         )
+    _widen_outputs(proto)
     for opset in proto.opset_import:  # skl2onnx declares the lowest that its own attributes need
         opset.version = max(opset.version, OPSETS.get(opset.domain, 0))
+    if any(node.op_type == "StringNormalizer" for node in proto.graph.node):
+        raise UnsupportedModel("its text is put in small letters by the rules of a locale, which machines may not have")
     _undress(proto)
     return proto
+
+
+def own_steps(number: str) -> Steps:
+    """All that is drawn here and not by skl2onnx; ``number`` is the element type in which numbers go in."""
+    from sklearn.impute import SimpleImputer
+
+    found = (
+        sklearn_trees.steps(),
+        *(one.steps(number) for one in (sklearn_encoders, sklearn_scalers, sklearn_vectors)),
+    )
+    converters: dict[type, Convert] = {SimpleImputer: onnx_imputer.convert}
+    shapes: dict[type, Shape] = {SimpleImputer: onnx_imputer.shape}
+    for one in found:
+        converters.update(one.converters)
+        shapes.update(one.shapes)
+    return Steps(converters, shapes)
+
+
+def _allow_plain_probabilities() -> None:
+    """Lets LinearSVC take the option that all other classifiers take, and that skl2onnx itself sets in pipelines."""
+    from skl2onnx.common._registration import get_converter
+
+    get_converter("SklearnLinearSVC").get_allowed_options().setdefault("zipmap", [True, False, "columns"])
+
+
+def _widen_outputs(proto: "onnx.ModelProto") -> None:
+    """Gives every real output as doubles: skl2onnx declares single precision wherever the first input is text."""
+    from onnx import TensorProto, helper
+
+    for output in proto.graph.output:
+        kind = output.type.tensor_type
+        if kind.elem_type not in {TensorProto.FLOAT, TensorProto.DOUBLE}:
+            continue
+        kind.elem_type = TensorProto.DOUBLE
+        raw = f"{output.name}_as_made"
+        for node in proto.graph.node:
+            node.output[:] = [raw if one == output.name else one for one in node.output]
+            node.input[:] = [raw if one == output.name else one for one in node.input]
+        proto.graph.node.append(helper.make_node("Cast", [raw], [output.name], name=raw, to=TensorProto.DOUBLE))
 
 
 def _undress(proto: "onnx.ModelProto") -> None:

@@ -211,7 +211,7 @@ def ways(model: object, schema: Schema) -> Iterator[Way]:
 def _skops_form(model: object, schema: Schema) -> Form:
     import skops.io
 
-    from aweigh.models.convert import unwrap
+    from aweigh.models.prepared import unwrap
 
     kept = unwrap(model)
     data = skops.io.dumps(kept)
@@ -223,5 +223,5 @@ def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) 
     del threads, model_class
     from aweigh.models.scan import load_trusted_bytes
 
-    model = load_trusted_bytes(data, "model.skops")
+    model = load_trusted_bytes(data, "model.skops", formats=("skops",))
     return lambda table: predict(model, table, schema) if table.rows else Answers.empty(schema.output)

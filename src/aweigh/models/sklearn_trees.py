@@ -9,27 +9,22 @@ on a threshold of infinity, which is what a split of missing values alone has.
 
 # ruff: noqa: SLF001  what a fitted tree consists of, scikit-learn keeps in attributes that it does not document
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.models.forest_graph import FOREST_NODE, ML, OPSETS, Boosted, Link, Pen, container_pen, draw_link, draw_sums
-from aweigh.models.trees import REAL_ATTRIBUTES, Forest, Tree, tree_ensemble
-
-Convert = Callable[[Any, Any, Any], None]
-"""What skl2onnx calls to convert a step: ``(scope, operator, container)``."""
-
-FEWEST_CLASSES = 3
-"""With two classes a TreeEnsembleClassifier follows a rule of its own; with a third that never wins, it does not."""
+from aweigh.models.forest_graph import Boosted, Link, draw_link, draw_sums
+from aweigh.models.step import Convert, Step, Steps
+from aweigh.models.trees import Forest, Tree
 
 
-def converters() -> Mapping[type, Convert]:
-    """A converter for each class that is drawn here."""
+def steps() -> Steps:
+    """The classes that are drawn here."""
     from sklearn import ensemble, tree
 
-    return {
+    converters: dict[type, Convert] = {
         tree.DecisionTreeClassifier: _averaging_classifier,
         tree.ExtraTreeClassifier: _averaging_classifier,
         ensemble.RandomForestClassifier: _averaging_classifier,
@@ -45,6 +40,7 @@ def converters() -> Mapping[type, Convert]:
         ensemble.AdaBoostClassifier: _ada_boost_classifier,
         ensemble.IsolationForest: _isolation_forest,
     }
+    return Steps(converters)
 
 
 # -- scikit-learn's trees --------------------------------------------------------------------------------------------
@@ -146,122 +142,58 @@ def _link(model: Any) -> Link:
 # -- what is drawn ---------------------------------------------------------------------------------------------------
 
 
-def _given(pen: Pen, operator: Any, *, double_values: bool) -> str:
-    """The step's input as one matrix in the precision in which its trees compare."""
+def _given(step: Step, *, double_values: bool) -> str:
+    """The step's input in the precision in which its trees compare."""
     from onnx import TensorProto
 
-    to = TensorProto.DOUBLE if double_values else TensorProto.FLOAT
-    parts = [pen.node("Cast", [one.full_name], to=to) for one in operator.inputs]
-    return parts[0] if len(parts) == 1 else pen.node("Concat", parts, axis=1)
-
-
-class _Paper:
-    """The step that is being drawn: where its nodes go and what its outputs are called."""
-
-    def __init__(self, scope: Any, operator: Any, container: Any) -> None:
-        self.scope, self.operator, self.container = scope, operator, container
-        self.model = operator.raw_operator
-        self.pen = container_pen(scope, container)
-
-    def finish(self, *answers: str) -> None:
-        """Connects the answers to the outputs, in the types that the next step expects."""
-        from onnx import TensorProto
-        from skl2onnx.common.data_types import StringTensorType, guess_proto_type
-
-        for answer, output in zip(answers, self.operator.outputs, strict=True):
-            to = TensorProto.STRING if isinstance(output.type, StringTensorType) else guess_proto_type(output.type)
-            name = self.scope.get_unique_operator_name("Cast")
-            self.container.add_node("Cast", answer, output.full_name, to=to, name=name)
-
-    def places(self, given: str, forest: Forest) -> tuple[str, str]:
-        """The place of the largest sum, (rows,), found in double precision; and the sums, (rows, targets), widened."""
-        from onnx import TensorProto, numpy_helper
-
-        pen = self.pen
-        if not forest.double_values:
-            given = pen.node("Cast", [given], to=TensorProto.DOUBLE)
-        attributes = tree_ensemble(forest)
-        del attributes["n_targets"]
-        for key in REAL_ATTRIBUTES:
-            values = np.array(attributes.pop(key), np.float64)
-            attributes[f"{key}_as_tensor"] = numpy_helper.from_array(values)
-        classes = max(forest.targets, FEWEST_CLASSES)
-        place, sums = (self.scope.get_unique_variable_name(name) for name in ("place", "sums"))
-        self.container.add_node(
-            "TreeEnsembleClassifier",
-            given,
-            [place, sums],
-            op_domain=ML,
-            op_version=OPSETS[ML],
-            name=self.scope.get_unique_operator_name(FOREST_NODE),
-            classlabels_int64s=list(range(classes)),
-            **{key.replace("target_", "class_"): value for key, value in attributes.items()},
-        )
-        if classes > forest.targets:
-            ends = [pen.constant(np.array([one], np.int64)) for one in (0, forest.targets, 1)]
-            sums = pen.node("Slice", [sums, *ends])
-        return place, pen.node("Cast", [sums], to=TensorProto.DOUBLE)
-
-    def labels(self, place: str) -> str:
-        """The classes that stand at these places."""
-        classes = np.asarray(self.model.classes_)
-        known = classes.astype(object) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
-        return self.pen.node("Gather", [self.pen.constant(known), place], axis=0)
-
-    def number(self, value: float) -> str:
-        return self.pen.constant(np.array([value], np.float64))
-
-    def refuse_raw_scores(self) -> None:
-        if (self.scope.get_options(self.model, {"raw_scores": False}, fail=False) or {}).get("raw_scores"):
-            msg = f"the raw scores of a {type(self.model).__name__} are not drawn here"
-            raise NotImplementedError(msg)
+    return step.given(to=TensorProto.DOUBLE if double_values else TensorProto.FLOAT)
 
 
 def _averaging_classifier(scope: Any, operator: Any, container: Any) -> None:
-    paper = _Paper(scope, operator, container)
-    paper.refuse_raw_scores()
-    forest, count = _averaged(paper.model)
-    place, sums = paper.places(_given(paper.pen, operator, double_values=False), forest)
-    chances = paper.pen.node("Div", [sums, paper.number(count)])
-    paper.finish(paper.labels(place), chances)
+    step = Step(scope, operator, container)
+    step.refuse_raw_scores()
+    forest, count = _averaged(step.model)
+    place, sums = step.places(_given(step, double_values=False), forest)
+    chances = step.pen.node("Div", [sums, step.number(count)])
+    step.finish(step.labels(place), chances)
 
 
 def _averaging_regressor(scope: Any, operator: Any, container: Any) -> None:
-    paper = _Paper(scope, operator, container)
-    forest, count = _averaged(paper.model)
-    sums = draw_sums(paper.pen, _given(paper.pen, operator, double_values=False), Boosted(forest, Link()))
-    paper.finish(paper.pen.node("Div", [sums, paper.number(count)]))
+    step = Step(scope, operator, container)
+    forest, count = _averaged(step.model)
+    sums = draw_sums(step.pen, _given(step, double_values=False), Boosted(forest, Link()))
+    step.finish(step.pen.node("Div", [sums, step.number(count)]))
 
 
 def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
-    paper = _Paper(scope, operator, container)
-    paper.refuse_raw_scores()
-    forest, link, pen = _boosted(paper.model), _link(paper.model), paper.pen
-    given = _given(pen, operator, double_values=forest.double_values)
+    step = Step(scope, operator, container)
+    step.refuse_raw_scores()
+    forest, link, pen = _boosted(step.model), _link(step.model), step.pen
+    given = _given(step, double_values=forest.double_values)
     if forest.targets > 1:
-        place, sums = paper.places(given, forest)
-        paper.finish(paper.labels(place), draw_link(pen, sums, link, np.float64))
+        place, sums = step.places(given, forest)
+        step.finish(step.labels(place), draw_link(pen, sums, link, np.float64))
         return
     sums = draw_sums(pen, given, Boosted(forest, link))
     # Histogram boosting gives a tie to the first class, gradient boosting to the second.
     rule = "Greater" if forest.double_values else "GreaterOrEqual"
     flat = pen.node("Reshape", [sums, pen.constant(np.array([-1], np.int64))])
-    place = pen.node("Cast", [pen.node(rule, [flat, paper.number(0.0)])], to=7)
-    paper.finish(paper.labels(place), draw_link(pen, sums, link, np.float64))
+    place = pen.node("Cast", [pen.node(rule, [flat, step.number(0.0)])], to=7)
+    step.finish(step.labels(place), draw_link(pen, sums, link, np.float64))
 
 
 def _boosting_regressor(scope: Any, operator: Any, container: Any) -> None:
-    paper = _Paper(scope, operator, container)
-    boosted = Boosted(_boosted(paper.model), _link(paper.model))
-    given = _given(paper.pen, operator, double_values=boosted.forest.double_values)
-    paper.finish(draw_link(paper.pen, draw_sums(paper.pen, given, boosted), boosted.link, np.float64))
+    step = Step(scope, operator, container)
+    boosted = Boosted(_boosted(step.model), _link(step.model))
+    given = _given(step, double_values=boosted.forest.double_values)
+    step.finish(draw_link(step.pen, draw_sums(step.pen, given, boosted), boosted.link, np.float64))
 
 
 def _ada_boost_classifier(scope: Any, operator: Any, container: Any) -> None:
     """A forest in whose leaves stands what a tree's vote counts: its weight for its class, a share less for others."""
-    paper = _Paper(scope, operator, container)
-    paper.refuse_raw_scores()
-    model, pen = paper.model, paper.pen
+    step = Step(scope, operator, container)
+    step.refuse_raw_scores()
+    model, pen = step.model, step.pen
     classes = list(model.classes_)
     width = len(classes)
     trees = []
@@ -273,19 +205,19 @@ def _ada_boost_classifier(scope: Any, operator: Any, container: Any) -> None:
         votes = np.where(voted[:, None] == np.arange(width), weight, -1 / (width - 1) * weight)
         trees.append(_tree(member.tree_, votes, range(width)))
     forest = _forest(trees, [0.0] * width, double_values=False)
-    place, sums = paper.places(_given(pen, operator, double_values=False), forest)
+    place, sums = step.places(_given(step, double_values=False), forest)
     # Of two classes as well: softmax([-d, d] / 2), where d is the second's sum less the first's, its opposite.
     share = float(model.estimator_weights_.sum()) * (width - 1)
-    chances = pen.node("Softmax", [pen.node("Div", [sums, paper.number(share)])], axis=1)
-    paper.finish(paper.labels(place), chances)
+    chances = pen.node("Softmax", [pen.node("Div", [sums, step.number(share)])], axis=1)
+    step.finish(step.labels(place), chances)
 
 
 def _isolation_forest(scope: Any, operator: Any, container: Any) -> None:
     """The mean depth at which a row is alone, as a score: Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008)."""
     from sklearn.ensemble._iforest import _average_path_length
 
-    paper = _Paper(scope, operator, container)
-    model, pen = paper.model, paper.pen
+    step = Step(scope, operator, container)
+    model, pen = step.model, step.pen
     if model.contamination != "auto":
         # The threshold may be the very score of a training row, and the last bit of a sum would decide.
         msg = "an isolation forest whose threshold was drawn among its own scores has no exact ONNX form"
@@ -300,10 +232,10 @@ def _isolation_forest(scope: Any, operator: Any, container: Any) -> None:
         for i, member in enumerate(model.estimators_)
     ]
     forest = _forest(trees, [0.0], double_values=False)
-    depths = draw_sums(pen, _given(pen, operator, double_values=False), Boosted(forest, Link()))
+    depths = draw_sums(pen, _given(step, double_values=False), Boosted(forest, Link()))
     usual = len(model.estimators_) * float(_average_path_length([model._max_samples])[0])
-    power = pen.node("Pow", [paper.number(2.0), pen.node("Neg", [pen.node("Div", [depths, paper.number(usual)])])])
-    scores = pen.node("Sub", [pen.node("Neg", [power]), paper.number(float(model.offset_))])
-    strange = pen.node("Less", [scores, paper.number(0.0)])
+    power = pen.node("Pow", [step.number(2.0), pen.node("Neg", [pen.node("Div", [depths, step.number(usual)])])])
+    scores = pen.node("Sub", [pen.node("Neg", [power]), step.number(float(model.offset_))])
+    strange = pen.node("Less", [scores, step.number(0.0)])
     label = pen.node("Where", [strange, pen.constant(np.array([-1], np.int64)), pen.constant(np.array([1], np.int64))])
-    paper.finish(label, scores)
+    step.finish(label, scores)

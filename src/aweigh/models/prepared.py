@@ -1,0 +1,137 @@
+"""A scikit-learn model made ready for conversion, on a copy: unwrapped, and told how missing text is spelled."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from aweigh.schema.cells import RESERVED_TEXT
+from aweigh.schema.column import Schema
+from aweigh.table.columns import NONE_DTYPE
+
+NEVER_TEXT = "\ufdd1"
+"""A Unicode noncharacter that no cell is: an imputer that looks for it leaves everything as it is."""
+
+
+def unwrap(model: object) -> object:
+    """A copy in which every search stands as the estimator it found, and every frozen estimator as itself."""
+    return rebuilt(copy.deepcopy(model), _unwrapped)
+
+
+def _unwrapped(part: Any) -> object:
+    while True:
+        if hasattr(part, "best_estimator_"):
+            part = part.best_estimator_
+        elif type(part).__name__ == "FrozenEstimator":
+            part = part.estimator
+        else:
+            return part
+
+
+def prepared(model: object, schema: Schema) -> object:
+    """The copy that is converted: unwrapped, with plain steps for what skl2onnx does not know.
+
+    What the original is asked with where text is missing (None or NaN, as in the sample) decides which imputers look
+    for it; inside the graph it is ``RESERVED_TEXT``.
+    """
+    asked_with_none = any(column.is_text and column.dtype == NONE_DTYPE for column in schema.columns)
+    return _finished(rebuilt(unwrap(model), lambda part: _plain(part, asked_with_none=asked_with_none)))
+
+
+def _plain(part: Any, *, asked_with_none: bool) -> object:
+    kind = type(part).__name__
+    if kind == "SimpleImputer" and _fills_text(part):
+        meant = part.missing_values is None if asked_with_none else part.missing_values is not None
+        part.missing_values = RESERVED_TEXT if meant else NEVER_TEXT
+    elif kind == "VotingClassifier":
+        part.flatten_transform = False
+    elif kind == "SelfTrainingClassifier":
+        return part.estimator_
+    elif kind == "Pipeline":
+        steps = [step for step in part.steps if step[1] is not None and not isinstance(step[1], str)]
+        part.steps = steps or part.steps
+    return part
+
+
+def _fills_text(imputer: Any) -> bool:
+    statistics = getattr(imputer, "statistics_", np.zeros(0))
+    return statistics.dtype.kind in "OUT" and any(isinstance(one, str) for one in statistics.tolist())
+
+
+def _finished(model: Any) -> object:
+    """What stands at the end and skl2onnx knows only in part or not at all, as a pipeline of what it knows."""
+    from sklearn.pipeline import Pipeline
+
+    kind = type(model).__name__
+    if kind == "Pipeline":
+        name, last = model.steps[-1]
+        model.steps[-1] = (name, _finished(last))
+    elif kind in {"RFE", "RFECV"} and hasattr(model, "predict"):
+        return Pipeline([("selection", model), ("estimator", _finished(model.estimator_))])
+    elif kind == "TransformedTargetRegressor":
+        return Pipeline([("regressor", _finished(model.regressor_)), ("back", _inverse(model.transformer_))])
+    return model
+
+
+def _inverse(transformer: Any) -> object:
+    """What undoes a transformed target, as a step that is drawn."""
+    from sklearn.preprocessing import FunctionTransformer, StandardScaler
+
+    kind = type(transformer).__name__
+    if kind == "FunctionTransformer" and not transformer.inv_kw_args:
+        return FunctionTransformer(transformer.inverse_func)
+    if kind not in {"StandardScaler", "MinMaxScaler", "MaxAbsScaler", "RobustScaler"}:
+        msg = f"a target transformed by {kind} has no ONNX form here"
+        raise NotImplementedError(msg)
+    width = transformer.n_features_in_
+    base, step = transformer.inverse_transform(np.vstack([np.zeros(width), np.ones(width)]))
+    back = StandardScaler()
+    back.mean_, back.scale_ = -base / (step - base), 1.0 / (step - base)
+    back.var_, back.n_features_in_, back.n_samples_seen_ = back.scale_**2, width, 1
+    return back
+
+
+# -- an estimator and all that it holds ------------------------------------------------------------------------------
+
+
+def rebuilt(part: Any, change: Callable[[Any], object]) -> Any:
+    """Applies ``change`` to an estimator and to every estimator that it holds, wherever it holds them."""
+    part = change(part)
+    if hasattr(part, "get_params") and hasattr(part, "__dict__"):
+        for name, value in list(vars(part).items()):
+            new = _rebuilt_held(value, change)
+            if new is not value:
+                setattr(part, name, new)
+    return part
+
+
+def _rebuilt_held(value: Any, change: Callable[[Any], object]) -> Any:
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return rebuilt(value, change)
+    if isinstance(value, list | tuple) and any(_holds_estimator(one) for one in value):
+        return type(value)(_rebuilt_held(one, change) for one in value) if type(value) in {list, tuple} else value
+    if isinstance(value, dict) and any(_holds_estimator(one) for one in value.values()):
+        if type(value) is dict:
+            return {key: _rebuilt_held(one, change) for key, one in value.items()}
+        for key in list(value):  # a Bunch: changed in place
+            value[key] = _rebuilt_held(value[key], change)
+    return value
+
+
+def _holds_estimator(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(_holds_estimator(one) for one in value)
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def parts_of(model: object) -> list[object]:
+    """Every estimator that a model holds, itself included."""
+    found: list[object] = []
+
+    def note(part: Any) -> object:
+        found.append(part)
+        return part
+
+    rebuilt(copy.copy(model), note)
+    return found

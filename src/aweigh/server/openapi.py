@@ -14,6 +14,11 @@ from aweigh.table import write_csv
 
 FLOAT64_MAX = 1.7976931348623157e308
 ULID_PATTERN = "^[0-9A-HJKMNP-TV-Z]{26}$"
+MOMENT_PATTERN = (
+    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])"
+    r"([T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,6})?)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)?)?$"
+)
+"""A point in time in ISO 8601. JSON Schema's ``date-time`` would ask for a zone, which a column has none of."""
 
 Document = dict[str, Any]
 
@@ -33,8 +38,10 @@ def column_schema(column: Column) -> Document:
         kind = {"type": "integer", "format": "int64", "minimum": least, "maximum": most}
     elif column.type == "boolean":
         kind = {"type": "boolean"}
-    elif column.is_time:
-        kind = {"type": "string", "format": "date" if column.type == "date" else "date-time"}
+    elif column.type == "date":
+        kind = {"type": "string", "format": "date"}
+    elif column.type == "datetime":
+        kind = {"type": "string", "pattern": MOMENT_PATTERN}
     elif column.closed and column.categories is not None:
         kind = {"type": "string", "enum": list(column.categories)}
     else:

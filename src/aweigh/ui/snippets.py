@@ -22,8 +22,9 @@ def python(row: Row, *, origin: str = ORIGIN) -> str:
     return (
         "import json\n"
         "from urllib.request import Request, urlopen\n\n"
+        f"url = '{origin}/v1/predict'\n"
         f"row = {{\n{cells}}}\n"
         "body = json.dumps({'rows': [row]}).encode()\n"
-        f"request = Request('{origin}/v1/predict', body, {{'Content-Type': 'application/json'}})\n"
+        "request = Request(url, body, {'Content-Type': 'application/json'})\n"
         "print(json.load(urlopen(request))['predictions'][0])\n"
     )

@@ -88,6 +88,8 @@ def _csv(name: str, body: bytes) -> Upload:
     try:
         text, doubt = decode_text(body), None
     except MalformedBody:
+        if b"\x00" in body:
+            raise  # no text in any encoding that it could be
         text = body.decode(FALLBACK_CHARSET, errors="replace")
         doubt = "The file is not UTF-8 and was read as Windows-1252: look at a word with an accent before you trust it."
     first_line = text.lstrip("\r\n").split("\n", 1)[0]

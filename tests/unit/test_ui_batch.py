@@ -1,0 +1,180 @@
+"""Files dropped on the page: how they are read, what is found wrong, and what is given back."""
+
+import csv
+import gzip
+import io
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from aweigh.errors import AweighError, MalformedBody, TooLarge, UnsupportedMedia
+from aweigh.schema import Column, Output, Schema
+from aweigh.ui import upload as upload_module
+from aweigh.ui.fitting import fitted
+from aweigh.ui.results import csv_bytes, parquet_bytes, picture, results_of
+from aweigh.ui.scoring import Scoring
+from aweigh.ui.upload import read_upload
+
+SCHEMA = Schema(
+    columns=(
+        Column(name="length_mm", type="number", dtype="float64", nullable=True, minimum=1.0, maximum=9.0),
+        Column(name="kind", type="category", dtype="str", categories=("a", "b")),
+    ),
+    output=Output(task="class", name="species", classes=("x", "y"), probabilities=True),
+)
+
+
+def uploaded(text, name="rows.csv", encoding="utf-8"):
+    return read_upload(name, text.encode(encoding))
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_any_delimiter(delimiter):
+    found = uploaded(f"kind{delimiter}length_mm\na{delimiter}1.5\n")
+    assert found.names == ("kind", "length_mm")
+    assert found.table.columns["length_mm"] == ["1.5"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "doubted"), [("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("windows-1252", True)]
+)
+def test_the_usual_encodings(encoding, doubted):
+    found = uploaded("kind,ort\na,Zürich €\n", encoding=encoding)
+    assert found.table.columns["ort"] == ["Zürich €"]
+    assert (found.doubt is not None) == doubted
+
+
+def test_ragged_rows_are_kept_beside_the_others():
+    found = uploaded("kind,length_mm\na,1\na\nb,2,3\nb,4\n")
+    assert found.rows == 4
+    assert found.ragged == {1: 1, 2: 3}
+    fit = fitted(SCHEMA, found, taken={})
+    assert fit.bad.tolist() == [False, True, True, False]
+    assert fit.total == 2
+    assert fit.reasons[1] == "the row has 1 cell, the header 2"
+
+
+def parquet(table):
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
+
+
+def test_parquet_json_and_gzip_are_read_as_they_are():
+    table = pa.table({"length_mm": [1.5, None], "kind": ["a", "b"]})
+    rows = read_upload("rows.parquet", parquet(table))
+    assert rows.table["length_mm"].cells() == [1.5, None]
+    assert read_upload("rows.jsonl", b'{"kind": "a"}\n{"kind": "b"}\n').rows == 2
+    assert read_upload("rows.csv.gz", gzip.compress(b"kind\na\n")).table.columns["kind"] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "error"),
+    [
+        ("rows.csv", b"", MalformedBody),
+        ("rows.csv", b"\n\n", MalformedBody),
+        ("rows.csv", b"a,a\n1,2\n", MalformedBody),
+        ("rows.csv", b'a,b\n"1,2\n', MalformedBody),
+        ("rows.parquet", b"PAR1 and no more\x00", MalformedBody),
+        ("rows.csv.gz", gzip.compress(b"kind\na\n")[:-9], MalformedBody),
+        ("rows.xlsx", b"PK\x03\x04 a workbook \x00\x01", UnsupportedMedia),
+    ],
+)
+def test_what_cannot_be_read_is_an_error_that_names_no_path(name, body, error):
+    with pytest.raises(error) as told:
+        read_upload(name, body)
+    assert "tmp" not in str(told.value)
+    assert "/" not in str(told.value)
+
+
+def test_too_many_rows_are_refused_with_a_way_out(monkeypatch):
+    monkeypatch.setattr(upload_module, "MOST_ROWS", 3)
+    with pytest.raises(TooLarge) as told:
+        uploaded("kind\n" + "a\n" * 4)
+    assert "aweigh predict" in told.value.hint
+    with pytest.raises(TooLarge):
+        read_upload("rows.parquet", parquet(pa.table({"kind": ["a"] * 4})))
+
+
+def test_columns_are_found_missing_near_and_extra():
+    fit = fitted(SCHEMA, uploaded("Kind,length,id\na,1,7\n"), taken={})
+    assert [(match.name, match.source, match.near) for match in fit.matches] == [
+        ("length_mm", None, "length"),
+        ("kind", None, "Kind"),
+    ]
+    assert fit.extra == ("Kind", "length", "id")
+    assert [match.name for match in fit.lacking] == ["kind"]
+    taken = fitted(SCHEMA, uploaded("Kind,length,id\na,1,7\n"), taken={"kind": "Kind", "length_mm": "length"})
+    assert taken.lacking == ()
+    assert taken.extra == ("id",)
+    assert taken.table["length_mm"].cells() == [1.0]
+
+
+def test_bad_cells_are_shown_as_they_stand_and_counted():
+    fit = fitted(SCHEMA, uploaded("kind,length_mm\na,1\n,2\nb,12 kg\n"), taken={})
+    assert fit.bad.tolist() == [False, True, True]
+    assert [(cell.row, cell.column, cell.text, cell.message) for cell in fit.cells] == [
+        (1, "kind", "", "a value is required"),
+        (2, "length_mm", "12 kg", "expected a number, got '12 kg'"),
+    ]
+    assert (fit.total, fit.good) == (2, 1)
+
+
+FORMULAS = "kind,length_mm,note,id\na,-1.5,=1+1,-7\nb,2,@x,+07\na,abc,-cmd|x,007\n"
+
+
+def scored(text=FORMULAS):
+    fit = fitted(SCHEMA, uploaded(text), taken={})
+    scoring = Scoring.of(SCHEMA, fit)
+    for row in scoring.order:
+        scoring.predictions[row] = {"label": "x", "probabilities": {"x": 0.75, "y": 0.25}}
+    scoring.done = len(scoring.order)
+    scoring.warned = {0: ["Length: unusual"]}
+    return scoring
+
+
+def test_a_csv_has_the_answer_first_disarms_text_and_leaves_numbers_numbers():
+    body = csv_bytes(results_of(scored()))
+    assert body.startswith(b"\xef\xbb\xbf")
+    rows = list(csv.DictReader(io.StringIO(body.decode("utf-8-sig"))))
+    assert list(rows[0]) == [
+        "species", "probability_x", "probability_y", "answer_note", "kind", "length_mm", "note", "id",
+    ]  # fmt: skip
+    assert [row["length_mm"] for row in rows] == ["-1.5", "2", "abc"]
+    assert [row["note"] for row in rows] == ["'=1+1", "'@x", "'-cmd|x"]
+    assert [row["id"] for row in rows] == ["-7", "7", "007"]
+    assert [row["species"] for row in rows] == ["x", "x", ""]
+    assert rows[0]["answer_note"] == "Length: unusual"
+    assert rows[2]["answer_note"] == "not answered: expected a number, got 'abc'"
+
+
+def test_a_column_of_the_file_is_not_written_over():
+    results = results_of(scored("kind,length_mm,species\na,1,old\n"))
+    assert [name for name, _ in results.answers][0] == "predicted_species"
+    assert results.columns[2] == ("species", ["old"])
+
+
+def test_parquet_has_the_inputs_in_their_types():
+    scoring = scored()
+    table = pq.read_table(io.BytesIO(parquet_bytes(scoring, results_of(scoring))))
+    assert table["length_mm"].to_pylist() == [-1.5, 2.0, None]
+    assert table["probability_x"].to_pylist() == [0.75, 0.75, None]
+    assert table["note"].to_pylist() == ["=1+1", "@x", "-cmd|x"]  # no spreadsheet runs Parquet
+
+
+def test_the_answers_are_pictured_together():
+    assert "2 · 100" in picture(scored()).replace("\u202f", " ")
+    scoring = scored()
+    scoring.schema = Schema(columns=SCHEMA.columns, output=Output(task="number", name="y"))
+    scoring.predictions = [{"value": 1.0}, {"value": 9.0}, None]
+    drawn = picture(scoring)
+    assert 'aria-label="The answers go from 1 to 9; half of them are below 9."' in drawn
+    scoring.predictions = [None, None, None]
+    assert picture(scoring) == ""
+
+
+def test_every_error_of_a_file_is_one_of_ours():
+    for body in (b"\x00\x01\x02", b"a\x00b,c\n1,2\n", b"%PDF-1.4\x00", bytes(range(256))):
+        with pytest.raises(AweighError):
+            read_upload("rows.csv", body)

@@ -333,6 +333,16 @@ TRICKS = {
     "a losing module": (node("LossNode", "_loss.CyHuberLoss", __reduce__={}, content=as_list()), "scikit-learn 1.5"),
     "protocol 3": ({**as_list(), "protocol": 3}, "version of skops"),
     "a protocol that is true": ({**as_list(), "protocol": True}, "version of skops"),
+    "a schema of another shape": (estimator(VECTORIZER, input={"a": 1}), "not as skops writes it"),
+    "a vectorizer without attributes": (node("ObjectNode", VECTORIZER, content=value(1)), "reads files"),
+    "a random generator of a number": (
+        node(
+            "RandomGeneratorNode",
+            "numpy.random._generator.Generator",
+            content={"bit_generator": dictionary({"bit_generator": value(1)})},
+        ),
+        "described in an unusual way",
+    ),
     "no random generator": (
         node("RandomGeneratorNode", "numpy.random._generator.Generator", content={}),
         "described in an unusual way",
@@ -404,6 +414,11 @@ def test_a_trick_of_the_zip_file_is_refused(case):
     make, reason = ARCHIVES[case]
     found = scan_bytes(make(), limits=SMALL)
     assert reason in found.unreadable
+
+
+def test_an_arrays_header_is_read_as_data():
+    for head in (b"\x93NUMPY\x01\x00\x05\x00{}{}\n", b"\x93NUMPY\x02\x00\xff\xff\xff\x7f{", b"\x93NUMPY"):
+        assert "not in numpy's format" in scan_bytes(skops_file(value(1), **{"a.npy": head + bytes(20)})).unreadable
 
 
 def test_a_pickle_is_not_taken_for_a_skops_file():

@@ -334,8 +334,9 @@ def test_what_may_be_called_is_little():
     assert {name for name in calls if not allowed.fullmatch(name)} == set()
 
 
+NUMBER_SETS = st.sets(st.integers(-9, 9)) | st.frozensets(st.integers(-9, 9))
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | NUMBER_SETS,
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(-9, 9), inner) | st.tuples(inner, inner),
     max_leaves=20,
 )

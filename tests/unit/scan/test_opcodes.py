@@ -186,6 +186,26 @@ def described(state, code="V8"):
     return DTYPE + b"(V" + code.encode() + b"\nI00\nI01\ntR" + state + b"b"
 
 
+def test_slots_are_set_but_none_of_pythons_own():
+    fraction = frozenset({"fractions.Fraction"})
+
+    def load(slots):
+        data = b"\x80\x02cfractions\nFraction\n)\x81N}" + slots + b"s\x86b."
+        return Machine(Tape(data), Real(fraction, frozenset()), Findings()).run()
+
+    assert load(b"X\x0a\x00\x00\x00_numeratorK\x03") == 3
+    with pytest.raises(Refused, match="it sets __class__"):
+        load(b"X\x09\x00\x00\x00__class__K\x03")
+
+
+def test_only_containers_are_filled():
+    """A class of the list could do anything when it is asked to append."""
+    for fill in (b"Na.", b"(Ne.", b"NNs.", b"(NNu.", b"(N\x90."):
+        with pytest.raises(Refused, match="as if it were"):
+            load_alone(b"\x80\x04ccollections\nOrderedDict\n)R0" + PIPELINE + b")\x81" + fill)
+    assert load_alone(b"\x80\x04\x8f(K\x01K\x02\x90.") == {1, 2}
+
+
 OBJECT = DTYPE + b"(VO8\nI00\nI01\ntR(I3\nV|\nNNNI-1\nI-1\nI63\ntb"
 LIES = {
     # The type of an array of pointers, which says that it is plain bytes: what follows would be taken for objects.

@@ -1,11 +1,13 @@
 """The OpenAPI document and the pages that the server writes itself, for models of every kind and with hostile names."""
 
 import base64
+import dataclasses
 import hashlib
 import json
 import re
 import shlex
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
@@ -18,6 +20,7 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check_rows
 from aweigh.server.docs import docs_page, front_page
+from aweigh.server.metrics import Counters
 from aweigh.server.openapi import example_csv, openapi_document
 from aweigh.server.problems import PROBLEMS
 from aweigh.server.settings import Settings
@@ -292,3 +295,23 @@ def test_every_column_is_on_the_page():
     html = PAGES[0].html("")
     rows = outline_of(html).text["code"]
     assert {column.name for column in COLUMNS} <= set(rows)
+
+
+REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_text(encoding="utf-8")
+
+
+def test_the_reference_names_every_setting_with_its_default():
+    told = dict(re.findall(r"^\| `AWEIGH_(\w+)` \| (\S+) \|", REFERENCE, re.MULTILINE))
+    real = {one.name.upper(): one.default for one in dataclasses.fields(Settings)}
+    assert {name: None if text == "none" else float(text) for name, text in told.items()} == real
+
+
+def test_the_reference_names_every_counter():
+    text = Counters().text(info={"name": "x"})
+    real = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
+    assert set(re.findall(r"^\| `(aweigh_\w+)", REFERENCE, re.MULTILINE)) == real
+
+
+def test_the_reference_names_every_address():
+    told = set(re.findall(r"^\| `(/\S*)` \|", REFERENCE, re.MULTILINE))
+    assert told >= set(document_of()["paths"]) | {"/", "/metrics", "/v2/..."}

@@ -63,10 +63,11 @@ def serve(
 
     It stops on Ctrl-C or SIGTERM, after what is under way is finished.
     """
-    from aweigh.server.serve import bind, is_loopback, limit_threads, url_of
+    from aweigh.server.serve import bind, is_loopback, limit_threads, url_of, write_log
     from aweigh.server.settings import read_settings
 
     limit_threads(1)
+    write_log()
     settings = read_settings(os.environ)
     if auth is None and not is_loopback(host):
         raise UsageError(

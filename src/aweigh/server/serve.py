@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import ipaddress
+import logging
 import os
 import signal
 import socket
@@ -31,6 +32,12 @@ def limit_threads(threads: int) -> None:
     """
     for variable in THREAD_VARIABLES:
         os.environ.setdefault(variable, str(threads))
+
+
+def write_log() -> None:
+    """Warnings and errors to standard error, a line each; what a client does wrong on the wire is none of them."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 
 
 def is_loopback(host: str) -> bool:

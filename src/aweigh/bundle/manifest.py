@@ -72,7 +72,8 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     """How an ONNX graph is fed and read.
 
     ``missing_text`` is what a missing string is fed as. ``label``, ``probabilities``, ``values``, ``scores`` name the
-    graph's outputs; ``label`` may be left out where the probabilities' largest is the label.
+    graph's outputs; ``label`` may be left out where the probabilities' largest is the label. ``one_row`` tells that the
+    graph takes one row at a time.
     """
 
     inputs: tuple[GraphInput, ...]
@@ -81,6 +82,7 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     probabilities: str | None = None
     values: str | None = None
     scores: str | None = None
+    one_row: bool = False
 
 
 class Presentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):

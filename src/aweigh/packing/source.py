@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aweigh import registry
 from aweigh.bundle.manifest import Family
-from aweigh.errors import UnreadableModel, UnsupportedModel, UsageError
+from aweigh.errors import UnsupportedModel, UsageError
 
 Tell = Callable[[str, str], None]
 
@@ -56,6 +56,8 @@ def open_model(model: object, *, tell: Tell) -> Source:
             "A function is packed by its name, so that its source can travel.", hint='pass "module:function" instead'
         )
     family = family_of(model)
+    if family == "onnx":
+        model = registry.family(family).opened(model)
     return Source(model, family, type(model).__name__.lower())
 
 
@@ -76,11 +78,6 @@ def _open_file(path: Path, tell: Tell) -> Source:
     from aweigh.models.scan import check
 
     scan = check(path)
-    if scan.format == "unknown":
-        raise UnreadableModel(
-            f"{path.name} is no model file that is known here.",
-            hint="joblib, pickle, skops, XGBoost, LightGBM, CatBoost and ONNX files are read",
-        )
     if scan.names:
         tell("scan", f"{scan.format}: {len(scan.names)} names, all on the list; nothing was run to find out")
     known = _BY_FORMAT.get(scan.format)

@@ -1,7 +1,8 @@
 """The proof: a portable form is taken only if it answers as the original does.
 
 Both answer the sample and probe rows made from it (``probes.py``), all at once, and some of the rows one at a time.
-Labels must be equal; numbers must agree within the tolerance that the manifest states.
+Labels must be equal; numbers must agree within the tolerance that the manifest states. What the original has no answer
+for, a form must have none for either.
 """
 
 import warnings
@@ -30,7 +31,7 @@ class Trial:
     """What the original says of the rows that a form is tried on.
 
     ``table`` holds the sample's rows first (``sample_rows`` of them), then the probes. ``single`` are the positions of
-    the rows that are also asked one at a time.
+    the rows that are also asked one at a time. ``refused`` are probes on which the original fails.
     """
 
     table: Table
@@ -39,29 +40,31 @@ class Trial:
     single: NDArray[np.int64]
     expected_single: tuple[Answers, ...]
     absolute_tolerance: float
+    refused: Table | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """How far two sets of answers are apart."""
+    """How far two sets of answers are apart; ``unwanted`` counts answers to rows that the original refuses."""
 
     labels_differing: int
     largest_difference: float
     numbers_differing: int
+    unwanted: int = 0
 
     @property
     def agrees(self) -> bool:
         """Whether every label is equal and every number within the tolerance."""
-        return self.labels_differing == 0 and self.numbers_differing == 0
+        return self.labels_differing == 0 and self.numbers_differing == 0 and self.unwanted == 0
 
 
-def make_trial(predict: Predict, table: Table, *, sample_rows: int) -> Trial:
+def make_trial(predict: Predict, table: Table, *, sample_rows: int, refused: Table | None = None) -> Trial:
     """Asks the original about the sample's rows and the probes behind them; rows asked alone are spread over both."""
     expected = predict(table)
     count = min(SINGLE_ROWS, table.rows)
     single = np.unique(np.linspace(0, table.rows - 1, count).round().astype(np.int64))
     alone = tuple(predict(table.take(np.array([row]))) for row in single)
-    return Trial(table, sample_rows, expected, single, alone, _tolerance(expected))
+    return Trial(table, sample_rows, expected, single, alone, _tolerance(expected), refused)
 
 
 def _tolerance(expected: Answers) -> float:
@@ -112,7 +115,21 @@ def hold(predict: Predict, trial: Trial) -> Comparison:
         sum(one.labels_differing for one in found),
         max(one.largest_difference for one in found),
         sum(one.numbers_differing for one in found),
+        0 if trial.refused is None else _unwanted(predict, trial.refused),
     )
+
+
+def _unwanted(predict: Predict, refused: Table) -> int:
+    """How many of these rows, each alone, get an answer: neither an error nor a number that is none."""
+    count = 0
+    for row in range(refused.rows):
+        try:
+            answers = predict(refused.take(np.array([row])))
+        except Exception:  # noqa: BLE001, S112  whatever it raises, it gives no answer
+            continue
+        numbers = [] if answers.index is not None else _numbers(answers)
+        count += not any(np.isnan(one).any() for one in numbers)
+    return count
 
 
 def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = lambda _: None) -> tuple[Form, Proof]:
@@ -149,6 +166,8 @@ def _attempt(way: Way, trial: Trial) -> tuple[Form | None, Attempt]:
     rows = trial.table.rows + len(trial.single)
     if found.labels_differing:
         reason = f"{found.labels_differing} of {rows} labels differ"
+    elif found.unwanted:
+        reason = f"it answers {found.unwanted} rows that the model itself refuses"
     else:
         reason = f"{found.numbers_differing} numbers differ, by at most {found.largest_difference:.2g}"
     return None, Attempt(

@@ -1,15 +1,16 @@
 """The original model, asked: which columns may be null, which categories are closed, and what it says of every probe.
 
-A probe that the original itself cannot answer is no row that anyone may send: a column whose nulls it refuses must not
-be nullable, one whose unseen categories it refuses becomes closed.
+A category column whose unseen kinds the original refuses becomes closed; a column whose nulls it refuses must not be
+nullable. Other probe rows that it has no answer for are kept apart: a portable form must have none either.
 """
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from aweigh.errors import AweighError, ModelError
 from aweigh.models.parity import Trial, make_trial, reason_of
@@ -21,6 +22,12 @@ from aweigh.table.columns import concatenate
 
 PROOF_ROWS = 2_000
 """Sample rows in the proof: spread evenly over a longer sample."""
+
+SORTING_CALLS = 300
+"""When the original fails on probes, it is asked about halves of them, and halves of halves, so many times at most."""
+
+REFUSED_ROWS = 20
+"""So many of the rows that the original refuses are shown to every form."""
 
 Ask = Callable[[Table, Schema], Answers]
 
@@ -59,41 +66,92 @@ def ask(predict: Ask, schema: Schema, table: Table, *, widen: Callable[[Answers]
                 "that is not part of the model",
             ) from error
         schema = msgspec.structs.replace(schema, output=first.output)
-        schema, good, notes = _answerable(predict, schema, sample)
-        joined = concatenate([sample, *(probe.table for probe in good)])
-        trial = make_trial(lambda rows: predict(rows, schema), joined, sample_rows=sample.rows)
+        schema, good, refused, notes = _sorted(predict, schema, sample)
+        joined = concatenate([sample, *good])
+        trial = make_trial(lambda rows: predict(rows, schema), joined, sample_rows=sample.rows, refused=refused)
     answers = predict(sample, schema)
     return Asked(schema, trial, sample, answers, notes)
 
 
-def _answerable(predict: Ask, schema: Schema, sample: Table) -> tuple[Schema, list[Probe], tuple[str, ...]]:
-    good: list[Probe] = []
-    notes: list[str] = []
+def _sorted(predict: Ask, schema: Schema, sample: Table) -> tuple[Schema, list[Table], Table | None, tuple[str, ...]]:
+    """The schema as the original bears it out, the probe rows that it answers, some that it refuses, and why."""
+    asked = list(probes(schema, sample))
+    failed = _failing(predict, schema, asked)
+    good = [probe.table for probe in asked if probe not in failed]
+    refused: list[Table] = []
     closed: set[str] = set()
-    for probe in probes(schema, sample):
-        if probe.column in closed:
+    notes: list[str] = []
+    budget = [SORTING_CALLS]
+    for probe, error in failed.items():
+        notes.append(_note(probe, error))
+        if probe.kind == "unseen" and probe.column is not None:
+            closed.add(probe.column)
             continue
-        try:
-            predict(probe.table, schema)
-        except Exception as error:
-            notes.append(_note(probe, error))
-            if probe.kind == "unseen" and probe.column is not None:
-                closed.add(probe.column)
-            elif probe.kind == "null" and probe.column is not None:
-                raise ModelError(
-                    f"The model cannot answer when {probe.column!r} is missing: {reason_of(error)}",
-                    hint="put an imputer in front, or give a sample without missing values in that column",
-                ) from error
-            continue
-        good.append(probe)
+        if probe.kind == "null" and probe.column is not None:
+            raise ModelError(
+                f"The model cannot answer when {probe.column!r} is missing: {reason_of(error)}",
+                hint="put an imputer in front, or give a sample without missing values in that column",
+            ) from error
+        fine, wrong = _split(lambda rows: predict(rows, schema), probe.table, budget)
+        good += [probe.table.take(fine)] if len(fine) else []
+        refused += [probe.table.take(wrong)] if len(wrong) else []
     columns = tuple(
         msgspec.structs.replace(column, closed=True) if column.name in closed else column for column in schema.columns
     )
-    return msgspec.structs.replace(schema, columns=columns), good, tuple(notes)
+    return msgspec.structs.replace(schema, columns=columns), good, _some(refused), tuple(notes)
+
+
+def _failing(predict: Ask, schema: Schema, asked: Sequence[Probe]) -> dict[Probe, Exception]:
+    """The probes that the original fails on, each with what it said: all asked at once, then halves where it fails."""
+    failed: dict[Probe, Exception] = {}
+    waiting = [list(asked)] if asked else []
+    while waiting:
+        some = waiting.pop()
+        try:
+            predict(concatenate([probe.table for probe in some]), schema)
+        except Exception as error:  # noqa: BLE001  a model may raise anything, and each means that it has no answer
+            if len(some) == 1:
+                failed[some[0]] = error
+            else:
+                waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
+    return failed
+
+
+def _split(
+    predict: Callable[[Table], Answers], table: Table, budget: list[int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows of a table that the original answers, and those that it fails on each alone, as far as the calls go."""
+    fine: list[NDArray[np.int64]] = []
+    wrong: list[NDArray[np.int64]] = []
+    waiting = [np.arange(table.rows)]
+    while waiting and budget[0] > 0:
+        rows = waiting.pop()
+        budget[0] -= 1
+        try:
+            predict(table.take(rows))
+        except Exception:  # noqa: BLE001  see _failing
+            if len(rows) == 1:
+                wrong.append(rows)
+            else:
+                waiting += [rows[len(rows) // 2 :], rows[: len(rows) // 2]]
+        else:
+            fine.append(rows)
+    none = np.zeros(0, dtype=np.int64)
+    return np.sort(np.concatenate([none, *fine])), np.sort(np.concatenate([none, *wrong]))
+
+
+def _some(refused: Sequence[Table]) -> Table | None:
+    """A few of the refused rows, spread over all of them."""
+    if not refused:
+        return None
+    table = concatenate(refused)
+    return table.take(np.unique(np.linspace(0, table.rows - 1, REFUSED_ROWS).round().astype(np.int64)))
 
 
 def _note(probe: Probe, error: Exception) -> str:
     if probe.kind == "unseen":
         return f"{probe.column}: the model refuses categories it has not seen, so requests with them are refused"
-    where = "rows with several nulls" if probe.column is None else f"{probe.kind} probes of {probe.column}"
-    return f"{where}: the model itself fails ({reason_of(error)})"
+    where = {"null": "rows with several nulls", "far": "rows far from the sample"}.get(probe.kind, "unusual rows")
+    if probe.column is not None:
+        where = f"unusual values of {probe.column}"
+    return f"{where}: the model itself has no answer for some ({reason_of(error)})"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aweigh.bundle.manifest import Graph, GraphInput
-from aweigh.errors import UnsupportedModel
+from aweigh.errors import InvalidRows, Problem, UnsupportedModel
 from aweigh.models.family import Described, Form, Way
 from aweigh.models.onnx_session import open_session
 from aweigh.schema.answers import POSITIVE_OUTLIER, Answers
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from aweigh.table import Table, Values
 
 ELEMENTS: Mapping[str, Any] = {"float": np.float32, "double": np.float64, "int64": np.int64, "bool": np.bool_}
+MAX_LISTED = 100
+"""So many rows without an answer are named; the rest are counted."""
 ROUNDING = 1e-5
 """So far beyond 0 and 1 may a probability in single precision be."""
 
@@ -104,6 +106,7 @@ def read_answers(
     rows = len(first)
     probabilities = _probabilities(results[graph.probabilities], output) if graph.probabilities else None
     if output.task == "class":
+        _refuse_nan(probabilities)
         index = _index(results[graph.label] if graph.label else None, probabilities, positions)
         return Answers(output, rows, index=index, probabilities=probabilities if output.probabilities else None)
     if output.task == "cluster":
@@ -111,9 +114,23 @@ def read_answers(
     if output.task == "outlier":
         outlier = np.asarray(results[graph.label or ""]).reshape(rows) == POSITIVE_OUTLIER
         scores = results[graph.scores].reshape(rows).astype(np.float64) if graph.scores else None
+        _refuse_nan(scores)
         return Answers(output, rows, outlier=outlier, scores=scores)
     values = np.asarray(results[graph.values or ""]).astype(np.float64).reshape(rows, -1)
     return Answers(output, rows, values=values)
+
+
+def _refuse_nan(numbers: NDArray[np.float64] | None) -> None:
+    """A class or a flag beside numbers that are none is no answer: libraries refuse such rows, a graph computes on.
+
+    Raises:
+        InvalidRows: naming the rows.
+    """
+    if numbers is None or not np.isnan(numbers).any():
+        return
+    rows = np.flatnonzero(np.isnan(numbers).reshape(len(numbers), -1).any(axis=1)).tolist()
+    problems = [Problem("no_answer", f"the model has no answer for row {row}", row=row) for row in rows[:MAX_LISTED]]
+    raise InvalidRows(tuple(problems), total=len(rows))
 
 
 def _index(

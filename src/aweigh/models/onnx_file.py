@@ -114,6 +114,7 @@ def _parse(data: bytes) -> "onnx.ModelProto":
         proto = onnx.load_model_from_string(data)
         if proto.ir_version > onnx.IR_VERSION:
             raise too_new(f"the onnx {onnx.__version__} here knows")
+        _refuse_circles(proto)
         if len(data) <= CHECKED_BYTES and not _is_later(proto):
             onnx.checker.check_model(proto)
     except (DecodeError, onnx.checker.ValidationError, ValueError) as error:
@@ -135,7 +136,6 @@ def _is_later(proto: "onnx.ModelProto") -> bool:
 
 def _check_operators(proto: "onnx.ModelProto") -> None:
     own = {(function.domain, function.name) for function in proto.functions}
-    _refuse_circles(proto)
     for node in _nodes(proto):
         if node.domain not in KNOWN_DOMAINS and (node.domain, node.op_type) not in own:
             raise UnsupportedModel(

@@ -57,7 +57,7 @@ def test_a_class_without_probabilities_and_classes_of_other_types():
 def test_many_classes_are_five_bars_and_the_others_together():
     classes = tuple(f"c{i}" for i in range(12))
     output = Output(task="class", name="kind", classes=classes, probabilities=True)
-    given = {name: share for name, share in zip(classes, [0.45, 0.1] + [0.045] * 10, strict=True)}
+    given = dict(zip(classes, [0.45, 0.1] + [0.045] * 10, strict=True))
     picture = answer_of(output, {"label": "c0", "probabilities": given}).picture
     assert picture.count("<li") == 6
     assert "7 others" in picture

@@ -151,7 +151,7 @@ def test_a_csv_has_the_answer_first_disarms_text_and_leaves_numbers_numbers():
 
 def test_a_column_of_the_file_is_not_written_over():
     results = results_of(scored("kind,length_mm,species\na,1,old\n"))
-    assert [name for name, _ in results.answers][0] == "predicted_species"
+    assert next(name for name, _ in results.answers) == "predicted_species"
     assert results.columns[2] == ("species", ["old"])
 
 

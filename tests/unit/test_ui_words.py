@@ -89,8 +89,10 @@ def test_names_in_a_sentence():
 
 
 def test_markdown_in_a_name_stays_text():
-    assert plain("a *b* [c](d) :red[e] $x$ <i>") == r"a \*b\* \[c\](d) \:red\[e\] \$x\$ \<i\>"
-    assert plain("Bill length (mm), 1.5 %") == "Bill length (mm), 1.5 %"
+    assert plain("a *b* [c](d) :red[e] $x$ <i>") == r"a \*b\* \[c\](d) \:red\[e\] \$x\$ \<i>"
+    assert plain("_a_b_ &lt; http://x 1) - ~~c~~") == r"\_a_b\_ \&lt; http\://x 1) - \~\~c\~\~"
+    for text in ("Bill length (mm), 1.5 %", "Hard to tell: a or b", "a_b", "x < 3 & y > 4", "2 - 3"):
+        assert plain(text) == text
     assert plain("# no heading\nno second line") == r"\# no heading no second line"
 
 

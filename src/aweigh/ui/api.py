@@ -3,7 +3,6 @@
 One HTTP client and one copy of the documents a process; a reply from another version of the model drops the copy.
 """
 
-import functools
 import os
 import statistics
 import threading
@@ -152,6 +151,10 @@ class Api:
             self._documents = None
         return Reply(document.predictions, document.warnings, document.model.version, seconds)
 
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._client.close()
+
     def usual_s(self) -> float:
         """How long one row has usually taken of late; 0 before the first."""
         return statistics.median(self._times_s) if self._times_s else 0.0
@@ -204,11 +207,20 @@ class Api:
             raise RemoteError("The model's answer could not be read.") from error
 
 
-@functools.cache
-def _api_at(url: str) -> Api:
-    return Api(url)
+_apis: dict[str, Api] = {}
+_lock = threading.Lock()
 
 
 def api() -> Api:
     """The API that this process was told of by ``AWEIGH_API_URL``; one client for all sessions."""
-    return _api_at(os.environ.get(API_URL_VARIABLE, "http://127.0.0.1:8000"))
+    url = os.environ.get(API_URL_VARIABLE, "http://127.0.0.1:8000")
+    with _lock:
+        if url not in _apis:
+            _apis[url] = Api(url)
+        return _apis[url]
+
+
+def close_all() -> None:
+    """Close every client of this process; who asks again gets a new one."""
+    while _apis:
+        _apis.popitem()[1].close()

@@ -2,12 +2,13 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from html import escape
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -47,9 +48,17 @@ class Shell:
         self._missing = _missing(title, assets=self._assets)
 
     def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
-        """What starts and stops Streamlit's runtime."""
-        lifespan: Callable[[Any], AbstractAsyncContextManager[None]] = self._app.lifespan()  # type: ignore[attr-defined]
-        return lifespan
+        """What starts and stops Streamlit's runtime; the pages are imported before the first visitor comes."""
+        inner: Callable[[Any], AbstractAsyncContextManager[None]] = self._app.lifespan()  # type: ignore[attr-defined]
+
+        @asynccontextmanager
+        async def entered(app: Any) -> AsyncIterator[None]:
+            async with inner(app):
+                await anyio.to_thread.run_sync(_import_pages)
+                yield
+            _close()
+
+        return entered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or pass it on."""
@@ -75,6 +84,16 @@ class Shell:
             return HTMLResponse(self._missing, status_code=404)
         problem = {"type": "about:blank", "title": "Not found", "status": 404, "code": "not_found"}
         return JSONResponse(problem, status_code=404, media_type="application/problem+json")
+
+
+def _import_pages() -> None:
+    import aweigh.ui.frame  # noqa: F401
+
+
+def _close() -> None:
+    from aweigh.ui.api import close_all
+
+    close_all()
 
 
 class Asset:

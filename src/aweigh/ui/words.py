@@ -212,5 +212,13 @@ def plain(text: str) -> str:
 
     Only what would be read as Markdown is escaped: screen readers are given a label as it is written.
     """
-    flat = " ".join(str(text).split())
-    return re.sub(r"([\\`*_{}\[\]<>$:~|&]|^[#+\-])", r"\\\1", flat)
+    return _MARKDOWN.sub(r"\\\g<0>", " ".join(str(text).split()))
+
+
+_MARKDOWN = re.compile(
+    r"[\\`*\[\]$~]"
+    r"|^(?:[#+>-])|(?<=^\d)[.)](?=\s)"  # what begins a block
+    r"|(?<!\w)_|_(?!\w)"  # within a word an underscore is one
+    r"|<(?=[\w/!?])|&(?=[#\w]+;)"  # tags and entities
+    r"|:(?=\w|//)"  # Streamlit's :red[...], :smile:, and links
+)

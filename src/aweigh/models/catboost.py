@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from aweigh.models import boosting
 from aweigh.models.catboost_trees import answer_type, boosted, loss_of, saved
 from aweigh.models.family import Described, Form, Predict, Way
 from aweigh.schema.answers import Answers
-from aweigh.schema.column import Output, Schema
+from aweigh.schema.column import Column, Output, Schema
 from aweigh.table import Table
 
 _CLASSES = ("CatBoost", "CatBoostClassifier", "CatBoostRegressor", "CatBoostRanker")
@@ -106,16 +107,24 @@ def _output(model: Any) -> Output:
 
 
 def predict(model: Any, table: Table, schema: Schema) -> Answers:
-    """The model's own answers, asked with the sample's types."""
+    """The model's own answers, asked with the sample's types.
+
+    A pandas category goes in as what its kinds are, text or whole numbers: CatBoost takes both alike, and a kind that
+    the sample has not is then unseen, which CatBoost answers, and not missing, which it refuses.
+    """
     from aweigh.models.frame import table_to_frame
 
-    named = describe(model).features is not None or len(_special(model)) > 0
-    if named:
-        frame = table_to_frame(table, schema.columns)
-        asked: Any = frame if describe(model).features is not None else frame.to_numpy(dtype=object)
-    else:
-        asked = boosting.matrix(table, schema.columns, {}, dtype=np.float64)
-    return _answers(model, asked, schema.output, {})
+    named = describe(model).features is not None
+    if not named and not _special(model):
+        return _answers(model, boosting.matrix(table, schema.columns, {}, dtype=np.float64), schema.output, {})
+    frame = table_to_frame(table, tuple(_plain(column) for column in schema.columns))
+    return _answers(model, frame if named else frame.to_numpy(dtype=object), schema.output, {})
+
+
+def _plain(column: Column) -> Column:
+    if not column.dtype.startswith("category"):
+        return column
+    return msgspec.structs.replace(column, dtype="object" if column.is_text else "int64")
 
 
 def _special(model: Any) -> list[int]:

@@ -240,11 +240,13 @@ def forest_form(boosted: Boosted, schema: Schema, codes: Codes) -> Form:
     opsets = [helper.make_opsetid(domain, version) for domain, version in OPSETS.items()]
     proto = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="aweigh")
     data = proto.SerializeToString(deterministic=True)
+    classes = schema.output.task == "class"
     read = Graph(
         inputs=inputs,
         missing_text=RESERVED_TEXT,
         label=label,
-        **{"probabilities" if schema.output.task == "class" else "values": answer},
+        probabilities=answer if classes else None,
+        values=None if classes else answer,
     )
     return Form("onnx", "model/model.onnx", data, OnnxModel(data, read, schema.output).predict, graph=read)
 

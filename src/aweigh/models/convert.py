@@ -20,7 +20,7 @@ from aweigh.models import onnx_imputer, sklearn_encoders, sklearn_scalers, sklea
 from aweigh.models.boosting_steps import ZEROS_MISSING, known_steps
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
-from aweigh.models.prepared import parts_of, prepared
+from aweigh.models.prepared import parts_of, plain_names, prepared
 from aweigh.models.step import Convert, Shape, Steps
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.column import Column, Schema
@@ -98,8 +98,9 @@ def graph_inputs(columns: Sequence[Column], *, number: str, whole: str, matrix: 
     if matrix:
         names = tuple(column.name for column in columns)
         return (GraphInput(name="X", columns=names, element=number),)  # type: ignore[arg-type]
+    plain = plain_names(columns)
     return tuple(
-        GraphInput(name=column.name, columns=(column.name,), element=_element(column, number, whole))  # type: ignore[arg-type]
+        GraphInput(name=plain[column.name], columns=(column.name,), element=_element(column, number, whole))  # type: ignore[arg-type]
         for column in columns
     )
 

@@ -1,13 +1,13 @@
 """A scikit-learn model made ready for conversion, on a copy: unwrapped, and told how missing text is spelled."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from aweigh.schema.cells import RESERVED_TEXT
-from aweigh.schema.column import Schema
+from aweigh.schema.column import Column, Schema
 from aweigh.table.columns import NONE_DTYPE
 
 NEVER_TEXT = "\ufdd1"
@@ -36,7 +36,29 @@ def prepared(model: object, schema: Schema) -> object:
     for it; inside the graph it is ``RESERVED_TEXT``.
     """
     asked_with_none = any(column.is_text and column.dtype == NONE_DTYPE for column in schema.columns)
-    return _finished(rebuilt(unwrap(model), lambda part: _plain(part, asked_with_none=asked_with_none)))
+    names = plain_names(schema.columns)
+    ready = rebuilt(unwrap(model), lambda part: _plain(part, asked_with_none=asked_with_none))
+    for part in parts_of(ready):
+        if type(part).__name__ == "ColumnTransformer":
+            _select_by(part, names)
+    return _finished(ready)
+
+
+def plain_names(columns: Iterable[Column]) -> dict[str, str]:
+    """What each column is called inside a graph: skl2onnx cleans names and then does not find them again."""
+    return {column.name: f"column_{place}" for place, column in enumerate(columns)}
+
+
+def _select_by(transformer: Any, names: Mapping[str, str]) -> None:
+    """Makes a column transformer that selects by name select by these."""
+    if getattr(transformer, "transformers_", None) is None:
+        return
+    chosen = []
+    for name, held, wanted in transformer.transformers_:
+        listed = [wanted] if isinstance(wanted, str) else wanted
+        is_named = not isinstance(listed, slice) and len(listed) > 0 and all(isinstance(one, str) for one in listed)
+        chosen.append((name, held, [names.get(one, one) for one in listed] if is_named else wanted))
+    transformer.transformers_ = chosen
 
 
 def _plain(part: Any, *, asked_with_none: bool) -> object:
@@ -48,10 +70,32 @@ def _plain(part: Any, *, asked_with_none: bool) -> object:
         part.flatten_transform = False
     elif kind == "SelfTrainingClassifier":
         return part.estimator_
+    elif kind.startswith("HistGradientBoosting") and getattr(part, "_preprocessor", None) is not None:
+        return _coded(part)
     elif kind == "Pipeline":
         steps = [step for step in part.steps if step[1] is not None and not isinstance(step[1], str)]
         part.steps = steps or part.steps
     return part
+
+
+def _coded(boosting: Any) -> object:
+    """Histogram boosting that knows categories, as the encoder that it holds and the boosting on codes behind it."""
+    from sklearn.compose import ColumnTransformer
+    from sklearn.pipeline import Pipeline
+
+    held = boosting._preprocessor  # noqa: SLF001  it keeps the encoder that it has fitted to itself
+    encoder = held.named_transformers_["encoder"]
+    known = np.asarray(boosting.is_categorical_, dtype=bool)
+    names = getattr(held, "feature_names_in_", None)
+    places = [np.flatnonzero(known), np.flatnonzero(~known)]
+    chosen = [one.tolist() if names is None else [str(names[place]) for place in one] for one in places]
+    codes = ColumnTransformer([])
+    codes.transformers_ = [("encoder", encoder, chosen[0])]
+    codes.transformers_ += [("numbers", "passthrough", chosen[1])] if chosen[1] else []
+    codes.sparse_output_, codes.n_features_in_ = False, len(known)
+    # The features of its trees stand as the encoder leaves them: the categories first.
+    boosting._preprocessor, boosting.is_categorical_ = None, np.arange(len(known)) < known.sum()  # noqa: SLF001
+    return Pipeline([("codes", codes), ("boosting", boosting)])
 
 
 def _fills_text(imputer: Any) -> bool:

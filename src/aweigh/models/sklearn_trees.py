@@ -71,9 +71,6 @@ def _tree(grown: Any, weights: NDArray[np.float64], targets: Sequence[int], *, p
 
 def _histogram_tree(predictor: Any, target: int) -> Tree:
     nodes = predictor.nodes
-    if nodes["is_categorical"].any():
-        msg = "histogram boosting on categories has no ONNX form here"
-        raise NotImplementedError(msg)
     leaf = nodes["is_leaf"].astype(bool)
     return Tree(
         nodes["feature_idx"].astype(np.int64),
@@ -83,7 +80,17 @@ def _histogram_tree(predictor: Any, target: int) -> Tree:
         nodes["missing_go_to_left"].astype(bool),
         nodes["value"].astype(np.float64).reshape(-1, 1),
         (target,),
+        {
+            int(node): _codes_of(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]])
+            for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf)
+        },
     )
+
+
+def _codes_of(bits: NDArray[np.uint32]) -> tuple[int, ...]:
+    """The categories in a set of 256, kept as eight whole numbers of 32 bits; one that is none where it is empty."""
+    codes = tuple(code for code in range(32 * len(bits)) if int(bits[code // 32]) >> code % 32 & 1)
+    return codes or (-1,)  # what is missing, and nothing else, goes left
 
 
 def _members(model: Any) -> list[Any]:
@@ -106,12 +113,9 @@ def _boosted(model: Any) -> Forest:
     """What boosting adds up before its link.
 
     Raises:
-        NotImplementedError: it starts from another estimator's answers, or knows categories.
+        NotImplementedError: it starts from another estimator's answers.
     """
     if hasattr(model, "_predictors"):
-        if getattr(model, "_preprocessor", None) is not None:
-            msg = "histogram boosting on categories has no ONNX form here"
-            raise NotImplementedError(msg)
         trees = [_histogram_tree(one, target) for stage in model._predictors for target, one in enumerate(stage)]
         return _forest(trees, np.ravel(model._baseline_prediction).tolist(), double_values=True)
     if model.init not in {None, "zero"}:

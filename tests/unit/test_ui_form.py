@@ -69,6 +69,13 @@ def test_twelve_columns_lie_open_and_thirteen_fold_with_what_matters_first():
         ("More numbers", 5, True),
     ]
     assert [field.name for field in folded[0].fields][:2] == ["x12", "x7"]
+    parts = grouped(schema_of(*(number(f"x{i}") for i in range(60))), {})
+    assert [(group.title, len(group.fields)) for group in parts] == [
+        ("First", 8),
+        ("More numbers, 1 to 24", 24),
+        ("More numbers, 25 to 48", 24),
+        ("More numbers, 49 to 52", 4),
+    ]
 
 
 def test_the_owners_groups_hold_and_the_strongest_comes_first_when_there_are_many():

@@ -159,7 +159,7 @@ st.download_button("Download", table.map(harmless).to_csv(index=False), file_nam
 
 def theme(accent: str | None) -> str:
     """The generated pages' colours as Streamlit's own configuration."""
-    lines = ["[client]", 'toolbarMode = "viewer"', "showSidebarNavigation = false"]
+    lines = ["[client]", 'toolbarMode = "viewer"', "showSidebarNavigation = false", "disableDataExport = true"]
     for name, one in (("light", palette.light(accent)), ("dark", palette.dark(accent))):
         lines += [
             "",

@@ -15,6 +15,9 @@ from aweigh.ui.words import count, label_of, range_text, unit_of
 SEGMENTS_AT_MOST = 5
 OPEN_COLUMNS_AT_MOST = 12
 FIRST_COLUMNS = 8
+FOLDED_TOGETHER = 24
+"""Inputs that open at once: each costs time on every change."""
+
 SAFE_INTEGER = 2**53 - 1
 """Beyond it a browser's numbers lose digits: such integers are typed as text."""
 
@@ -196,10 +199,15 @@ def grouped(schema: Schema, influence: Mapping[str, float]) -> list[Group]:
 def _by_kind(fields: list[Field], *, folded: bool) -> list[Group]:
     groups = []
     for title in dict.fromkeys(_TITLES.values()):
-        inside = tuple(field for field in fields if _title(field) == title)
-        if inside:
-            groups.append(Group(f"{'More ' + title.lower() if folded else title}", inside, folded=folded))
-    return groups
+        inside = [field for field in fields if _title(field) == title]
+        if not folded:
+            groups.append(Group(title, tuple(inside)))
+            continue
+        for at in range(0, len(inside), FOLDED_TOGETHER):
+            part = tuple(inside[at : at + FOLDED_TOGETHER])
+            which = f", {at + 1} to {at + len(part)}" if len(inside) > FOLDED_TOGETHER else ""
+            groups.append(Group(f"More {title.lower()}{which}", part, folded=True))
+    return [group for group in groups if group.fields]
 
 
 def _title(field: Field) -> str:

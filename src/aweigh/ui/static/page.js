@@ -94,9 +94,10 @@ function look() {
   watchConnection()
   watchSession()
   const answer = document.querySelector("[data-announce]")
-  const text = answer ? answer.dataset.announce : null
-  if (text !== announced) {
-    if (announced !== null && text !== null) live.textContent = text
+  // While it is drawn anew the answer is gone for a moment: what counts is the last one that was there.
+  const text = answer?.dataset.announce
+  if (text !== undefined && text !== announced) {
+    if (announced !== null) live.textContent = text
     announced = text
   }
   const nav = document.querySelector('[class*="st-key-nav-"]')

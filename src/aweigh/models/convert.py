@@ -9,6 +9,8 @@ served before ``parity.py`` has held it against the original. What is mended so 
 - missing text is fed as one reserved string, and imputers and encoders know it.
 """
 
+import contextlib
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -125,7 +127,7 @@ def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str,
     kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
     own = own_steps(number)
-    with _CONVERTING, known_steps(parts_of(model)):
+    with _CONVERTING, known_steps(parts_of(model)), _unknown_told():
         _allow_plain_probabilities()
         proto: onnx.ModelProto = convert_sklearn(
             model,
@@ -143,6 +145,22 @@ def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str,
         raise UnsupportedModel("its text is put in small letters by the rules of a locale, which machines may not have")
     _undress(proto)
     return proto
+
+
+@contextlib.contextmanager
+def _unknown_told() -> Iterator[None]:
+    """Says in a few words what skl2onnx says in paragraphs of an estimator that it does not know.
+
+    Raises:
+        UnsupportedModel: there was one.
+    """
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
+    try:
+        yield
+    except (MissingConverter, MissingShapeCalculator) as error:
+        named = re.search(r"'(?:<class ')?[\w.]*?(\w+)'", str(error))
+        raise UnsupportedModel(f"{named[1] if named else 'a step'} has no ONNX form here") from error
 
 
 def own_steps(number: str) -> Steps:
@@ -185,9 +203,11 @@ def _widen_outputs(proto: "onnx.ModelProto") -> None:
 
 
 def _undress(proto: "onnx.ModelProto") -> None:
-    """Takes out what differs from run to run and machine to machine and serves nobody."""
+    """Takes out, or puts in order, what differs from run to run and machine to machine and serves nobody."""
+    proto.opset_import.sort(key=lambda one: one.domain)
     proto.doc_string = ""
     proto.graph.doc_string = ""
     proto.producer_version = ""
     for node in proto.graph.node:
         node.doc_string = ""
+        node.attribute.sort(key=lambda one: one.name)

@@ -209,12 +209,10 @@ def ways(model: object, schema: Schema) -> Iterator[Way]:
 
 
 def _skops_form(model: object, schema: Schema) -> Form:
-    import skops.io
-
     from aweigh.models.prepared import unwrap
+    from aweigh.models.skops_file import write_skops
 
-    kept = unwrap(model)
-    data = skops.io.dumps(kept)
+    data = write_skops(unwrap(model))
     return Form("sklearn", "model/model.skops", data, load(data, schema, threads=1, model_class=None))
 
 

@@ -14,6 +14,7 @@ from aweigh.bundle.contents import SUFFIXES, holds_code, suffix_of
 from aweigh.bundle.examples import load_examples
 from aweigh.bundle.manifest import FORMAT, FileEntry, Manifest
 from aweigh.bundle.names import (
+    CODE_FOLDER,
     EXAMPLES,
     MODEL_FOLDER,
     OPTIONAL,
@@ -90,7 +91,11 @@ def _rules(manifest: Manifest) -> list[tuple[bool, str]]:
     lacking = sorted(REQUIRED - files.keys())
     unknown = sorted(outside - REQUIRED - OPTIONAL)
     foreign = sorted(
-        name for name in files.keys() - outside if name != manifest.model_file and suffix_of(name) != ".py"
+        name
+        for name in files.keys() - outside
+        if name != manifest.model_file
+        and suffix_of(name) != ".py"
+        and not (runtime == "python" and name.startswith(CODE_FOLDER))
     )
     return [
         (

@@ -10,7 +10,7 @@ import zipfile
 
 from aweigh.bundle.archive import MAX_BUNDLE_BYTES
 from aweigh.bundle.manifest import Manifest
-from aweigh.bundle.names import APP, MODEL_FOLDER
+from aweigh.bundle.names import APP, CODE_FOLDER, MODEL_FOLDER
 from aweigh.errors import DamagedBundle
 
 SUFFIXES: dict[str, frozenset[str]] = {
@@ -40,6 +40,9 @@ _PICKLES = re.compile(
 )
 _IN_SKOPS = (".json", ".npy", ".npz", ".bin")
 _HEAD_BYTES = 512
+_TEXTS = frozenset({".csv", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml"})
+"""Text that the owner's code may read, under ``model/code/``."""
+_ARRAY, _NPY = ".npy", b"\x93NUMPY"
 
 
 def holds_code(manifest: Manifest) -> bool:
@@ -55,8 +58,12 @@ def suffix_of(name: str) -> str:
 
 def bytes_to_check(name: str, size_bytes: int) -> int:
     """How much of a file's beginning ``check_content`` wants: all of a text or a skops file, little of other models."""
-    whole = not name.startswith(MODEL_FOLDER) or suffix_of(name) in {".py", ".skops"}
+    whole = not name.startswith(MODEL_FOLDER) or suffix_of(name) in {".py", ".skops"} or _is_text(name)
     return size_bytes if whole else _HEAD_BYTES
+
+
+def _is_text(name: str) -> bool:
+    return name.startswith(CODE_FOLDER) and suffix_of(name) in _TEXTS
 
 
 def check_content(name: str, head: bytes) -> None:
@@ -71,6 +78,13 @@ def check_content(name: str, head: bytes) -> None:
     if _PICKLES.match(head):
         raise DamagedBundle(f"{name!r} is a pickle (or compressed, as pickles are): a bundle never holds one.")
     suffix = suffix_of(name)
+    if _is_text(name):
+        _check_text(name, head)
+        return
+    if suffix == _ARRAY and name.startswith(CODE_FOLDER):
+        if not head.startswith(_NPY) or b"|O" in head:
+            raise DamagedBundle(f"{name!r} is no array of numbers or text.")
+        return
     if suffix not in _BEGINS:
         raise DamagedBundle(f"{name!r} is of no format that a bundle holds.")
     if not head.startswith(_BEGINS[suffix]):

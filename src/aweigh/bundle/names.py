@@ -15,6 +15,8 @@ CARD = "card.md"
 SBOM = "sbom.cdx.json"
 APP = "app.py"
 MODEL_FOLDER = "model/"
+CODE_FOLDER = "model/code/"
+"""Where the owner's own Python lies, and below it the files that it reads, as they lay in the project."""
 
 REQUIRED = frozenset({SCHEMA, EXAMPLES, PROFILE, REQUIREMENTS, CARD})
 """What every bundle has, beside the manifest and the model."""

@@ -53,10 +53,14 @@ class Form:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Way:
-    """One way to a portable form: ``name`` in a few words; ``make`` does it and may raise what its library raises."""
+    """One way to a portable form: ``name`` in a few words; ``make`` does it and may raise what its library raises.
+
+    ``hint`` says what to do when the last way, this one, is closed as well.
+    """
 
     name: str
     make: Callable[[], Form]
+    hint: str | None = None
 
 
 class Family(Protocol):

@@ -23,6 +23,9 @@ ABSOLUTE_TOLERANCE = 1e-5
 """For answers of size 1 and above; smaller ones are held to this share of the largest answer on the sample."""
 
 SINGLE_ROWS = 40
+HINT = (
+    "serve it as your own code instead: write a function that takes and returns a table, and pack it as module:function"
+)
 MAX_REASON_CHARACTERS = 200
 
 
@@ -139,7 +142,9 @@ def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = la
         ProofFailed: none agrees. The message names the last reason; nothing is served.
     """
     attempts: list[Attempt] = []
+    hint = HINT
     for way in ways:
+        hint = way.hint or HINT
         tell(way.name)
         form, attempt = _attempt(way, trial)
         attempts.append(attempt)
@@ -148,8 +153,7 @@ def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = la
     tried = "; ".join(f"{one.form}: {one.reason}" for one in attempts)
     raise ProofFailed(
         f"No portable form gives the model's own answers. {tried}",
-        hint="serve it as your own code instead: write a function that takes and returns a table, "
-        "and pack it as module:function",
+        hint=hint,
     )
 
 

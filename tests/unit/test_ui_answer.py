@@ -32,6 +32,7 @@ def shares(adelie, chinstrap, gentoo):
         ("Adelie", shares(0.98, 0.01, 0.01), "98 %", "Next is Chinstrap, 1 %."),
         ("Adelie", shares(0.51, 0.47, 0.02), "51 %", "Hard to tell from Chinstrap: 51 to 47 %."),
         ("Adelie", shares(0.502, 0.498, 0.0), "50 %", "Hard to tell from Chinstrap: 50.2 to 49.8 %."),
+        ("Adelie", shares(0.4999, 0.4999, 0.0), "50 %", "Chinstrap is just as likely: 50.0 % each."),
         ("Adelie", shares(1.0, 0.0, 0.0), "100 %", "The model gives every other answer no chance."),
         (
             "Gentoo",
@@ -114,8 +115,8 @@ def test_nothing_from_data_is_html():
 
 def test_bars_never_leave_their_track():
     drawn = bars([Bar("a", 1.7, ""), Bar("b", -1, "")], label="x")
-    assert "width:100.00%" in drawn
-    assert "width:0.00%" in drawn
+    assert "width:max(2px, 100.00%)" in drawn
+    assert 'width:0"' in drawn
 
 
 def test_how_far_two_predictions_are_apart():

@@ -69,22 +69,22 @@ def _class(output: Output, prediction: Mapping[str, Any], _profile: Profile | No
     ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0] != key))
     share = shares.get(key, 0.0)
     rivals = [(other, its) for other, its in ranked if other != key]
-    sentence = ""
-    if rivals:
-        rival, its = rivals[0]
-        fine = 0 if round(share * 100) != round(its * 100) else 1
-        both = f"{percent(share, decimals=fine).rstrip('%').strip()} to {percent(its, decimals=fine)}"
-        if its > share:
-            sentence = (
-                f"{titles.get(rival, rival)} has more probability, but the model's own threshold decides: {both}."
-            )
-        elif share - its < CLOSE:
-            sentence = f"Hard to tell from {titles.get(rival, rival)}: {both}."
-        elif its > 0:
-            sentence = f"Next is {titles.get(rival, rival)}, {percent(its)}."
-        else:
-            sentence = "The model gives every other answer no chance."
+    sentence = _beside_the_next(share, rivals[0][1], titles.get(rivals[0][0], rivals[0][0])) if rivals else ""
     return Answer(asked(output), name, percent(share), sentence, share, _class_bars(ranked, titles, key))
+
+
+def _beside_the_next(share: float, its: float, rival: str) -> str:
+    """How far the next class is behind, in a sentence."""
+    fine = 0 if round(share * 100) != round(its * 100) else 1
+    mine, theirs = percent(share, decimals=fine), percent(its, decimals=fine)
+    if mine == theirs and fine:
+        return f"{rival} is just as likely: {theirs} each."
+    both = f"{mine.rstrip('%').strip()} to {theirs}"
+    if its > share:
+        return f"{rival} has more probability, but the model's own threshold decides: {both}."
+    if share - its < CLOSE:
+        return f"Hard to tell from {rival}: {both}."
+    return f"Next is {rival}, {theirs}." if its > 0 else "The model gives every other answer no chance."
 
 
 def _class_bars(ranked: list[tuple[str, float]], titles: Mapping[str, str], key: str) -> str:

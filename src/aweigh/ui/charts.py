@@ -32,7 +32,7 @@ def bars(rows: Sequence[Bar], *, label: str) -> str:
 
 
 def _percent(share: float) -> str:
-    return f"{max(0.0, min(1.0, share)) * 100:.2f}%"
+    return "0" if share <= 0 else f"max(2px, {min(1.0, share) * 100:.2f}%)"
 
 
 def histogram(

@@ -35,7 +35,7 @@ def show(documents: Documents) -> None:
     many = len(documents.schema.columns) > OPEN_COLUMNS_AT_MOST
     groups = grouped(documents.schema, influence(api(), documents) if many else {})
     fields = [field for group in groups for field in group.fields]
-    if inputs.ROW_KEY not in st.session_state:
+    if st.session_state.get(inputs.ROW_KEY, {}).keys() != set(documents.schema.names):
         row, unread = from_query(documents.schema, st.query_params.to_dict())
         inputs.set_row(fields, row)
         st.session_state[_UNREAD] = unread

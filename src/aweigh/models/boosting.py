@@ -33,7 +33,8 @@ def matrix(table: Table, columns: Sequence[Column], codes: Codes, *, dtype: Any)
             continue
         if not (column.is_number or column.type == "boolean"):
             raise UnsupportedModel(f"column {column.name!r} is {column.type}, and the model takes numbers there")
-        block[:, i] = values.data
+        with np.errstate(over="ignore"):  # beyond single precision is infinity, as it is to XGBoost itself
+            block[:, i] = values.data
         if values.missing is not None:
             block[values.missing, i] = np.nan
     return block

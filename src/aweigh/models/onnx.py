@@ -84,7 +84,8 @@ def feed_column(values: "Values", element: str, missing_text: str) -> NDArray[An
         cells = values.data.copy()
         cells[missing] = missing_text
         return cells
-    data: NDArray[Any] = values.data.astype(ELEMENTS[element], copy=False)
+    with np.errstate(over="ignore"):  # beyond single precision is infinity
+        data: NDArray[Any] = values.data.astype(ELEMENTS[element], copy=False)
     if missing is None or not missing.any():
         return data
     if element not in {"float", "double"}:
@@ -139,7 +140,8 @@ def _index(
     if label is not None:
         found = [positions.get(one) for one in np.asarray(label).reshape(-1).tolist()]
         if None in found:
-            raise UnsupportedModel("The graph names a class that it does not know.")
+            msg = "the graph names a class that it does not know"
+            raise ValueError(msg)
         return np.array(found, dtype=np.int64)
     if probabilities is None:
         raise UnsupportedModel("A classifier's graph gives neither label nor probabilities.")

@@ -17,6 +17,7 @@ from websockets.sync.client import connect
 
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.manifest import FORMAT, Manifest, Proof
+from aweigh.errors import UsageError
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Answers, Column, Output, Schema
 from aweigh.server import protocol
@@ -464,3 +465,13 @@ def test_a_kept_connection_may_be_silent_between_requests(hurried):
             kept.sendall(ask_live)
             assert kept.recv(10_000).startswith(b"HTTP/1.1 200 ")
             time.sleep(0.5)
+
+
+def test_a_port_is_taken_from_the_moment_it_is_bound():
+    """Two servers that start at the same time must not both believe that they have the port."""
+    first = bind("127.0.0.1", 0)
+    try:
+        with pytest.raises(UsageError, match="port"):
+            bind("127.0.0.1", first.getsockname()[1])
+    finally:
+        first.close()

@@ -1,5 +1,6 @@
 """``aweigh pack``: a model file and a sample become a bundle."""
 
+import shlex
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,7 +48,7 @@ def pack(
     if as_json:
         print_document(document(packed))
         return
-    steps.next(f"aweigh serve {packed.path}")
+    steps.next(f"aweigh serve {shlex.quote(str(packed.path))}")
 
 
 def run_pack(

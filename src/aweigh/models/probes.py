@@ -69,8 +69,8 @@ def probes(schema: Schema, sample: Table) -> Iterator[Probe]:
 def _chosen(columns: tuple[Column, ...]) -> list[Column]:
     """All columns of text, since only they can turn out to be closed, and not too many others."""
     others = [column.name for column in columns if not column.is_text]
-    spread = np.unique(np.linspace(0, len(others) - 1, MOST_COLUMNS).astype(int)) if others else []
-    wanted = {others[place] for place in spread}
+    places = np.linspace(0, len(others) - 1, MOST_COLUMNS).astype(int).tolist() if others else []
+    wanted = {others[place] for place in places}
     return [column for column in columns if column.is_text or column.name in wanted]
 
 
@@ -93,7 +93,7 @@ def _own(column: Column, base: Table) -> Iterator[Probe]:
         yield Probe("number", column.name, _with(base, column.name, Values(_edges(column, base.rows))))
     elif column.type == "boolean":
         yield Probe("number", column.name, _with(base, column.name, Values(np.arange(base.rows) % 2 == 0)))
-    else:
+    elif column.minimum is not None:
         low, high = np.datetime64(str(column.minimum), "us"), np.datetime64(str(column.maximum), "us")
         edges = np.array([low, high, low - DAY_US, high + DAY_US])
         yield Probe("time", column.name, _with(base, column.name, Values(edges[np.arange(base.rows) % len(edges)])))
@@ -164,8 +164,8 @@ def _between(schema: Schema, sample: Table, generator: np.random.Generator, rows
         if not column.is_number or column.minimum is None or column.maximum is None:
             continue
         if column.type == "integer":
-            low, high = int(column.minimum), int(column.maximum)
-            columns[column.name] = Values(generator.integers(low, high, rows, endpoint=True))
+            drawn_whole = generator.integers(int(column.minimum), int(column.maximum), rows, endpoint=True)
+            columns[column.name] = Values(drawn_whole)
             continue
         low, high = float(column.minimum), float(column.maximum)
         drawn = generator.uniform(low, high, rows)

@@ -150,7 +150,10 @@ def _some(refused: Sequence[Table]) -> Table | None:
 
 def _note(probe: Probe, error: Exception) -> str:
     if probe.kind == "unseen":
-        return f"{probe.column}: the model refuses categories it has not seen, so requests with them are refused"
+        return (
+            f"{probe.column}: the model refuses unseen categories, so only those of the sample are let in "
+            f"(name others that it knows under columns.{probe.column}.categories in aweigh.toml)"
+        )
     where = {"null": "rows with several nulls", "far": "rows far from the sample"}.get(probe.kind, "unusual rows")
     if probe.column is not None:
         where = f"unusual values of {probe.column}"

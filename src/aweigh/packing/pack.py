@@ -23,7 +23,7 @@ from aweigh.models.parity import prove
 from aweigh.packing.card import card
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
-from aweigh.packing.sample import Sample, align, open_sample
+from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.source import Source, open_model
 from aweigh.packing.telling import told_lock, told_proof, told_schema
 from aweigh.profile import build_profile
@@ -113,20 +113,22 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     columns, table = open_sample(data, described=described)
     sample = align(columns, table, described=described, target=wishes.target, config=config)
     schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
+    rows, beyond = within_limits(schema, sample.table)
     asked = ask(
         lambda rows, asked_schema: family.predict(source.model, rows, asked_schema),
         schema,
-        sample.table,
+        rows,
         widen=lambda answers: _widened(family, source.model, answers),
     )
-    tell("schema", told_schema(asked.schema, sample.table))
+    tell("schema", told_schema(asked.schema, rows))
     form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
     tell("proof", told_proof(form, proof))
     locks = lock_serving(form.runtime, python=wishes.python, more=form.requirements)
     tell("lock", told_lock(locks[0], wishes.python))
     manifest = _manifest(chosen, source, described, form, proof, wishes, config)
     files = _files(chosen, described, asked, form, proof, config, locks)
-    return _write(files, manifest, asked, wishes, tell, left_out=sample.left_out, locks=locks)
+    notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
+    return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
 
 
 def _widened(family: Any, model: object, answers: Answers) -> Answers:
@@ -240,12 +242,11 @@ def _files(
 def _write(
     files: Mapping[str, bytes],
     manifest: Manifest,
-    asked: Asked,
+    schema: Schema,
     wishes: Wishes,
     tell: Tell,
     *,
-    left_out: tuple[str, ...],
-    locks: tuple[Lock, Lock],
+    notes: tuple[str, ...],
 ) -> Packed:
     whole = assemble(files, manifest)
     digest = digest_of(whole["manifest.json"])
@@ -253,12 +254,19 @@ def _write(
     write_bundle(whole, path)
     size = path.stat().st_size
     tell("bundle", path.name)
-    notes = list(asked.notes)
-    if left_out:
-        notes.append(f"columns of the sample that the model does not take: {', '.join(left_out)}")
-    notes.extend(locks[0].notes)
     written = msgspec.json.decode(whole["manifest.json"], type=Manifest)
-    return Packed(path, digest, written, asked.schema, size, tuple(notes))
+    return Packed(path, digest, written, schema, size, notes)
+
+
+def _notes(sample: Sample, beyond: int, wishes: Wishes) -> list[str]:
+    """What the person who packs should know of the sample."""
+    notes = []
+    if sample.left_out:
+        ask = "" if wishes.target else " (if one of them is what is predicted, name it with --target)"
+        notes.append(f"columns of the sample that the model does not take: {', '.join(sample.left_out)}{ask}")
+    if beyond:
+        notes.append(f"{beyond:,} rows of the sample lie beyond the limits in aweigh.toml and were left out")
+    return notes
 
 
 def _place(output: Path | None, file_name: str) -> Path:

@@ -3,17 +3,19 @@
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from aweigh.config import ColumnConfig, Config
 from aweigh.errors import ConfigError, DataError, UsageError
 from aweigh.models.family import Described
-from aweigh.schema.check import nearest
-from aweigh.schema.column import Column
+from aweigh.schema.cells import BadCell, value_parser
+from aweigh.schema.check import examine, nearest
+from aweigh.schema.column import Column, Schema
 from aweigh.schema.infer import infer_columns
 from aweigh.table import Table, TextTable
+from aweigh.table.csv import named_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +48,8 @@ def open_sample(
         from aweigh.table.files import read_sample
 
         given: Table | TextTable = read_sample(data, max_rows=MAX_SAMPLE_ROWS)
+        if isinstance(given, TextTable) and described is not None and described.features is not None:
+            given = given.renamed(named_as(given.columns, described.features))
         dtypes: dict[str, str] = {}
     elif isinstance(data, Table):
         given, dtypes = data, {}
@@ -84,6 +88,22 @@ def align(
     )
     left_out = tuple(name for name in names if name not in wanted and name != target)
     return Sample(kept, table.select(wanted), target, left_out)
+
+
+def within_limits(schema: Schema, table: Table) -> tuple[Table, int]:
+    """The sample's rows that the owner's own limits let in, and how many they do not.
+
+    Raises:
+        ConfigError: they let in none.
+    """
+    examined = examine(schema, table)
+    beyond = int(examined.bad.sum())
+    if beyond == table.rows:
+        raise ConfigError(
+            f"The limits in aweigh.toml let in no row of the sample: {examined.problems[0].message}.",
+            hint="widen lower_limit, upper_limit or the closed categories, or give a sample that fits them",
+        )
+    return (examined.table.take(~examined.bad) if beyond else examined.table), beyond
 
 
 def _kinds_of(name: str, described: Described | None) -> tuple[str | int, ...]:
@@ -162,6 +182,7 @@ def _told(column: Column, said: ColumnConfig | None) -> Column:
             f"columns.{column.name}.type is {said.type!r}, and the sample holds {column.type}.",
             hint="text may be told to be a category or the other way round; anything else, change in the sample",
         )
+    _refuse_unfit(column, said)
     if said.nullable and column.dtype in {"int64", "int32"}:
         changes["dtype"] = "float64"
     if said.nullable is False and column.nullable:
@@ -176,12 +197,39 @@ def _told(column: Column, said: ColumnConfig | None) -> Column:
     return msgspec.structs.replace(column, **changes)
 
 
+def _refuse_unfit(column: Column, said: ColumnConfig) -> None:
+    """Refuses what the owner says of a column and no value of it could be.
+
+    Raises:
+        ConfigError: a value of another type, limits that leave nothing, categories of what is no text.
+    """
+    where = f"columns.{column.name}"
+    parse = value_parser(column)
+    parsed: dict[str, Any] = {}
+    for key in ("minimum", "maximum", "lower_limit", "upper_limit", "default"):
+        value = getattr(said, key)
+        if value is None:
+            continue
+        if key != "default" and not (column.is_number or column.is_time):
+            raise ConfigError(f"{where}.{key} is said of a {column.type} column, which has no order.")
+        try:
+            parsed[key] = parse(value)
+        except BadCell as bad:
+            raise ConfigError(f"{where}.{key}: {bad.message}.") from bad
+        if parsed[key] is None:
+            raise ConfigError(f"{where}.{key} is {value!r}, which is no value.")
+    low, high = parsed.get("lower_limit"), parsed.get("upper_limit")
+    if low is not None and high is not None and low > high:
+        raise ConfigError(f"{where}: lower_limit {said.lower_limit!r} is above upper_limit {said.upper_limit!r}.")
+    if said.categories is not None and not column.is_text:
+        raise ConfigError(f"{where}.categories is said of a {column.type} column.", hint="only text has categories")
+
+
 def _wider(column: Column, key: str, said: object) -> object:
     seen = getattr(column, key)
-    if type(said) is str is not type(seen) is str or isinstance(said, bool):
+    if seen is None or isinstance(said, str) != isinstance(seen, str) or isinstance(said, bool):
         raise ConfigError(f"columns.{column.name}.{key} is {said!r}, which is not of the column's type.")
-    narrower = said > seen if key == "minimum" else said < seen
-    if seen is not None and narrower:
+    if said > seen if key == "minimum" else said < seen:
         raise ConfigError(
             f"columns.{column.name}.{key} is {said!r}, and the sample holds {seen!r}.",
             hint=f"{key} may widen what was seen; to refuse values, set lower_limit or upper_limit",

@@ -89,7 +89,7 @@ def value_parser(column: Column) -> Parse:
 
 def missing_words(column: Column) -> frozenset[str]:
     """The CSV cells that mean "missing" in the column."""
-    return MISSING_WORDS - frozenset(column.categories or ()) | {""}
+    return MISSING_WORDS - frozenset(column.categories or ()) - frozenset(column.present_words or ()) | {""}
 
 
 def text_parser(column: Column) -> Parse:
@@ -204,7 +204,10 @@ def _time(column: Column, cell: object) -> np.datetime64 | None:
     else:
         raise _wrong(column, cell)
     if moment.tzinfo is not None:
-        moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        try:
+            moment = moment.astimezone(dt.UTC).replace(tzinfo=None)
+        except OverflowError:
+            raise BadCell("out_of_range", "in UTC it lies outside the years 1 to 9999") from None
     if column.type == "date" and moment.time() != dt.time():
         raise _wrong(column, cell if isinstance(cell, str) else cell.isoformat())
     return np.datetime64(moment, "us")

@@ -18,6 +18,7 @@ from aweigh.schema.cells import BadCell, Parse, json_parser, text_parser, value_
 from aweigh.schema.column import Column, Schema
 from aweigh.schema.whole import Whole, blank, whole_text, whole_values
 from aweigh.table import Table, TextTable, Values
+from aweigh.table.csv import named_as
 
 CellAt = Callable[[int], object]
 
@@ -115,6 +116,8 @@ def examine(
     means all of them.
     """
     findings = _Findings(given.rows, first_row=first_row, most=most)
+    if isinstance(given, TextTable):
+        given = given.renamed(named_as(given.columns, schema.names))
     _unknown_columns(schema, given.columns, findings)
     columns: dict[str, Values] = {}
     for column in schema.columns:

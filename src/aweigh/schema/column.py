@@ -21,6 +21,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     (``float64``, ``float32``, ``int64``, ``str``, ``object``, ``bool``, ``category``, ``datetime64[us]``...).
     ``minimum`` and ``maximum`` are the observed range (dates in ISO 8601). ``lower_limit`` and ``upper_limit``, and
     ``closed`` for categories, are what the owner allows: a value beyond is refused, one merely unseen is not.
+    ``present_words`` are text of the sample that a CSV would otherwise take to mean "missing" (``NA``, ``None``).
     ``typical`` is the median or the most frequent value, ``default`` what a form starts with when the owner says so.
     """
 
@@ -34,6 +35,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     upper_limit: float | int | str | None = None
     categories: tuple[str, ...] | None = None
     closed: bool = False
+    present_words: tuple[str, ...] | None = None
     typical: Scalar | None = None
     default: Scalar | None = None
     decimals: int | None = None

@@ -199,6 +199,8 @@ def _text(name: str, values: Values) -> tuple[Column, Values]:
         column = msgspec.structs.replace(column, type="category", categories=tuple(kinds))
     elif _few(counts):
         column = msgspec.structs.replace(column, type="category", categories=tuple(sorted(counts)))
+    if column.type == "text" and (words := sorted(MISSING_WORDS & counts.keys() - {""})):
+        column = msgspec.structs.replace(column, present_words=tuple(words))
     parse = value_parser(column)
     for kind in dict.fromkeys((*counts, *(column.categories or ()))):
         try:

@@ -14,14 +14,12 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import msgspec
-import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import AweighError, InvalidRows, Problem
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema.answers import Answers
 from aweigh.schema.check import check
-from aweigh.schema.column import Output
 from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import warnings_for
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
@@ -118,7 +116,7 @@ class Service:
             NoAnswer: the model fails on these rows though it still answers a golden one.
         """
         if not table.rows:
-            return no_answers(self.schema.output), []
+            return Answers.empty(self.schema.output), []
         begun = time.perf_counter()
         try:
             answers = self.predictor.predict(table)
@@ -228,20 +226,6 @@ class Predict:
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def no_answers(output: Output) -> Answers:
-    """The answers to no rows at all, which no model needs to be asked for."""
-    wide = max(1, len(output.names))
-    if output.task == "class":
-        shares = np.zeros((0, len(output.classes))) if output.probabilities else None
-        return Answers(output, 0, index=np.zeros(0, dtype=np.int64), probabilities=shares)
-    if output.task == "cluster":
-        return Answers(output, 0, cluster=np.zeros(0, dtype=np.int64))
-    if output.task == "outlier":
-        scores = np.zeros(0) if output.scores else None
-        return Answers(output, 0, outlier=np.zeros(0, dtype=bool), scores=scores)
-    return Answers(output, 0, values=np.zeros((0, wide)))
 
 
 def schema_document(predictor: Predictor) -> dict[str, object]:

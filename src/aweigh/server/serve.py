@@ -57,7 +57,7 @@ def _resolve(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str |
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket on the address, not yet listening; port 0 takes a free one.
+    """A socket that listens on the address, so that nobody else can; port 0 takes a free one.
 
     Raises:
         UsageError: the port is taken or may not be had, or there is no such address.
@@ -69,6 +69,7 @@ def bind(host: str, port: int) -> socket.socket:
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         sock.bind(address)
+        sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
         raise _cannot_bind(host, port, error) from error

@@ -107,6 +107,12 @@ class TextTable:
     def __len__(self) -> int:
         return self.rows
 
+    def renamed(self, names: Mapping[str, str]) -> "TextTable":
+        """The same cells, with these columns (old name to new) under other names."""
+        if not names:
+            return self
+        return TextTable({names.get(name, name): cells for name, cells in self.columns.items()}, self.rows)
+
     def select_rows(self, rows: Sequence[int]) -> "TextTable":
         """Only these rows, in this order."""
         return TextTable({name: [cells[i] for i in rows] for name, cells in self.columns.items()}, len(rows))

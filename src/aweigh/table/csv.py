@@ -4,8 +4,10 @@
 and disarms cells that a spreadsheet would run.
 """
 
+import codecs
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -18,12 +20,35 @@ MISSING_WORDS = frozenset(
         "NULL", "NaN", "None", "n/a", "nan", "null",
     }
 )  # fmt: skip
-"""Cells that mean "missing": the words that ``pandas.read_csv`` takes so by default, since models were trained with it."""
+"""Cells that mean "missing": the words that ``pandas.read_csv`` takes so by default, as models were trained with it."""
 
 DELIMITERS = (",", ";", "\t", "|")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
+
+
+CHARSETS = re.compile(
+    r"ascii|utf-8(-sig)?|utf-(16|32)(-[lb]e)?|iso8859-\d+|cp(125\d|437|850|852|855|866|874|932|936|949|950)|mac-roman"
+    r"|koi8-[ru]|shift_jis(_2004|x0213)?|euc_(jp|kr|jis_2004|jisx0213)|gb2312|gbk|gb18030|big5(hkscs)?|tis-620"
+)
+"""Encodings of tables, by Python's name. Others are refused: some of Python's take time that grows with the square of
+the text (``punycode``, ``idna``), and some are no encodings of text at all."""
+
+
+def known_charset(charset: str) -> str:
+    """Python's name for a charset that tables come in; UTF-8 may have a byte-order mark.
+
+    Raises:
+        MalformedBody: none that is read here.
+    """
+    try:
+        name = codecs.lookup(charset).name
+    except (LookupError, ValueError):
+        name = ""
+    if not CHARSETS.fullmatch(name):
+        raise MalformedBody(f"The encoding {charset[:40]!r} is not known.", hint="send UTF-8")
+    return "utf-8-sig" if name == "utf-8" else name
 
 
 def decode_text(body: bytes, *, charset: str | None = None) -> str:
@@ -37,12 +62,10 @@ def decode_text(body: bytes, *, charset: str | None = None) -> str:
             charset = "utf-16"
         else:
             charset = "utf-8-sig"
-    elif charset.lower().replace("_", "-") in {"utf-8", "utf8"}:
-        charset = "utf-8-sig"
+    else:
+        charset = known_charset(charset)
     try:
         text = body.decode(charset)
-    except LookupError as error:
-        raise MalformedBody(f"The encoding {charset!r} is not known.", hint="send UTF-8") from error
     except UnicodeError as error:
         at = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise MalformedBody(
@@ -88,11 +111,12 @@ def check_header(header: Sequence[str]) -> list[str]:
     names = [name.strip() for name in header]
     if not all(names):
         raise MalformedBody(
-            f"Column {names.index('') + 1} of the CSV has no name.", hint="the first line must name every column"
+            f"Column {names.index('') + 1} of the CSV has no name.",
+            hint="the first line must name every column; pandas writes one without a name unless to_csv(index=False)",
         )
     if len(set(names)) < len(names):
         twice = min(name for name, times in Counter(names).items() if times > 1)
-        raise MalformedBody(f"The CSV has more than one column named {twice[:60]!r}.")
+        raise MalformedBody(f"The CSV has more than one column named {twice[:60]!r}.", hint="rename one of them")
     return names
 
 
@@ -142,6 +166,15 @@ def disarm(cell: object) -> object:
     if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
         return "'" + cell
     return cell
+
+
+def named_as(given: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
+    """Header names, which are read without the blanks around them, to the wanted names that have such blanks."""
+    taken = set(wanted)
+    bare: dict[str, list[str]] = {}
+    for name in taken:
+        bare.setdefault(name.strip(), []).append(name)
+    return {name: bare[name][0] for name in given if name not in taken and len(bare.get(name, ())) == 1}
 
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -298,6 +298,20 @@ def test_a_graph_that_reads_other_files_is_refused_before_it_is_parsed(where, pa
         open_session(data)  # what serves a bundle, where the onnx package is not installed
 
 
+def test_onnx_runtime_itself_would_read_the_file(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.bin").write_bytes(np.arange(3, dtype=np.float32).tobytes())
+    proto = outside("secret.bin", where="initializer")
+    proto.graph.node[0].op_type = "MatMul"
+    proto.graph.initializer[0].dims[:] = [3, 1]
+    proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value = 1
+    data = proto.SerializeToString()
+    answer = onnxruntime.InferenceSession(data).run(None, {"x": np.ones((1, 3), np.float32)})
+    assert answer[0].tolist() == [[3.0]]
+    with pytest.raises(UnsupportedModel, match="numbers in other files"):
+        open_session(data)
+
+
 def test_bytes_that_are_no_graph_are_refused(tmp_path: Path):
     whole = perceptron().SerializeToString()
     for data in (b"", b"\x08\x08\x3a\x05hello", whole[:-7], b"\x0b" + whole, b"\xff" * 64, whole[: len(whole) // 2]):

@@ -72,6 +72,14 @@ integration: $(DEV) ## Run the tests that start a real server
 e2e: $(DEV) chromium ## Run the tests that drive a browser
 	$(PYTEST) tests/e2e $(ARGS)
 
+.PHONY: models
+models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold each against the original
+	$(PYTEST) -m "slow or not slow" tests/models $(ARGS)
+
+.PHONY: models-page
+models-page: $(DEV) ## Write docs/reference/models.md: what every model of the suite is served as
+	$(BIN)/python tools/models_table.py
+
 .PHONY: test-all-pythons
 test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is found here
 	@tools/test_all_pythons $(MAKE)

@@ -37,7 +37,6 @@ HEAVY = {
     "lightgbm",
     "matplotlib",
     "onnx",
-    "onnxmltools",
     "pandas",
     "pyarrow",
     "scipy",

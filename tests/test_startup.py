@@ -16,7 +16,6 @@ HEAVY = {
     "nanoarrow",
     "numpy",
     "onnx",
-    "onnxmltools",
     "onnxruntime",
     "pandas",
     "pyarrow",

@@ -41,7 +41,7 @@ Tell = Callable[[str, str], None]
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\Z")
 MAX_NAME_CHARACTERS = 63
 RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "onnxmltools", "skops", "pandas")
+MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "pandas")
 
 
 @dataclass(frozen=True, slots=True)

@@ -268,7 +268,7 @@ def test_an_onnx_bundle_needs_neither_scikit_learn_nor_pandas():
     api = names_of(serving_requirements("onnx", ui=False))
     assert {"onnxruntime", "numpy", "starlette", "uvicorn", "click", "msgspec"} <= api
     assert not api & {"scikit-learn", "pandas", "skops", "streamlit", "onnx", "skl2onnx", "uv", "aweigh", "pyarrow"}
-    assert names_of(serving_requirements("onnx", ui=True)) - api == {"streamlit", "httpx"}
+    assert names_of(serving_requirements("onnx", ui=True)) - api == {"streamlit", "httpx", "websockets"}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from html import escape
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from aweigh.errors import AweighError
 from aweigh.table import write_csv
@@ -18,6 +19,7 @@ from aweigh.ui.words import count, label_of, listing
 TYPES = ["csv", "tsv", "txt", "gz", "parquet", "pq", "arrow", "feather", "ipc", "json", "jsonl", "ndjson"]
 _FILE = "aweigh_file"
 _TAKEN = "aweigh_taken"
+_FITTED = "aweigh_fitted"
 _SCORING = "aweigh_scoring"
 
 
@@ -96,7 +98,7 @@ def _read(file_id: str, name: str, body: bytes) -> Upload | AweighError:
 
 
 def _forget() -> None:
-    for key in (_FILE, _TAKEN, _SCORING):
+    for key in (_FILE, _TAKEN, _FITTED, _SCORING):
         st.session_state.pop(key, None)
 
 
@@ -113,7 +115,7 @@ def template(documents: Documents) -> bytes:
 def _second(documents: Documents, upload: Upload) -> Fitted | None:
     _step(2, "See what was understood")
     taken: dict[str, str] = st.session_state.setdefault(_TAKEN, {})
-    fit = fitted(documents.schema, upload, taken=taken)
+    fit = _fitted(documents, upload, taken)
     said = f"{escape(upload.name)}: {count(upload.rows, 'row')}, {count(len(upload.names), 'column')}, {upload.told}."
     st.html(f'<p class="aw-said">{said}</p>')
     if upload.doubt:
@@ -133,6 +135,17 @@ def _second(documents: Documents, upload: Upload) -> Fitted | None:
             "No row can be answered", "Every row has a cell that cannot be read. Correct them and drop the file again."
         )
         return None
+    return fit
+
+
+def _fitted(documents: Documents, upload: Upload, taken: dict[str, str]) -> Fitted:
+    """The file against the schema, worked out once: a hundred thousand rows take a second."""
+    kept: tuple[Upload, dict[str, str], Fitted] | None = st.session_state.get(_FITTED)
+    if kept is not None and kept[0] is upload and kept[1] == taken:
+        return kept[2]
+    with st.spinner("Reading every cell"):
+        fit = fitted(documents.schema, upload, taken=taken)
+    st.session_state[_FITTED] = (upload, dict(taken), fit)
     return fit
 
 
@@ -213,13 +226,15 @@ def _bad_cells(documents: Documents, fit: Fitted) -> None:
 def _third(documents: Documents, fit: Fitted) -> None:
     _step(3, "Get the answers")
     scoring: Scoring | None = st.session_state.get(_SCORING)
+    place = st.empty()  # what stands here gives way at once to what comes next
     if scoring is None:
         left = f" of {fit.upload.rows:,}" if fit.good < fit.upload.rows else ""
         title = f"Answer {count(fit.good, 'row')}{left}"
-        st.button(title, type="primary", key="start", on_click=_start, args=(documents, fit))
+        with place.container():
+            st.button(title, type="primary", key="start", on_click=_start, args=(documents, fit))
         return
     if scoring.running:
-        _run(scoring)
+        _run(scoring, place)
     if scoring.error is not None:
         title, text = told(scoring.error)
         state(title, f"{text} {count(scoring.done, 'row')} of {len(scoring.order):,} are answered and kept.")
@@ -236,9 +251,8 @@ def _start(documents: Documents, fit: Fitted) -> None:
     st.session_state[_SCORING] = Scoring.of(documents.schema, fit)
 
 
-def _run(scoring: Scoring) -> None:
+def _run(scoring: Scoring, place: DeltaGenerator) -> None:
     """Ask until all is answered. Stopping, or leaving the page, interrupts between two parts; nothing done is lost."""
-    place = st.empty()
     with place.container(key="progress", gap="small"):
         bar = st.empty()
         st.button("Stop", key="stop", on_click=scoring.stop)

@@ -6,7 +6,7 @@ that a spreadsheet would run is disarmed and numbers stay numbers.
 
 import datetime as dt
 import io
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from aweigh.schema.cells import read_integer, read_number
 from aweigh.table import TextTable, write_csv
 from aweigh.ui.answer import class_titles
 from aweigh.ui.charts import MOST_BARS, Bar, bars, histogram
+from aweigh.ui.flat import names_of
 from aweigh.ui.scoring import Scoring
 from aweigh.ui.words import count, figure, percent
 
@@ -43,9 +44,9 @@ def results_of(scoring: Scoring) -> Results:
     """What there is so far."""
     upload = scoring.fitted.upload
     taken = set(upload.names)
-    names, cells = answer_cells(scoring.schema.output, scoring.predictions)
+    names = names_of(scoring.schema.output)
     return Results(
-        answers=[(_free(name, taken), column) for name, column in zip(names, cells, strict=True)],
+        answers=[(_free(name, taken), column) for name, column in zip(names, scoring.columns, strict=True)],
         notes=notes(scoring),
         columns=[(name, _plain(upload.table.columns[name])) for name in upload.names],
         note_name=_free(NOTE, taken, prefix="answer_"),
@@ -69,28 +70,6 @@ def _as_text(cell: object) -> object:
     return cell.isoformat() if isinstance(cell, dt.date) else cell
 
 
-def answer_cells(output: Output, predictions: Sequence[dict[str, Any] | None]) -> tuple[list[str], list[list[Any]]]:
-    """The predictions as columns, named as the API's CSV names them; None where a row has no answer."""
-    if output.task == "class":
-        names, columns = [output.name], [[_of(one, "label") for one in predictions]]
-        if output.probabilities:
-            for key in map(class_key, output.classes):
-                names.append(f"probability_{key}")
-                columns.append([(one or {}).get("probabilities", {}).get(key) for one in predictions])
-        return names, columns
-    if output.task in {"numbers", "transform"}:
-        values = [(one or {}).get("values", {}) for one in predictions]
-        return list(output.names), [[one.get(name) for one in values] for name in output.names]
-    if output.task == "number":
-        return [output.name], [[_of(one, "value") for one in predictions]]
-    names = ["cluster"] if output.task == "cluster" else ["outlier", *(["score"] if output.scores else [])]
-    return names, [[_of(one, name) for one in predictions] for name in names]
-
-
-def _of(prediction: dict[str, Any] | None, key: str) -> Any:
-    return None if prediction is None else prediction.get(key)
-
-
 def notes(scoring: Scoring) -> list[str | None]:
     """What is to be said of each row: why it has no answer, or what is unusual about it; None where nothing is."""
     found: list[str | None] = [None] * scoring.fitted.upload.rows
@@ -99,7 +78,7 @@ def notes(scoring: Scoring) -> list[str | None]:
     for row in range(len(found)):
         if scoring.fitted.bad[row]:
             found[row] = f"{UNANSWERED}: {scoring.fitted.reasons.get(row, 'a cell cannot be read')}"
-        elif scoring.predictions[row] is None:
+        elif not scoring.answered[row]:
             found[row] = f"{UNANSWERED}: {scoring.refused.get(row, 'it was stopped before this row')}"
     return found
 
@@ -154,35 +133,32 @@ def parquet_bytes(scoring: Scoring, results: Results) -> bytes:
 def picture(scoring: Scoring) -> str:
     """The answers' distribution as HTML; empty where it would say nothing."""
     output = scoring.schema.output
-    given = [one for one in scoring.predictions if one is not None]
-    if not given:
-        return ""
-    if output.task == "number":
-        return _number_picture([one["value"] for one in given if one["value"] is not None])
     if output.task in {"numbers", "transform"}:
         return ""
+    given = [cell for cell, answered in zip(scoring.columns[0], scoring.answered, strict=True) if answered]
+    if output.task == "number":
+        return _number_picture([value for value in given if value is not None])
     titles = class_titles(output)
-    keys = [_kind(output, one, titles) for one in given]
-    counted = sorted(((key, keys.count(key)) for key in set(keys)), key=lambda item: -item[1])
+    counted = Counter(_kind(output, cell, titles) for cell in given).most_common()
     shown = counted if len(counted) <= MOST_BARS + 1 else counted[:MOST_BARS]
-    rows = [Bar(key, number / len(keys), _share(number, len(keys))) for key, number in shown]
+    rows = [Bar(kind, number / len(given), _share(number, len(given))) for kind, number in shown]
     rest = sum(number for _, number in counted[len(shown) :])
     if rest:
-        rows.append(Bar(count(len(counted) - len(shown), "other"), rest / len(keys), _share(rest, len(keys))))
-    return bars(rows, label="How often each answer was given")
+        rows.append(Bar(count(len(counted) - len(shown), "other"), rest / len(given), _share(rest, len(given))))
+    return bars(rows, label="How often each answer was given") if rows else ""
 
 
 def _share(number: int, of: int) -> str:
     return f"{number:,} · {percent(number / of)}"
 
 
-def _kind(output: Output, prediction: dict[str, Any], titles: dict[str, str]) -> str:
+def _kind(output: Output, cell: Any, titles: dict[str, str]) -> str:
     if output.task == "class":
-        key = class_key(prediction["label"])
+        key = class_key(cell)
         return titles.get(key, key)
     if output.task == "cluster":
-        return f"Cluster {prediction['cluster']}"
-    return "Unusual" if prediction["outlier"] else "Ordinary"
+        return f"Cluster {cell}"
+    return "Unusual" if cell else "Ordinary"
 
 
 def _number_picture(values: list[float]) -> str:

@@ -13,12 +13,13 @@ from aweigh.ui.scoring import Scoring
 from aweigh.ui.words import count
 
 MOST_SHOWN = 1000
+_KEPT = "aweigh_results"
 Which = Literal["all", "flagged"]
 
 
 def show(documents: Documents, scoring: Scoring) -> None:
     """Draw the results that there are."""
-    results = results_of(scoring)
+    results = _results(scoring)
     unanswered = sum(1 for note in results.notes if note is not None and note.startswith(UNANSWERED))
     unusual = sum(1 for note in results.notes if note is not None) - unanswered
     with st.container(key="results", gap=None):
@@ -40,6 +41,16 @@ def show(documents: Documents, scoring: Scoring) -> None:
                 )
             _table(scoring, results, [i for i, note in enumerate(results.notes) if which == "all" or note is not None])
         _downloads(scoring, results)
+
+
+def _results(scoring: Scoring) -> Results:
+    """The results so far, put together once for each state of the scoring."""
+    state = (id(scoring), scoring.done, len(scoring.refused))
+    kept: tuple[tuple[int, ...], Results] | None = st.session_state.get(_KEPT)
+    if kept is None or kept[0] != state:
+        kept = (state, results_of(scoring))
+        st.session_state[_KEPT] = kept
+    return kept[1]
 
 
 def _summary(documents: Documents, scoring: Scoring, *, unusual: int, unanswered: int) -> None:

@@ -1,5 +1,6 @@
 """Asking for many rows, a part at a time: what is done stays done, whether the page is left or the asking stopped."""
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,41 +11,48 @@ import numpy as np
 from aweigh.errors import AweighError, InvalidRows, TooLarge
 from aweigh.schema import Schema
 from aweigh.schema.domain import warnings_for
+from aweigh.table import Table
 from aweigh.ui.api import Api
 from aweigh.ui.fitting import Fitted
+from aweigh.ui.flat import cells_of, names_of
 from aweigh.ui.words import label_of
 
-FIRST_ROWS = 200
+FIRST_ROWS = 25
 MOST_ROWS_AT_ONCE = 5000
-WANTED_S = 0.4
-"""A part is as large as keeps the progress moving at this pace."""
+QUICK_S, SLOW_S = 1.0, 4.0
+"""A part that took less is followed by a larger one, one that took more by a smaller one: the progress keeps moving."""
 
 
 @dataclass(slots=True)
 class Scoring:
     """The answers to a file's good rows as they come. ``order`` are the rows to be asked, ``done`` how many were.
 
-    ``predictions`` holds one document a row of the file, None where none was given; ``warned`` maps a row to what was
-    said of it, ``refused`` one that the model had no answer for to why.
+    ``columns`` hold the answers' cells, as many as the file has rows, None where no answer was given; ``answered`` says
+    of each row whether it was. ``warned`` maps a row to what was said of it, ``refused`` one that the model had no
+    answer for to why.
     """
 
     schema: Schema
     fitted: Fitted
     order: list[int]
-    predictions: list[dict[str, Any] | None]
+    columns: list[list[Any]]
+    answered: bytearray
     warned: dict[int, list[str]] = field(default_factory=dict)
     refused: dict[int, str] = field(default_factory=dict)
     done: int = 0
-    running: bool = True
+    wanted: bool = True
     spent_s: float = 0.0
     error: AweighError | None = None
     at_once: int = FIRST_ROWS
+    # Streamlit starts the next run of a page while the last one still waits for its part.
+    turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
     def of(cls, schema: Schema, fitted: Fitted) -> "Scoring":
         """Nothing asked yet."""
         order = np.flatnonzero(~fitted.bad).tolist()
-        return cls(schema, fitted, order, [None] * fitted.upload.rows)
+        rows = fitted.upload.rows
+        return cls(schema, fitted, order, [[None] * rows for _ in names_of(schema.output)], bytearray(rows))
 
     @property
     def finished(self) -> bool:
@@ -61,50 +69,60 @@ class Scoring:
         """About how long the rest takes."""
         return (len(self.order) - self.done) / self.rows_per_s if self.rows_per_s else 0.0
 
+    @property
+    def running(self) -> bool:
+        """Whether there is more to ask, and nothing against it."""
+        return self.wanted and self.error is None and not self.finished
+
     def stop(self) -> None:
         """Ask no more; what was answered is kept."""
-        self.running = False
+        self.wanted = False
 
     def go_on(self) -> None:
         """Ask again from where it stopped."""
-        self.running, self.error = True, None
+        self.wanted, self.error = True, None
 
     def step(self, api: Api) -> None:
-        """Ask for the next part. An error of the API stops the asking and is kept in ``error``."""
-        rows = self.order[self.done : self.done + self.at_once]
-        begun = time.perf_counter()
-        table = self.fitted.table.take(np.array(rows, dtype=np.int64))
-        try:
-            reply = api.predict(list(table.iter_rows()))
-        except TooLarge as error:
-            self._smaller(error)
-            return
-        except InvalidRows as error:
-            self._refused(rows, error)
-            return
-        except AweighError as error:
-            self.running, self.error = False, error
-            return
-        took_s = time.perf_counter() - begun
-        self._keep(rows, reply.predictions)
+        """Ask for the next part. An error of the API ends the asking and is kept in ``error``."""
+        with self.turn:
+            rows = self.order[self.done : self.done + self.at_once]
+            table = self.fitted.table.take(np.array(rows, dtype=np.int64))
+            begun = time.perf_counter()
+            try:
+                reply = api.predict(list(table.iter_rows()))
+            except TooLarge as error:
+                self._smaller(error)
+            except InvalidRows as error:
+                self._refused(rows, error)
+            except AweighError as error:
+                self.error = error
+            else:
+                self._keep(rows, table, reply.predictions)
+                self._pace(time.perf_counter() - begun)
+
+    def _pace(self, took_s: float) -> None:
+        self.spent_s += took_s
+        if took_s < QUICK_S:
+            self.at_once = min(MOST_ROWS_AT_ONCE, self.at_once * (4 if took_s < QUICK_S / 4 else 2))
+        elif took_s > SLOW_S:
+            self.at_once = max(1, self.at_once // 2)
+
+    def _keep(self, rows: Sequence[int], table: Table, predictions: Sequence[dict[str, Any]]) -> None:
+        one_of_each: dict[Any, Any] = {}  # a label is held once, not once a row
+        for row, prediction in zip(rows, predictions, strict=True):
+            for column, cell in zip(self.columns, cells_of(self.schema.output, prediction), strict=True):
+                column[row] = one_of_each.setdefault(cell, cell) if isinstance(cell, str) else cell
+            self.answered[row] = 1
         # The API lists the first hundred of a request; the results name every row.
         for one in warnings_for(self.schema, table, limit=len(rows) * len(self.schema.columns)):
             if one.row is not None and one.column is not None:
                 label = label_of(self.schema.column(one.column))
                 self.warned.setdefault(rows[one.row], []).append(f"{label}: {one.message}")
-        self.spent_s += took_s
         self.done += len(rows)
-        self.running = not self.finished
-        wanted = int(len(rows) * WANTED_S / max(took_s, 1e-3))
-        self.at_once = max(1, min(MOST_ROWS_AT_ONCE, 4 * self.at_once, wanted))
-
-    def _keep(self, rows: Sequence[int], predictions: Sequence[dict[str, Any]]) -> None:
-        for row, prediction in zip(rows, predictions, strict=True):
-            self.predictions[row] = prediction
 
     def _smaller(self, error: TooLarge) -> None:
         if self.at_once == 1:
-            self.running, self.error = False, error
+            self.error = error
         self.at_once = max(1, self.at_once // 4)
 
     def _refused(self, rows: Sequence[int], error: InvalidRows) -> None:
@@ -117,4 +135,3 @@ class Scoring:
             return
         self.refused |= said
         self.order = [row for row in self.order if row not in said]
-        self.running = not self.finished

@@ -16,7 +16,7 @@ from aweigh.table import Table, TextTable
 from aweigh.table.csv import check_header, decode_text, iter_records, sniff_delimiter
 from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, read_sample, suffix_kind
 
-MOST_ROWS = 200_000
+MOST_ROWS = 100_000
 """What one session may hold; beyond it `aweigh predict` is the tool, and says so."""
 
 MOST_TEXT_BYTES = 256 * 2**20
@@ -99,16 +99,18 @@ def _csv(name: str, body: bytes) -> Upload:
     if header is None:
         raise MalformedBody("The file is empty.", hint="the first line must name the columns")
     names = check_header(header)
-    rows: list[list[str]] = []
+    columns: list[list[str]] = [[] for _ in names]
+    one_of_each: dict[str, str] = {}  # most cells of most files stand there more than once
     ragged: dict[int, int] = {}
+    rows = 0
     for record in records:
         if len(record) != len(names):
-            ragged[len(rows)] = len(record)
+            ragged[rows] = len(record)
             record = (record + [""] * len(names))[: len(names)]  # noqa: PLW2901  as many cells as the others
-        rows.append(record)
-        if len(rows) > MOST_ROWS:
-            _refuse_many(len(rows))
-    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
-    table = TextTable({name: list(cells) for name, cells in zip(names, columns, strict=True)}, len(rows))
+        for column, cell in zip(columns, record, strict=True):
+            column.append(one_of_each.setdefault(cell, cell))
+        rows += 1
+        _refuse_many(rows)
+    table = TextTable(dict(zip(names, columns, strict=True)), rows)
     told = f"CSV separated by {_DELIMITER_NAMES[delimiter]}" if len(names) > 1 else "CSV of one column"
     return Upload(name, "csv", table, told, doubt, ragged or None)

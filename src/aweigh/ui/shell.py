@@ -19,6 +19,9 @@ ASSETS = "_aweigh"
 """First part of the paths of our own stylesheet and script."""
 
 _STATIC = Path(__file__).with_name("static")
+_SHEETS = ("frame.css", "form.css", "answer.css", "batch.css", "model.css")
+"""In this order they are one stylesheet: where rules weigh the same, the later one holds."""
+
 _MEDIA = {"page.css": "text/css", "page.js": "text/javascript", "start.js": "text/javascript"}
 _ICON = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none' stroke='{colour}' "
@@ -106,8 +109,9 @@ class Asset:
 
 
 def _asset(name: str, media: str, *, light: Theme, dark: Theme) -> Asset:
-    text = (_STATIC / name).read_text(encoding="utf-8")
-    if name.endswith(".css"):
+    files = _SHEETS if media == "text/css" else (name,)
+    text = "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in files)
+    if media == "text/css":
         text = _variables(light=light, dark=dark) + text
     return Asset(name, text.encode(), media)
 

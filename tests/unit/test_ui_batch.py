@@ -12,6 +12,7 @@ from aweigh.errors import AweighError, MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.schema import Column, Output, Schema
 from aweigh.ui import upload as upload_module
 from aweigh.ui.fitting import fitted
+from aweigh.ui.flat import cells_of, names_of
 from aweigh.ui.results import csv_bytes, parquet_bytes, picture, results_of
 from aweigh.ui.scoring import Scoring
 from aweigh.ui.upload import read_upload
@@ -128,7 +129,10 @@ def scored(text=FORMULAS):
     fit = fitted(SCHEMA, uploaded(text), taken={})
     scoring = Scoring.of(SCHEMA, fit)
     for row in scoring.order:
-        scoring.predictions[row] = {"label": "x", "probabilities": {"x": 0.75, "y": 0.25}}
+        answer = cells_of(SCHEMA.output, {"label": "x", "probabilities": {"x": 0.75, "y": 0.25}})
+        for column, cell in zip(scoring.columns, answer, strict=True):
+            column[row] = cell
+        scoring.answered[row] = 1
     scoring.done = len(scoring.order)
     scoring.warned = {0: ["Length: unusual"]}
     return scoring
@@ -167,10 +171,10 @@ def test_the_answers_are_pictured_together():
     assert "2 · 100" in picture(scored()).replace("\u202f", " ")
     scoring = scored()
     scoring.schema = Schema(columns=SCHEMA.columns, output=Output(task="number", name="y"))
-    scoring.predictions = [{"value": 1.0}, {"value": 9.0}, None]
+    scoring.columns = [[1.0, 9.0, None]]
     drawn = picture(scoring)
     assert 'aria-label="The answers go from 1 to 9; half of them are below 9."' in drawn
-    scoring.predictions = [None, None, None]
+    scoring.answered = bytearray(3)
     assert picture(scoring) == ""
 
 
@@ -178,3 +182,21 @@ def test_every_error_of_a_file_is_one_of_ours():
     for body in (b"\x00\x01\x02", b"a\x00b,c\n1,2\n", b"%PDF-1.4\x00", bytes(range(256))):
         with pytest.raises(AweighError):
             read_upload("rows.csv", body)
+
+
+@pytest.mark.parametrize(
+    ("output", "prediction"),
+    [
+        (SCHEMA.output, {"label": "x", "probabilities": {"x": 0.5, "y": 0.5}}),
+        (Output(task="class", name="grade", classes=(1, True)), {"label": 1}),
+        (Output(task="number", name="y"), {"value": None}),
+        (Output(task="numbers", name="y", names=("a", "b")), {"values": {"a": 1.0, "b": None}}),
+        (Output(task="transform", name="t", names=("a",)), {"values": {"a": 1.0}}),
+        (Output(task="cluster", name="cluster"), {"cluster": 0}),
+        (Output(task="outlier", name="outlier", scores=True), {"outlier": False, "score": 0.5}),
+        (Output(task="outlier", name="outlier"), {"outlier": True}),
+    ],
+)
+def test_an_answer_has_as_many_cells_as_columns(output, prediction):
+    assert len(cells_of(output, prediction)) == len(names_of(output))
+    assert cells_of(output, prediction)[0] == next(iter(prediction.get("values", prediction).values()))

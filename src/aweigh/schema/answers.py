@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aweigh.schema.column import Output, Scalar
+from aweigh.table import Values
 
 POSITIVE_OUTLIER = -1
 """scikit-learn's own label for an outlier; inliers are 1."""
@@ -82,6 +83,26 @@ class Answers:
         rows = zip(labels, self.probabilities.tolist(), strict=True)
         return [{"label": label, "probabilities": dict(zip(keys, row, strict=True))} for label, row in rows]
 
+    def columns(self) -> dict[str, Values]:
+        """A column for each part of an answer, named as ``flat`` names it; numbers that are not finite are missing."""
+        name = self.output.name
+        if self.index is not None:
+            columns = {name: _class_column(self.output.classes, self.index)}
+            if self.probabilities is not None:
+                for i, one in enumerate(self.output.classes):
+                    columns[f"probability_{class_key(one)}"] = _number_column(self.probabilities[:, i])
+            return columns
+        if self.cluster is not None:
+            return {"cluster": Values(self.cluster)}
+        if self.outlier is not None:
+            scores = {} if self.scores is None else {"score": _number_column(self.scores)}
+            return {"outlier": Values(self.outlier), **scores}
+        if self.values is None:
+            msg = "answers without a single array"
+            raise ValueError(msg)
+        heads = [name] if self.output.task == "number" else list(self.output.names)
+        return {head: _number_column(self.values[:, i]) for i, head in enumerate(heads)}
+
     def flat(self) -> tuple[list[str], list[list[object]]]:
         """Column names and rows for a file: one column for each part of an answer."""
         name = self.output.name
@@ -112,6 +133,23 @@ def class_key(label: Scalar) -> str:
     if isinstance(label, bool):
         return "true" if label else "false"
     return str(label)
+
+
+def _class_column(classes: tuple[Scalar, ...], index: NDArray[np.int64]) -> Values:
+    """Classes in their own type; text where they are of several."""
+    kinds = {type(one) for one in classes}
+    dtype = {frozenset({bool}): "bool", frozenset({int}): "int64", frozenset({float}): "float64"}
+    chosen = dtype.get(frozenset(kinds), "object")
+    lookup = np.empty(len(classes), dtype=chosen)
+    lookup[:] = [class_key(one) for one in classes] if chosen == "object" else classes
+    return Values(lookup[index])
+
+
+def _number_column(numbers: NDArray[np.float64]) -> Values:
+    missing = ~np.isfinite(numbers)
+    if not missing.any():
+        return Values(numbers)
+    return Values(np.where(missing, 0.0, numbers), missing)
 
 
 def _plain_numbers(values: NDArray[np.float64]) -> list[list[object]]:

@@ -23,8 +23,6 @@ FIRST_MOMENT, LAST_MOMENT = np.datetime64("0001-01-01", "us"), np.datetime64("99
 FEW_KINDS = 4
 """Parsing each distinct cell once pays when each stands so many times on average."""
 
-_NUMBER_BYTES = b"0123456789+-.eE\n"
-_WHOLE_BYTES = b"0123456789+-\n"
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _PLAIN_WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
 
@@ -64,17 +62,18 @@ def whole_text(column: Column, cells: Sequence[str], parse: Parse) -> Whole | No
 
 
 def _numbers(cells: Sequence[str], words: frozenset[str], *, whole: bool) -> Whole:
-    """Cells as numbers, all in one go where nothing but numbers and empty cells is there."""
-    missing = None
-    if "" in cells or not _only(cells, _NUMBER_BYTES):
-        gone = np.fromiter((cell in words for cell in cells), dtype=bool, count=len(cells))
-        if gone.any():
-            missing = gone
-            cells = ["0" if absent else cell for cell, absent in zip(cells, gone.tolist(), strict=True)]
-    at_once = _wholes_at_once(cells) if whole else _reals_at_once(cells)
+    """Cells as numbers, all in one go where nothing but numbers and missing cells is there."""
+    convert = _wholes if whole else _reals
+    at_once = convert(cells)
     if at_once is not None:
-        data, doubtful = at_once
-        return Whole(data, missing, doubtful)
+        return Whole(at_once[0], None, at_once[1])
+    gone = np.fromiter((cell in words for cell in cells), dtype=bool, count=len(cells))
+    missing = _some(gone)
+    if missing is not None:
+        cells = ["0" if absent else cell for cell, absent in zip(cells, gone.tolist(), strict=True)]
+        at_once = convert(cells)
+        if at_once is not None:
+            return Whole(at_once[0], missing, at_once[1])
     # Somewhere there is something else: each cell is looked at, and what is no plain number is doubtful.
     plain = _PLAIN_WHOLE if whole else _PLAIN_NUMBER
     fits = [plain.match(cell) is not None for cell in cells]
@@ -83,35 +82,40 @@ def _numbers(cells: Sequence[str], words: frozenset[str], *, whole: bool) -> Who
     return Whole(data, missing, ~np.array(fits, dtype=bool))
 
 
-def _only(cells: Sequence[str], allowed: bytes) -> bool:
-    """Whether the cells hold no other characters than these, of which the line feed is one that no number holds."""
-    text = "\n".join(cells)
-    return text.isascii() and not text.encode().translate(None, allowed) and text.count("\n") < max(len(cells), 1)
-
-
-def _reals_at_once(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
-    # In these characters float() reads exactly what the parser's own pattern matches.
-    if not _only(cells, _NUMBER_BYTES):
+def _reals(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
+    """Cells as float() reads them, when that is how the parser of single cells reads them."""
+    if not _bare(cells):
         return None
     try:
-        return np.fromiter(map(float, cells), dtype=np.float64, count=len(cells)), None
+        numbers = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
     except ValueError:
         return None
+    # float() also knows words: inf, nan and their like.
+    return (numbers, None) if np.isfinite(numbers).all() else None
 
 
-def _wholes_at_once(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
-    try:
-        if _only(cells, _WHOLE_BYTES):
-            return np.fromiter(map(int, cells), dtype=np.int64, count=len(cells)), None
-        text = "\n" + "\n".join(cells)
-        # pandas writes whole numbers of a column with missing ones as 39.0; a number such as .0 is not whole to us.
-        if not _only(cells, _WHOLE_BYTES + b".") or any(start in text for start in ("\n.", "+.", "-.")):
-            return None
-        numbers = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-    except (ValueError, OverflowError):
+def _wholes(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
+    """Cells as int() reads them; if not, as pandas writes whole numbers of a column with missing ones (39.0)."""
+    if not _bare(cells):
         return None
+    try:
+        return np.fromiter(map(int, cells), dtype=np.int64, count=len(cells)), None
+    except (ValueError, OverflowError):
+        pass
+    found = _reals(cells)
+    text = "\n" + "\n".join(cells)
+    # A number such as .0 or 1e3 is not whole to the parser of single cells.
+    if found is None or "e" in text or "E" in text or any(start in text for start in ("\n.", "+.", "-.")):
+        return None
+    numbers = found[0]
     sure = (np.floor(numbers) == numbers) & (np.abs(numbers) < EXACT_WHOLE)
     return np.where(sure, numbers, 0).astype(np.int64), ~sure
+
+
+def _bare(cells: Sequence[str]) -> bool:
+    """Whether no cell holds what Python's own numbers may hold and ours not: space, an underscore, other digits."""
+    text = "".join(cells)
+    return text.isascii() and "_" not in text and text.split(None, 1) in ([text], [])
 
 
 def _by_kind(column: Column, cells: Sequence[str], parse: Parse) -> Whole | None:

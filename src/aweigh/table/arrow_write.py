@@ -9,7 +9,7 @@ import numpy as np
 from nanoarrow.ipc import StreamWriter
 from numpy.typing import NDArray
 
-from aweigh.table.columns import Values
+from aweigh.table.columns import DATE_DTYPE, Values
 
 Column = Values | NDArray[Any] | Sequence[object]
 
@@ -21,7 +21,7 @@ def write_arrow(names: Sequence[str], columns: Sequence[Column]) -> bytes:
     Python values with None where missing: numbers, booleans or text, numbers beside text as text.
     """
     values = [column if isinstance(column, Values) else values_of(column) for column in columns]
-    children = [_encoded(one) for one in values]
+    children = [encoded(one) for one in values]
     schema = nanoarrow.struct({name: child.schema for name, child in zip(names, children, strict=True)})
     length = len(values[0]) if values else 0
     batch = nanoarrow.c_array_from_buffers(schema, length, [None], null_count=0, children=children)
@@ -54,22 +54,32 @@ def values_of(cells: NDArray[Any] | Sequence[object]) -> Values:
     return Values(np.array(filled, dtype=made[1]), gone if gone.any() else None)
 
 
-def _encoded(values: Values) -> Any:
-    """The column as nanoarrow's array: validity bits, and the values as Arrow lays them out."""
+def encoded(values: Values) -> Any:
+    """The column as nanoarrow's array, which any Arrow library takes: validity bits, and the values as Arrow has them.
+
+    Points in time that are a column of dates are written as dates.
+    """
     data, missing = values.data, values.missing
     if data.dtype.kind == "f" and np.isnan(data).any():
         missing = values.as_mask() | np.isnan(data)
     nulls = 0 if missing is None else int(missing.sum())
     validity = np.packbits(~missing, bitorder="little") if nulls and missing is not None else None
-    kind, buffers = _LAYOUTS[data.dtype.kind](data)
+    kind, buffers = _days(data) if values.dtype == DATE_DTYPE else _LAYOUTS[data.dtype.kind](data)
     return nanoarrow.c_array_from_buffers(kind, len(data), [validity, *buffers], null_count=nulls)
 
 
+def _days(data: NDArray[Any]) -> tuple[Any, list[NDArray[Any]]]:
+    days = data.astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    return nanoarrow.date32(), [days]
+
+
 def _text(data: NDArray[Any]) -> tuple[Any, list[NDArray[Any]]]:
-    encoded = [str(cell).encode() for cell in data.tolist()]
-    body = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-    np.cumsum([len(one) for one in encoded], out=offsets[1:])
+    cells = data.tolist()
+    text = "".join(cells)
+    pieces = cells if text.isascii() else [cell.encode() for cell in cells]
+    body = np.frombuffer(text.encode(), dtype=np.uint8)
+    offsets = np.zeros(len(cells) + 1, dtype=np.int64)
+    np.cumsum(np.fromiter(map(len, pieces), dtype=np.int64, count=len(cells)), out=offsets[1:])
     if offsets[-1] > np.iinfo(np.int32).max:
         return nanoarrow.large_string(), [offsets, body]
     return nanoarrow.string(), [offsets.astype(np.int32), body]

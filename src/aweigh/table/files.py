@@ -12,11 +12,12 @@ from typing import Literal, cast
 
 import numpy as np
 
-from aweigh.errors import MalformedBody, UnsupportedMedia
+from aweigh.errors import MalformedBody, MissingExtra, UnsupportedMedia
+from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
 from aweigh.table.csv import read_csv
 from aweigh.table.json import read_json, read_json_line, table_of_rows
-from aweigh.table.parquet import iter_arrow_file, iter_parquet
+from aweigh.table.parquet import open_arrow, open_parquet
 
 FileKind = Literal["csv", "parquet", "arrow", "json", "jsonl"]
 
@@ -134,11 +135,22 @@ def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable
             if kind in {"json", "jsonl"}:
                 rows = read_json(file.read()) if kind == "json" else _json_lines(file)
                 return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
-            if kind == "arrow":
-                return _thinned(iter_arrow_file(file, chunk_rows=CHUNK_ROWS), max_rows=max_rows)
+            tables = _parquet(file) if kind == "parquet" else _arrow(file)
+            return _thinned(tables, max_rows=max_rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
-    return _thinned(iter_parquet(path, chunk_rows=CHUNK_ROWS), max_rows=max_rows)
+
+
+def _parquet(file: BufferedReader) -> Iterator[Table]:
+    return open_parquet(file, chunk_rows=CHUNK_ROWS).tables()
+
+
+def _arrow(file: BufferedReader) -> Iterator[Table]:
+    """By pyarrow where it is installed, since it reads more: compression, dictionaries that grow."""
+    try:
+        return open_arrow(file, chunk_rows=CHUNK_ROWS).tables()
+    except MissingExtra:
+        return iter_arrow(file)
 
 
 def _json_lines(file: BufferedReader) -> list[dict[str, object]]:

@@ -1,15 +1,18 @@
 """Parquet and Arrow files, read a part at a time by pyarrow (the extra ``files``)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import Any
 
 from aweigh.errors import MalformedBody, MissingExtra
-from aweigh.table.arrow import iter_arrow, table_of_columns
+from aweigh.table.arrow import table_of_columns
 from aweigh.table.arrow_stream import FILE_MAGIC, ArrowColumn, ArrowType, check_name, check_type
 from aweigh.table.columns import Table
-from aweigh.table.pandas_notes import read_notes
+from aweigh.table.pandas_notes import PandasNotes, read_notes
+
+BUFFER_BYTES = 2**17
 
 
 def import_pyarrow() -> Any:
@@ -26,69 +29,115 @@ def import_pyarrow() -> Any:
     return pa
 
 
-def iter_parquet(path: Path, *, chunk_rows: int, columns: Sequence[str] | None = None) -> Iterator[Table]:
-    """The rows of a Parquet file in order, at most ``chunk_rows`` at a time; at least one table, perhaps of no rows.
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordBatches:
+    """pyarrow's record batches of a file, in order, at most ``chunk_rows`` rows each; ``rows`` of all where known."""
+
+    kind: str
+    schema: Any
+    chunk_rows: int
+    rows: int | None
+    _batches: Iterable[Any]
+
+    @property
+    def notes(self) -> PandasNotes:
+        """What pandas noted in the file, if it wrote it."""
+        return read_notes(self.schema.metadata)
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches, as pyarrow's own.
+
+        Raises:
+            MalformedBody: the file is damaged.
+        """
+        with readable(self.kind):
+            for batch in self._batches:
+                for start in range(0, batch.num_rows, self.chunk_rows):
+                    yield batch.slice(start, self.chunk_rows)
+
+    def tables(self) -> Iterator[Table]:
+        """The batches as tables, as pandas would read them back; at least one, perhaps of no rows.
+
+        Raises:
+            MalformedBody: the file is damaged.
+            UnsupportedMedia: a column of a type that no model takes.
+        """
+        some = False
+        for batch in self:
+            some = True
+            yield self.notes.apply(table_of_batch(batch))
+        if not some:
+            yield self.notes.apply(table_of_batch(self.empty()))
+
+    def empty(self) -> Any:
+        """A batch of no rows."""
+        return import_pyarrow().RecordBatch.from_pylist([], self.schema)
+
+
+@contextmanager
+def readable(kind: str) -> Iterator[None]:
+    """Turns what pyarrow says of a damaged file into our own words.
 
     Raises:
-        MalformedBody: the file is not Parquet, or it is damaged.
+        MalformedBody: the file is not of its kind, or it is damaged.
+    """
+    pa = import_pyarrow()
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        # Only the reason, in one line, and without the path that some reasons carry.
+        reason = (str(error).splitlines() or ["nobody knows why"])[0].split(" '/")[0].rstrip(".")[:160]
+        raise MalformedBody(f"The {kind} file cannot be read: {reason}.", hint="write it anew, or send CSV") from error
+
+
+def open_parquet(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
+    """A Parquet file's rows.
+
+    Raises:
+        MalformedBody: the file is not Parquet.
         MissingExtra: pyarrow is not installed.
+    """
+    pa = import_pyarrow()
+    with readable("Parquet"):
+        # Without a buffer pyarrow reads a whole row group, which may be the whole file.
+        parquet = pa.parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
+        batches = parquet.iter_batches(batch_size=chunk_rows, use_threads=False)
+        return RecordBatches("Parquet", parquet.schema_arrow, chunk_rows, parquet.metadata.num_rows, batches)
+
+
+def open_arrow(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
+    """The rows of an Arrow IPC stream or file, also those in layouts that ``table/arrow.py`` does not read.
+
+    Raises:
+        MalformedBody: the file is not Arrow.
+        MissingExtra: pyarrow is not installed.
+    """
+    pa = import_pyarrow()
+    with readable("Arrow"):
+        if not file.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
+            stream = pa.ipc.open_stream(file)
+            return RecordBatches("Arrow", stream.schema, chunk_rows, None, stream)
+        stored = pa.ipc.open_file(file)
+        batches = (stored.get_batch(i) for i in range(stored.num_record_batches))
+        return RecordBatches("Arrow", stored.schema, chunk_rows, None, batches)
+
+
+def table_of_batch(batch: Any, names: Collection[str] | None = None) -> Table:
+    """A record batch of pyarrow's as a table, all of its columns or those named.
+
+    Raises:
+        MalformedBody: column names that are empty or double.
         UnsupportedMedia: a column of a type that no model takes.
     """
     pa = import_pyarrow()
-    with path.open("rb") as file:
-        try:
-            parquet = pa.parquet.ParquetFile(file, pre_buffer=False)
-            schema = parquet.schema_arrow
-            batches = parquet.iter_batches(batch_size=chunk_rows, columns=None if columns is None else list(columns))
-            yield from _tables(pa, schema, batches, chunk_rows=chunk_rows)
-        except (pa.ArrowException, OSError) as error:
-            raise _damaged("Parquet", error) from error
-
-
-def iter_arrow_file(file: BufferedReader, *, chunk_rows: int) -> Iterator[Table]:
-    """The rows of an Arrow IPC stream or file in order; at least one table, perhaps of no rows.
-
-    pyarrow, where it is installed, reads layouts that nanoarrow does not: views of text, compressed dictionaries.
-
-    Raises:
-        MalformedBody: the file is not Arrow, or it is damaged.
-        UnsupportedMedia: a column of a type that no model takes.
-    """
-    try:
-        pa = import_pyarrow()
-    except MissingExtra:
-        yield from iter_arrow(file)
-        return
-    try:
-        if file.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
-            stored = pa.ipc.open_file(file)
-            batches = (stored.get_batch(i) for i in range(stored.num_record_batches))
-        else:
-            stored = batches = pa.ipc.open_stream(file)
-        yield from _tables(pa, stored.schema, batches, chunk_rows=chunk_rows)
-    except (pa.ArrowException, OSError) as error:
-        raise _damaged("Arrow", error) from error
-
-
-def _tables(pa: Any, schema: Any, batches: Iterable[Any], *, chunk_rows: int) -> Iterator[Table]:
-    types: dict[str, ArrowType] = {}
-    for field in schema:
-        check_name(field.name, types)
-        types[field.name] = _type(pa, field.type)
-        check_type(field.name, types[field.name])
-    notes = read_notes(schema.metadata)
-    some = False
-    for batch in batches:
-        for start in range(0, batch.num_rows, chunk_rows):
-            some = True
-            yield notes.apply(_table(types, batch.slice(start, chunk_rows)))
-    if not some:
-        yield notes.apply(_table(types, pa.RecordBatch.from_pylist([], schema)))
-
-
-def _table(types: Mapping[str, ArrowType], batch: Any) -> Table:
-    columns = [_column(name, kind, array) for (name, kind), array in zip(types.items(), batch.columns, strict=True)]
-    return table_of_columns(columns, batch.num_rows)
+    columns: dict[str, ArrowColumn] = {}
+    for field, array in zip(batch.schema, batch.columns, strict=True):
+        if names is None or field.name in names:
+            check_name(field.name, columns)
+            kind = _type(pa, field.type)
+            check_type(field.name, kind)
+            columns[field.name] = _column(field.name, kind, array)
+    return table_of_columns(list(columns.values()), batch.num_rows)
 
 
 def _column(name: str, kind: ArrowType, array: Any) -> ArrowColumn:
@@ -111,10 +160,3 @@ def _type(pa: Any, kind: Any) -> ArrowType:
         return _type(pa, kind.storage_type)
     word = str(kind).partition("[")[0]
     return ArrowType({"halffloat": "half_float"}.get(word, word.partition("<")[0]))
-
-
-def _damaged(kind: str, error: Exception) -> MalformedBody:
-    """pyarrow's reason in one line, without the path that some reasons carry."""
-    line = (str(error).splitlines() or ["nobody knows why"])[0]
-    reason = line.split(" '/")[0].rstrip(".")[:160]
-    return MalformedBody(f"The {kind} file cannot be read: {reason}.", hint="write it anew, or send CSV")

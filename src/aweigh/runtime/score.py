@@ -1,0 +1,263 @@
+"""Scoring a file: a row with its answer for each row that comes, in order, however many there are.
+
+A row that cannot be answered keeps its place, its answer empty; what is wrong with it is written into a file beside.
+Nothing is kept of a part when it has been written, so that a file of any size needs the memory of one part.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aweigh.bundle.atomic import whole_file
+from aweigh.errors import Problem, UsageError
+from aweigh.runtime.bad_rows import BadRows
+from aweigh.runtime.cells_out import Cells
+from aweigh.runtime.predictor import Predictor
+from aweigh.runtime.rows_in import STDIN, Batch, Part, Rows, RowsIn, open_rows
+from aweigh.runtime.rows_out import ArrowWriter, CsvWriter, JsonLinesWriter, OutKind, OutPart, Writer, out_kind, packed
+from aweigh.runtime.score_plan import Plan, Wish, carried_cells, plan_rows, plan_table, spread
+from aweigh.schema import Answers, Examined, Schema, examine, examine_rows
+from aweigh.table import Table, TextTable
+from aweigh.table.parquet import table_of_batch
+
+STDOUT = Path("-")
+CHUNK_ROWS = 8_192
+
+Progress = Callable[[int, int | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreOptions:
+    """How a file is read and what is written.
+
+    ``keep`` names the input columns to carry along, None means all; to name a column that the model does not have is
+    to consent to it, and ``ignore_extra`` consents to any. ``charset`` and ``delimiter`` of a CSV are found out when
+    None, ``kind`` is what the output's suffix says.
+    """
+
+    keep: tuple[str, ...] | None = None
+    ignore_extra: bool = False
+    force: bool = False
+    kind: OutKind | None = None
+    bad_path: Path | None = None
+    charset: str | None = None
+    delimiter: str | None = None
+    chunk_rows: int = CHUNK_ROWS
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What came of it: rows read, how many were answered and how many not, and the problems counted by their code.
+
+    ``bad_path`` is the file that tells of the bad rows, None when there are none.
+    """
+
+    rows: int
+    good: int
+    bad: int
+    seconds: float
+    bad_path: Path | None
+    problems: Mapping[str, int]
+    first_problem: Problem | None
+    answers: tuple[str, ...]
+
+
+def score(
+    predictor: Predictor,
+    source: Path,
+    out: Path,
+    *,
+    options: ScoreOptions | None = None,
+    on_progress: Progress = lambda _rows, _total: None,
+) -> Scored:
+    """Answers every row of ``source`` into ``out``; ``-`` is standard input and output.
+
+    ``on_progress`` is told after each part how many rows are done, and of how many as far as anybody knows.
+
+    Raises:
+        UsageError: a file is there already, the output is the input, nobody knows which kind of file to write.
+        InvalidRows: the file's columns are not the model's.
+        DataError: the file cannot be read.
+        MissingExtra: Parquet or Arrow without pyarrow.
+        OSError: a file cannot be opened or written; nothing is left half-written.
+    """
+    options = options or ScoreOptions()
+    kind = options.kind or out_kind(out.name)
+    if kind is None:
+        raise UsageError(
+            f"Nobody knows which kind of file {out.name!r} is to be.",
+            hint="end its name in .csv, .parquet, .arrow or .jsonl, or say --format",
+        )
+    bad_path = options.bad_path or bad_path_for(source, out)
+    _refuse_overwriting(source, out, bad_path, force=options.force)
+    started = time.perf_counter()
+    with ExitStack() as stack:
+        rows_in = stack.enter_context(
+            open_rows(source, chunk_rows=options.chunk_rows, charset=options.charset, delimiter=options.delimiter)
+        )
+        stream = stack.enter_context(_open_out(out))
+        bad_rows = BadRows(bad_path, stack)
+        wish = Wish(options.keep, options.ignore_extra)
+        run = _Run(predictor, rows_in, stream, kind, bad_rows, wish, tabs=".tsv" in out.name.lower())
+        for part in rows_in.parts:
+            run.part(part)
+            on_progress(run.rows, run.total())
+        heads = run.end()
+    if bad_rows.count == 0:
+        bad_path.unlink(missing_ok=True)  # what an earlier run told there is true no more
+    return Scored(
+        rows=run.rows,
+        good=run.rows - bad_rows.count,
+        bad=bad_rows.count,
+        seconds=time.perf_counter() - started,
+        bad_path=bad_path if bad_rows.count else None,
+        problems=dict(bad_rows.codes),
+        first_problem=bad_rows.first,
+        answers=heads,
+    )
+
+
+def bad_path_for(source: Path, out: Path) -> Path:
+    """Where bad rows are told of: beside the output, or in the working folder when that is standard output."""
+    if out != STDOUT:
+        return out.with_name(out.name + ".bad.jsonl")
+    return Path(("stdin" if source == STDIN else source.name) + ".bad.jsonl")
+
+
+def _refuse_overwriting(source: Path, out: Path, bad_path: Path, *, force: bool) -> None:
+    for path in (out, bad_path):
+        if path == STDOUT or not path.exists():
+            continue
+        if source != STDIN and source.exists() and path.samefile(source):
+            raise UsageError("The output would overwrite the input.", hint="name another file with -o")
+        if not force and path.is_file():
+            raise UsageError(f"{path} is there already.", hint="--force writes it anew, or name another file with -o")
+    if out.resolve() == bad_path.resolve():
+        raise UsageError("The answers and the bad rows cannot go into one file.", hint="name another with --bad")
+
+
+@contextmanager
+def _open_out(out: Path) -> Iterator[BinaryIO]:
+    """The output's stream: a file that is there whole or not at all, or standard output."""
+    if out == STDOUT:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    with whole_file(out) as stream:
+        if out.suffix.lower() == ".gz":
+            with packed(stream) as gz:
+                yield cast("BinaryIO", gz)
+        else:
+            yield stream
+
+
+@dataclass(slots=True)
+class _Run:
+    """One file on its way: what answers, what is read, where it is written."""
+
+    predictor: Predictor
+    rows_in: RowsIn
+    stream: BinaryIO
+    kind: OutKind
+    bad_rows: BadRows
+    wish: Wish
+    tabs: bool
+    plan: Plan | None = None
+    writer: Writer | None = None
+    rows: int = 0
+
+    def part(self, part: Part) -> None:
+        """Answers a part and writes it."""
+        schema = self.predictor.schema
+        plan = self.plan = self.plan or self._first(part)
+        examined = _examined(schema, plan, part)
+        bad = examined.bad.copy()
+        bad[list(part.unread)] = True
+        good = ~bad
+        answers = self._answers(examined.table, good)
+        told: dict[str, Cells] = {**spread(answers.columns(), good, plan.heads)}
+        if self.kind == "jsonl" and self.rows_in.names is None:
+            self._write(OutPart(told, part.rows, bad, before=plan.json_rows(cast("Rows", part.given), part.first)))
+        else:
+            self._write(OutPart(carried_cells(plan, part, examined.table, schema, bad) | told, part.rows, bad))
+        self.bad_rows.tell(part, bad, _problems(part, examined))
+        self.rows += part.rows
+
+    def _write(self, part: OutPart) -> None:
+        if self.writer is None:
+            self.writer = _writer(self.stream, self.kind, list(part.columns), self.rows_in, tabs=self.tabs)
+        self.writer.write(part)
+
+    def end(self) -> tuple[str, ...]:
+        """Writes what is left; the answers' names in the output."""
+        if self.plan is None or self.writer is None:
+            msg = "a file of rows has at least one part"
+            raise ValueError(msg)
+        self.writer.close()
+        return tuple(self.plan.heads.values())
+
+    def total(self) -> int | None:
+        """How many rows there are, as far as anybody knows."""
+        if self.rows_in.rows is not None:
+            return self.rows_in.rows
+        position = self.rows_in.position()
+        return round(self.rows / position) if position else None
+
+    def _first(self, part: Part) -> Plan:
+        schema, names = self.predictor.schema, self.rows_in.names
+        if names is not None:
+            return plan_table(schema, names, known=self.rows_in.known, wish=self.wish)
+        return plan_rows(schema, cast("Rows", part.given), part.unread, wish=self.wish)
+
+    def _answers(self, table: Table, good: NDArray[np.bool_]) -> Answers:
+        if good.all() and table.rows:
+            return self.predictor.predict(table)
+        if good.any():
+            return self.predictor.predict(table.take(np.flatnonzero(good)))
+        return Answers.empty(self.predictor.schema.output)
+
+
+def _examined(schema: Schema, plan: Plan, part: Part) -> Examined:
+    """The part's columns for the model, checked; every problem is listed."""
+    given = part.given
+    if isinstance(given, TextTable):
+        text = TextTable({name: cells for name, cells in given.columns.items() if name in plan.inputs}, part.rows)
+        return examine(schema, text, first_row=part.first, most=None)
+    if isinstance(given, Batch):
+        given = table_of_batch(given.batch, plan.inputs)
+    if isinstance(given, Table):
+        table = given.select([name for name in given.columns if name in plan.inputs])
+        return examine(schema, table, first_row=part.first, most=None)
+    rows = [plan.for_model(row) for row in given]
+    return examine_rows(schema, rows, first_row=part.first, most=None)
+
+
+def _problems(part: Part, examined: Examined) -> dict[int, list[Problem]]:
+    """What is wrong with each bad row; of one that could not be read, only that."""
+    found: dict[int, list[Problem]] = {}
+    for problem in examined.problems:
+        if problem.row is not None:
+            found.setdefault(problem.row, []).append(problem)
+    for place, unread in part.unread.items():
+        row = part.first + place
+        found[row] = [Problem(unread.code, f"row {row} {unread.message}", row=row)]
+    return found
+
+
+def _writer(stream: BinaryIO, kind: OutKind, names: list[str], rows_in: RowsIn, *, tabs: bool) -> Writer:
+    if kind == "jsonl":
+        return JsonLinesWriter(stream)
+    if kind != "csv":
+        return ArrowWriter(stream, kind)
+    if rows_in.kind == "csv":
+        # The table comes back as it was: a semicolon stays one, and a spreadsheet that wrote a mark wants it again.
+        delimiter = "\t" if tabs else rows_in.delimiter
+        return CsvWriter(stream, names, delimiter=delimiter, marked=rows_in.marked)
+    return CsvWriter(stream, names, delimiter="\t" if tabs else ",")

@@ -25,6 +25,7 @@ _WRAPPERS = {"classifier": "XGBClassifier", "regressor": "XGBRegressor", "ranker
 _OWN = "aweigh"
 """The attribute of a served Booster that holds what its file does not say: rounds, what is missing, categories."""
 _CATEGORICAL = "c"
+ASCII = 0x7F
 
 
 def read(path: Path) -> object:
@@ -103,22 +104,41 @@ def _output(model: Any, objective: str, parameters: dict[str, str]) -> Output:
     return Output(task="class", name="class", classes=tuple(range(count)), probabilities=chances)
 
 
-def _codes(booster: Any) -> dict[str, tuple[boosting.Kind, ...]]:
-    """The kinds of each category column as the model keeps them (XGBoost 3.1 and newer), in the order of its codes."""
+def _codes(booster: Any, schema: Schema | None = None) -> dict[str, tuple[boosting.Kind, ...]]:
+    """The kinds of each category column as the model keeps them (XGBoost 3.1 and newer), in the order of its codes.
+
+    Where it does not keep them readably they are the sample's own, if a schema is given that has them.
+    """
     if _CATEGORICAL not in (booster.feature_types or ()):
         return {}
     content = json.loads(bytes(booster.save_raw("json")))["learner"]["gradient_booster"]
     model = content.get("gbtree", content)["model"]
     kept = model.get("cats", {}).get("enc", [])
     kinds = {name: _kinds(one) for name, one in zip(booster.feature_names or (), kept, strict=False)}
+    types = zip(booster.feature_names or (), booster.feature_types or (), strict=False)
+    for name in [name for name, kind in types if kind == _CATEGORICAL and not kinds.get(name)]:
+        kinds[name] = _kinds_of_sample(name, schema)
     return {name: one for name, one in kinds.items() if one}
 
 
+def _kinds_of_sample(name: str, schema: Schema | None) -> tuple[boosting.Kind, ...]:
+    found = [column for column in schema.columns if column.name == name] if schema is not None else []
+    if not found or not found[0].dtype.startswith("category"):
+        return ()
+    kinds = found[0].categories or ()
+    return tuple(int(kind) for kind in kinds) if found[0].type == "integer" else kinds
+
+
 def _kinds(kept: dict[str, list[int]]) -> tuple[boosting.Kind, ...]:
-    """Text is kept as bytes and where each word begins, whole numbers as they are."""
+    """Text is kept as bytes and where each word begins, whole numbers as they are.
+
+    Beyond ASCII the words are lost: XGBoost 3.2 counts their characters, cuts the bytes there, and keeps too few.
+    """
     values = kept["values"]
     if "offsets" not in kept:
         return tuple(values) if all(isinstance(one, int) for one in values) else ()
+    if any(one % 256 > ASCII for one in values):
+        return ()
     ends, text = kept["offsets"], bytes(one % 256 for one in values)
     return tuple(text[start:end].decode() for start, end in itertools.pairwise(ends))
 
@@ -165,14 +185,14 @@ def _onnx_form(model: Any, schema: Schema) -> Form:
     from aweigh.models.forest_graph import forest_form
     from aweigh.models.xgboost_trees import boosted
 
-    return forest_form(boosted(model), schema, _codes(booster_of(model)))
+    return forest_form(boosted(model), schema, _codes(booster_of(model), schema))
 
 
 def _own_form(model: Any, schema: Schema) -> Form:
     booster = booster_of(model).copy()
     own = {
         "classifier": type(model).__name__.endswith("Classifier"),
-        "codes": _codes(booster),
+        "codes": _codes(booster, schema),
         "iterations": iterations_of(model),
         "missing": missing_of(model),
     }

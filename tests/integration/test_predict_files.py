@@ -604,5 +604,4 @@ def test_ten_times_the_rows_take_no_more_memory(suffix, out, tmp_path, flats):
         else:
             frame.head(rows).to_json(source, orient="records", lines=True)
         took.append(peak_bytes(flats.path, source, "-o", tmp_path / f"{rows}{suffix}{out}", "--threads", 1))
-    print([f"{one / 1e6:.0f} MB" for one in took])
     assert took[1] - took[0] < MOST_MEMORY_BYTES, [f"{one / 1e6:.0f} MB" for one in took]

@@ -16,8 +16,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.linear_model import Ridge
 
-from aweigh import load
+from aweigh import load, pack
 from aweigh.__main__ import main
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
@@ -325,6 +326,20 @@ def test_a_column_that_is_not_there(tmp_path, predictor, frame):
         score(predictor, source, tmp_path / "out.csv")
     frame.drop(columns="sex").to_csv(source, index=False)  # it may be missing, so it may be left out
     assert score(predictor, source, tmp_path / "out.csv").bad == 0
+
+
+def test_names_with_blanks_around_them_are_found_in_a_csv_and_are_not_guessed_elsewhere(tmp_path):
+    frame = pd.DataFrame({" lead": np.arange(40) / 8, "tail ": np.arange(40.0)[::-1]})
+    bundle = pack(Ridge().fit(frame, frame[" lead"]), frame.assign(y=frame[" lead"]), target="y", output=tmp_path)
+    lead = load(bundle.path).predictor
+    frame.to_csv(tmp_path / "in.csv", index=False)
+    score(lead, tmp_path / "in.csv", tmp_path / "out.parquet")
+    answers = pq.read_table(tmp_path / "out.parquet").to_pandas()
+    assert list(answers.columns) == ["lead", "tail", "y"]
+    assert answers["y"].to_numpy() == pytest.approx(load(bundle.path).predict(frame)["y"].to_numpy())
+    frame.rename(columns=str.strip).to_parquet(tmp_path / "in.parquet")
+    with pytest.raises(InvalidRows, match="no column 'lead'; did you mean ' lead'"):
+        score(lead, tmp_path / "in.parquet", tmp_path / "out.csv")
 
 
 @pytest.mark.parametrize("out", ["out.csv", "out.parquet", "out.arrow", "out.jsonl"])

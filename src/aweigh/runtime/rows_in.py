@@ -23,6 +23,7 @@ from aweigh.table.parquet import RecordBatches, open_arrow, open_parquet
 STDIN = Path("-")
 MAX_JSON_BYTES = 100_000_000
 """A JSON array is read whole; a larger one is better written as JSON lines."""
+ENCODING_HINT = "save the file as UTF-8, or name its encoding: --encoding windows-1252"
 MAX_LINE_BYTES = 64 * 2**20
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__\Z")
 
@@ -99,7 +100,7 @@ def _opened(
     kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path) if path else None)
     position = _position(file, path)
     if kind == "csv":
-        parts = CsvParts(file, chunk_rows=chunk_rows, charset=charset, delimiter=delimiter)
+        parts = CsvParts(file, chunk_rows=chunk_rows, charset=charset, delimiter=delimiter, hint=ENCODING_HINT)
         return RowsIn(kind, tuple(parts.names), _csv_parts(parts), delimiter=parts.delimiter, marked=parts.marked,
                       position=position)  # fmt: skip
     if kind == "jsonl":

@@ -213,7 +213,7 @@ class _Run:
     def _first(self, part: Part) -> Plan:
         schema, names = self.predictor.schema, self.rows_in.names
         if names is not None:
-            return plan_table(schema, names, known=self.rows_in.known, wish=self.wish)
+            return plan_table(schema, names, text=self.rows_in.kind == "csv", known=self.rows_in.known, wish=self.wish)
         return plan_rows(schema, cast("Rows", part.given), part.unread, wish=self.wish)
 
     def _answers(self, table: Table, good: NDArray[np.bool_]) -> Answers:

@@ -14,6 +14,7 @@ from aweigh.schema import Answers, Column, Schema, examine
 from aweigh.schema.check import nearest
 from aweigh.table import Table, TextTable, Values
 from aweigh.table.columns import DATE_DTYPE
+from aweigh.table.csv import named_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,13 @@ PLAIN_TYPES = {"number", "integer", "boolean", "date", "datetime"}
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The columns of a file: ``inputs`` for the model, ``carried`` into the output, in the file's order.
+    """The columns of a file: ``inputs`` by the model's name for each, ``carried`` into the output, in the file's order.
 
     ``allowed`` are columns that the model does not have and that may be there, None when any may. ``heads`` are the
     answers' names in the output by their own: where a carried column has that name, ``predicted_`` stands before it.
     """
 
-    inputs: frozenset[str]
+    inputs: Mapping[str, str]
     carried: tuple[str, ...]
     allowed: frozenset[str] | None
     heads: Mapping[str, str]
@@ -85,8 +86,10 @@ class Plan:
                 )
 
 
-def plan_table(schema: Schema, names: Sequence[str], *, known: frozenset[str], wish: Wish) -> Plan:
+def plan_table(schema: Schema, names: Sequence[str], *, text: bool, known: frozenset[str], wish: Wish) -> Plan:
     """Holds a table's columns against the model's; ``known`` may be there for a reason of their own.
+
+    The names of ``text`` (a CSV) have lost the blanks around them, and stand for those of the model that have some.
 
     Raises:
         InvalidRows: a column that the model needs is not there, or one is there that it does not have.
@@ -98,8 +101,12 @@ def plan_table(schema: Schema, names: Sequence[str], *, known: frozenset[str], w
             hint = f"did you mean {near!r}?" if near else f"the file has {', '.join(names)[:200]}"
             raise UsageError(f"The file has no column {name!r} to keep.", hint=hint)
     allowed = _allowed(schema, known, wish)
-    _check(schema, [name for name in names if name in schema.names or (allowed is not None and name not in allowed)])
-    return _plan(schema, names, allowed, wish)
+    inputs = {name: name for name in names if name in schema.names}
+    if text:
+        inputs |= named_as(names, schema.names)
+    judged = [name for name in names if name in inputs or (allowed is not None and name not in allowed)]
+    _check(schema, [inputs.get(name, name) for name in judged])
+    return _plan(schema, names, inputs, allowed, wish)
 
 
 def plan_rows(schema: Schema, rows: Rows, unread: Mapping[int, object], *, wish: Wish) -> Plan:
@@ -117,9 +124,8 @@ def plan_rows(schema: Schema, rows: Rows, unread: Mapping[int, object], *, wish:
     strange = [name for name in everywhere if name not in schema.names and allowed is not None and name not in allowed]
     if read:
         _check(schema, [*(name for name in names if name in schema.names), *strange])
-    return _plan(
-        schema, [*names, *(name for name in (*schema.names, *(wish.keep or ())) if name not in names)], allowed, wish
-    )
+    later = [name for name in (*schema.names, *(wish.keep or ())) if name not in names]
+    return _plan(schema, [*names, *later], {name: name for name in schema.names}, allowed, wish)
 
 
 def _allowed(schema: Schema, known: frozenset[str], wish: Wish) -> frozenset[str] | None:
@@ -130,17 +136,19 @@ def _allowed(schema: Schema, known: frozenset[str], wish: Wish) -> frozenset[str
 
 
 def _check(schema: Schema, names: Sequence[str]) -> None:
-    found = examine(schema, TextTable({name: [] for name in names}, 0))
+    found = examine(schema, Table({name: Values(np.zeros(0)) for name in names}, 0))
     if found.total:
         extra = any(problem.code == "unknown_column" for problem in found.problems)
         hint = "--ignore-extra lets columns pass that the model does not have; --keep NAME lets that one pass"
         raise InvalidRows(found.problems, total=found.total, hint=hint if extra else None)
 
 
-def _plan(schema: Schema, names: Sequence[str], allowed: frozenset[str] | None, wish: Wish) -> Plan:
+def _plan(
+    schema: Schema, names: Sequence[str], inputs: Mapping[str, str], allowed: frozenset[str] | None, wish: Wish
+) -> Plan:
     carried = tuple(names) if wish.keep is None else tuple(name for name in names if name in wish.keep)
     answers = Answers.empty(schema.output).columns()
-    return Plan(frozenset(schema.names), carried, allowed, answer_heads(list(answers), carried), wish.keep)
+    return Plan(inputs, carried, allowed, answer_heads(list(answers), carried), wish.keep)
 
 
 def answer_heads(answers: Sequence[str], carried: Sequence[str]) -> dict[str, str]:
@@ -169,8 +177,8 @@ def carried_cells(plan: Plan, part: Part, checked: Table, schema: Schema, bad: N
     clean = not bad.any()
     cells: dict[str, Cells] = {}
     for name in plan.carried:
-        column = types.get(name)
-        typed = None if column is None else _typed(column, checked[name])
+        column = types.get(plan.inputs.get(name, ""))
+        typed = None if column is None else _typed(column, checked[column.name])
         if isinstance(given, TextTable):
             safe = clean and column is not None and column.type in PLAIN_TYPES
             cells[name] = TextCells(given.columns[name], typed, safe)

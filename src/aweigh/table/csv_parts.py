@@ -46,19 +46,26 @@ class CsvPart:
 class CsvParts:
     """The rows of a CSV with a header line, ``chunk_rows`` at a time; ``names`` and ``delimiter`` are known at once.
 
-    ``marked`` tells whether the file begins with a byte-order mark, as spreadsheets write it.
+    ``marked`` tells whether the file begins with a byte-order mark, as spreadsheets write it. ``hint`` is what to do
+    when it is not text.
 
     Raises:
         MalformedBody: not text in its encoding, no header, or names that are empty or double.
     """
 
     def __init__(
-        self, file: BinaryIO, *, chunk_rows: int, charset: str | None = None, delimiter: str | None = None
+        self,
+        file: BinaryIO,
+        *,
+        chunk_rows: int,
+        charset: str | None = None,
+        delimiter: str | None = None,
+        hint: str = "save the file as UTF-8",
     ) -> None:
         start = file.read(READ_BYTES)
         self.marked = start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         self._chunk_rows = chunk_rows
-        self._text = _Text(_blocks(file, start, charset))
+        self._text = _Text(_blocks(file, start, charset, hint))
         if not self._text.rest().strip():
             raise MalformedBody("The CSV is empty.", hint="the first line must name the columns")
         self.delimiter = delimiter or sniff_delimiter(self._text.rest().lstrip("\r\n").split("\n", 1)[0])
@@ -202,7 +209,7 @@ def _plain_lines(block: str) -> list[str] | None:
     return lines
 
 
-def _blocks(file: BinaryIO, start: bytes, charset: str | None) -> Iterator[str]:
+def _blocks(file: BinaryIO, start: bytes, charset: str | None, hint: str) -> Iterator[str]:
     """The file as text, in blocks of whole lines.
 
     Raises:
@@ -214,7 +221,7 @@ def _blocks(file: BinaryIO, start: bytes, charset: str | None) -> Iterator[str]:
     size = seen = 0
     data = start
     while True:
-        text = _decoded(decoder, data, seen, name)
+        text = _decoded(decoder, data, seen, name, hint)
         seen += len(data)
         cut = text.rfind("\n") + 1 or (text.rfind("\r", 0, -1) + 1)
         if cut:
@@ -237,7 +244,8 @@ def encoding_of(start: bytes, charset: str | None) -> str:
     return known_charset(charset)
 
 
-def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, seen: int, name: str) -> str:
+def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, seen: int, name: str, hint: str) -> str:
+    """The next text; what is not text in the encoding is told by its place in the file."""
     waiting = len(decoder.getstate()[0])
     try:
         text = decoder.decode(data, not data)
@@ -245,7 +253,7 @@ def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, seen: int, name: s
         at = seen - waiting + (error.start if isinstance(error, UnicodeDecodeError) else 0)
         raise MalformedBody(
             f"The text is not {name.removesuffix('-sig')}: byte {at:,} does not belong to it.",
-            hint="save the file as UTF-8, or name its encoding: --encoding windows-1252",
+            hint=hint,
         ) from error
     if "\x00" in text:
         raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")

@@ -12,10 +12,11 @@ from typing import Literal, cast
 
 import numpy as np
 
-from aweigh.errors import MalformedBody, MissingExtra, UnsupportedMedia
+from aweigh.errors import InvalidRows, MalformedBody, MissingExtra, Problem, UnsupportedMedia
 from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
-from aweigh.table.csv import read_csv
+from aweigh.table.csv import MAX_LISTED_PROBLEMS
+from aweigh.table.csv_parts import CsvPart, CsvParts
 from aweigh.table.json import read_json, read_json_line, table_of_rows
 from aweigh.table.parquet import open_arrow, open_parquet
 
@@ -129,9 +130,7 @@ def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable
         with open_bytes(path) as file:
             kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
             if kind == "csv":
-                text = read_csv(file.read())
-                stride = stride_for(text.rows, max_rows)
-                return text if stride == 1 else text.select_rows(range(0, text.rows, stride))
+                return _csv(file, max_rows=max_rows)
             if kind in {"json", "jsonl"}:
                 rows = read_json(file.read()) if kind == "json" else _json_lines(file)
                 return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
@@ -139,6 +138,36 @@ def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable
             return _thinned(tables, max_rows=max_rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+
+
+def _csv(file: BufferedReader, *, max_rows: int | None) -> TextTable:
+    """A CSV, thinned as it comes; in a sample every row must be one."""
+    parts = CsvParts(file, chunk_rows=CHUNK_ROWS)
+    kept: dict[str, list[str]] = {name: [] for name in parts.names}
+    stride, seen = 1, 0
+    for part in parts:
+        _all_read(part, seen)
+        first = -seen % stride
+        seen += part.table.rows
+        wanted = stride_for(seen, max_rows)
+        for name, cells in part.table.columns.items():
+            kept[name] += cells[first::stride]
+            if wanted > stride:
+                kept[name] = kept[name][:: wanted // stride]
+        stride = wanted
+    return TextTable(kept, -(-seen // stride))
+
+
+def _all_read(part: CsvPart, seen: int) -> None:
+    for place, unread in part.unread.items():
+        if unread.code != "ragged_row":
+            raise MalformedBody(f"Line {part.lines[place]} of the CSV {unread.message}.")
+    if part.unread:
+        problems = [
+            Problem(unread.code, f"row {seen + place} {unread.message}", row=seen + place)
+            for place, unread in part.unread.items()
+        ]
+        raise InvalidRows(tuple(problems[:MAX_LISTED_PROBLEMS]), total=len(problems))
 
 
 def _parquet(file: BufferedReader) -> Iterator[Table]:

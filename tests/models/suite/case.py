@@ -72,7 +72,9 @@ class Outcome:
     """What became of a case. ``served`` is the runtime, or ``refused``; ``reasons`` are those of every way that lost.
 
     ``proof_difference`` and ``fresh_difference`` are the largest differences of any number from the original's on the
-    proof's rows and on the fresh ones; ``unanswered`` counts fresh rows that the original itself fails on.
+    proof's rows and on the fresh ones; ``unanswered`` counts fresh rows that the original itself fails on. ``oracle``
+    is what the proof takes for the original's answers held against the model called on the very frame that it learnt
+    from, None where it cannot be called so.
     """
 
     case: Case
@@ -82,6 +84,7 @@ class Outcome:
     proof_difference: float = 0.0
     fresh: Comparison = field(default_factory=lambda: Comparison(0, 0.0, 0))
     unanswered: int = 0
+    oracle: Comparison | None = None
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -157,6 +160,7 @@ def run(case: Case) -> Outcome:
         warnings.simplefilter("ignore")
         family, asked = ask_original(model, sample)
         task = asked.schema.output.task
+        oracle = hold_oracle(case, model, sample, asked)
         try:
             form, proof = prove(family.ways(model, asked.schema), asked.trial)
         except ProofFailed as error:
@@ -180,9 +184,39 @@ def run(case: Case) -> Outcome:
         proof.largest_difference,
         fresh,
         int((~good).sum()),
+        oracle,
         asked.notes,
         time.perf_counter() - began,
     )
+
+
+def hold_oracle(case: Case, model: Any, sample: pd.DataFrame, asked: Asked) -> Comparison | None:
+    """The answers that the proof goes by against the model's own, called without any of the code that serves."""
+    if not hasattr(model, "get_params"):
+        return None
+    names = getattr(model, "feature_names_in_", None)
+    frame: Any = sample if names is None else sample[list(names)]
+    if case.array:
+        frame = sample.to_numpy(dtype=float)
+    elif names is None and sample.dtypes.iloc[0] in (object, "str") and sample.shape[1] == 1:
+        frame = sample.iloc[:, 0].to_numpy(dtype=object)
+    said = asked.answers
+    call = model.transform if said.output.task == "transform" else model.predict
+    raw = np.asarray(call(frame))
+    differing, largest = 0, 0.0
+    if said.index is not None:
+        labels = [said.output.classes[place] for place in said.index.tolist()]
+        differing = sum(one != other for one, other in zip(raw.ravel().tolist(), labels, strict=True))
+        if said.probabilities is not None:
+            largest = float(np.abs(np.asarray(model.predict_proba(frame), dtype=float) - said.probabilities).max())
+    elif said.cluster is not None:
+        differing = int((raw.ravel() != said.cluster).sum())
+    elif said.outlier is not None:
+        differing = int(((raw.ravel() == -1) != said.outlier).sum())
+    elif said.values is not None:
+        apart = np.abs(raw.reshape(len(sample), -1).astype(float) - said.values)
+        largest = float(np.nanmax(apart, initial=0.0))
+    return Comparison(differing, largest, int(largest > 1e-9))
 
 
 def against(original: Any, served: Any, table: Table, *, absolute_tolerance: float) -> Comparison:

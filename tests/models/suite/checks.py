@@ -25,6 +25,7 @@ def parameters(cases: Iterable[Case]) -> list[object]:
 def check_case(case: Case, page: Mapping[str, str]) -> None:
     """What is served agrees with the model on fresh rows, and is what the committed page says."""
     outcome = run(case)
+    assert outcome.oracle is None or outcome.oracle.agrees, outcome
     assert outcome.fresh.labels_differing == 0, outcome
     assert outcome.fresh.numbers_differing == 0, outcome
     assert page.get(case.name) == SERVED_AS[outcome.served], outcome.reasons

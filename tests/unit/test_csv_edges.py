@@ -9,7 +9,7 @@ from aweigh.errors import InvalidRows, MalformedBody
 from aweigh.schema.check import check, check_rows
 from aweigh.schema.column import Column, Output, Schema
 from aweigh.schema.infer import infer_columns
-from aweigh.table import Table, Values, read_csv
+from aweigh.table import Table, Values, read_csv, write_csv
 
 
 def schema_of(*columns: Column) -> Schema:
@@ -72,3 +72,9 @@ def test_a_point_in_time_that_utc_cannot_hold_is_a_bad_cell(moment: str):
     schema = schema_of(Column(name="t", type="datetime", dtype="datetime64[us]"))
     with pytest.raises(InvalidRows, match="years 1 to 9999"):
         check_rows(schema, [{"t": moment}])
+
+
+def test_what_is_written_is_read_again_whatever_line_ends_its_cells_hold():
+    cells = ["a\rb", "c\nd", "e\r\nf", 'g"h', "i,j", ""]
+    text = write_csv(["t", "n"], [[cell, i] for i, cell in enumerate(cells)])
+    assert read_csv(text.encode()).columns["t"] == cells

@@ -179,8 +179,11 @@ def named_as(given: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:
 
 def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Rows as CSV text with a header; None becomes an empty cell, text that is a formula is disarmed."""
+    records: list[list[object]] = [[disarm(name) for name in names]]
+    records += [["" if cell is None else disarm(cell) for cell in row] for row in rows]
+    # Python's writer leaves a lone carriage return without the quotes that it needs.
+    lone = any(isinstance(cell, str) and "\r" in cell for record in records for cell in record)
     out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([disarm(name) for name in names])
-    writer.writerows(["" if cell is None else disarm(cell) for cell in row] for row in rows)
+    quoting = csv.QUOTE_ALL if lone else csv.QUOTE_MINIMAL
+    csv.writer(out, lineterminator="\n", quoting=quoting).writerows(records)
     return out.getvalue()

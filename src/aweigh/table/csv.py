@@ -184,6 +184,6 @@ def write_csv(names: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     # Python's writer leaves a lone carriage return without the quotes that it needs.
     lone = any(isinstance(cell, str) and "\r" in cell for record in records for cell in record)
     out = io.StringIO(newline="")
-    quoting = csv.QUOTE_ALL if lone else csv.QUOTE_MINIMAL
-    csv.writer(out, lineterminator="\n", quoting=quoting).writerows(records)
+    writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL if lone else csv.QUOTE_MINIMAL)
+    writer.writerows(records)
     return out.getvalue()

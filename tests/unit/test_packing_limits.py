@@ -12,7 +12,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 import aweigh
 from aweigh.config import ColumnConfig, Config
-from aweigh.errors import ConfigError
+from aweigh.errors import ConfigError, UsageError
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,8 @@ def test_rows_beyond_the_owners_limits_are_left_out_and_said(model: Pipeline, fr
     loaded = aweigh.load(packed.path)
     assert loaded.predictor.replay().ok
     assert packed.manifest.proof.rows == len(frame) - beyond
+
+
+def test_a_target_that_the_model_takes_as_an_input_is_told_so(model: Pipeline, frame: pd.DataFrame, tmp_path: Path):
+    with pytest.raises(UsageError, match="takes 'size' as an input"):
+        aweigh.pack(model, frame, target="size", name="m", output=tmp_path)

@@ -23,9 +23,9 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 
 @click.command("predict")
 @click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.argument("data", metavar="DATA", type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path, allow_dash=True))
 @click.option("-o", "--output", "out", required=True, metavar="OUT", type=click.Path(path_type=Path, allow_dash=True),
-              help="Where the answers go, - for standard output; its suffix says which kind of file.")  # fmt: skip
+              help="Where the answers go; its suffix says which kind of file; - is standard output, in CSV.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="The kind of file, whatever the name says.")
 @click.option("--keep", multiple=True, metavar="COLUMN",
               help="Carry only this input column along; may be given several times.")  # fmt: skip
@@ -83,7 +83,7 @@ def predict(
         keep=() if answers_only else keep or None,
         ignore_extra=ignore_extra,
         force=force,
-        kind=kind,
+        kind=kind or ("csv" if out == STDOUT else None),
         bad_path=bad_path,
         charset=encoding,
         delimiter=delimiter,

@@ -80,6 +80,11 @@ def align(
         near = nearest(target, names)
         ask = f"did you mean {near!r}?" if near else f"the sample has {', '.join(names)}"
         raise UsageError(f"The sample has no column {target!r}.", hint=ask)
+    if target is not None and target in (described.features or ()):
+        raise UsageError(
+            f"The model takes {target!r} as an input, so it cannot be what is predicted.",
+            hint="name the column that holds the right answers, or leave --target out",
+        )
     wanted = _wanted(names, described, target)
     _check_config(config, wanted)
     by_name = {column.name: column for column in columns}

@@ -147,7 +147,10 @@ def _cluster(output: Output, prediction: Mapping[str, Any], profile: Profile | N
     if observed is None:
         return Answer(asked(output), f"Cluster {key}")
     known = shares(observed)
-    sentence = f"{percent(dict(known).get(key, 0.0))} of the sample is in it."
+    share = percent(dict(known).get(key, 0.0))
+    sentence = (
+        f"{share} of the sample is in it. The bars show how the sample falls into clusters, not how sure this is."
+    )
     rows = [Bar(f"Cluster {one}", share, percent(share), strong=one == key) for one, share in known[: MOST_BARS + 1]]
     drawn = bars(rows, label="Share of the sample in each cluster")
     return Answer(asked(output), f"Cluster {key}", sentence=sentence, picture=drawn)

@@ -209,10 +209,13 @@ def ways(model: object, schema: Schema) -> Iterator[Way]:
 
 
 def _skops_form(model: object, schema: Schema) -> Form:
-    from aweigh.models.prepared import unwrap
+    from aweigh.models.prepared import parts_of, unwrap
     from aweigh.models.skops_file import write_skops
 
-    data = write_skops(unwrap(model))
+    kept = unwrap(model)
+    for part in parts_of(kept):
+        vars(part).pop("_stop_words_id", None)  # an address that vectorizers note: another in every process
+    data = write_skops(kept)
     return Form("sklearn", "model/model.skops", data, load(data, schema, threads=1, model_class=None))
 
 

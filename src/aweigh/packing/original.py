@@ -68,7 +68,15 @@ def ask(predict: Ask, schema: Schema, table: Table, *, widen: Callable[[Answers]
         schema = msgspec.structs.replace(schema, output=first.output)
         schema, good, refused, notes = _sorted(predict, schema, sample)
         joined = concatenate([sample, *good])
-        trial = make_trial(lambda rows: predict(rows, schema), joined, sample_rows=sample.rows, refused=refused)
+        try:
+            trial = make_trial(lambda rows: predict(rows, schema), joined, sample_rows=sample.rows, refused=refused)
+        except AweighError:
+            raise
+        except Exception as error:
+            raise ModelError(
+                f"The model answers rows together and fails on one of them alone: {reason_of(error)}",
+                hint="a model that is asked one row at a time must answer one row",
+            ) from error
     answers = predict(sample, schema)
     return Asked(schema, trial, sample, answers, notes)
 

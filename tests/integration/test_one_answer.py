@@ -1,4 +1,4 @@
-"""One answer, however asked: `/v1` in every format, `/v2`, `aweigh predict` and the Python API against the original model."""
+"""One answer, however asked: `/v1` in every format, `/v2`, `aweigh predict`, the Python API, against the original."""
 
 import json
 import subprocess

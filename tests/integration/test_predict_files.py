@@ -522,7 +522,6 @@ def test_columns_of_another_table_are_told_with_the_way_out(tmp_path, penguins, 
         (["--keep", "sex", "--answers-only"], "--keep carries columns along and --answers-only none"),
         (["--delimiter", "::"], "is not one character"),
         (["-o", "-", "--json"], "both print on standard output"),
-        (["-o", "answers.txt"], "Nobody knows which kind of file"),
     ],
 )
 def test_what_is_put_wrongly(more, words, tmp_path, penguins, capsys):

@@ -25,7 +25,7 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 @click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
 @click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path, allow_dash=True))
 @click.option("-o", "--output", "out", required=True, metavar="OUT", type=click.Path(path_type=Path, allow_dash=True),
-              help="Where the answers go; its suffix says which kind of file; - is standard output, in CSV.")  # fmt: skip
+              help="Where the answers go; its suffix says which kind of file; - prints CSV.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="The kind of file, whatever the name says.")
 @click.option("--keep", multiple=True, metavar="COLUMN",
               help="Carry only this input column along; may be given several times.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""One answer, however asked: `/v1` in every format, `/v2`, `aweigh predict`, the Python API, against the original."""
+"""One answer, however asked: `/v1` in every format, `/v2`, `aweigh predict` and Python, against the original model."""
 
 import json
 import subprocess

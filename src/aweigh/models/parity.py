@@ -100,7 +100,7 @@ def compare(got: Answers, expected: Answers, *, absolute_tolerance: float) -> Co
             return Comparison(differing, float("inf"), max(a.size, b.size))
         with np.errstate(invalid="ignore", over="ignore"):
             apart = np.abs(a - b)
-            close = apart <= absolute_tolerance + RELATIVE_TOLERANCE * np.abs(b)
+            close = np.isfinite(b) & (apart <= absolute_tolerance + RELATIVE_TOLERANCE * np.abs(b))
         close |= (a == b) | (np.isnan(a) & np.isnan(b))
         finite = np.isfinite(apart)
         largest = max(largest, float(apart[finite].max(initial=0.0)))

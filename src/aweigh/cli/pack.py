@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("model", metavar="MODEL")
-@click.option("--data", "sample", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True,
-              metavar="SAMPLE", help="Rows as the model takes them: CSV, Parquet, Arrow, JSON, JSON lines.")  # fmt: skip
+@click.option("--data", "sample", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="SAMPLE",
+              required=True, help="Rows as the model takes them: CSV, Parquet, Arrow, JSON or JSON lines.")  # fmt: skip
 @click.option("--target", metavar="COLUMN", help="The sample's column that is predicted: it is no input.")
 @click.option("--name", help="The bundle's name (default: the model file's).")
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="PATH",

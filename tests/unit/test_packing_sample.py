@@ -59,7 +59,7 @@ def test_a_model_without_names_takes_all_columns_but_the_target(opened):
         (described(("q", "r", "s")), "price", r"'q' that the sample does not have \(and 2 more\)", "the sample has"),
         (described(None, 3), None, "takes 3 columns and the sample has 4", "--target"),
         (described(None, 7), "price", "takes 7 columns and the sample has 3", "in its order"),
-        (described(("town", "price")), "price", "fitted with a column 'price'", "the sample has size"),
+        (described(("town", "price")), "price", "takes 'price' as an input", "the right answers"),
     ],
 )
 def test_what_does_not_fit_is_said_with_a_way_out(opened, model, target, words, hint):

@@ -6,9 +6,23 @@ from typing import Any
 
 import numpy as np
 
+from aweigh.errors import UnsupportedModel
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.column import Column, Schema
 from aweigh.table.columns import NONE_DTYPE
+
+_NEIGHBOURS = frozenset(
+    (
+        "KNeighborsClassifier",
+        "KNeighborsRegressor",
+        "RadiusNeighborsClassifier",
+        "RadiusNeighborsRegressor",
+        "KNeighborsTransformer",
+        "KNNImputer",
+        "LocalOutlierFactor",
+    )
+)
+"""Which neighbours are the nearest hangs on the last bit of a distance, and a graph rounds otherwise."""
 
 NEVER_TEXT = "\ufdd1"
 """A Unicode noncharacter that no cell is: an imputer that looks for it leaves everything as it is."""
@@ -34,11 +48,16 @@ def prepared(model: object, schema: Schema) -> object:
 
     What the original is asked with where text is missing (None or NaN, as in the sample) decides which imputers look
     for it; inside the graph it is ``RESERVED_TEXT``.
+
+    Raises:
+        UnsupportedModel: it looks for nearest neighbours.
     """
     asked_with_none = any(column.is_text and column.dtype == NONE_DTYPE for column in schema.columns)
     names = plain_names(schema.columns)
     ready = rebuilt(unwrap(model), lambda part: _plain(part, asked_with_none=asked_with_none))
     for part in parts_of(ready):
+        if type(part).__name__ in _NEIGHBOURS:
+            raise UnsupportedModel("of neighbours equally near, a graph may take others than scikit-learn does")
         if type(part).__name__ == "ColumnTransformer":
             _select_by(part, names)
     return _finished(ready)

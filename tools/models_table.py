@@ -26,7 +26,8 @@ HEAD = """<!-- Made by `make models-page` from the suite in tests/models: a chan
 
 `aweigh pack` tries ONNX first, then the family's own safe format, and takes the first form that
 [gives the model's own answers](../explanation/design.md). This page is what became of every model that the test suite
-packs: {count} fitted estimators and pipelines, {onnx} served as ONNX, {own} in their own format, {refused} refused.
+packs: {count} fitted estimators and pipelines, {onnx} served as ONNX, {own} in their own format, {code} as the code
+that they are, {refused} refused.
 
 | served as | models |
 |---|---|
@@ -84,7 +85,8 @@ def page(outcomes: dict[str, Outcome]) -> str:
     text = HEAD.format(
         count=len(outcomes),
         onnx=counted["onnx"],
-        own=len(outcomes) - counted["onnx"] - counted["refused"],
+        own=sum(counted[one] for one in ("sklearn", "xgboost", "lightgbm", "catboost")),
+        code=counted["python"],
         refused=counted["refused"],
         counts="\n".join(f"| {SERVED_AS[one]} | {counted[one]} |" for one in known),
         training=TRAINING_ROWS,

@@ -11,6 +11,6 @@ def test_the_suite_covers_what_it_promises():
     names = [case.name for case in cases()]
     assert len(set(names)) == len(names) >= 90
     families = {case.family for case in cases()}
-    assert families >= {"scikit-learn", "xgboost", "lightgbm", "catboost", "onnx"}
+    assert families >= {"scikit-learn", "xgboost", "lightgbm", "catboost", "onnx", "python"}
     assert sum(not case.slow for case in cases()) >= 60
     assert {case.learns for case in cases()} >= {"text", "integers", "yes/no", "signs", "floats", "number", None}

@@ -1,4 +1,4 @@
-"""Trees, forests, boosting, users' own graphs: what is served answers fresh rows as the model does."""
+"""Trees, forests, boosting, users' own graphs and functions: what is served answers fresh rows as the model does."""
 
 import pytest
 from suite import cases
@@ -8,6 +8,7 @@ GROUPS = (
     "Trees and forests",
     "XGBoost, LightGBM and CatBoost",
     "ONNX graphs",
+    "Your own functions",
 )
 
 

@@ -40,19 +40,21 @@ _OUTPUTS = {"class": ("label", "probabilities"), "outlier": ("label", "scores"),
 
 
 def onnx_ways(model: object, schema: Schema) -> Iterator[Way]:
-    """ONNX in double precision first, then single; whole numbers as whole numbers where there are any."""
-    elements = [("in double precision", "double", "double"), ("in single precision", "float", "float")]
+    """ONNX in double precision; whole numbers as whole numbers where there are any.
+
+    Never in single precision: what agrees on every row of a proof may still lie beside a threshold on the next one.
+    """
+    yield Way("ONNX in double precision", partial(onnx_form, model, schema))
     if any(column.type in {"integer", "boolean"} for column in schema.columns) and not _one_matrix(model, schema):
-        elements.insert(1, ("in double precision, whole numbers kept whole", "double", "int64"))
-    for name, number, whole in elements:
-        yield Way(f"ONNX {name}", partial(onnx_form, model, schema, number=number, whole=whole))
+        form = partial(onnx_form, model, schema, whole="int64")
+        yield Way("ONNX in double precision, whole numbers kept whole", form)
     if any(type(part).__module__.startswith("xgboost") for part in parts_of(model)):
-        form = partial(onnx_form, model, schema, number="double", whole="double", zeros_missing=True)
+        form = partial(onnx_form, model, schema, zeros_missing=True)
         yield Way("ONNX in double precision, zeros missing to XGBoost as in sparse rows", form)
 
 
-def onnx_form(model: object, schema: Schema, *, number: str, whole: str, zeros_missing: bool = False) -> Form:
-    """One conversion: ``number`` and ``whole`` are the element types in which numbers and whole numbers go in.
+def onnx_form(model: object, schema: Schema, *, whole: str = "double", zeros_missing: bool = False) -> Form:
+    """One conversion: numbers go in as doubles, whole numbers as the element type ``whole``.
 
     With ``zeros_missing`` an XGBoost step takes zeros for missing: it does so with the absent cells of sparse rows,
     such as a one-hot encoder gives it.
@@ -60,11 +62,11 @@ def onnx_form(model: object, schema: Schema, *, number: str, whole: str, zeros_m
     Raises:
         UnsupportedModel: a column that no graph can take. skl2onnx raises much else besides.
     """
-    inputs = graph_inputs(schema.columns, number=number, whole=whole, matrix=_one_matrix(model, schema))
+    inputs = graph_inputs(schema.columns, whole=whole, matrix=_one_matrix(model, schema))
     ready = prepared(model, schema)
     for part in parts_of(ready) if zeros_missing else ():
         setattr(part, ZEROS_MISSING, True)
-    proto = _convert(ready, inputs, output_task=schema.output.task, number=number)
+    proto = _convert(ready, inputs, output_task=schema.output.task)
     names = [one.name for one in proto.graph.output]
     graph = _read_as(names, inputs, schema)
     data = proto.SerializeToString(deterministic=True)
@@ -91,7 +93,7 @@ def _one_matrix(model: object, schema: Schema) -> bool:
     return not any(type(part).__name__ == "ColumnTransformer" for part in parts_of(model))
 
 
-def graph_inputs(columns: Sequence[Column], *, number: str, whole: str, matrix: bool) -> tuple[GraphInput, ...]:
+def graph_inputs(columns: Sequence[Column], *, whole: str, matrix: bool) -> tuple[GraphInput, ...]:
     """How a table is laid out for the graph: one matrix, or an input for each column.
 
     Raises:
@@ -99,34 +101,34 @@ def graph_inputs(columns: Sequence[Column], *, number: str, whole: str, matrix: 
     """
     if matrix:
         names = tuple(column.name for column in columns)
-        return (GraphInput(name="X", columns=names, element=number),)  # type: ignore[arg-type]
+        return (GraphInput(name="X", columns=names, element="double"),)
     plain = plain_names(columns)
     return tuple(
-        GraphInput(name=plain[column.name], columns=(column.name,), element=_element(column, number, whole))  # type: ignore[arg-type]
+        GraphInput(name=plain[column.name], columns=(column.name,), element=_element(column, whole))  # type: ignore[arg-type]
         for column in columns
     )
 
 
-def _element(column: Column, number: str, whole: str) -> str:
+def _element(column: Column, whole: str) -> str:
     if column.is_text or (column.type == "date" and column.dtype in {"str", "object"}):
         return "string"
     if column.is_time:
         raise UnsupportedModel(f"column {column.name!r} is a point in time, which an ONNX graph does not take")
     if column.type == "number" or column.nullable:
-        return number
+        return "double"
     return whole
 
 
 # -- the conversion --------------------------------------------------------------------------------------------------
 
 
-def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str, number: str) -> "onnx.ModelProto":
+def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str) -> "onnx.ModelProto":
     from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType, Int64TensorType, StringTensorType
+    from skl2onnx.common.data_types import DoubleTensorType, Int64TensorType, StringTensorType
 
-    kinds = {"double": DoubleTensorType, "float": FloatTensorType, "int64": Int64TensorType, "string": StringTensorType}
+    kinds = {"double": DoubleTensorType, "int64": Int64TensorType, "string": StringTensorType}
     types = [(one.name, kinds[one.element]([None, len(one.columns)])) for one in inputs]
-    own = own_steps(number)
+    own = own_steps()
     with _CONVERTING, known_steps(parts_of(model)), _unknown_told():
         _allow_plain_probabilities()
         proto: onnx.ModelProto = convert_sklearn(
@@ -163,14 +165,11 @@ def _unknown_told() -> Iterator[None]:
         raise UnsupportedModel(f"{named[1] if named else 'a step'} has no ONNX form here") from error
 
 
-def own_steps(number: str) -> Steps:
-    """All that is drawn here and not by skl2onnx; ``number`` is the element type in which numbers go in."""
+def own_steps() -> Steps:
+    """All that is drawn here and not by skl2onnx."""
     from sklearn.impute import SimpleImputer
 
-    found = (
-        sklearn_trees.steps(),
-        *(one.steps(number) for one in (sklearn_encoders, sklearn_scalers, sklearn_vectors)),
-    )
+    found = [one.steps() for one in (sklearn_trees, sklearn_encoders, sklearn_scalers, sklearn_vectors)]
     converters: dict[type, Convert] = {SimpleImputer: onnx_imputer.convert}
     shapes: dict[type, Shape] = {SimpleImputer: onnx_imputer.shape}
     for one in found:

@@ -8,7 +8,6 @@ several classes.
 
 import warnings
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,16 +21,16 @@ UNKNOWN_TEXT = "\ufdd2"
 """A Unicode noncharacter: no category is called so."""
 
 
-def steps(number: str) -> Steps:
-    """The classes that are drawn here; ``number`` is the element type of what they give when their input is text."""
+def steps() -> Steps:
+    """The classes that are drawn here."""
     from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
     classes = (OneHotEncoder, OrdinalEncoder, TargetEncoder)
-    return Steps(dict.fromkeys(classes, _convert), dict.fromkeys(classes, partial(_shape, number=number)))
+    return Steps(dict.fromkeys(classes, _convert), dict.fromkeys(classes, _shape))
 
 
-def _shape(operator: Any, *, number: str) -> None:
-    real_shape(operator, sum(_widths(operator.raw_operator)), number=number)
+def _shape(operator: Any) -> None:
+    real_shape(operator, sum(_widths(operator.raw_operator)))
 
 
 def _widths(encoder: Any) -> list[int]:

@@ -15,8 +15,8 @@ from aweigh.models.step import Convert, Shape, Step, Steps, real_shape
 Draw = Callable[[Step, str], str]
 
 
-def steps(number: str) -> Steps:
-    """The classes that are drawn here; ``number`` is the element type of what they give when their input is whole."""
+def steps() -> Steps:
+    """The classes that are drawn here."""
     from sklearn import preprocessing
 
     converters: dict[type, Convert] = {
@@ -35,11 +35,11 @@ def steps(number: str) -> Steps:
         preprocessing.PolynomialFeatures: lambda model: model.n_output_features_,
         preprocessing.PowerTransformer: lambda model: model.n_features_in_,
     }
-    shapes: dict[type, Shape] = {one: partial(_shape, width=width, number=number) for one, width in widths.items()}
+    shapes: dict[type, Shape] = {one: partial(_shape, width=width) for one, width in widths.items()}
     return Steps(converters, shapes)
 
 
-def _shape(operator: Any, *, width: Callable[[Any], int | None], number: str) -> None:
+def _shape(operator: Any, *, width: Callable[[Any], int | None]) -> None:
     from skl2onnx.common.data_types import StringTensorType
 
     wide = width(operator.raw_operator)
@@ -49,7 +49,7 @@ def _shape(operator: Any, *, width: Callable[[Any], int | None], number: str) ->
     if isinstance(operator.inputs[0].type, StringTensorType):
         operator.outputs[0].type = StringTensorType([operator.inputs[0].get_first_dimension(), wide])
         return
-    real_shape(operator, wide, number=number)
+    real_shape(operator, wide)
 
 
 # -- thresholds ------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ other label.
 
 # ruff: noqa: SLF001  libsvm's own coefficients, before scikit-learn turns the signs of two classes, are undocumented
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from aweigh.models.step import Convert, Shape, Step, Steps, real_shape
 
 
-def steps(number: str) -> Steps:
+def steps() -> Steps:
     """The classes that are drawn here."""
     from sklearn import linear_model, svm
 
@@ -29,12 +28,12 @@ def steps(number: str) -> Steps:
         svm.NuSVR: _machine_regressor,
         svm.OneClassSVM: _machine_outlier,
     }
-    shapes: dict[type, Shape] = {one: partial(_one_number, number=number) for one in (svm.SVR, svm.NuSVR)}
+    shapes: dict[type, Shape] = dict.fromkeys((svm.SVR, svm.NuSVR), _one_number)
     return Steps(converters, shapes)
 
 
-def _one_number(operator: Any, *, number: str) -> None:
-    real_shape(operator, 1, number=number)
+def _one_number(operator: Any) -> None:
+    real_shape(operator, 1)
 
 
 def _own(scope: Any, operator: Any, container: Any) -> None:
@@ -125,7 +124,10 @@ def _machine_classifier(scope: Any, operator: Any, container: Any) -> None:
 
     step = Step(scope, operator, container)
     model = step.model
-    if model.probability or model.break_ties or step.wants_raw_scores:
+    if model.probability is True:  # from scikit-learn 1.9 on, what is not said is the word "deprecated"
+        msg = "libsvm finds probabilities step by step, and in single precision ends at another step"
+        raise NotImplementedError(msg)
+    if model.break_ties or step.wants_raw_scores:
         _own(scope, operator, container)
         return
     pen = step.pen

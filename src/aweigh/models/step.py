@@ -115,12 +115,8 @@ class Step:
             raise NotImplementedError(msg)
 
 
-def real_shape(operator: Any, width: int | None, *, number: str) -> None:
-    """Says that a step gives ``width`` numbers, in the precision of its input; of ``number`` where that is none."""
-    from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+def real_shape(operator: Any, width: int | None) -> None:
+    """Says that a step gives ``width`` doubles."""
+    from skl2onnx.common.data_types import DoubleTensorType
 
-    given = {type(one.type) for one in operator.inputs}
-    reals = given & {DoubleTensorType, FloatTensorType}
-    double = DoubleTensorType in reals or (not reals and number == "double")
-    kind = DoubleTensorType if double else FloatTensorType
-    operator.outputs[0].type = kind([operator.inputs[0].get_first_dimension(), width])
+    operator.outputs[0].type = DoubleTensorType([operator.inputs[0].get_first_dimension(), width])

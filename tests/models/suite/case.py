@@ -49,10 +49,15 @@ class Case:
     array: bool = False
     fit: Callable[[Any, pd.DataFrame, Any], Any] | None = None
     rows: int = TRAINING_ROWS
+    shown: int | None = None
 
     def frame(self) -> pd.DataFrame:
-        """The sample: what the model learns from."""
+        """What the model learns from."""
         return self.data(self.rows, SEED)
+
+    def sample(self) -> pd.DataFrame:
+        """What the packer is shown of it: all, or its first ``shown`` rows."""
+        return self.frame().iloc[: self.shown]
 
     def fitted(self) -> Any:
         """The model, fitted."""
@@ -103,7 +108,8 @@ class Packed:
 
 def ask_original(model: Any, sample: pd.DataFrame, *, config: Config | None = None) -> tuple[Any, Asked]:
     """The family of a model in memory and what the model says of its sample, as ``aweigh.pack`` finds them."""
-    family: Any = registry.family(family_of(model))
+    own = type(model).__name__ == "OwnFunction"
+    family: Any = registry.family("python" if own else family_of(model))
     described = family.describe(model)
     columns, table = open_sample(sample, described=described)
     aligned = align(columns, table, described=described, target=None, config=config or Config())
@@ -125,6 +131,11 @@ def fresh_table(case: Case, schema: Schema) -> Table:
     dtypes = {column.name: column.dtype for column in schema.columns}
     framed, _ = frame_to_table(drawn.astype({name: "category" for name, one in dtypes.items() if one == "category"}))
     table = framed.select(schema.names)
+    whole = np.ones(table.rows, dtype=bool)
+    for column in schema.columns:
+        if not column.nullable:
+            whole &= ~table[column.name].as_mask()
+    table = table.take(whole)
     return roughened(schema, _typed(schema, table), seed=FRESH_SEED)
 
 
@@ -155,7 +166,7 @@ def answerable(predict: Callable[[Table], Answers], table: Table) -> np.ndarray:
 def run(case: Case) -> Outcome:
     """Fits the model, finds its proven form, and holds that against the model on fresh rows, together and alone."""
     began = time.perf_counter()
-    model, sample = case.fitted(), case.frame()
+    model, sample = case.fitted(), case.sample()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         family, asked = ask_original(model, sample)

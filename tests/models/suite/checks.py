@@ -12,6 +12,7 @@ SERVED_AS = {
     "xgboost": "XGBoost (its own file)",
     "lightgbm": "LightGBM (its own file)",
     "catboost": "CatBoost (its own file)",
+    "python": "your own code",
     "refused": "refused",
 }
 """What the page calls each outcome."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from suite import boosters, holders, odd, predictors, transforming
+from suite import boosters, functions, holders, odd, predictors, transforming
 from suite.case import Case
 
 GROUPS: Mapping[str, tuple[Case, ...]] = {
@@ -18,6 +18,7 @@ GROUPS: Mapping[str, tuple[Case, ...]] = {
     "Clusters and outliers": tuple(transforming.unsupervised),
     "XGBoost, LightGBM and CatBoost": tuple(boosters.boosters),
     "ONNX graphs": tuple(boosters.graphs),
+    "Your own functions": tuple(functions.functions),
     "Where answers are most likely to differ": tuple(odd.odd),
 }
 """Every case under the heading that it stands under."""

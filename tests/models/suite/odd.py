@@ -5,6 +5,7 @@
 import numpy as np
 import pandas as pd
 import sklearn.ensemble as ens
+import sklearn.impute as imp
 import sklearn.linear_model as lm
 import sklearn.neighbors as nn
 import sklearn.pipeline as pipe
@@ -96,6 +97,13 @@ def letters(rows: int, seed: int, drift: float = 0.0) -> pd.DataFrame:
     return pd.DataFrame({"alike": g.choice(np.array(alike, dtype=object), rows), "amount": g.normal(size=rows)})
 
 
+def void(rows: int, seed: int, drift: float = 0.0) -> pd.DataFrame:
+    """A number, a column of numbers and one of text without any value."""
+    g = np.random.default_rng(seed)
+    none = pd.Series([None] * rows, dtype=object)
+    return pd.DataFrame({"amount": g.normal(drift, 1, rows), "empty": np.full(rows, np.nan), "blank": none})
+
+
 def shuffled_columns(model, frame, y):
     """Fitted on the columns in another order than the sample's."""
     return model.fit(frame[list(reversed(frame.columns))], y)
@@ -120,6 +128,9 @@ odd = [
     Case("names that nobody would choose", named, "text", lambda: _one_hot(ens.HistGradientBoostingClassifier(max_iter=8, random_state=0))),
     Case("columns in another order", mixed, "two", lambda: _one_hot(ens.HistGradientBoostingClassifier(max_iter=8, random_state=0)), fit=shuffled_columns),
     Case("columns in which nothing happens", still, "two", lambda: None, fit=_empty_dropped),
+    Case("columns without any value", void, "two", lambda: pipe.make_pipeline(make_column_transformer((imp.SimpleImputer(), ["amount", "empty"]), (pre.OneHotEncoder(), ["blank"])), lm.LogisticRegression())),
+    Case("columns without any value, kept", void, "two", lambda: pipe.make_pipeline(make_column_transformer((imp.SimpleImputer(keep_empty_features=True), ["amount", "empty"])), lm.LogisticRegression())),
+    Case("a sample of one row", mixed, "two", lambda: _one_hot(ens.HistGradientBoostingClassifier(max_iter=8, random_state=0)), shown=1),
     Case("days as text", times, "two", lambda: _one_hot(lm.LogisticRegression())),
     Case("denormals, zeros of both signs, 1e30", tiny, "two", lambda: tree.DecisionTreeClassifier(random_state=0)),
     Case("denormals behind a scaler", tiny, "number", lambda: scaled(lm.Ridge())),

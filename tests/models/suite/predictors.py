@@ -68,6 +68,7 @@ linear = [
 vectors = [
     Case("SVC", numbers, "text", lambda: scaled(svm.SVC())),
     Case("SVC with probabilities", numbers, "text", lambda: scaled(svm.SVC(probability=True, random_state=0))),
+    Case("SVC with probabilities, two classes", floats, "two", lambda: svm.SVC(probability=True, random_state=0)),
     Case("SVC, two classes, columns", mixed, "two", lambda: columns(svm.SVC())),
     Case("SVC, polynomial", floats, "signs", lambda: svm.SVC(kernel="poly", degree=2)),
     Case("SVC, one against one", floats, "integers", lambda: svm.SVC(decision_function_shape="ovo")),

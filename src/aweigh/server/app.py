@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from aweigh._version import __version__
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
-from aweigh.server.api import Predict, Service, model_document, schema_document
+from aweigh.server.api import Predict, model_document, schema_document
 from aweigh.server.docs import docs_page, front_page
 from aweigh.server.endpoints import Get, Nothing, document, fail, live, metrics, page, ready, refuse, refuse_unknown
 from aweigh.server.gate import Gate
@@ -20,6 +20,7 @@ from aweigh.server.metrics import Counters
 from aweigh.server.oip import OpenInference
 from aweigh.server.openapi import openapi_document
 from aweigh.server.readiness import Readiness
+from aweigh.server.service import Service
 from aweigh.server.settings import Settings
 
 

@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
-from aweigh.server.api import Service
 from aweigh.server.readiness import Readiness
+from aweigh.server.service import Service
 
 SHOWN_PROBLEMS = 10
 

@@ -7,6 +7,7 @@ lock; a scrape, whichever process answers it, adds the slots up.
 import hmac
 import ipaddress
 import mmap
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 
 from starlette.types import Scope
@@ -58,14 +59,17 @@ class Counters:
             place = _PLACE.get((route, status))
             self._own[_PLACE[route, _class_of(status)] if place is None else place] += 1
 
-    def predicted(self, *, rows: int, warnings: int, seconds: float) -> None:
+    def predicted(self, *, rows: int, seconds: float) -> None:
         """The model answered for so many rows in so many seconds."""
         own = self._own
         own[_ROWS] += rows
-        own[_WARNINGS] += warnings
         own[_SECONDS] += seconds
-        bucket = next((i for i, most in enumerate(BUCKETS_S) if seconds <= most), len(BUCKETS_S))
-        own[_BUCKETS + bucket] += 1
+        own[_BUCKETS + bisect_left(BUCKETS_S, seconds)] += 1
+
+    def warned(self, cells: int) -> None:
+        """So many cells were outside what the model has seen."""
+        if cells:
+            self._own[_WARNINGS] += cells
 
     def totals(self) -> list[float]:
         """Every counter, added up over the processes."""

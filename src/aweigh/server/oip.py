@@ -4,21 +4,22 @@ The values mean what they mean to ``/v1``: same checks, same answers. Errors are
 has them, and what ``/v1`` calls 422 is 400 here.
 """
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 
 from starlette.types import Receive, Scope, Send
 
 from aweigh._version import __version__
 from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
+from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
-from aweigh.server.api import Service
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
 from aweigh.server.readiness import Readiness
+from aweigh.server.service import Service
 from aweigh.server.settings import Settings
 from aweigh.server.tensors import datatype_of, output_metadata, output_tensors, read_request, rows_of
 from aweigh.server.ulid import ulid
+from aweigh.table import Table
 
 JSON = b"application/json"
 BINARY_HEADER = b"inference-header-content-length"
@@ -128,36 +129,49 @@ class OpenInference:
         body = await read_body(scope, receive, settings=self._settings)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
-        document: dict[str, object] = await service.run(
-            partial(infer, service, body, json_bytes=json_bytes), size_bytes=len(body)
-        )
+        request = Inference(service, body, json_bytes=json_bytes)
+        return await service.ask(request.read, request.document, size_bytes=len(body))
+
+
+class Inference:
+    """One inference request: its tensors as a table, and the answers as tensors."""
+
+    def __init__(self, service: Service, body: bytes, *, json_bytes: int | None) -> None:
+        self._service = service
+        self._body = body
+        self._json_bytes = json_bytes
+        self._id: str | None = None
+        self._asked: frozenset[str] = frozenset()
+
+    def read(self) -> Table:
+        """The tensors as a table that fits the schema.
+
+        Raises:
+            DataError: the body, its tensors or their values do not fit.
+        """
+        schema = self._service.schema
+        request = read_request(self._body, json_bytes=self._json_bytes)
+        self._id = request.id
+        self._asked = frozenset(one.name for one in request.outputs or ())
+        known = {str(one["name"]) for one in output_metadata(schema)}
+        if self._asked - known:
+            stranger = min(self._asked - known)[:60]
+            raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
+        return check_rows(schema, rows_of(schema, request.inputs, max_rows=self._service.max_rows))
+
+    def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
+        """The reply: the outputs that were asked for, all of them when none was named."""
+        predictor = self._service.predictor
+        tensors = output_tensors(predictor.schema, answers)
+        document: dict[str, object] = {
+            "model_name": predictor.manifest.name,
+            "model_version": predictor.version,
+            "id": self._id if self._id is not None else ulid(),
+            "outputs": [one for one in tensors if not self._asked or one["name"] in self._asked],
+        }
+        if warnings:
+            document["parameters"] = {"warnings": [one.document() for one in warnings]}
         return document
-
-
-def infer(service: Service, body: bytes, *, json_bytes: int | None) -> dict[str, object]:
-    """The answer to one inference request.
-
-    Raises:
-        DataError: the body, its tensors or their values do not fit.
-    """
-    request = read_request(body, json_bytes=json_bytes)
-    asked = {one.name for one in request.outputs or ()}
-    known = {str(one["name"]) for one in output_metadata(service.schema)}
-    if asked - known:
-        stranger = min(asked - known)[:60]
-        raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
-    table = check_rows(service.schema, rows_of(service.schema, request.inputs, max_rows=service.max_rows))
-    answers, warnings = service.predict(table)
-    tensors = [one for one in output_tensors(service.schema, answers) if not asked or one["name"] in asked]
-    document: dict[str, object] = {
-        "model_name": service.predictor.manifest.name,
-        "model_version": service.predictor.version,
-        "id": request.id if request.id is not None else ulid(),
-        "outputs": tensors,
-    }
-    if warnings:
-        document["parameters"] = {"warnings": warnings}
-    return document
 
 
 def said(error: AweighError) -> str:

@@ -1,0 +1,165 @@
+"""A predictor as the server uses it: what a request holds becomes a table, the table answers, the answers a reply.
+
+The three stages are ``read`` (body to table), ``predict`` (table to answers) and ``write`` (answers to bytes); ``ask``
+puts them together for one request, at once on the event loop when the body is small and the model quick, else in one of
+a few threads.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from aweigh.errors import AweighError, InvalidRows, Problem
+from aweigh.runtime.predictor import Predictor
+from aweigh.schema.answers import Answers
+from aweigh.schema.check import check
+from aweigh.schema.decode import Decode, compile_decoder
+from aweigh.schema.domain import compile_warnings
+from aweigh.server.media import Kind
+from aweigh.server.metrics import Counters
+from aweigh.server.problems import encode
+from aweigh.server.reply import Replies, Reply
+from aweigh.server.settings import Settings
+from aweigh.table import Table, read_csv
+
+INLINE_BYTES = 16 * 1024
+"""Bodies up to here are answered on the event loop: a few dozen rows, well under a millisecond of parsing."""
+
+INLINE_S = 0.005
+"""A model that takes longer than this for one row always answers in a thread."""
+
+THREADS = 4
+"""How many requests are worked on in threads at once; the others wait."""
+
+MAX_WARNINGS = 100
+ASKED_ALONE = 100
+"""When the model fails on a table of up to so many rows, each is asked alone, to say which it was."""
+
+T = TypeVar("T")
+
+Read = Callable[[], Table]
+"""What a request holds, as a table that fits the schema; raises what is wrong with it."""
+
+Write = Callable[[Answers, list[Problem]], T]
+"""The reply of the answers and of what is unusual about the rows."""
+
+_LOG = logging.getLogger(__name__)
+
+
+class NoAnswer(InvalidRows):
+    """Rows that the schema takes and the model itself refuses."""
+
+    code = "no_answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request for predictions: the body and what its headers say of it."""
+
+    kind: Kind
+    charset: str | None
+    wanted: Kind
+    body: bytes
+
+
+class Service:
+    """A predictor as the server uses it: bodies of any kind in, answers out, counted."""
+
+    def __init__(self, predictor: Predictor, *, settings: Settings, counters: Counters) -> None:
+        self.predictor = predictor
+        self.schema = predictor.schema
+        self.max_rows = settings.rows_for(predictor.schema)
+        self.inline = True
+        self.warnings = compile_warnings(predictor.schema, limit=MAX_WARNINGS)
+        self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows)
+        self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
+        self._counters = counters
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def reply(self, asked: Asked) -> Reply:
+        """The reply to one request of ``/v1/predict``.
+
+        Raises:
+            DataError: see ``read`` and ``predict``.
+        """
+        write = partial(self._replies.write, asked.wanted)
+        return await self.ask(partial(self.read, asked), write, size_bytes=len(asked.body))
+
+    async def ask(self, read: Read, write: Write[T], *, size_bytes: int) -> T:
+        """Reads a request of that size, asks the model and writes the reply: here and now, or in a thread.
+
+        Raises:
+            DataError: the request cannot be read, does not fit, or the model has no answer.
+        """
+        work = partial(self._ask, read, write)
+        if self.inline and size_bytes <= INLINE_BYTES:
+            return work()
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(THREADS)
+        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
+    def _ask(self, read: Read, write: Write[T]) -> T:
+        table = read()
+        answers = self.predict(table)
+        warnings = self.warnings(table)
+        self._counters.warned(len(warnings))
+        return write(answers, warnings)
+
+    def warm(self) -> None:
+        """Answers a golden row as a request would, twice, and learns whether the model is quick enough to wait for."""
+        asked = Asked("json", None, "json", encode({"rows": self.predictor.examples.rows[:1]}))
+        for _ in range(2):
+            begun = time.perf_counter()
+            self._ask(partial(self.read, asked), partial(self._replies.write, "json"))
+            self.inline = time.perf_counter() - begun < INLINE_S
+
+    def read(self, asked: Asked) -> Table:
+        """The body as a table that fits the schema.
+
+        Raises:
+            DataError: it cannot be read, is too large, or does not fit.
+        """
+        if asked.kind == "json":
+            return self._decode(asked.body)
+        if asked.kind == "csv":
+            return check(self.schema, read_csv(asked.body, charset=asked.charset, max_rows=self.max_rows))
+        from aweigh.table.arrow import read_arrow
+
+        return check(self.schema, read_arrow(asked.body, max_rows=self.max_rows))
+
+    def predict(self, table: Table) -> Answers:
+        """The model's answers, counted.
+
+        Raises:
+            NoAnswer: the model fails on these rows though it still answers a golden one.
+        """
+        if not table.rows:
+            return Answers.empty(self.schema.output)
+        begun = time.perf_counter()
+        try:
+            answers = self.predictor.predict(table)
+        except (AweighError, MemoryError):
+            raise
+        except Exception as error:
+            raise self._blame(table, error) from error
+        self._counters.predicted(rows=table.rows, seconds=time.perf_counter() - begun)
+        return answers
+
+    def _blame(self, table: Table, error: Exception) -> Exception:
+        """The rows' fault or the model's: it is the rows' when the golden rows are answered as ever."""
+        if not self.predictor.replay().ok:
+            return error
+        _LOG.warning("the model fails on rows that its schema takes: %s", type(error).__name__)
+        problems = []
+        for i in range(table.rows if table.rows <= ASKED_ALONE else 0):
+            try:
+                self.predictor.predict(table.take(slice(i, i + 1)))
+            except Exception:  # noqa: BLE001  whatever a model raises is the answer to the question asked here
+                problems.append(Problem("no_answer", f"the model has no answer for row {i}", row=i))
+        return NoAnswer(tuple(problems) or (Problem("no_answer", "the model has no answer for these rows"),))

@@ -22,6 +22,7 @@ _RUN = re.compile(
 )
 """An attribute's lists, which are written one by one and may be of millions."""
 _ORT_FORMAT = b"ORTM"
+_LOCATION = b"location"
 
 _INTO: dict[str, dict[int, str]] = {
     "model": {7: "graph", 20: "training", 25: "function"},
@@ -33,6 +34,15 @@ _INTO: dict[str, dict[int, str]] = {
     "sparse": {1: "tensor", 2: "tensor"},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
+
+
+def may_reach_out(data: bytes) -> bool:
+    """Whether a look at each field is needed to know that the file holds all of itself.
+
+    A tensor's numbers can lie elsewhere only under the key ``location`` (onnx.proto, TensorProto.external_data), which
+    protobuf writes as those bytes: a file without them names no other.
+    """
+    return data[4:8] == _ORT_FORMAT or _LOCATION in data
 
 
 def check_wire(data: bytes) -> None:

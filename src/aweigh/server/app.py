@@ -2,26 +2,38 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
-from aweigh._version import __version__
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
 from aweigh.server.api import Predict, model_document, schema_document
-from aweigh.server.docs import docs_page, front_page
-from aweigh.server.endpoints import Get, Nothing, document, fail, live, metrics, page, ready, refuse, refuse_unknown
+from aweigh.server.endpoints import (
+    Get,
+    Nothing,
+    Pages,
+    document,
+    fail,
+    live,
+    metrics,
+    ready,
+    refuse,
+    refuse_unknown,
+)
 from aweigh.server.gate import Gate
 from aweigh.server.lifespan import UI, lifespan
 from aweigh.server.metrics import Counters
 from aweigh.server.oip import OpenInference
-from aweigh.server.openapi import openapi_document
 from aweigh.server.readiness import Readiness
 from aweigh.server.service import Service
 from aweigh.server.settings import Settings
+
+if TYPE_CHECKING:
+    from aweigh.server.docs import Page
 
 
 def create_app(
@@ -45,12 +57,12 @@ def create_app(
     if service is not None and predictor is not None:
         routes = [
             Route("/v1/predict", Predict(service, readiness=readiness, settings=settings)),
-            Route("/v1/schema", document(schema_document(predictor))),
-            Route("/v1/model", document(model_document(predictor))),
+            Route("/v1/schema", document(partial(schema_document, predictor))),
+            Route("/v1/model", document(partial(model_document, predictor))),
         ]
     routes += [
-        Route("/v1/openapi.json", document(openapi_document(predictor, settings=settings, version=__version__))),
-        Route("/v1/docs", page(docs_page(predictor, settings=settings))),
+        Route("/v1/openapi.json", document(partial(_openapi, predictor, settings=settings))),
+        Route("/v1/docs", Pages(partial(_docs, predictor, settings=settings))),
         Route("/v2", oip),
         Route("/v2/{path:path}", oip),
         Route("/health/live", Get(live)),
@@ -62,7 +74,7 @@ def create_app(
             for first in ("v1", "health", "metrics")
             for rest in ("", "/{rest:path}")
         ],
-        Mount("/", ui) if ui is not None else Route("/", page(front_page(predictor))),
+        Mount("/", ui) if ui is not None else Route("/", Pages(partial(_front, predictor))),
     ]
     app = Starlette(
         routes=routes,
@@ -71,3 +83,25 @@ def create_app(
     )
     app.router.redirect_slashes = False
     return Gate(app, counters=counters)
+
+
+# What is written for people and their programs is made when somebody asks for it, and so are the modules that write it.
+
+
+def _openapi(predictor: Predictor | None, *, settings: Settings) -> dict[str, object]:
+    from aweigh._version import __version__
+    from aweigh.server.openapi import openapi_document
+
+    return openapi_document(predictor, settings=settings, version=__version__)
+
+
+def _docs(predictor: Predictor | None, *, settings: Settings) -> "Page":
+    from aweigh.server.docs import docs_page
+
+    return docs_page(predictor, settings=settings)
+
+
+def _front(predictor: Predictor | None) -> "Page":
+    from aweigh.server.docs import front_page
+
+    return front_page(predictor)

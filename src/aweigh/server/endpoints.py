@@ -2,7 +2,9 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
+import anyio.to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -10,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aweigh._version import __version__
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
-from aweigh.server.docs import Page
+from aweigh.server.media import JSON
 from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read
 from aweigh.server.problems import (
     PROBLEM_JSON,
@@ -25,6 +27,13 @@ from aweigh.server.problems import (
 )
 from aweigh.server.readiness import Readiness
 from aweigh.server.ulid import ulid
+from aweigh.wire.kept import Kept
+
+if TYPE_CHECKING:
+    from aweigh.server.docs import Page
+
+MOST_ORIGINS = 8
+"""Addresses that pages are kept for: whoever asks chooses the header Host."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,10 +50,14 @@ class Get:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if scope["method"] not in {"GET", "HEAD"}:
-            raise method_not_allowed(["GET", "HEAD"])
+        _require_get(scope)
         response = await self._answer(Request(scope))
         await response(scope, receive, send)
+
+
+def _require_get(scope: Scope) -> None:
+    if scope["method"] not in {"GET", "HEAD"}:
+        raise method_not_allowed(["GET", "HEAD"])
 
 
 class Nothing:
@@ -59,25 +72,57 @@ class Nothing:
         raise not_found()
 
 
-def document(value: object) -> ASGIApp:
-    """An endpoint that always answers the same JSON document."""
-    content = encode(value)
+class Document:
+    """An endpoint that answers a body of its own, made when it is first asked for."""
 
-    async def answer(_: Request) -> Response:
-        return Response(content, media_type="application/json")
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._kept: Kept | None = None
 
-    return Get(answer)
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del receive
+        _require_get(scope)
+        if self._kept is None:
+            self._kept = Kept(await anyio.to_thread.run_sync(self._make), media=JSON.encode())
+        await self._kept.send(scope, send)
 
 
-def page(made: Page) -> ASGIApp:
-    """An endpoint that answers a page of HTML under its own content security policy."""
+def document(make: Callable[[], object]) -> ASGIApp:
+    """An endpoint that always answers the same JSON document, which is made when it is first asked for."""
+    return Document(lambda: encode(make()))
 
-    async def answer(request: Request) -> Response:
-        html = made.html(f"{request.url.scheme}://{request.headers.get('host', '')}")
-        headers = {"content-security-policy": made.policy, "x-frame-options": "DENY", "cache-control": "no-cache"}
-        return Response(html, media_type="text/html", headers=headers)
 
-    return Get(answer)
+class Pages:
+    """An endpoint that answers a page of HTML under its own content security policy.
+
+    The page says under which address it was asked for: one is kept for each, for a few.
+    """
+
+    def __init__(self, make: "Callable[[], Page]") -> None:
+        self._make = make
+        self._page: Page | None = None
+        self._kept: dict[str, Kept] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        del receive
+        _require_get(scope)
+        request = Request(scope)
+        origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+        kept = self._kept.get(origin)
+        if kept is None:
+            kept = await anyio.to_thread.run_sync(self._made, origin)
+            if len(self._kept) >= MOST_ORIGINS:
+                self._kept.pop(next(iter(self._kept)))
+            self._kept[origin] = kept
+        await kept.send(scope, send)
+
+    def _made(self, origin: str) -> Kept:
+        if self._page is None:
+            self._page = self._make()
+        headers = [(b"content-security-policy", self._page.policy.encode()), (b"x-frame-options", b"DENY")]
+        return Kept(self._page.html(origin).encode(), media=b"text/html; charset=utf-8", headers=headers)
 
 
 async def live(request: Request) -> Response:

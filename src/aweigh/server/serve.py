@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from types import FrameType
 
@@ -159,3 +160,15 @@ def settle_memory() -> None:
     """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun."""
     gc.collect()
     gc.freeze()
+    give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Gives the system what loading took and let go of: of a forest of 8 MB as ONNX, 49 of 157 MB.
+
+    glibc keeps freed memory in case it is asked for again; other C libraries have no such call, and no such habit.
+    """
+    import ctypes
+
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

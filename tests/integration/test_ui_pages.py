@@ -353,6 +353,35 @@ def test_the_page_has_our_head_and_calls_no_other_host(served):
             assert client.get(other).text == page.text
 
 
+def test_what_the_page_loads_is_compressed_and_the_page_revalidated(served):
+    with served.client() as client:
+        page = client.get("/", headers={"Accept-Encoding": "gzip"})
+        assert page.headers["content-encoding"] == "gzip"
+        assert page.headers["cache-control"] == "private, no-cache"
+        headers = {"Accept-Encoding": "gzip", "If-None-Match": page.headers["etag"]}
+        assert client.get("/", headers=headers).status_code == 304
+        scripts = re.findall(r'(?:href|src)="\./(static/(?:js|css)/[^"]+)"', page.text)
+        assert len(scripts) > 2
+        sent = whole = 0
+        for one in scripts:
+            plain = client.get(f"/{one}", headers={"Accept-Encoding": "identity"})
+            assert "content-encoding" not in plain.headers
+            for coding in ("gzip", "zstd"):
+                packed = client.get(f"/{one}", headers={"Accept-Encoding": coding})
+                assert packed.content == plain.content
+                assert "immutable" in packed.headers["cache-control"]
+                assert packed.headers["content-type"].startswith(
+                    "text/css" if one.endswith("css") else "text/javascript"
+                )
+            sent, whole = sent + int(packed.headers["content-length"]), whole + len(plain.content)
+            head = client.head(f"/{one}", headers={"Accept-Encoding": "zstd"})
+            assert head.headers["content-length"] == packed.headers["content-length"]
+            part = client.get(f"/{one}", headers={"Accept-Encoding": "gzip", "Range": "bytes=0-9"})
+            assert (part.status_code, part.content) == (206, plain.content[:10])
+        assert sent < whole / 3
+        assert client.get("/static/../index.html", headers={"Accept-Encoding": "gzip"}).status_code in {400, 404}
+
+
 @pytest.mark.parametrize(
     "path", ["/nothing", "/batch/more", "/model/_stcore/health", "/_aweigh/x/none.css", "/predict/"]
 )

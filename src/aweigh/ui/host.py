@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from aweigh.errors import ConfigError, MissingExtra
 from aweigh.ui import palette
 from aweigh.ui.shell import Shell
+from aweigh.ui.static_files import StaticFiles
 
 API_URL_VARIABLE = "AWEIGH_API_URL"
 """Where the pages, and a user's own script, find the API."""
@@ -71,7 +72,9 @@ def create_ui(
     light, dark = palette.light(accent), palette.dark(accent)
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
-    return Shell(app, title=title or "aweigh", light=light, dark=dark, pages=PAGES, streamlit_paths=STREAMLIT_PATHS)
+    return Shell(
+        StaticFiles(app), title=title or "aweigh", light=light, dark=dark, pages=PAGES, streamlit_paths=STREAMLIT_PATHS
+    )
 
 
 def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -> UI:
@@ -87,7 +90,7 @@ def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -
     # As `streamlit run` does: the script's folder is importable and its arguments are its own, not this command's.
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
-    return app
+    return StaticFiles(app)
 
 
 def _said_in_files(files: list[str]) -> set[str]:

@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aweigh.ui.palette import Theme
+from aweigh.wire.kept import FOR_EVER, Kept
 
 ASSETS = "_aweigh"
 """First part of the paths of our own stylesheet and script."""
@@ -47,7 +48,8 @@ class Shell:
         self._pages = frozenset({"", *pages})
         self._streamlit_paths = streamlit_paths
         self._assets = {name: _asset(name, media, light=light, dark=dark) for name, media in _MEDIA.items()}
-        self._page = _page(title, light=light, dark=dark, assets=self._assets)
+        page = _page(title, light=light, dark=dark, assets=self._assets)
+        self._page = Kept(page.encode(), media=b"text/html; charset=utf-8")
         self._missing = _missing(title, assets=self._assets)
 
     def lifespan(self) -> Callable[[Any], AbstractAsyncContextManager[None]]:
@@ -72,17 +74,19 @@ class Shell:
         if parts[0] in self._streamlit_paths:
             await self._app(scope, receive, send)
             return
-        response = self._own(parts, scope)
+        kept = self._kept(parts) if scope["method"] in {"GET", "HEAD"} else None
+        if kept is not None:
+            await kept.send(scope, send)
+            return
+        response = self._nothing(scope)
         await response(scope, receive, send)
 
-    def _own(self, parts: list[str], scope: Scope) -> Response:
-        if scope["method"] in {"GET", "HEAD"}:
-            if parts[0] in self._pages and not any(parts[1:]):
-                return HTMLResponse(self._page, headers={"Cache-Control": "no-cache"})
-            if parts[0] == ASSETS and parts[-1] in self._assets:
-                asset = self._assets[parts[-1]]
-                headers = {"Cache-Control": "public, max-age=31536000, immutable"}
-                return Response(asset.body, media_type=asset.media, headers=headers)
+    def _kept(self, parts: list[str]) -> Kept | None:
+        if parts[0] in self._pages and not any(parts[1:]):
+            return self._page
+        return self._assets[parts[-1]].kept if parts[0] == ASSETS and parts[-1] in self._assets else None
+
+    def _nothing(self, scope: Scope) -> Response:
         if "text/html" in Headers(scope=scope).get("accept", ""):
             return HTMLResponse(self._missing, status_code=404)
         problem = {"type": "about:blank", "title": "Not found", "status": 404, "code": "not_found"}
@@ -103,8 +107,7 @@ class Asset:
     """A file of ours as it is sent; its address changes with its bytes, so that browsers may keep it."""
 
     def __init__(self, name: str, body: bytes, media: str) -> None:
-        self.body = body
-        self.media = media
+        self.kept = Kept(body, media=f"{media}; charset=utf-8".encode(), cache=FOR_EVER)
         self.href = f"./{ASSETS}/{hashlib.sha256(body).hexdigest()[:12]}/{name}"
 
 

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,10 +15,12 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from aweigh.server.app import create_app
+from aweigh.server.board import Board
 from aweigh.server.proxy import Proxy
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, bind_unix, make_server, url_of
 from aweigh.server.settings import Settings
+from aweigh.server.sticky import Sticky, socket_path
 
 
 async def echo(request):
@@ -64,6 +67,10 @@ async def break_off(request):
     return StreamingResponse(pieces(), headers=headers)
 
 
+async def closes(request):
+    return PlainTextResponse("closed", headers={"Connection": "close"})
+
+
 async def nothing(request):
     return Response(status_code=int(request.query_params["status"]))
 
@@ -99,7 +106,7 @@ def running(app, sock):
         while not server.started:
             assert time.monotonic() < end
             time.sleep(0.002)
-        yield
+        yield server
     finally:
         server.should_exit = True
         thread.join(20)
@@ -112,6 +119,7 @@ def backend():
         Route("/echo/{rest:path}", echo, methods=every),
         Route("/stream", stream),
         Route("/endless", endless),
+        Route("/closes", closes),
         Route("/early", early, methods=every),
         Route("/break", break_off),
         Route("/nothing", nothing),
@@ -125,9 +133,13 @@ def backend():
 
 @pytest.fixture(scope="module")
 def url(backend, tmp_path_factory):
-    path = tmp_path_factory.mktemp("s") / "app"
-    with bind_unix(path) as inner, bind("127.0.0.1", 0) as sock, running(backend, inner):
-        front = create_app(None, ui=Proxy(str(path)))
+    folder = tmp_path_factory.mktemp("s")
+    board = Board(places=1)
+    board.answers(0, seat=1)
+    path = Path(socket_path(folder, seat=1))
+    with bind_unix(path) as inner, bind("127.0.0.1", 0) as sock, running(backend, inner) as behind:
+        backend.state.server = behind
+        front = create_app(None, ui=Proxy(Sticky(board, places=range(1), folder=folder), title="Home"))
         with running(front, sock):
             yield url_of(sock)
 
@@ -232,9 +244,43 @@ def test_a_refused_socket_is_refused(url):
         connect(url.replace("http", "ws") + "/talk?refuse=1")
 
 
-def test_an_app_that_is_not_there_is_not_ready(tmp_path):
-    with bind("127.0.0.1", 0) as sock, running(create_app(None, ui=Proxy(str(tmp_path / "none"))), sock):
+@pytest.mark.parametrize("seat", [None, 1])
+def test_an_app_that_is_not_there_is_not_ready(tmp_path, seat):
+    """Nobody is known to answer, or the one that is known has just died."""
+    board = Board(places=1)
+    board.answers(0, seat=seat)
+    proxy = Proxy(Sticky(board, places=range(1), folder=tmp_path), title="Pens & <ink>")
+    with bind("127.0.0.1", 0) as sock, running(create_app(None, ui=proxy), sock):
         reply = httpx.get(url_of(sock), trust_env=False)
         assert (reply.status_code, reply.json()["code"]) == (503, "not_ready")
+        page = httpx.get(url_of(sock), trust_env=False, headers={"Accept": "text/html,*/*;q=0.8"})
+        assert (page.status_code, page.headers["retry-after"]) == (503, "2")
+        assert "Pens &amp; &lt;ink&gt;" in page.text
+        assert 'http-equiv="refresh"' in page.text
+        assert "default-src 'none'" in page.headers["content-security-policy"]
         with pytest.raises(InvalidStatus):
             connect(url_of(sock).replace("http", "ws"))
+
+
+def test_a_header_that_the_gate_adds_stands_there_once(client):
+    for path in ("/echo/x", "/stream"):
+        reply = client.get(path)
+        assert reply.headers.get_list("x-content-type-options") == ["nosniff"]
+        assert reply.headers.get_list("referrer-policy") == ["same-origin"]
+
+
+def test_a_connection_to_the_app_is_kept(client, backend):
+    """The second request finds the first one's; one that was closed meanwhile harms nobody."""
+    connections = backend.state.server.server_state.connections
+    client.get("/echo/x")
+    before = set(connections)
+    for _ in range(5):
+        assert client.get("/echo/x").status_code == 200
+    assert set(connections) == before
+    for one in before:
+        one.loop.call_soon_threadsafe(one.close_if_idle)
+    for _ in range(3):
+        assert client.get("/echo/x").status_code == 200
+    assert client.get("/closes").text == "closed"
+    assert client.get("/echo/x").status_code == 200
+    assert not set(connections) & before

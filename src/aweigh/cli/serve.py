@@ -1,13 +1,6 @@
 """``aweigh serve``: a bundle, or a Streamlit script, on one port until it is told to stop."""
 
-import json
 import os
-import shlex
-import socket
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,21 +12,6 @@ from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
-    from aweigh.server.lifespan import UI
-    from aweigh.server.metrics import Counters
-    from aweigh.server.settings import Settings
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is to be served and where: a bundle, a Streamlit script, or both, and whether people get an app."""
-
-    bundle: "VerifiedBundle | None"
-    script: Path | None
-    has_ui: bool
-    sock: socket.socket
-    url: str
-    settings: "Settings"
 
 
 @click.command()
@@ -42,7 +20,9 @@ class Wanted:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, envvar="PORT", show_default=True, show_envvar=True,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Processes that answer the API. From two on, the app has one of its own.")  # fmt: skip
+              help="Processes that answer the API. From two on, the app has its own.")  # fmt: skip
+@click.option("--ui-processes", type=click.IntRange(0, 64), default=0, show_default=True,
+              help="Processes that show the app to people; 0: the one that answers the API.")  # fmt: skip
 @click.option("--app", "script", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A Streamlit script of your own in place of the generated pages.")  # fmt: skip
 @click.option("--no-ui", is_flag=True, help="Serve the API alone.")
@@ -54,6 +34,7 @@ def serve(
     host: str,
     port: int,
     workers: int,
+    ui_processes: int,
     script: Path | None,
     no_ui: bool,
     auth: str | None,
@@ -61,8 +42,10 @@ def serve(
 ) -> None:
     """Serve a bundle, or a Streamlit script, on one port: the app at /, the API under /v1 and /v2.
 
-    It stops on Ctrl-C or SIGTERM, after what is under way is finished.
+    It stops on Ctrl-C or SIGTERM, after what is under way is finished. With several processes SIGHUP replaces them one
+    after another, without a refused request, and reads the bundle anew.
     """
+    from aweigh.cli.serving import Wanted, serve_many, serve_one
     from aweigh.server.serve import bind, is_loopback, limit_threads, url_of, write_log
     from aweigh.server.settings import read_settings
 
@@ -77,12 +60,23 @@ def serve(
     steps = Steps()
     bundle, script = _open(path, script=script, no_ui=no_ui, allow_code=allow_code, steps=steps)
     has_ui = not no_ui and _has_streamlit(script, steps=steps)
+    if bundle is None and workers > 1 and ui_processes == 0:
+        steps.line("workers", "a script has no API to answer: one process shows it (several: --ui-processes)")
+        workers = 1
+    several = workers > 1 or (has_ui and ui_processes > 0)
     with bind(host, port) as sock:
-        wanted = Wanted(bundle, script, has_ui, sock, url_of(sock), settings)
-        if workers > 1 and bundle is not None:
-            _serve_many(wanted, workers=workers, steps=steps)
-        else:
-            _serve(wanted, steps=steps)
+        wanted = Wanted(
+            bundle=bundle,
+            script=script,
+            has_ui=has_ui,
+            sock=sock,
+            url=url_of(sock),
+            settings=settings,
+            workers=workers,
+            ui_processes=max(1, ui_processes) if has_ui and several else 0,
+            again=lambda: None if bundle is None else _verify(path, allow_code=allow_code),
+        )
+        (serve_many if several else serve_one)(wanted, steps=steps)
     steps.line("stopped", "what was under way is finished")
 
 
@@ -101,12 +95,16 @@ def _open(
         return None, path
     if script is not None and no_ui:
         raise UsageError("--app names an app and --no-ui asks for none.", hint="leave one of them out")
-    from aweigh.bundle.verify import verify
-
     with steps.step("verify") as step:
-        bundle = verify(path, allow_code=allow_code)
+        bundle = _verify(path, allow_code=allow_code)
         step.says(f"{bundle.manifest.name} {bundle.version}: every byte is as its manifest says")
     return bundle, script
+
+
+def _verify(path: Path, *, allow_code: bool) -> "VerifiedBundle":
+    from aweigh.bundle.verify import verify
+
+    return verify(path, allow_code=allow_code)
 
 
 def _has_streamlit(script: Path | None, *, steps: Steps) -> bool:
@@ -115,119 +113,3 @@ def _has_streamlit(script: Path | None, *, steps: Steps) -> bool:
         return True
     steps.line("app", "not installed here: the API is served alone (the extra 'ui' brings the app)")
     return False
-
-
-def _serve(wanted: Wanted, *, steps: Steps) -> None:
-    """All in this process."""
-    from aweigh.server.app import create_app
-    from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import run, settle_memory
-
-    predictor = None
-    if wanted.bundle is not None:
-        from aweigh.runtime.load import load
-
-        with steps.step("load") as step:
-            predictor = load(wanted.bundle)
-            step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")
-    ui = _ui(wanted) if wanted.has_ui else None
-    readiness = Readiness()
-
-    def settled() -> None:
-        settle_memory()
-        _tell(wanted, ready=readiness.proven, steps=steps)
-
-    app = create_app(predictor, settings=wanted.settings, ui=ui, readiness=readiness, on_settled=settled)
-    run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
-
-
-def _serve_many(wanted: Wanted, *, workers: int, steps: Steps) -> None:
-    """Processes for the API that share the socket, and one for the app, to which they pass on the rest."""
-    from aweigh.server.metrics import Counters
-    from aweigh.server.serve import bind_unix
-    from aweigh.server.workers import Work, supervise
-
-    settings = wanted.settings
-    counters = Counters(slots=workers)
-    with tempfile.TemporaryDirectory(prefix="aweigh-") as folder:
-        inner = Path(folder) / "app"
-        works: list[Work] = [partial(_api_process, wanted, inner, slot=i, counters=counters) for i in range(workers)]
-        if wanted.has_ui:
-            works.append(partial(_ui_process, wanted, bind_unix(inner)))
-
-        def tell(ready: bool) -> None:
-            steps.line("workers", f"{workers} processes answer the API" + (", one the app" if wanted.has_ui else ""))
-            _tell(wanted, ready=ready, steps=steps)
-
-        supervise(works, on_ready=tell, grace_s=settings.drain_delay_s + settings.drain_s + 5)
-
-
-def _api_process(
-    wanted: Wanted, inner: Path, settled: Callable[[bool], None], *, slot: int, counters: "Counters"
-) -> None:
-    from aweigh.runtime.load import load
-    from aweigh.server.app import create_app
-    from aweigh.server.proxy import Proxy
-    from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import run, settle_memory
-
-    counters.take(slot)
-    readiness = Readiness()
-
-    def tell() -> None:
-        settle_memory()
-        settled(readiness.proven)
-
-    app = create_app(
-        load(wanted.bundle) if wanted.bundle is not None else None,
-        settings=wanted.settings,
-        ui=Proxy(str(inner)) if wanted.has_ui else None,
-        readiness=readiness,
-        counters=counters,
-        on_settled=tell,
-    )
-    run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
-
-
-def _ui_process(wanted: Wanted, inner: socket.socket, settled: Callable[[bool], None]) -> None:
-    from aweigh.server.app import create_app
-    from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import run, settle_memory
-
-    readiness = Readiness()
-
-    def tell() -> None:
-        settle_memory()
-        settled(True)
-
-    app = create_app(None, settings=wanted.settings, ui=_ui(wanted), readiness=readiness, on_settled=tell)
-    run(app, inner, settings=wanted.settings, readiness=readiness, websockets=True)
-
-
-def _ui(wanted: Wanted) -> "UI":
-    from aweigh.ui.host import create_ui
-
-    if wanted.bundle is None:
-        return create_ui(api_url=wanted.url, script=wanted.script)
-    manifest = wanted.bundle.manifest
-    shown = manifest.presentation
-    return create_ui(api_url=wanted.url, script=wanted.script, title=shown.title or manifest.name, accent=shown.accent)
-
-
-def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
-    """What is printed when the golden rows have been replayed."""
-    from aweigh.bundle.examples import load_examples
-
-    if not ready:
-        steps.line("refused", "the golden rows are not answered as when the model was packed: nothing is predicted")
-        return
-    rows = [] if wanted.bundle is None else load_examples(wanted.bundle.read("examples.json")).rows
-    if wanted.bundle is not None:
-        steps.line("ready", f"{len(rows)} golden rows are answered as the original model answers them")
-    if wanted.has_ui:
-        steps.line("app", f"{wanted.url}/")
-    if wanted.bundle is not None:
-        steps.line("api", f"{wanted.url}/v1/docs")
-        body = shlex.quote(json.dumps({"rows": rows[:1]}, ensure_ascii=False))
-        steps.line("try", f"curl {wanted.url}/v1/predict -H 'Content-Type: application/json' -d {body}")
-    steps.line("stop", "Ctrl-C")

@@ -44,11 +44,13 @@ def create_app(
     readiness: Readiness | None = None,
     counters: Counters | None = None,
     on_settled: Callable[[], None] | None = None,
+    prove_first: bool = False,
 ) -> ASGIApp:
     """The ASGI app of a predictor and a UI; without a predictor only the UI, health and counters answer.
 
     ``readiness`` and ``counters`` are given by a caller who wants to see them. ``on_settled`` is called once on the
-    event loop, when the golden rows have been replayed, whether they agreed or not.
+    event loop, when the golden rows have been replayed, whether they agreed or not; with ``prove_first`` no request is
+    let in before.
     """
     settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
     service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
@@ -79,7 +81,9 @@ def create_app(
     app = Starlette(
         routes=routes,
         exception_handlers={AweighError: refuse, HTTPException: refuse_unknown, Exception: fail},
-        lifespan=partial(lifespan, service=service, ui=ui, readiness=readiness, on_settled=on_settled),
+        lifespan=partial(
+            lifespan, service=service, ui=ui, readiness=readiness, on_settled=on_settled, prove_first=prove_first
+        ),
     )
     app.router.redirect_slashes = False
     return Gate(app, counters=counters)

@@ -38,8 +38,12 @@ async def lifespan(
     ui: UI | None,
     readiness: Readiness,
     on_settled: Callable[[], None] | None,
+    prove_first: bool = False,
 ) -> AsyncIterator[None]:
-    """Everything around the requests. They are let in before the proof, to ask whether the process lives."""
+    """Everything around the requests. They are let in before the proof, to ask whether the process lives.
+
+    ``prove_first``: not before; for a process beside others, which answer meanwhile.
+    """
 
     async def settle() -> None:
         await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
@@ -50,7 +54,10 @@ async def lifespan(
         if ui is not None:
             await stack.enter_async_context(ui.lifespan()(app))
         tasks = await stack.enter_async_context(anyio.create_task_group())
-        tasks.start_soon(settle)
+        if prove_first:
+            await settle()
+        else:
+            tasks.start_soon(settle)
         yield
 
 

@@ -37,10 +37,10 @@ _PLACE = {(route, status): i * len(STATUSES) + j for i, route in enumerate(ROUTE
 class Counters:
     """One process's counters: its own ``slot`` to write, all ``slots`` to read. Made before the processes part."""
 
-    def __init__(self, *, slots: int = 1) -> None:
+    def __init__(self, *, slots: int = 1, processes: int = 1) -> None:
         self._shared = mmap.mmap(-1, slots * _SLOT * _BYTES)
         self._all = memoryview(self._shared).cast("d")
-        self._slots = slots
+        self._processes = processes
         self._own = self._all[:_SLOT]
 
     def take(self, slot: int) -> None:
@@ -101,7 +101,7 @@ class Counters:
         yield f"aweigh_predict_seconds_sum {totals[_SECONDS]!r}"
         yield f"aweigh_predict_seconds_count {_number(passed)}"
         yield from _head("aweigh_processes", "gauge", "Processes that answer behind this port.")
-        yield f"aweigh_processes {self._slots}"
+        yield f"aweigh_processes {self._processes}"
         if info:
             yield from _head("aweigh_model_info", "gauge", "The model that is served.")
             labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in info.items())

@@ -1,8 +1,12 @@
-"""uvicorn's HTTP protocol with bounds on a request's head: uvicorn itself takes headers of any size, for any time."""
+"""uvicorn's HTTP protocol with bounds on a request's head, and with an end that no client notices.
+
+uvicorn itself takes headers of any size, for any time, and drops idle connections when it is to stop.
+"""
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
 from aweigh.server.problems import PROBLEM_JSON, Refused, document_of, encode, headers_of, status_of
 
@@ -13,8 +17,18 @@ HEAD_TIMEOUT_S = 15.0
 """How long a connection may take to say what it wants, from its first byte or from when it was opened."""
 
 
+class Connections(ServerState):
+    """All connections of a server; ``closing``: every answer is the last on its connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closing = False
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
+
+    _parting: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock: a connection that says nothing is closed."""
@@ -39,6 +53,29 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._stop_clock()
         super().on_headers_complete()
+        if self.server_state.closing:  # type: ignore[attr-defined]  # it is a Connections
+            self._part()
+
+    def shutdown(self) -> None:
+        """The server is to stop: the answer under way is the last one."""
+        self._part()
+
+    def close_if_idle(self) -> None:
+        """Close, unless a request is under way or has begun to arrive."""
+        if self.cycle is not None and not self.cycle.response_complete:
+            return
+        if not self.pipeline and not (self._in_head and self._head_bytes):
+            self.transport.close()
+
+    def _part(self) -> None:
+        """Ask the client with the next answer to come by another connection, after what it has sent ahead."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_started or not cycle.keep_alive:
+            return
+        if self._parting is not None and not self._parting.response_started:
+            self._parting.keep_alive = True
+        self._parting = cycle
+        cycle.keep_alive = False
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; those of a head that is not whole yet are counted and timed."""

@@ -1,20 +1,18 @@
-"""A process that serves: the socket, uvicorn, and a shutdown that finishes what is under way."""
+"""A process that serves: the socket, uvicorn, and what surrounds them."""
 
-import asyncio
 import gc
 import ipaddress
 import logging
 import os
-import signal
 import socket
 import sys
 from pathlib import Path
-from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from aweigh.errors import UsageError
+from aweigh.server.closing import Seated, Server
 from aweigh.server.protocol import BoundedProtocol
 from aweigh.server.readiness import Readiness
 from aweigh.server.settings import Settings
@@ -80,6 +78,7 @@ def bind(host: str, port: int) -> socket.socket:
 
 def bind_unix(path: Path) -> socket.socket:
     """A socket at a path that only this user reaches, for the processes of one server among themselves."""
+    path.unlink(missing_ok=True)  # what a process that was killed left there
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(str(path))
     path.chmod(0o600)
@@ -107,33 +106,13 @@ def url_of(sock: socket.socket) -> str:
     return f"http://{host}:{port}"
 
 
-class Server(uvicorn.Server):
-    """uvicorn, which on SIGTERM and SIGINT first says that it is not ready, then closes, then ends with 0."""
+def make_server(
+    app: ASGIApp, *, settings: Settings, readiness: Readiness, websockets: bool, seated: Seated | None = None
+) -> Server:
+    """The server of an app, to be run with its sockets; ``websockets``: whether anything behind the app takes them.
 
-    def __init__(self, config: uvicorn.Config, *, readiness: Readiness, delay_s: float) -> None:
-        super().__init__(config)
-        self._readiness = readiness
-        self._delay_s = delay_s
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """A signal came. A second Ctrl-C waits for nothing any more."""
-        del frame
-        if self._readiness.draining:
-            self.should_exit = True
-            self.force_exit = self.force_exit or sig == signal.SIGINT
-            return
-        self._readiness.drain()
-        if sig == signal.SIGTERM and self._delay_s:
-            asyncio.get_running_loop().call_later(self._delay_s, self._close)
-        else:
-            self._close()
-
-    def _close(self) -> None:
-        self.should_exit = True
-
-
-def make_server(app: ASGIApp, *, settings: Settings, readiness: Readiness, websockets: bool) -> Server:
-    """The server of an app, to be run with its sockets; ``websockets``: whether anything behind the app takes them."""
+    ``seated`` is given where it is one process of several.
+    """
     config = uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -146,14 +125,21 @@ def make_server(app: ASGIApp, *, settings: Settings, readiness: Readiness, webso
         server_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=max(1, round(settings.drain_s)),
     )
-    return Server(config, readiness=readiness, delay_s=settings.drain_delay_s)
+    return Server(config, readiness=readiness, settings=settings, seated=seated)
 
 
-def run(app: ASGIApp, sock: socket.socket, *, settings: Settings, readiness: Readiness, websockets: bool) -> None:
+def run(
+    app: ASGIApp,
+    sock: socket.socket,
+    *,
+    settings: Settings,
+    readiness: Readiness,
+    websockets: bool,
+    seated: Seated | None = None,
+) -> None:
     """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished."""
-    make_server(app, settings=settings, readiness=readiness, websockets=websockets).run(sockets=[sock])
+    make_server(app, settings=settings, readiness=readiness, websockets=websockets, seated=seated).run(sockets=[sock])
 
 
 def settle_memory() -> None:

@@ -18,8 +18,9 @@ class Settings:
     """Limits of a request and of a shutdown. Each is read from ``AWEIGH_`` and its name in capitals.
 
     ``drain_delay_s`` is how long the port stays open after SIGTERM, saying "not ready", so that a platform can stop
-    sending before it closes; ``drain_s`` is how long requests under way then have to finish. ``metrics_token`` opens
-    ``/metrics`` to others than this machine.
+    sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
+    whose event loop stands still for ``watchdog_s`` is killed, and one that takes more memory than ``max_process_mb``
+    is replaced; 0 is never. ``metrics_token`` opens ``/metrics`` to others than this machine.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -27,6 +28,8 @@ class Settings:
     body_timeout_s: float = 30.0
     drain_delay_s: float = 1.0
     drain_s: float = 25.0
+    watchdog_s: float = 60.0
+    max_process_mb: int = 0
     metrics_token: str | None = field(default=None, repr=False)
 
     def rows_for(self, schema: Schema) -> int:
@@ -35,6 +38,7 @@ class Settings:
 
 
 _LEAST = {"max_body_bytes": 1024, "max_rows": 1, "body_timeout_s": 0.1, "drain_delay_s": 0.0, "drain_s": 0.0}
+_LEAST |= {"watchdog_s": 0.0, "max_process_mb": 0}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

@@ -1,0 +1,252 @@
+"""What the processes of a server do: all in one, or several for the API and several for the app behind one port."""
+
+import fcntl
+import json
+import logging
+import os
+import shlex
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aweigh.cli.terminal import Steps
+
+if TYPE_CHECKING:
+    from aweigh.bundle.verify import VerifiedBundle
+    from aweigh.server.board import Board
+    from aweigh.server.child import Seat, Work
+    from aweigh.server.lifespan import UI
+    from aweigh.server.metrics import Counters
+    from aweigh.server.settings import Settings
+
+STOP_S = 5.0
+"""How long a process has to end after its last request."""
+
+FOLDER = "aweigh-run-"
+LOCK = "lock"
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to be served and where: a bundle, a Streamlit script or both, with an app for people or not, by how many.
+
+    ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
+    ``again`` reads the bundle anew from where it came from.
+    """
+
+    bundle: "VerifiedBundle | None"
+    script: Path | None
+    has_ui: bool
+    sock: socket.socket
+    url: str
+    settings: "Settings"
+    workers: int
+    ui_processes: int
+    again: "Callable[[], VerifiedBundle | None]"
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several processes share: the board, the counters, and the folder of the app's sockets."""
+
+    board: "Board"
+    counters: "Counters"
+    folder: Path
+
+
+def serve_one(wanted: Wanted, *, steps: Steps) -> None:
+    """All in this process."""
+    from aweigh.server.app import create_app
+    from aweigh.server.readiness import Readiness
+    from aweigh.server.serve import run, settle_memory
+
+    predictor = None
+    if wanted.bundle is not None:
+        from aweigh.runtime.load import load
+
+        with steps.step("load") as step:
+            predictor = load(wanted.bundle)
+            step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")
+    ui = _ui(wanted) if wanted.has_ui else None
+    readiness = Readiness()
+
+    def settled() -> None:
+        settle_memory()
+        _tell(wanted, ready=readiness.proven, steps=steps)
+
+    app = create_app(predictor, settings=wanted.settings, ui=ui, readiness=readiness, on_settled=settled)
+    run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
+
+
+def serve_many(wanted: Wanted, *, steps: Steps) -> None:
+    """Processes for the API that share the socket, and those for the app, to which they pass on the rest.
+
+    Raises:
+        AweighError: a process cannot start.
+    """
+    from aweigh.server.board import SEATS, Board
+    from aweigh.server.metrics import Counters
+    from aweigh.server.workers import Limits, Supervisor
+
+    settings = wanted.settings
+    with _folder() as folder:
+        shared = Shared(
+            Board(places=wanted.workers + wanted.ui_processes),
+            Counters(slots=wanted.workers * SEATS, processes=wanted.workers),
+            folder,
+        )
+
+        def tell(ready: bool) -> None:
+            steps.line("workers", _shape(wanted.workers, wanted.ui_processes))
+            _tell(wanted, ready=ready, steps=steps)
+
+        Supervisor(
+            works=_works(wanted, shared),
+            board=shared.board,
+            limits=Limits(
+                grace_s=settings.drain_delay_s + settings.drain_s + STOP_S,
+                watchdog_s=settings.watchdog_s,
+                memory_bytes=settings.max_process_mb * 10**6,
+            ),
+            on_ready=tell,
+            renew=lambda: _works(replace(wanted, bundle=wanted.again()), shared),
+        ).run()
+
+
+def _shape(workers: int, apps: int) -> str:
+    answer = "1 process answers" if workers == 1 else f"{workers} processes answer"
+    app = {0: "", 1: ", one the app"}.get(apps, f", {apps} the app")
+    return f"{answer} the API{app}"
+
+
+def _works(wanted: Wanted, shared: Shared) -> "Sequence[Work]":
+    from aweigh.server.child import Work
+
+    works = [Work(f"api {i + 1}", partial(_api_process, wanted, shared)) for i in range(wanted.workers)]
+    return [*works, *[Work(f"app {i + 1}", partial(_ui_process, wanted, shared)) for i in range(wanted.ui_processes)]]
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder of this server's own for its sockets; those of servers that were killed go.
+
+    Its lock is held by the parent and all its processes, and so exactly as long as one of them lives.
+    """
+    for old in Path(tempfile.gettempdir()).glob(FOLDER + "*"):
+        try:
+            with (old / LOCK).open("rb+") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+        except OSError:  # in use, another user's, or not one of ours
+            continue
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as name:
+        folder = Path(name)
+        with (folder / LOCK).open("wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+
+
+def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
+    from aweigh.runtime.load import load
+    from aweigh.server.app import create_app
+    from aweigh.server.closing import Seated
+    from aweigh.server.proxy import Proxy
+    from aweigh.server.readiness import Readiness
+    from aweigh.server.serve import run, settle_memory
+    from aweigh.server.sticky import Sticky
+
+    shared.counters.take(seat.number)
+    readiness = Readiness()
+
+    def tell() -> None:
+        settle_memory()
+        seat.settled(readiness.proven)
+        if not readiness.proven and not seat.alone:
+            os._exit(1)  # the others answer: nobody is to be refused by this one
+
+    proxy = None
+    if wanted.has_ui:
+        places = range(wanted.workers, wanted.workers + wanted.ui_processes)
+        proxy = Proxy(Sticky(shared.board, places=places, folder=shared.folder), title=_title(wanted))
+    app = create_app(
+        load(wanted.bundle) if wanted.bundle is not None else None,
+        settings=wanted.settings,
+        ui=proxy,
+        readiness=readiness,
+        counters=shared.counters,
+        on_settled=tell,
+        prove_first=True,
+    )
+    run(
+        app,
+        wanted.sock,
+        settings=wanted.settings,
+        readiness=readiness,
+        websockets=wanted.has_ui,
+        seated=Seated(shared.board, seat.number),
+    )
+
+
+def _ui_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
+    from aweigh.server.closing import Seated
+    from aweigh.server.inner import inner_app
+    from aweigh.server.readiness import Readiness
+    from aweigh.server.serve import bind_unix, run, settle_memory
+    from aweigh.server.sticky import socket_path
+
+    wanted.sock.close()  # the port is the others': this process never answers on it
+    readiness = Readiness()
+    seated = Seated(shared.board, seat.number)
+
+    with bind_unix(Path(socket_path(shared.folder, seat=seat.number))) as inner:
+
+        def tell() -> None:
+            settle_memory()
+            inner.listen()  # whoever is told of it and comes at once waits the moment until it is accepted
+            seat.settled(True)
+
+        app = inner_app(_ui(wanted), seated=seated, readiness=readiness, on_settled=tell)
+        run(app, inner, settings=wanted.settings, readiness=readiness, websockets=True, seated=seated)
+
+
+def _title(wanted: Wanted) -> str:
+    """What the app is called."""
+    if wanted.bundle is None:
+        return "aweigh"
+    return wanted.bundle.manifest.presentation.title or wanted.bundle.manifest.name
+
+
+def _ui(wanted: Wanted) -> "UI":
+    from aweigh.ui.host import create_ui
+
+    if wanted.bundle is None:
+        return create_ui(api_url=wanted.url, script=wanted.script)
+    accent = wanted.bundle.manifest.presentation.accent
+    return create_ui(api_url=wanted.url, script=wanted.script, title=_title(wanted), accent=accent)
+
+
+def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
+    """What is printed when the golden rows have been replayed."""
+    from aweigh.bundle.examples import load_examples
+
+    if not ready:
+        steps.line("refused", "the golden rows are not answered as when the model was packed: nothing is predicted")
+        return
+    rows = [] if wanted.bundle is None else load_examples(wanted.bundle.read("examples.json")).rows
+    if wanted.bundle is not None:
+        steps.line("ready", f"{len(rows)} golden rows are answered as the original model answers them")
+    if wanted.has_ui:
+        steps.line("app", f"{wanted.url}/")
+    if wanted.bundle is not None:
+        steps.line("api", f"{wanted.url}/v1/docs")
+        body = shlex.quote(json.dumps({"rows": rows[:1]}, ensure_ascii=False))
+        steps.line("try", f"curl {wanted.url}/v1/predict -H 'Content-Type: application/json' -d {body}")
+    steps.line("stop", "Ctrl-C")

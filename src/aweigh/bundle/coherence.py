@@ -30,6 +30,8 @@ from aweigh.schema.column import Schema
 
 NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 """What a bundle may be called: it becomes part of file names, addresses and headers."""
+TAILED = frozenset({"xgboost", "catboost"})
+"""Runtimes whose own trees may answer in place of the graph."""
 _PYTHON = re.compile(r"3\.\d{1,2}", re.ASCII)
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ENTRY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -93,7 +95,7 @@ def _rules(manifest: Manifest) -> list[tuple[bool, str]]:
     foreign = sorted(
         name
         for name in files.keys() - outside
-        if name != manifest.model_file
+        if name not in {manifest.model_file, *_others(manifest)}
         and suffix_of(name) != ".py"
         and not (runtime == "python" and name.startswith(CODE_FOLDER))
     )
@@ -126,7 +128,31 @@ def _rules(manifest: Manifest) -> list[tuple[bool, str]]:
             manifest.entry is not None and not _ENTRY.fullmatch(manifest.entry),
             "The entry is not of the form module:function.",
         ),
+        *_rules_of_others(manifest),
         (manifest.code != holds_code(manifest), "What the manifest says of code in the bundle is not so."),
+    ]
+
+
+def _others(manifest: Manifest) -> list[str]:
+    """The files of the other forms."""
+    return [name for one in manifest.alternatives for name in (one.model_file, one.tail_file)]
+
+
+def _rules_of_others(manifest: Manifest) -> list[tuple[bool, str]]:
+    others, names = manifest.alternatives, [manifest.model_file, *_others(manifest)]
+    runtimes = [one.runtime for one in others]
+    lacking = [name for name in names if name not in manifest.files or not name.startswith(MODEL_FOLDER)]
+    misnamed = [one.model_file for one in others if suffix_of(one.model_file) not in SUFFIXES[one.runtime]]
+    misnamed += [one.tail_file for one in others if suffix_of(one.tail_file) not in SUFFIXES["onnx"]]
+    return [
+        (bool(others) and manifest.runtime != "onnx", "Only a bundle whose runtime is onnx has other forms."),
+        (
+            not TAILED.issuperset(runtimes) or len(set(runtimes)) != len(runtimes),
+            "The manifest names another form that there cannot be.",
+        ),
+        (bool(lacking), f"The file {lacking[0][:80]!a} of another form is not in the bundle." if lacking else ""),
+        (len(set(names)) != len(names), "Two forms share a file."),
+        (bool(misnamed), f"Another form cannot read {misnamed[0][:80]!a}." if misnamed else ""),
     ]
 
 

@@ -4,7 +4,8 @@
 of the bundle. Nothing in here grants trust: that belongs to the one who loads.
 
 To change the format: raise ``FORMAT``, keep the reader of the old number in ``bundle/old/``, store one bundle of the
-old format under ``tests/bundles/`` and add it to the test that reads them all.
+old format under ``tests/bundles/``, where a test reads them all. A key with a default changes nothing for bundles that
+were written before it.
 """
 
 import hashlib
@@ -85,6 +86,21 @@ class Graph(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     one_row: bool = False
 
 
+class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """A second form that gives the first one's answers to the last bit, and is quicker for many rows at once.
+
+    ``model_file`` is the library's own; ``tail_file`` an ONNX graph that makes answers of the sums of its trees.
+    ``any_threads`` as in the manifest; ``locked`` tells that the locks hold the library.
+    """
+
+    runtime: Runtime
+    model_file: str
+    tail_file: str
+    model_class: str | None = None
+    any_threads: bool = False
+    locked: bool = False
+
+
 class Presentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What the owner may say of how the app looks."""
 
@@ -99,7 +115,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
 
     ``model`` describes the original in words ("RandomForestClassifier in a Pipeline"); ``runtime_reason`` says why the
     runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the
-    proof; ``code`` is true when serving runs the owner's own Python code.
+    proof; ``code`` is true when serving runs the owner's own Python code. ``any_threads`` tells that a call gives the
+    same bits on however many threads it runs; ``alternatives_reason`` says why there is another form, or none.
     """
 
     format: int
@@ -118,6 +135,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     entry: str | None = None
     model_class: str | None = None
     presentation: Presentation = Presentation()
+    any_threads: bool = False
+    alternatives: tuple[Alternative, ...] = ()
+    alternatives_reason: str = ""
 
 
 def to_json(value: object) -> bytes:

@@ -2,6 +2,7 @@
 
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -14,14 +15,20 @@ from aweigh.bundle.verify import Bundle, open_bundle
 from aweigh.cli.terminal import Steps, aligned, clean, human_size, print_document
 from aweigh.schema.column import Column, Output, Schema
 
+if TYPE_CHECKING:
+    from aweigh.runtime.forms import Forms
+
 SHOWN_KINDS = 5
 SHOWN_CHARACTERS = 60
 
 
 @click.command("inspect")
 @click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--measure", is_flag=True, help="Load it, and tell how long each of its forms takes here.")
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
+              help="On so many threads, with --measure.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inspect_bundle(path: Path, as_json: bool) -> None:
+def inspect_bundle(path: Path, measure: bool, threads: int, as_json: bool) -> None:
     """Show what is in a BUNDLE: model, proof, columns, files, environment.
 
     It shows what the bundle says of itself. Whether every byte of it is so is what 'aweigh verify' tells.
@@ -30,12 +37,41 @@ def inspect_bundle(path: Path, as_json: bool) -> None:
     check_manifest(bundle.manifest)
     schema = read_schema(bundle.read(SCHEMA))
     locks = {name: read_lock(bundle.read(name).decode()) for name in _locks(bundle)}
+    forms = _measured(path, threads) if measure else None
     if as_json:
-        print_document(document(bundle, schema, locks))
+        print_document(
+            document(bundle, schema, locks)
+            | ({} if forms is None else {"forms": msgspec.to_builtins(forms, str_keys=True)})
+        )
         return
-    for line in lines(bundle, schema, locks):
+    for line in [*lines(bundle, schema, locks), *([] if forms is None else forms_lines(forms))]:
         click.echo(line)
     Steps().next(f"aweigh verify {shlex.quote(str(path))}")
+
+
+def _measured(path: Path, threads: int) -> "Forms | None":
+    """The bundle's forms as ``aweigh serve --form fastest`` would measure them here."""
+    from aweigh.bundle.verify import verify
+    from aweigh.runtime.load import load
+
+    return load(verify(path), threads=threads, form="fastest").forms
+
+
+def forms_lines(forms: "Forms") -> list[str]:
+    """A line for each form: what a call of so many rows takes, and for how many rows it answers."""
+    sizes = sorted({size for one in forms.candidates for size in one.microseconds})
+    rows = [("form", "threads", *(f"{size:,} row{'s' if size > 1 else ''}, µs" for size in sizes), "answers")]
+    begins = [one.from_rows for one in forms.turns]
+    for one in forms.candidates:
+        spans = [
+            f"{turn.from_rows:,} rows and more" if end is None else f"{turn.from_rows:,} to {end - 1:,} rows"
+            for turn, end in zip(forms.turns, [*begins[1:], None], strict=True)
+            if (turn.runtime, turn.threads) == (one.runtime, one.threads)
+        ]
+        figures = [f"{one.microseconds[size]:,.0f}" if size in one.microseconds else "" for size in sizes]
+        rows.append((one.runtime, str(one.threads), *figures, one.unused or ", ".join(spans) or "never"))
+    right = frozenset(range(1, 2 + len(sizes)))
+    return [*aligned(rows, right=right), ""]
 
 
 def _locks(bundle: Bundle) -> list[str]:
@@ -68,6 +104,7 @@ def lines(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]]) 
         ("model", f"{manifest.model} ({manifest.family})"),
         ("answers", _told_output(schema.output)),
         ("served by", f"{manifest.runtime}: {manifest.runtime_reason}"),
+        *_told_others(manifest),
         *_told_proof(manifest.proof),
         ("python", f"{manifest.python}; {_told_locks(locks)}"),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))),
@@ -95,6 +132,14 @@ def _told_output(output: Output) -> str:
         return f"{output.name}: {_some(list(output.names))}"
     words = {"number": "a number", "numbers": "numbers", "cluster": "a cluster", "outlier": "an outlier or not"}
     return f"{output.name}: {words.get(output.task, output.task)}{f' in {output.unit}' if output.unit else ''}"
+
+
+def _told_others(manifest: Manifest) -> list[tuple[str, str]]:
+    """The other forms, or why there are none, where there might have been."""
+    if not manifest.alternatives_reason:
+        return []
+    told = [f"{one.runtime}, {'locked' if one.locked else 'not in the locks'}" for one in manifest.alternatives]
+    return [("also", ": ".join([*told, manifest.alternatives_reason]))]
 
 
 def _told_proof(proof: Proof) -> list[tuple[str, str]]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 @click.option("--config", "config_path", type=click.Path(path_type=Path), metavar="FILE",
               help="What the owner says of the model (default: aweigh.toml beside it).")  # fmt: skip
 @click.option("--python", metavar="X.Y", help="The Python version to lock for (default: the one that runs this).")
+@click.option("--with-native", is_flag=True,
+              help="Lock the model's own library, too, where its trees are quicker for many rows at once.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
 def pack(
     model: str,
@@ -35,6 +37,7 @@ def pack(
     output: Path | None,
     config_path: Path | None,
     python: str | None,
+    with_native: bool,
     as_json: bool,
 ) -> None:
     """Make a bundle of a trained MODEL, proven to answer as the original does.
@@ -44,7 +47,7 @@ def pack(
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
-                      python=python)  # fmt: skip
+                      python=python, with_native=with_native)  # fmt: skip
     if as_json:
         print_document(document(packed))
         return
@@ -61,6 +64,7 @@ def run_pack(
     output: Path | None = None,
     config_path: Path | None = None,
     python: str | None = None,
+    with_native: bool = False,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
     from aweigh.packing import pack as make
@@ -82,7 +86,8 @@ def run_pack(
             steps.line(step, text, seconds=now - at)
         at = now
 
-    packed = make(model, sample, target=target, name=name, output=output, config=config, python=python, tell=tell)
+    packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
+                  with_native=with_native, tell=tell)  # fmt: skip
     for step, text, _ in kept:
         steps.line(step, text, figure=human_size(packed.size_bytes))
     for note in packed.notes:
@@ -101,6 +106,8 @@ def document(packed: "Packed") -> dict[str, object]:
         "model": manifest.model,
         "runtime": manifest.runtime,
         "runtime_reason": manifest.runtime_reason,
+        "alternatives": msgspec.to_builtins(manifest.alternatives),
+        "alternatives_reason": manifest.alternatives_reason,
         "proof": msgspec.to_builtins(manifest.proof),
         "schema": msgspec.to_builtins(packed.schema),
         "notes": list(packed.notes),

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 @click.option("--no-ui", is_flag=True, help="Serve the API alone.")
 @click.option("--auth", type=click.Choice(["none"]),
               help="Who may come in. Beyond this machine 'none' must be said out loud.")  # fmt: skip
+@click.option("--form", default="auto", envvar="AWEIGH_FORM", metavar="NAME", show_default=True, show_envvar=True,
+              help="Which of the bundle's forms answers: auto, fastest, native, onnx, ...")  # fmt: skip
 @click.option("--allow-code", is_flag=True, help="Serve a bundle that holds its owner's own Python code.")
 def serve(
     path: Path,
@@ -38,6 +40,7 @@ def serve(
     script: Path | None,
     no_ui: bool,
     auth: str | None,
+    form: str,
     allow_code: bool,
 ) -> None:
     """Serve a bundle, or a Streamlit script, on one port: the app at /, the API under /v1 and /v2.
@@ -75,6 +78,7 @@ def serve(
             workers=workers,
             ui_processes=max(1, ui_processes) if has_ui and several else 0,
             again=lambda: None if bundle is None else _verify(path, allow_code=allow_code),
+            form=form,
         )
         (serve_many if several else serve_one)(wanted, steps=steps)
     steps.line("stopped", "what was under way is finished")

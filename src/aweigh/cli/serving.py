@@ -39,7 +39,7 @@ class Wanted:
     """What is to be served and where: a bundle, a Streamlit script or both, with an app for people or not, by how many.
 
     ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
-    ``again`` reads the bundle anew from where it came from.
+    ``again`` reads the bundle anew from where it came from; ``form`` says which of its forms answers.
     """
 
     bundle: "VerifiedBundle | None"
@@ -51,6 +51,7 @@ class Wanted:
     workers: int
     ui_processes: int
     again: "Callable[[], VerifiedBundle | None]"
+    form: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,8 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         from aweigh.runtime.load import load
 
         with steps.step("load") as step:
-            predictor = load(wanted.bundle)
-            step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")
+            predictor = load(wanted.bundle, form=wanted.form)
+            step.says(f"{predictor.manifest.model}, as {predictor.told_forms}")
     ui = _ui(wanted) if wanted.has_ui else None
     readiness = Readiness()
 
@@ -177,7 +178,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         places = range(wanted.workers, wanted.workers + wanted.ui_processes)
         proxy = Proxy(Sticky(shared.board, places=places, folder=shared.folder), title=_title(wanted))
     app = create_app(
-        load(wanted.bundle) if wanted.bundle is not None else None,
+        load(wanted.bundle, form=wanted.form) if wanted.bundle is not None else None,
         settings=wanted.settings,
         ui=proxy,
         readiness=readiness,

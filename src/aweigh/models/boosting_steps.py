@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from aweigh.errors import UnsupportedModel
-from aweigh.models.forest_graph import Boosted, container_pen, draw_link, draw_places, draw_sums, is_choice
+from aweigh.models.forest_graph import Boosted, draw_link, draw_places, draw_sums, is_choice
 from aweigh.models.forest_graph import Link as ForestLink
+from aweigh.models.pens import container_pen
 
 _STEPS = {
     "xgboost": ("XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor"),
@@ -130,14 +131,14 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     wanted = guess_proto_type(guess_tensor_type(operator.inputs[0].type))
     if not _is_classifier(operator):
         sums = draw_sums(pen, given, boosted, zeros_missing=zeros_missing)
-        value = draw_link(pen, sums, boosted.link, real)
+        value = draw_link(pen, sums, boosted.link, real, width=boosted.forest.targets)
         container.add_node("Cast", value, operator.outputs[0].full_name, to=wanted, name=_name(scope, "Cast"))
         return
     if is_choice(boosted) and boosted.forest.double_sums:
         place, sums = draw_places(pen, given, boosted)
     else:
         place, sums = "", draw_sums(pen, given, boosted, zeros_missing=zeros_missing)
-    chances = draw_link(pen, sums, boosted.link, real)
+    chances = draw_link(pen, sums, boosted.link, real, width=boosted.forest.targets)
     if boosted.link.curve == "positions":
         raise UnsupportedModel(f"the {type(model).__name__} inside gives labels without probabilities")
     classes = np.asarray(model.classes_)
@@ -147,7 +148,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
         "Gather", [pen.constant(labels), place], operator.outputs[0].full_name, axis=0, name=_name(scope, "Gather")
     )
     if hasattr(model, "decision_function") and scope.get_options(model, {"raw_scores": False})["raw_scores"]:
-        chances = draw_link(pen, sums, ForestLink(), real)
+        chances = draw_link(pen, sums, ForestLink(), real, width=boosted.forest.targets)
         if boosted.forest.targets == 1:  # skl2onnx takes the second of two, as of probabilities
             chances = pen.node("Concat", [pen.node("Neg", [chances]), chances], axis=1)
     container.add_node("Cast", chances, operator.outputs[1].full_name, to=wanted, name=_name(scope, "Cast"))

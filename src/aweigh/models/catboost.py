@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from aweigh.errors import UnreadableModel, UnsupportedModel
 from aweigh.models import boosting
 from aweigh.models.catboost_trees import answer_type, boosted, loss_of, saved
-from aweigh.models.family import Described, Form, Predict, Way
+from aweigh.models.family import Described, Form, Other, Predict, Sums, Way
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Column, Output, Schema
 from aweigh.table import Table
@@ -173,11 +173,7 @@ def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) 
     Raises:
         UnsupportedModel: ``model_class`` is none of CatBoost's.
     """
-    import catboost
-
-    if model_class not in _CLASSES:
-        raise UnsupportedModel(f"{model_class!r} is no model of CatBoost's that is known here.")
-    model = getattr(catboost, model_class)().load_model(blob=data)
+    model = _loaded(data, model_class)
     special = _special(model)
 
     def predict_rows(table: Table) -> Answers:
@@ -187,6 +183,35 @@ def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) 
         return _answers(model, asked, schema.output, {"thread_count": threads})
 
     return predict_rows
+
+
+def _loaded(data: bytes, model_class: str | None) -> Any:
+    import catboost
+
+    if model_class not in _CLASSES:
+        raise UnsupportedModel(f"{model_class!r} is no model of CatBoost's that is known here.")
+    return getattr(catboost, model_class)().load_model(blob=data)
+
+
+def other(model: Any, schema: Schema) -> Other:
+    """The model as CatBoost keeps it, for ``load_sums``."""
+    del schema
+    return Other("CatBoost's own trees", "catboost", "model/alternative.cbm", saved(model, "cbm"))
+
+
+def load_sums(data: bytes, schema: Schema, *, threads: int, model_class: str | None) -> Sums:
+    """What the trees of a model of numbers add up to, in double precision, from cbm, on ``threads`` threads a call.
+
+    Raises:
+        UnsupportedModel: ``model_class`` is none of CatBoost's.
+    """
+    model = _loaded(data, model_class)
+
+    def sums(table: Table) -> NDArray[np.float64]:
+        rows = boosting.matrix(table, schema.columns, {}, dtype=np.float32)
+        return np.asarray(model.predict(rows, prediction_type="RawFormulaVal", thread_count=threads))
+
+    return sums
 
 
 def _objects(table: Table, schema: Schema) -> NDArray[np.object_]:

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from aweigh.bundle.manifest import Graph, Runtime
 from aweigh.schema.answers import Answers
@@ -12,6 +14,9 @@ from aweigh.table import Table
 
 Predict = Callable[[Table], Answers]
 """Answers for a checked table, one for each row, in order."""
+
+Sums = Callable[[Table], NDArray[Any]]
+"""What a forest's trees add up to for a checked table, (rows,) or (rows, targets)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,8 @@ class Form:
     """A portable form of a model: the file that a bundle carries and how it answers.
 
     ``data`` are the bytes of the model file; ``extra`` are further files of the bundle by name; ``requirements`` are
-    distributions that the model itself needs to be served.
+    distributions that the model itself needs to be served. ``tail`` is what a forest's graph does with the sums of its
+    trees, as a graph of its own.
     """
 
     runtime: Runtime
@@ -49,6 +55,7 @@ class Form:
     extra: Mapping[str, bytes] = field(default_factory=dict)
     model_class: str | None = None
     requirements: tuple[str, ...] = ()
+    tail: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,6 +68,19 @@ class Way:
     name: str
     make: Callable[[], Form]
     hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Other:
+    """A model in its library's own format, to add up a forest's leaves where that is quicker.
+
+    ``name`` tells people what it is; ``data`` are the bytes of ``file_name``, which the family's ``load_sums`` reads.
+    """
+
+    name: str
+    runtime: Runtime
+    file_name: str
+    data: bytes
 
 
 class Family(Protocol):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.models.forest_graph import ML
+from aweigh.models.pens import ML
 from aweigh.models.step import Step, Steps, real_shape
 from aweigh.schema.cells import RESERVED_TEXT
 

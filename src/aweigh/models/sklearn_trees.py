@@ -176,21 +176,23 @@ def _boosting_classifier(scope: Any, operator: Any, container: Any) -> None:
     given = _given(step, double_values=forest.double_values)
     if forest.targets > 1:
         place, sums = step.places(given, forest)
-        step.finish(step.labels(place), draw_link(pen, sums, link, np.float64))
+        step.finish(step.labels(place), draw_link(pen, sums, link, np.float64, width=forest.targets))
         return
     sums = draw_sums(pen, given, Boosted(forest, link))
     # Histogram boosting gives a tie to the first class, gradient boosting to the second.
     rule = "Greater" if forest.double_values else "GreaterOrEqual"
     flat = pen.node("Reshape", [sums, pen.constant(np.array([-1], np.int64))])
     place = pen.node("Cast", [pen.node(rule, [flat, step.number(0.0)])], to=7)
-    step.finish(step.labels(place), draw_link(pen, sums, link, np.float64))
+    step.finish(step.labels(place), draw_link(pen, sums, link, np.float64, width=forest.targets))
 
 
 def _boosting_regressor(scope: Any, operator: Any, container: Any) -> None:
     step = Step(scope, operator, container)
     boosted = Boosted(_boosted(step.model), _link(step.model))
     given = _given(step, double_values=boosted.forest.double_values)
-    step.finish(draw_link(step.pen, draw_sums(step.pen, given, boosted), boosted.link, np.float64))
+    step.finish(
+        draw_link(step.pen, draw_sums(step.pen, given, boosted), boosted.link, np.float64, width=boosted.forest.targets)
+    )
 
 
 def _ada_boost_classifier(scope: Any, operator: Any, container: Any) -> None:
@@ -212,7 +214,8 @@ def _ada_boost_classifier(scope: Any, operator: Any, container: Any) -> None:
     place, sums = step.places(_given(step, double_values=False), forest)
     # Of two classes as well: softmax([-d, d] / 2), where d is the second's sum less the first's, its opposite.
     share = float(model.estimator_weights_.sum()) * (width - 1)
-    chances = pen.node("Softmax", [pen.node("Div", [sums, step.number(share)])], axis=1)
+    shares = pen.node("Div", [sums, step.number(share)])
+    chances = draw_link(pen, shares, Link("softmax"), np.float64, width=width)
     step.finish(step.labels(place), chances)
 
 

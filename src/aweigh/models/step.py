@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.models.forest_graph import FOREST_NODE, ML, OPSETS, container_pen
+from aweigh.models.pens import FOREST_NODE, ML, OPSETS, container_pen
 from aweigh.models.trees import REAL_ATTRIBUTES, Forest, tree_ensemble
 
 Convert = Callable[[Any, Any, Any], None]

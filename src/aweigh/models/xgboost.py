@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from aweigh.errors import UnreadableModel, UnsupportedModel
 from aweigh.models import boosting
-from aweigh.models.family import Described, Form, Predict, Way
+from aweigh.models.family import Described, Form, Other, Predict, Sums, Way
 from aweigh.models.xgboost_trees import CLASSES_BY_OBJECTIVE, booster_of, iterations_of, missing_of
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output, Schema
@@ -189,6 +189,12 @@ def _onnx_form(model: Any, schema: Schema) -> Form:
 
 
 def _own_form(model: Any, schema: Schema) -> Form:
+    data = _own_bytes(model, schema)
+    predict_own = load(data, schema, threads=1, model_class=type(model).__name__)
+    return Form("xgboost", "model/model.ubj", data, predict_own, model_class=type(model).__name__)
+
+
+def _own_bytes(model: Any, schema: Schema) -> bytes:
     booster = booster_of(model).copy()
     own = {
         "classifier": type(model).__name__.endswith("Classifier"),
@@ -197,41 +203,66 @@ def _own_form(model: Any, schema: Schema) -> Form:
         "missing": missing_of(model),
     }
     booster.set_attr(**{_OWN: json.dumps(own, sort_keys=True)})
-    data = bytes(booster.save_raw("ubj"))
-    predict_own = load(data, schema, threads=1, model_class=type(model).__name__)
-    return Form("xgboost", "model/model.ubj", data, predict_own, model_class=type(model).__name__)
+    return bytes(booster.save_raw("ubj"))
+
+
+def other(model: Any, schema: Schema) -> Other:
+    """The model as XGBoost keeps it, for ``load_sums``."""
+    return Other("XGBoost's own trees", "xgboost", "model/alternative.ubj", _own_bytes(model, schema))
+
+
+def load_sums(data: bytes, schema: Schema, *, threads: int, model_class: str | None) -> Sums:
+    """What the trees add up to, in single precision as XGBoost adds, from UBJSON, on ``threads`` threads a call."""
+    del model_class
+    served = _Served(data, schema, threads=threads)
+    return lambda table: served.ask(table, margin=True)
 
 
 def load(data: bytes, schema: Schema, *, threads: int, model_class: str | None) -> Predict:
     """Serve a Booster from UBJSON, on ``threads`` threads a call."""
     del model_class
-    import xgboost
-
-    booster = xgboost.Booster({"nthread": threads})
-    booster.load_model(bytearray(data))
-    booster.set_param({"nthread": threads})
-    learner = json.loads(booster.save_config())["learner"]
-    own = json.loads(booster.attr(_OWN) or "{}")
-    softmax = learner["objective"]["name"] == "multi:softmax" and own.get("classifier", False)
-    asked: dict[str, Any] = {
-        "iteration_range": (0, int(own.get("iterations", 0))),
-        "missing": np.nan if own.get("missing") is None else float(own["missing"]),
-    }
-    linear = learner["gradient_booster"]["name"] == "gblinear"
-    codes = {name: tuple(kinds) for name, kinds in own.get("codes", {}).items()}
+    served = _Served(data, schema, threads=threads)
 
     def predict_rows(table: Table) -> Answers:
         if table.rows == 0:
             return Answers.empty(schema.output)
-        rows = boosting.matrix(table, schema.columns, codes, dtype=np.float32)
-        if linear:
-            entries = xgboost.DMatrix(rows, missing=asked["missing"], nthread=threads)
-            raw = booster.predict(entries, output_margin=softmax, validate_features=False)
-        else:
-            raw = booster.inplace_predict(rows, predict_type="margin" if softmax else "value", **asked)
-        return _answers(schema.output, _softmax(raw) if softmax else raw)
+        raw = served.ask(table, margin=served.softmax)
+        return _answers(schema.output, _softmax(raw) if served.softmax else raw)
 
     return predict_rows
+
+
+class _Served:
+    """A Booster from its UBJSON, with what its file does not say. ``softmax``: its sums are to become probabilities."""
+
+    def __init__(self, data: bytes, schema: Schema, *, threads: int) -> None:
+        import xgboost
+
+        booster = xgboost.Booster({"nthread": threads})
+        booster.load_model(bytearray(data))
+        booster.set_param({"nthread": threads})
+        learner = json.loads(booster.save_config())["learner"]
+        own = json.loads(booster.attr(_OWN) or "{}")
+        self.softmax = learner["objective"]["name"] == "multi:softmax" and own.get("classifier", False)
+        self._booster, self._schema, self._threads = booster, schema, threads
+        self._linear = learner["gradient_booster"]["name"] == "gblinear"
+        self._codes = {name: tuple(kinds) for name, kinds in own.get("codes", {}).items()}
+        self._missing = np.nan if own.get("missing") is None else float(own["missing"])
+        self._rounds = (0, int(own.get("iterations", 0)))
+
+    def ask(self, table: Table, *, margin: bool) -> NDArray[np.float32]:
+        """The Booster's own answers, or the sums that they come of."""
+        import xgboost
+
+        rows = boosting.matrix(table, self._schema.columns, self._codes, dtype=np.float32)
+        if self._linear:
+            entries = xgboost.DMatrix(rows, missing=self._missing, nthread=self._threads)
+            return np.asarray(self._booster.predict(entries, output_margin=margin, validate_features=False))
+        kind = "margin" if margin else "value"
+        found = self._booster.inplace_predict(
+            rows, predict_type=kind, iteration_range=self._rounds, missing=self._missing
+        )
+        return np.asarray(found)
 
 
 def _softmax(margins: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -98,13 +98,16 @@ def _tree_count(content: dict[str, Any], iterations: int) -> int:
 
 
 def _base(said: str, objective: str, width: int) -> tuple[float, ...]:
-    """The numbers that the sums start from: ``base_score`` is kept as an answer, and goes back through the link."""
+    """The numbers that the sums start from: ``base_score`` is kept as an answer, and goes back through the link.
+
+    The logarithm is taken in double precision and rounded, as C's own for single precision is; numpy's is a bit off.
+    """
     read = json.loads(said)
     scores = np.array(read if isinstance(read, list) else [read], np.float32)
     if objective in _LOGISTIC:
-        scores = -np.log(np.float32(1) / scores - np.float32(1))
+        scores = -np.log((np.float32(1) / scores - np.float32(1)).astype(np.float64)).astype(np.float32)
     elif _CURVES.get(objective) == "exp":
-        scores = np.log(scores)
+        scores = np.log(scores.astype(np.float64)).astype(np.float32)
     return tuple(float(one) for one in np.broadcast_to(scores, (width,)))
 
 

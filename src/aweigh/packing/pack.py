@@ -21,6 +21,7 @@ from aweigh.errors import UsageError
 from aweigh.models.family import Described, Form
 from aweigh.models.parity import prove
 from aweigh.packing.card import card
+from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
@@ -65,6 +66,7 @@ class Wishes:
     output: Path | None = None
     config: Config | None = None
     python: str = RUNNING_PYTHON
+    with_native: bool = False
 
 
 def pack(  # noqa: PLR0913  the public face: each is a word that people want to say
@@ -76,6 +78,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     output: Path | str | None = None,
     config: Config | None = None,
     python: str | None = None,
+    with_native: bool = False,
     tell: Tell = lambda _step, _text: None,
 ) -> Packed:
     """Makes a bundle of a model and a sample of its input, and proves that it answers as the original does.
@@ -83,6 +86,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     ``model`` is a path, ``"module:function"``, or a fitted model in memory. ``sample`` is a path or a DataFrame of rows
     as the model takes them, with or without the ``target`` column. ``output`` is a file, or a folder for
     ``NAME-DIGEST.aweigh`` (default: the working folder). ``python`` is the version to lock for, such as ``"3.12"``.
+    ``with_native`` locks the model's own library as well, where its trees are quicker for many rows at once.
 
     >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
 
@@ -98,6 +102,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         output=None if output is None else Path(output),
         config=config,
         python=python or RUNNING_PYTHON,
+        with_native=with_native,
     )
     source = open_model(model, tell=tell)
     data = Path(sample) if isinstance(sample, str) else sample
@@ -123,10 +128,18 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     tell("schema", told_schema(asked.schema, rows))
     form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
     tell("proof", told_proof(form, proof))
-    locks = lock_serving(form.runtime, python=wishes.python, more=form.requirements)
+    forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native)
+    if forms.reason:
+        tell("forms", forms.reason)
+    locks = lock_serving(form.runtime, python=wishes.python, more=[*form.requirements, *needed_by(forms)])
     tell("lock", told_lock(locks[0], wishes.python))
-    manifest = _manifest(chosen, source, described, form, proof, wishes, config)
-    files = _files(chosen, described, asked, form, proof, config, locks)
+    manifest = msgspec.structs.replace(
+        _manifest(chosen, source, described, form, proof, wishes, config),
+        any_threads=forms.any_threads,
+        alternatives=forms.alternatives,
+        alternatives_reason=forms.reason,
+    )
+    files = _files(chosen, described, asked, form, proof, config, locks) | forms.files
     notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
     return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
 

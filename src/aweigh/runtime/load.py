@@ -1,5 +1,7 @@
 """Loading: a verified bundle becomes a predictor. Nothing here takes anything else than a ``VerifiedBundle``."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -7,26 +9,33 @@ import msgspec
 from aweigh import registry
 from aweigh.bundle.examples import Examples
 from aweigh.errors import DamagedBundle
+from aweigh.runtime.forms import AUTO, Candidate, Open, choose, wanted
 from aweigh.runtime.predictor import Predictor
+from aweigh.schema.check import check_rows
 
 if TYPE_CHECKING:
+    from aweigh.bundle.manifest import Alternative, Graph, Manifest
     from aweigh.bundle.verify import VerifiedBundle
     from aweigh.models.family import Predict
-    from aweigh.schema.column import Schema
 
 
-def load(bundle: "VerifiedBundle", *, threads: int = 1) -> Predictor:
-    """Reads the model and makes it ready to answer, on ``threads`` threads a call.
+def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO) -> Predictor:
+    """Reads the model and makes it ready to answer, on ``threads`` threads a call where that changes no bit.
+
+    ``form`` says which of the bundle's forms may answer (``forms.wanted``). Where several may, each is measured.
 
     Raises:
         DamagedBundle: the bundle's own documents contradict each other.
         MissingExtra: the library that this runtime needs is not installed.
+        UsageError: the bundle has no such form.
     """
     schema = bundle.schema
     try:
         examples = msgspec.json.decode(bundle.read("examples.json"), type=Examples)
     except msgspec.MsgspecError as error:
         raise DamagedBundle(f"examples.json does not say what it should: {error}.") from error
+    usable, idle = _forms(bundle, threads, form)
+    answer, forms = choose(usable, idle, lambda: check_rows(schema, examples.rows))
     return Predictor(
         manifest=bundle.manifest,
         digest=bundle.digest,
@@ -34,19 +43,33 @@ def load(bundle: "VerifiedBundle", *, threads: int = 1) -> Predictor:
         examples=examples,
         profile_json=bundle.read("profile.json"),
         card=bundle.read("card.md").decode(),
-        answer=_answer(bundle, schema, threads),
+        answer=answer,
+        forms=forms,
     )
 
 
-def _answer(bundle: "VerifiedBundle", schema: "Schema", threads: int) -> "Predict":
+def _forms(bundle: "VerifiedBundle", threads: int, form: str) -> tuple[list[Open], list[Candidate]]:
+    """The forms that may answer, the first one first, and those that may not."""
     manifest = bundle.manifest
+    names, unused = wanted(manifest, form)
+    counts: dict[str, int] = {manifest.runtime: threads if manifest.any_threads else 1}
+    counts |= {one.runtime: threads if one.any_threads else 1 for one in manifest.alternatives}
+    makes: dict[str, Callable[[int], Predict]] = {manifest.runtime: partial(_first, bundle)}
+    makes |= {one.runtime: partial(_other, bundle, one) for one in manifest.alternatives}
+    usable = []
+    for name in (name for name in makes if name in names):
+        tried = {1, counts[name]} if len(names) > 1 else {counts[name]}
+        usable += [Open(Candidate(name, count), partial(makes[name], count)) for count in sorted(tried)]
+    return usable, [Candidate(name, counts[name], unused=why) for name, why in unused.items()]
+
+
+def _first(bundle: "VerifiedBundle", threads: int) -> "Predict":
+    manifest, schema = bundle.manifest, bundle.schema
     data = bundle.read(manifest.model_file)
     if manifest.runtime == "onnx":
         from aweigh.models.onnx import OnnxModel
 
-        if manifest.graph is None:
-            raise DamagedBundle("The manifest names ONNX as the runtime and does not say how the graph is fed.")
-        return OnnxModel(data, manifest.graph, schema.output, threads=threads).predict
+        return OnnxModel(data, _graph(manifest), schema.output, threads=threads).predict
     if manifest.runtime == "python":
         from aweigh.models.python import load_code
 
@@ -56,3 +79,17 @@ def _answer(bundle: "VerifiedBundle", schema: "Schema", threads: int) -> "Predic
         data, schema, threads=threads, model_class=manifest.model_class
     )
     return made
+
+
+def _other(bundle: "VerifiedBundle", form: "Alternative", threads: int) -> "Predict":
+    from aweigh.models.tailed import tailed
+
+    data = bundle.read(form.model_file)
+    sums = registry.family(form.runtime).load_sums(data, bundle.schema, threads=threads, model_class=form.model_class)
+    return tailed(sums, bundle.read(form.tail_file), _graph(bundle.manifest), bundle.schema.output)
+
+
+def _graph(manifest: "Manifest") -> "Graph":
+    if manifest.graph is None:
+        raise DamagedBundle("The manifest names ONNX as the runtime and does not say how the graph is fed.")
+    return manifest.graph

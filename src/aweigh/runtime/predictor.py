@@ -7,6 +7,7 @@ from aweigh.bundle.examples import Examples
 from aweigh.bundle.manifest import Manifest, short
 from aweigh.models.family import Predict
 from aweigh.models.parity import RELATIVE_TOLERANCE
+from aweigh.runtime.forms import Forms
 from aweigh.schema import Answers, Schema
 from aweigh.schema.check import check_rows
 from aweigh.table import Table
@@ -27,7 +28,7 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
-    """A loaded bundle. ``predict`` may be called from several threads at once."""
+    """A loaded bundle. ``predict`` may be called from several threads at once; ``forms`` tells who answers."""
 
     manifest: Manifest
     digest: str
@@ -36,11 +37,20 @@ class Predictor:
     profile_json: bytes
     card: str
     answer: Predict
+    forms: Forms | None = None
 
     @property
     def version(self) -> str:
         """The bundle's digest as people see it: 12 hex digits."""
         return short(self.digest)
+
+    @property
+    def told_forms(self) -> str:
+        """Who answers, in words: ``onnx``, or ``onnx, from 75 rows on xgboost``."""
+        if self.forms is None:
+            return self.manifest.runtime
+        first, *rest = self.forms.turns
+        return ", ".join([first.runtime, *(f"from {one.from_rows:,} rows on {one.runtime}" for one in rest)])
 
     def predict(self, table: Table) -> Answers:
         """Answers for a table that the schema has checked, one for each row, in order."""

@@ -79,6 +79,7 @@ def model_document(predictor: Predictor) -> dict[str, object]:
         "model": manifest.model,
         "runtime": manifest.runtime,
         "runtime_reason": manifest.runtime_reason,
+        "forms": msgspec.to_builtins(predictor.forms, str_keys=True),
         "task": predictor.schema.output.task,
         "python": manifest.python,
         "made_with": manifest.made_with,

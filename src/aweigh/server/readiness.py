@@ -7,13 +7,9 @@ from aweigh.errors import NotReady
 
 @dataclass(slots=True)
 class Readiness:
-    """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end.
-
-    While it is ``warming`` after the proof, predictions are given (the first page asks for one), but nobody is invited.
-    """
+    """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end."""
 
     proven: bool = False
-    warming: bool = False
     refused: bool = False
     draining: bool = False
     golden_rows: int = 0
@@ -44,9 +40,9 @@ class Readiness:
         """Passes only when new callers are welcome.
 
         Raises:
-            NotReady: unproven, refused, warming or draining.
+            NotReady: unproven, refused or draining.
         """
-        if self.draining or self.warming or not self.proven:
+        if self.draining or not self.proven:
             raise self.reason()
 
     def reason(self) -> NotReady:

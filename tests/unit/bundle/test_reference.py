@@ -8,7 +8,17 @@ import pytest
 from aweigh.bundle import archive, contents, names
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.files import MAX_DOCUMENT_BYTES
-from aweigh.bundle.manifest import FORMAT, Attempt, FileEntry, Graph, GraphInput, Manifest, Presentation, Proof
+from aweigh.bundle.manifest import (
+    FORMAT,
+    Alternative,
+    Attempt,
+    FileEntry,
+    Graph,
+    GraphInput,
+    Manifest,
+    Presentation,
+    Proof,
+)
 from aweigh.bundle.verify import MAX_MANIFEST_BYTES
 
 
@@ -17,7 +27,9 @@ def page(root):
     return (root / "docs/reference/bundle.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("kind", [Manifest, Proof, Attempt, Graph, GraphInput, Presentation, FileEntry, Examples])
+@pytest.mark.parametrize(
+    "kind", [Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Examples]
+)
 def test_every_key_is_named(page, kind):
     missing = [one.encode_name for one in msgspec.structs.fields(kind) if f"`{one.encode_name}`" not in page]
     assert missing == []

@@ -678,7 +678,11 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "family",
         "code",
         "entry",
+        "any_threads",
+        "alternatives",
+        "alternatives_reason",
     }
+    assert bundle.manifest.alternatives == ()
     assert not bundle.manifest.code
 
 

@@ -1,0 +1,86 @@
+"""Whether two ways to answer give the same bits: every digit that the API writes, for a row alone and among others.
+
+Rounding differs with the order of a sum and with who takes an exponential, and both may hang on how many rows come
+together and on how many threads share them. Two forms take turns, and a form takes threads, only where no bit differs.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aweigh.models.family import Predict
+from aweigh.schema.answers import Answers
+from aweigh.table import Table
+
+PART_ROWS = 32
+TRIED_THREADS = (2, 4)
+ALONE_ROWS = 1_000
+"""So many rows, spread over all, are asked one at a time as well."""
+ON_THREADS = {0: 2_000, PART_ROWS: 320, 1: 20}
+"""How many rows are asked on each number of threads, by how many at a time; 0: all of them."""
+
+
+def rows_differing(got: Answers, expected: Answers) -> NDArray[np.bool_]:
+    """Which rows differ in any bit, (rows,); two NaN are the same, 0 and -0 are not."""
+    differing = np.zeros(expected.rows, dtype=bool)
+    for ours, theirs in zip(_parts(got), _parts(expected), strict=True):
+        differing |= (_bits(ours) != _bits(theirs)).any(axis=1)
+    return differing
+
+
+def _parts(answers: Answers) -> list[NDArray[np.generic]]:
+    found = (answers.index, answers.probabilities, answers.values, answers.cluster, answers.outlier, answers.scores)
+    return [one.reshape(answers.rows, -1) for one in found if one is not None]
+
+
+def _bits(cells: NDArray[np.generic]) -> NDArray[np.generic]:
+    if cells.dtype.kind != "f":
+        return cells
+    plain = np.where(np.isnan(cells), np.nan, cells).astype(np.float64)
+    bits: NDArray[np.generic] = plain.view(np.int64)
+    return bits
+
+
+def same_bits(first: Predict, other: Predict, table: Table) -> int:
+    """How many rows either answers in other bits than ``first`` answers them all together: in parts, or alone."""
+    together = first(table)
+    differing = rows_differing(other(table), together)
+    for at in _parts_of(table.rows, PART_ROWS) + _parts_of(table.rows, 1, most=ALONE_ROWS):
+        part, expected = table.take(at), _taken(together, at)
+        differing[at] |= rows_differing(other(part), expected) | rows_differing(first(part), expected)
+    return int(differing.sum())
+
+
+def any_threads(load: Callable[[int], Predict], table: Table) -> bool:
+    """Whether a form answers in the same bits on several threads as on one; ``load`` gives it on so many threads."""
+    parts = [table.take(_spread(table.rows, ON_THREADS[0]))]
+    for size in (PART_ROWS, 1):
+        few = table.take(_spread(table.rows, ON_THREADS[size]))
+        parts += [few.take(at) for at in _parts_of(few.rows, size)]
+    on_one = load(1)
+    expected = [on_one(part) for part in parts]
+    for threads in TRIED_THREADS:
+        on_many = load(threads)
+        if any(rows_differing(on_many(part), one).any() for part, one in zip(parts, expected, strict=True)):
+            return False
+    return True
+
+
+def _spread(rows: int, most: int) -> NDArray[np.int64]:
+    """So many positions at most, spread evenly over all rows."""
+    return np.unique(np.linspace(0, rows - 1, min(rows, most)).round().astype(np.int64))
+
+
+def _parts_of(rows: int, size: int, *, most: int | None = None) -> list[NDArray[np.int64]]:
+    """Positions, so many at a time; of one at a time at most ``most``."""
+    places = np.arange(rows) if most is None else _spread(rows, most)
+    return np.array_split(places, np.arange(size, len(places), size))
+
+
+def _taken(answers: Answers, at: NDArray[np.int64]) -> Answers:
+    def cut(cells: NDArray[np.generic] | None) -> NDArray[np.generic] | None:
+        return None if cells is None else cells[at]
+
+    found = (answers.index, answers.probabilities, answers.values, answers.cluster, answers.outlier, answers.scores)
+    return Answers(answers.output, len(at), *(cut(one) for one in found))  # type: ignore[arg-type]

@@ -1,0 +1,105 @@
+"""The forms of a bundle beside the one that the proof took: on which threads it may run, and which other takes turns.
+
+Another form is carried only where it gives the first one's bits on every row of the proof. It must also be worth its
+bytes: a large file comes along only where it was quicker.
+"""
+
+from dataclasses import dataclass, field
+from types import ModuleType
+
+import numpy as np
+
+from aweigh import registry
+from aweigh.bundle.lock import serving_requirements
+from aweigh.bundle.manifest import Alternative
+from aweigh.models.bits import any_threads, same_bits
+from aweigh.models.family import Form, Other, Predict
+from aweigh.models.onnx import OnnxModel
+from aweigh.models.parity import reason_of
+from aweigh.models.tailed import tailed
+from aweigh.models.timing import quickest_s
+from aweigh.schema.column import Schema
+from aweigh.table import Table
+
+ALWAYS_BYTES = 2**20
+"""A file of up to this size comes along unmeasured: what a clock says does then not change a bundle's bytes."""
+MANY_ROWS = (1_024, 8_192)
+QUICKER = 0.8
+"""A larger file must bring the time down to this share of the first form's."""
+REPEATS = 3
+TAIL_FILE = "model/alternative-tail.onnx"
+TAKES_THREADS = frozenset({"onnx", "xgboost", "lightgbm", "catboost"})
+
+
+@dataclass(frozen=True, slots=True)
+class Forms:
+    """What the manifest says of the forms; ``files`` of the bundle by name, ``told`` for people, when there is any."""
+
+    any_threads: bool
+    alternatives: tuple[Alternative, ...] = ()
+    files: dict[str, bytes] = field(default_factory=dict)
+    reason: str = ""
+
+
+def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, family: ModuleType, locked: bool) -> Forms:
+    """What there is beside the proven ``form``; ``table`` holds the rows of the proof.
+
+    ``locked`` says that the library of another form will be in the bundle's locks.
+    """
+    threads = form.runtime in TAKES_THREADS and any_threads(lambda count: _load(form, schema, count), table)
+    offer = getattr(family, "other", None)
+    if offer is None or form.tail is None or form.graph is None:
+        return Forms(threads)
+    other: Other = offer(model, schema)
+    model_class, tail, graph = type(model).__name__, form.tail, form.graph
+
+    def load(count: int) -> Predict:
+        sums = family.load_sums(other.data, schema, threads=count, model_class=model_class)
+        return tailed(sums, tail, graph, schema.output)
+
+    try:
+        predict = load(1)
+        differing = same_bits(form.predict, predict, table)
+        found_threads = not differing and any_threads(load, table)
+        no_use = not differing and len(other.data) > ALWAYS_BYTES and not _is_quicker(predict, form.predict, table)
+    except Exception as error:  # noqa: BLE001  whatever a library raises, the proven form stands without it
+        return Forms(threads, reason=f"{other.name} do not come along: {reason_of(error)}")
+    if differing:
+        rows = f"{differing:,} of {table.rows:,} rows come out otherwise in the last bit"
+        return Forms(threads, reason=f"{other.name} do not come along: {rows}")
+    if no_use:
+        size = f"they are {len(other.data) / 1e6:.0f} MB and no quicker"
+        return Forms(threads, reason=f"{other.name} do not come along: {size}")
+    alternative = Alternative(
+        runtime=other.runtime,
+        model_file=other.file_name,
+        tail_file=TAIL_FILE,
+        model_class=model_class,
+        any_threads=found_threads,
+        locked=locked,
+    )
+    reason = f"{other.name} give the same bits on {table.rows:,} rows, together and alone"
+    return Forms(threads, (alternative,), {other.file_name: other.data, TAIL_FILE: tail}, reason)
+
+
+def needed_by(forms: Forms) -> list[str]:
+    """What an environment needs for the other forms that are to be in the locks."""
+    wanted = [one.runtime for one in forms.alternatives if one.locked]
+    return sorted({need for runtime in wanted for need in serving_requirements(runtime, ui=False)})
+
+
+def _load(form: Form, schema: Schema, count: int) -> Predict:
+    """The proven form again, on so many threads."""
+    if form.runtime == "onnx" and form.graph is not None:
+        return OnnxModel(form.data, form.graph, schema.output, threads=count).predict
+    made: Predict = registry.family(form.runtime).load(form.data, schema, threads=count, model_class=form.model_class)
+    return made
+
+
+def _is_quicker(other: Predict, first: Predict, table: Table) -> bool:
+    """Whether the other form takes clearly less time for some number of rows."""
+    for rows in MANY_ROWS:
+        many = table.take(np.resize(np.arange(table.rows), rows))
+        if quickest_s(other, many, repeats=REPEATS) < QUICKER * quickest_s(first, many, repeats=REPEATS):
+            return True
+    return False

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -22,6 +22,7 @@ from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
 
 START_S = 90.0
+PROGRAM = ("-m", "aweigh")
 STOP_S = 40.0
 
 PENGUINS_CONFIG = """\
@@ -41,15 +42,18 @@ closed = true
 class Serving:
     """`python -m aweigh serve` with these arguments, until it is stopped; `told` is what it has printed so far."""
 
-    def __init__(self, *arguments: object, log: Path, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, *arguments: object, log: Path, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM
+    ) -> None:
         self.log = log
         self.told: list[str] = []
         with log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aweigh", "serve", *map(str, arguments)],
+                [sys.executable, *program, "serve", *map(str, arguments)],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                start_new_session=True,
                 env=os.environ | (env or {}),
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -140,9 +144,9 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     """Return a function that starts a server on a free port; all of them are stopped at the end."""
     running: list[Serving] = []
 
-    def start(*arguments: object, env: dict[str, str] | None = None) -> Serving:
+    def start(*arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM) -> Serving:
         log = tmp_path_factory.mktemp("server") / "errors.log"
-        found = Serving(*arguments, "--port", 0, log=log, env=env)
+        found = Serving(*arguments, "--port", 0, log=log, env=env, program=program)
         running.append(found)
         return found
 

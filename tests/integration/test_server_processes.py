@@ -1,15 +1,22 @@
 """Several processes under load: killed, stopped, replaced; every answer is looked at, and every failure counted."""
 
+import hashlib
 import http.client
 import json
+import os
+import shutil
 import signal
 import threading
 import time
+import zipfile
 from urllib.parse import urlsplit
 
+import httpx
+import pandas as pd
 import psutil
 import pytest
 
+from aweigh import pack
 from aweigh.bundle.examples import load_examples
 from aweigh.bundle.verify import verify
 
@@ -138,3 +145,178 @@ def test_sighup_replaces_all_without_a_failed_request(crowd, golden):
     assert (load.wrong, load.refused, load.broken) == ([], [], [])
     wait_for(lambda: "all processes are replaced" in crowd.errors())
     assert len(children(crowd)) == 4
+    ready = httpx.get(crowd.url + "/health/ready", trust_env=False).json()
+    assert ready["processes"] == {"wanted": 4, "up": 4}
+
+
+def test_sigterm_to_all_of_them_at_once_finishes_what_is_under_way(crowd, golden):
+    """As Heroku does it. What is refused comes after the port is closed, and nothing breaks off in the middle."""
+    ours = children(crowd)
+    with Load(crowd.url, *golden) as load:
+        load.more(20)
+        os.killpg(crowd.process.pid, signal.SIGTERM)
+        assert crowd.process.wait(20) == 0
+    assert (load.wrong, load.refused) == ([], [])
+    assert all("ConnectionRefused" in why or "ConnectionReset" in why for _, why in load.broken)
+    assert not any(one.is_running() for one in ours)
+    assert crowd.told[-1].split()[0] == "stopped"
+
+
+# -- another version, a damaged one, one that answers otherwise ------------------------------------------------------
+
+
+def write_version(folder, files, manifest, **changed):
+    """Write a bundle as a folder, some of its files changed and its manifest made to fit."""
+    folder.mkdir()
+    for name, content in (files | {name.replace("__", "."): content for name, content in changed.items()}).items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        manifest["files"][name] = {"sha256": hashlib.sha256(content).hexdigest(), "size_bytes": len(content)}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def versions(penguins, tmp_path_factory):
+    """Return folders of three bundles: as packed, with another card, and with another answer to a golden row."""
+    bundle = verify(penguins.path)
+    files = {name: bundle.read(name) for name in bundle.names}
+    with zipfile.ZipFile(penguins.path) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+    folder = tmp_path_factory.mktemp("versions")
+    examples = json.loads(files["examples.json"])
+    examples["predictions"][0]["probabilities"] = {"Adelie": 0.5, "Chinstrap": 0.25, "Gentoo": 0.25}
+    return (
+        write_version(folder / "first", files, manifest),
+        write_version(folder / "second", files, manifest, card__md=b"# Another card\n"),
+        write_version(folder / "wrong", files, manifest, examples__json=json.dumps(examples).encode()),
+    )
+
+
+def test_sighup_takes_a_new_version_and_no_bad_one(start_server, versions, golden, tmp_path):
+    first, second, wrong = versions
+    served = tmp_path / "served"
+
+    def put(folder):
+        link = tmp_path / "next"
+        link.symlink_to(folder)
+        link.replace(served)
+
+    put(first)
+    server = start_server(served, "--workers", 2, "--no-ui", env=NO_DELAY)
+
+    def version():
+        return httpx.get(server.url + "/health/ready", trust_env=False).json()["model"]["version"]
+
+    old = version()
+    before = children(server)
+    with Load(server.url, *golden) as load:
+        put(tmp_path)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "Everything stays as it is" in server.errors())
+        put(wrong)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "the golden rows are not answered" in server.errors())
+        load.more(20)
+        assert children(server) == before
+        assert version() == old
+        put(second)
+        server.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "all processes are replaced" in server.errors())
+        load.more(20)
+        assert not set(children(server)) & set(before)
+    assert (load.wrong, load.refused, load.broken) == ([], [], [])
+    assert {version() for _ in range(6)} == {verify(second).version} != {old}
+
+
+# -- one that hangs, one that grows, one that cannot be started any more ---------------------------------------------
+
+
+def test_one_that_hangs_is_killed_and_replaced(start_server, penguins, golden):
+    server = start_server(penguins.path, "--workers", 2, "--no-ui", env=NO_DELAY | {"AWEIGH_WATCHDOG_S": "1"})
+    assert server.url
+    before = children(server)
+    time.sleep(1.5)
+    with Load(server.url, *golden) as load:
+        load.more(20)
+        before[0].suspend()
+        wait_for(lambda: "hangs: killed" in server.errors())
+        wait_for(lambda: len(set(children(server)) - set(before)) == 1)
+        load.more(20)
+    assert (load.wrong, load.refused) == ([], [])
+    assert len(load.broken) <= 4
+    assert before[1] in children(server)
+
+
+LEAK = """
+kept = []
+
+
+def predict(frame):
+    kept.append(b"x" * (1 << 23))
+    return frame["x"] * 2.0
+"""
+IMPATIENT = "import sys, aweigh.server.workers as w, aweigh.__main__ as m; w.RECYCLE_EVERY_S = 2; sys.exit(m.main())"
+
+
+def test_one_that_grows_is_replaced_without_a_failed_request(start_server, tmp_path, monkeypatch):
+    (tmp_path / "leaking.py").write_text(LEAK)
+    monkeypatch.chdir(tmp_path)
+    frame = pd.DataFrame({"x": [1.0, 2.0, 3.5, 4.0] * 5})
+    packed = pack("leaking:predict", frame, name="leaking", output=tmp_path)
+    server = start_server(
+        packed.path, "--workers", 2, "--no-ui", "--allow-code",
+        env=NO_DELAY | {"AWEIGH_MAX_PROCESS_MB": "450"}, program=("-c", IMPATIENT),
+    )  # fmt: skip
+    assert server.url
+    before = set(children(server))
+    refused = []
+    with server.client() as client:
+        end = time.monotonic() + 60
+        while "replaced" not in server.errors() or set(children(server)) == before:
+            assert time.monotonic() < end
+            reply = client.post("/v1/predict", json={"rows": [{"x": 2.0}]})
+            if reply.status_code != 200 or reply.json()["predictions"] != [{"value": 4.0}]:
+                refused.append(reply.text)
+            time.sleep(0.02)
+    assert refused == []
+
+
+def test_one_that_cannot_be_started_any_more_is_tried_again_while_the_others_answer(start_server, versions, tmp_path):
+    folder = tmp_path / "served"
+    shutil.copytree(versions[0], folder)
+    server = start_server(folder, "--workers", 2, "--no-ui", env=NO_DELAY)
+    assert server.url
+    card = (folder / "card.md").read_bytes()
+    schema = (folder / "schema.json").rename(tmp_path / "schema.json")
+    (folder / "examples.json").rename(tmp_path / "examples.json")
+    children(server)[0].kill()
+    wait_for(lambda: "starting another in 1 s" in server.errors())
+
+    def ready():
+        return httpx.get(server.url + "/health/ready", trust_env=False)
+
+    assert ready().status_code == 200
+    assert ready().json()["processes"] == {"wanted": 2, "up": 1}
+    schema.rename(folder / "schema.json")
+    (tmp_path / "examples.json").rename(folder / "examples.json")
+    wait_for(lambda: ready().json()["processes"]["up"] == 2)
+    assert card == (folder / "card.md").read_bytes()
+
+
+def test_what_a_killed_server_left_is_swept_up(start_server, penguins, tmp_path):
+    env = NO_DELAY | {"TMPDIR": str(tmp_path)}
+    server = start_server(penguins.path, "--workers", 2, "--no-ui", env=env)
+    assert server.url
+    ours = children(server)
+    server.process.kill()
+    wait_for(lambda: not any(one.is_running() for one in ours))
+    left = list(tmp_path.glob("aweigh-run-*"))
+    assert len(left) == 1
+    other = start_server(penguins.path, "--workers", 2, "--no-ui", env=env)
+    assert other.url
+    assert not left[0].exists()
+    assert len(list(tmp_path.glob("aweigh-run-*"))) == 1
+    assert other.stop() == 0
+    assert not list(tmp_path.glob("aweigh-run-*"))

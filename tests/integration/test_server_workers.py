@@ -70,7 +70,7 @@ def test_counters_are_those_of_all_processes(crowd):
             client.post("/v1/predict", json={"rows": [ROW]})
     after = asked()
     assert int(after['aweigh_requests_total{route="predict",status="200"}']) == before + 12
-    assert after["aweigh_processes"] == "2"
+    assert after["aweigh_processes"] == after["aweigh_processes_up"] == "3"
 
 
 def test_what_the_app_sends_comes_through_whole(crowd):

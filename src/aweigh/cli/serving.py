@@ -99,19 +99,16 @@ def serve_many(wanted: Wanted, *, steps: Steps) -> None:
 
     settings = wanted.settings
     with _folder() as folder:
-        shared = Shared(
-            Board(places=wanted.workers + wanted.ui_processes),
-            Counters(slots=wanted.workers * SEATS, processes=wanted.workers),
-            folder,
-        )
+        board = Board(places=wanted.workers + wanted.ui_processes)
+        shared = Shared(board, Counters(slots=wanted.workers * SEATS, board=board), folder)
 
         def tell(ready: bool) -> None:
-            steps.line("workers", _shape(wanted.workers, wanted.ui_processes))
+            steps.line("workers", _shape(wanted))
             _tell(wanted, ready=ready, steps=steps)
 
         Supervisor(
             works=_works(wanted, shared),
-            board=shared.board,
+            board=board,
             limits=Limits(
                 grace_s=settings.drain_delay_s + settings.drain_s + STOP_S,
                 watchdog_s=settings.watchdog_s,
@@ -122,10 +119,12 @@ def serve_many(wanted: Wanted, *, steps: Steps) -> None:
         ).run()
 
 
-def _shape(workers: int, apps: int) -> str:
-    answer = "1 process answers" if workers == 1 else f"{workers} processes answer"
-    app = {0: "", 1: ", one the app"}.get(apps, f", {apps} the app")
-    return f"{answer} the API{app}"
+def _shape(wanted: Wanted) -> str:
+    processes = "1 process" if wanted.workers == 1 else f"{wanted.workers} processes"
+    app = {0: "", 1: ", one the app"}.get(wanted.ui_processes, f", {wanted.ui_processes} the app")
+    if wanted.bundle is None:
+        return f"{processes} in front{app}"
+    return f"{processes} {'answers' if wanted.workers == 1 else 'answer'} the API{app}"
 
 
 def _works(wanted: Wanted, shared: Shared) -> "Sequence[Work]":
@@ -165,7 +164,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
     from aweigh.server.sticky import Sticky
 
     shared.counters.take(seat.number)
-    readiness = Readiness()
+    readiness = Readiness(board=shared.board)
 
     def tell() -> None:
         settle_memory()

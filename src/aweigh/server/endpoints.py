@@ -142,6 +142,8 @@ async def ready(request: Request, *, readiness: Readiness, predictor: Predictor 
     found: dict[str, object] = {"status": "ready", "golden_rows": readiness.golden_rows}
     if predictor is not None:
         found["model"] = {"name": predictor.manifest.name, "version": predictor.version}
+    if readiness.board is not None:
+        found["processes"] = {"wanted": readiness.board.places, "up": readiness.board.up()}
     return Response(encode(found), media_type="application/json")
 
 

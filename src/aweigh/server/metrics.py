@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from starlette.types import Scope
 
+from aweigh.server.board import Board
+
 ROUTES = ("predict", "oip", "api", "docs", "health", "metrics", "ui")
 STATUSES = (200, 101, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 413, 415, 422, 429, 500, 502, 503)
 """Statuses with a counter of their own; another one is counted as its class's hundred (``418`` as ``400``)."""
@@ -37,10 +39,10 @@ _PLACE = {(route, status): i * len(STATUSES) + j for i, route in enumerate(ROUTE
 class Counters:
     """One process's counters: its own ``slot`` to write, all ``slots`` to read. Made before the processes part."""
 
-    def __init__(self, *, slots: int = 1, processes: int = 1) -> None:
+    def __init__(self, *, slots: int = 1, board: Board | None = None) -> None:
         self._shared = mmap.mmap(-1, slots * _SLOT * _BYTES)
         self._all = memoryview(self._shared).cast("d")
-        self._processes = processes
+        self._board = board
         self._own = self._all[:_SLOT]
 
     def take(self, slot: int) -> None:
@@ -101,7 +103,9 @@ class Counters:
         yield f"aweigh_predict_seconds_sum {totals[_SECONDS]!r}"
         yield f"aweigh_predict_seconds_count {_number(passed)}"
         yield from _head("aweigh_processes", "gauge", "Processes that answer behind this port.")
-        yield f"aweigh_processes {self._processes}"
+        yield f"aweigh_processes {1 if self._board is None else self._board.places}"
+        yield from _head("aweigh_processes_up", "gauge", "Those of them that answer now.")
+        yield f"aweigh_processes_up {1 if self._board is None else self._board.up()}"
         if info:
             yield from _head("aweigh_model_info", "gauge", "The model that is served.")
             labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in info.items())

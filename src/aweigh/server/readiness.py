@@ -3,16 +3,21 @@
 from dataclasses import dataclass
 
 from aweigh.errors import NotReady
+from aweigh.server.board import Board
 
 
 @dataclass(slots=True)
 class Readiness:
-    """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end."""
+    """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end.
+
+    ``board`` is that of a process among others: how many of them answer is told beside.
+    """
 
     proven: bool = False
     refused: bool = False
     draining: bool = False
     golden_rows: int = 0
+    board: Board | None = None
 
     def prove(self, *, golden_rows: int) -> None:
         """The golden rows were answered as the original answered them."""

@@ -1,5 +1,6 @@
 """Warnings: which cells lie outside what the model has seen, the same for one row and for many."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from aweigh.errors import Problem
 from aweigh.schema.check import check_rows
 from aweigh.schema.column import Column, Output, Schema
+from aweigh.schema.decode import compile_decoder
 from aweigh.schema.domain import FEW_ROWS, warnings_for
 from aweigh.table import Table, Values
 
@@ -36,8 +38,14 @@ USUAL = {
 }
 
 
+DECODE = compile_decoder(SCHEMA, max_rows=1000)
+
+
 def warned(*rows, limit=100):
-    return warnings_for(SCHEMA, check_rows(SCHEMA, rows), limit=limit)
+    """What is said of a table of columns, which is also what is said of the same table in blocks."""
+    found = warnings_for(SCHEMA, check_rows(SCHEMA, rows), limit=limit)
+    assert warnings_for(SCHEMA, DECODE(msgspec.json.encode({"rows": rows})), limit=limit) == found
+    return found
 
 
 @pytest.mark.parametrize("many", [1, FEW_ROWS, FEW_ROWS + 1, 200])
@@ -101,7 +109,11 @@ def test_numbers_that_name_kinds_are_held_against_the_kinds():
     schema = Schema(columns=(column,), output=Output(task="number", name="y"))
     for many in (1, 50):
         table = Table({"x": Values(np.array([3] * (many - 1) + [2]))}, many)
-        assert [(one.row, one.code) for one in warnings_for(schema, table)] == [(many - 1, "unseen_category")]
+        blocks = compile_decoder(schema, max_rows=50)(
+            msgspec.json.encode({"rows": [{"x": 3}] * (many - 1) + [{"x": 2}]})
+        )
+        for one in (table, blocks):
+            assert [(two.row, two.code) for two in warnings_for(schema, one)] == [(many - 1, "unseen_category")]
 
 
 def test_a_long_value_is_cut():
@@ -127,3 +139,11 @@ def test_a_row_alone_is_told_the_same_as_among_many(rows):
     together = warned(*rows, limit=1000)
     alone = [(i, one.column, one.message) for i, row in enumerate(rows) for one in warned(row)]
     assert [(one.row, one.column, one.message) for one in together] == alone
+
+
+def test_whole_numbers_are_held_against_their_range_to_the_last_digit():
+    column = Column(name="x", type="integer", dtype="int64", minimum=-(2**53) - 1, maximum=2**53 + 1)
+    schema = Schema(columns=(column,), output=Output(task="number", name="y"))
+    decode = compile_decoder(schema, max_rows=9)
+    for value, told in ((2**53 + 1, 0), (2**53 + 2, 1), (-(2**53) - 1, 0), (-(2**53) - 2, 1)):
+        assert len(warnings_for(schema, decode(b'{"rows":[{"x":%d}]}' % value))) == told

@@ -12,7 +12,8 @@ from aweigh.errors import DataError, InvalidRows, MalformedBody, TooLarge
 from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check, check_rows
-from aweigh.schema.decode import _compile_fast, compile_decoder, parse_json, read_rows
+from aweigh.schema.decode import compile_decoder, parse_json, read_rows
+from aweigh.schema.decode_fast import compile_fast
 from aweigh.table import Table, TextTable, read_csv
 
 OUTPUT = Output(task="number", name="y")
@@ -196,9 +197,7 @@ ORDINARY = schema_of(
 )
 def test_ordinary_rows_take_the_fast_way(row):
     body = msgspec.json.encode({"rows": [row, row]})
-    assert fingerprint(_compile_fast(ORDINARY, max_rows=MAX_ROWS)(body)) == fingerprint(
-        check_rows(ORDINARY, [row, row])
-    )
+    assert fingerprint(compile_fast(ORDINARY, max_rows=MAX_ROWS)(body)) == fingerprint(check_rows(ORDINARY, [row, row]))
 
 
 @pytest.mark.parametrize(

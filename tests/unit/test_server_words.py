@@ -153,17 +153,19 @@ def test_counters_of_several_processes_add_up():
     for slot in (0, 1):
         counters.take(slot)
         counters.begin()
-        counters.predicted(rows=3, warnings=1, seconds=BUCKETS_S[2])
+        counters.predicted(rows=3, seconds=BUCKETS_S[2])
+        counters.warned(1)
         counters.end("predict", 200)
     counters.begin()
     counters.end("ui", 418)
     counters.begin()
-    counters.predicted(rows=1, warnings=0, seconds=99)
+    counters.predicted(rows=1, seconds=99)
     text = counters.text(info={"name": 'a"b\\c\nd'})
     assert 'aweigh_requests_total{route="predict",status="200"} 2' in text
     assert 'aweigh_requests_total{route="ui",status="400"} 1' in text
     assert "aweigh_requests_in_flight 1" in text
     assert "aweigh_rows_total 7" in text
+    assert "aweigh_warnings_total 2" in text
     assert f'aweigh_predict_seconds_bucket{{le="{BUCKETS_S[1]:g}"}} 0' in text
     assert f'aweigh_predict_seconds_bucket{{le="{BUCKETS_S[2]:g}"}} 2' in text
     assert 'aweigh_predict_seconds_bucket{le="10"} 2' in text

@@ -12,20 +12,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.bundle.manifest import Graph, GraphInput
-from aweigh.errors import InvalidRows, Problem, UnsupportedModel
+from aweigh.bundle.manifest import Graph
 from aweigh.models.family import Described, Form, Way
+from aweigh.models.onnx_feed import Feed
+from aweigh.models.onnx_read import compile_reader, wanted_outputs
 from aweigh.models.onnx_session import open_session
-from aweigh.schema.answers import POSITIVE_OUTLIER, Answers
+from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output, Schema
 
 if TYPE_CHECKING:
     from aweigh.models.onnx_file import OnnxFile
-    from aweigh.table import Table, Values
+    from aweigh.table import Table
 
-ELEMENTS: Mapping[str, Any] = {"float": np.float32, "double": np.float64, "int64": np.int64, "bool": np.bool_}
-MAX_LISTED = 100
-"""So many rows without an answer are named; the rest are counted."""
 ROUNDING = 1e-5
 """So far beyond 0 and 1 may a probability in single precision be."""
 
@@ -37,139 +35,25 @@ class OnnxModel:
         self.graph = graph
         self.output = output
         self._session = open_session(model, threads=threads)
-        names = (graph.label, graph.probabilities, graph.values, graph.scores)
-        self._wanted = [name for name in names if name is not None]
-        self._ranks = {one.name: len(one.shape) for one in self._session.get_inputs()}
-        self._classes = class_positions(output)
+        self._wanted = wanted_outputs(graph)
+        self._feed = Feed(graph, {one.name: len(one.shape) for one in self._session.get_inputs()})
+        self._read = compile_reader(graph, output)
 
     def predict(self, table: "Table") -> Answers:
         """Answers for a checked table."""
         if table.rows == 0:
             return Answers.empty(self.output)
-        feeds = {one.name: self._feed(one, table) for one in self.graph.inputs}
-        results = dict(zip(self._wanted, self._run(feeds, table.rows), strict=True))
-        return read_answers(results, self.graph, self.output, self._classes)
+        feeds = self._feed(table)
+        if self.graph.one_row and table.rows > 1:
+            return self._read(self._one_by_one(feeds, table.rows))
+        return self._read(self._session.run(self._wanted, feeds))
 
-    def _run(self, feeds: Mapping[str, NDArray[Any]], rows: int) -> list[NDArray[Any]]:
-        if not self.graph.one_row or rows == 1:
-            results: list[NDArray[Any]] = self._session.run(self._wanted, feeds)
-            return results
+    def _one_by_one(self, feeds: Mapping[str, NDArray[Any]], rows: int) -> list[NDArray[Any]]:
         single = [
             self._session.run(self._wanted, {name: cells[row : row + 1] for name, cells in feeds.items()})
             for row in range(rows)
         ]
         return [np.concatenate([np.asarray(one).reshape(1, -1) for one in part]) for part in zip(*single, strict=True)]
-
-    def _feed(self, given: GraphInput, table: "Table") -> NDArray[Any]:
-        if len(given.columns) == 1:
-            cells = feed_column(table[given.columns[0]], given.element, self.graph.missing_text)
-            return cells if self._ranks[given.name] == 1 else cells.reshape(-1, 1)
-        return feed_block(given, table, self.graph.missing_text)
-
-
-def feed_block(given: GraphInput, table: "Table", missing_text: str) -> NDArray[Any]:
-    """Columns side by side as a graph takes them, (rows, columns)."""
-    block: NDArray[Any] = np.empty((table.rows, len(given.columns)), dtype=ELEMENTS.get(given.element, object))
-    for i, name in enumerate(given.columns):
-        block[:, i] = feed_column(table[name], given.element, missing_text)
-    return block
-
-
-def feed_column(values: "Values", element: str, missing_text: str) -> NDArray[Any]:
-    """One column as a graph takes it: NaN for a missing number, ``missing_text`` for missing text."""
-    missing = values.missing
-    if element == "string":
-        if missing is None:
-            return values.data
-        cells = values.data.copy()
-        cells[missing] = missing_text
-        return cells
-    with np.errstate(over="ignore"):  # beyond single precision is infinity
-        data: NDArray[Any] = values.data.astype(ELEMENTS[element], copy=False)
-    if missing is None or not missing.any():
-        return data
-    if element not in {"float", "double"}:
-        msg = f"a graph input of {element} cannot hold a missing value"
-        raise UnsupportedModel(msg)
-    data = data.copy()
-    data[missing] = np.nan
-    return data
-
-
-# -- reading ---------------------------------------------------------------------------------------------------------
-
-
-def read_answers(
-    results: Mapping[str, NDArray[Any]], graph: Graph, output: Output, positions: Mapping[object, int]
-) -> Answers:
-    """What a graph's outputs say: ``results`` by output, ``positions`` from ``class_positions``."""
-    first = next(iter(results.values()))
-    rows = len(first)
-    probabilities = _probabilities(results[graph.probabilities], output) if graph.probabilities else None
-    if output.task == "class":
-        _refuse_nan(probabilities)
-        index = _index(results[graph.label] if graph.label else None, probabilities, positions)
-        return Answers(output, rows, index=index, probabilities=probabilities if output.probabilities else None)
-    if output.task == "cluster":
-        return Answers(output, rows, cluster=np.asarray(results[graph.label or ""]).reshape(rows).astype(np.int64))
-    if output.task == "outlier":
-        outlier = np.asarray(results[graph.label or ""]).reshape(rows) == POSITIVE_OUTLIER
-        scores = results[graph.scores].reshape(rows).astype(np.float64) if graph.scores else None
-        _refuse_nan(scores)
-        return Answers(output, rows, outlier=outlier, scores=scores)
-    values = np.asarray(results[graph.values or ""]).astype(np.float64).reshape(rows, -1)
-    return Answers(output, rows, values=values)
-
-
-def _refuse_nan(numbers: NDArray[np.float64] | None) -> None:
-    """A class or a flag beside numbers that are none is no answer: libraries refuse such rows, a graph computes on.
-
-    Raises:
-        InvalidRows: naming the rows.
-    """
-    if numbers is None or not np.isnan(numbers).any():
-        return
-    rows = np.flatnonzero(np.isnan(numbers).reshape(len(numbers), -1).any(axis=1)).tolist()
-    problems = [Problem("no_answer", f"the model has no answer for row {row}", row=row) for row in rows[:MAX_LISTED]]
-    raise InvalidRows(tuple(problems), total=len(rows))
-
-
-def _index(
-    label: NDArray[Any] | None, probabilities: NDArray[np.float64] | None, positions: Mapping[object, int]
-) -> NDArray[np.int64]:
-    if label is not None:
-        found = [positions.get(one) for one in np.asarray(label).reshape(-1).tolist()]
-        if None in found:
-            msg = "the graph names a class that it does not know"
-            raise ValueError(msg)
-        return np.array(found, dtype=np.int64)
-    if probabilities is None:
-        raise UnsupportedModel("A classifier's graph gives neither label nor probabilities.")
-    return np.asarray(probabilities.argmax(axis=1), dtype=np.int64)
-
-
-def class_positions(output: Output) -> dict[object, int]:
-    """Where each class stands; graphs name booleans 0 and 1 or, as text, False and True."""
-    positions: dict[object, int] = {}
-    for i, one in enumerate(output.classes):
-        positions[one] = i
-        if isinstance(one, bool):
-            positions[int(one)] = i
-            positions[str(one)] = i
-        elif isinstance(one, float):
-            positions[str(one)] = i
-    return positions
-
-
-def _probabilities(raw: NDArray[Any], output: Output) -> NDArray[np.float64]:
-    """Probabilities as (rows, classes); a graph that gives only the second of two classes is completed."""
-    shaped = np.asarray(raw, dtype=np.float64)
-    shaped = shaped.reshape(len(shaped), -1)
-    if shaped.shape[1] == 1 and len(output.classes) == 2:
-        shaped = np.hstack([1.0 - shaped, shaped])
-    if shaped.shape[1] != len(output.classes):
-        raise UnsupportedModel(f"The graph gives {shaped.shape[1]} probabilities for {len(output.classes)} classes.")
-    return shaped
 
 
 # -- the family: a user's own graph ----------------------------------------------------------------------------------

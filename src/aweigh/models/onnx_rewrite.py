@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from aweigh.bundle.manifest import Graph, GraphInput
 from aweigh.errors import UnsupportedModel
-from aweigh.models.onnx import class_positions, feed_block, read_answers
+from aweigh.models.onnx_feed import feed_block
 from aweigh.models.onnx_file import Input, OnnxFile
+from aweigh.models.onnx_read import compile_reader, wanted_outputs
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Column, Schema
 
@@ -102,7 +103,8 @@ def ask_as_it_came(file: OnnxFile, table: "Table", schema: Schema) -> Answers:
     if reading.numbers:
         block = np.hstack([results[name].astype(np.float64) for name in reading.numbers])
         results = {VALUES: block}
-    return read_answers(results, _graph(file, (), VALUES), schema.output, class_positions(schema.output))
+    graph = _graph(file, (), VALUES)
+    return compile_reader(graph, schema.output)([results[name] for name in wanted_outputs(graph)])
 
 
 def _run(file: OnnxFile, feeds: dict[str, NDArray[Any]], rows: slice) -> dict[str, NDArray[Any]]:

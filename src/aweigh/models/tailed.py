@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aweigh.models.onnx import class_positions, read_answers
+from aweigh.models.onnx_read import compile_reader, wanted_outputs
 from aweigh.models.onnx_session import open_session
 from aweigh.schema.answers import Answers
 
@@ -28,8 +28,8 @@ def tailed(sums: "Sums", tail: bytes, graph: "Graph", output: "Output") -> "Pred
     """Answers from a library's ``sums`` by the ``tail`` of the whole graph, whose outputs ``graph`` names."""
     session = open_session(tail)
     places = any(one.name == PLACE for one in session.get_inputs())
-    names = [name for name in (graph.label, graph.probabilities, graph.values) if name is not None]
-    positions = class_positions(output)
+    wanted = wanted_outputs(graph)
+    read = compile_reader(graph, output)
 
     def predict(table: "Table") -> Answers:
         if table.rows == 0:
@@ -39,6 +39,6 @@ def tailed(sums: "Sums", tail: bytes, graph: "Graph", output: "Output") -> "Pred
             feeds = {SUMS: raw.astype(np.float32, copy=False)}
         if places:
             feeds[PLACE] = raw.argmax(axis=1)
-        return read_answers(dict(zip(names, session.run(None, feeds), strict=True)), graph, output, positions)
+        return read(session.run(wanted, feeds))
 
     return predict

@@ -4,7 +4,8 @@ What the owner refuses (``lower_limit``, ``upper_limit``, ``closed``) never come
 """
 
 import datetime as dt
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from aweigh.errors import Problem
-from aweigh.schema.cells import shown
+from aweigh.schema.cells import INT64_MAX, INT64_MIN, shown
 from aweigh.schema.column import Column, Schema
 from aweigh.table import Table, Values
+from aweigh.table.blocks import Block, Blocks, Layout
 
 FEW_ROWS = 64
 """Up to here plain Python is quicker than arrays: most requests have one row."""
@@ -39,12 +41,25 @@ def warnings_for(schema: Schema, table: Table, limit: int = 100) -> list[Problem
 
 
 def compile_warnings(schema: Schema, *, limit: int = 100) -> Warn:
-    """``warnings_for`` with all that the schema decides done beforehand: ten columns of a row cost 8 microseconds."""
+    """``warnings_for`` with all that the schema decides done beforehand: 30 numbers of a row cost 3 microseconds."""
     domains = [domain for column in schema.columns if (domain := _domain(column)) is not None]
+    everywhere = list(enumerate(domains))
+    latest: tuple[Layout | None, Usual, list[tuple[int, _Range | _Kinds]]] = (None, _never, everywhere)
+
+    def doubtful(columns: Mapping[str, Values]) -> list[tuple[int, _Range | _Kinds]]:
+        nonlocal latest
+        if not isinstance(columns, Blocks):
+            return everywhere
+        layout, usual, beside = latest
+        if layout is not columns.layout:
+            usual = _compile_usual(domains, columns.layout)
+            beside = [one for one in everywhere if one[1].column.name not in columns.layout.place]
+            latest = (columns.layout, usual, beside)
+        return beside if usual(columns.blocks) else everywhere
 
     def warn(table: Table) -> list[Problem]:
         found: list[tuple[int, int, Problem]] = []
-        for place, domain in enumerate(domains):
+        for place, domain in doubtful(table.columns):
             values = table.columns[domain.column.name]
             if table.rows <= FEW_ROWS and domain.holds(values.data.tolist()):
                 continue
@@ -95,6 +110,72 @@ class _Kinds:
             return []
         beyond = (row for row, cell in enumerate(cells) if cell not in known and (missing is None or not missing[row]))
         return list(islice(beyond, limit))
+
+
+# -- whole blocks at once --------------------------------------------------------------------------------------------
+
+Usual = Callable[[Sequence[Block]], bool]
+"""Whether every cell of the blocks is sure to lie within; where it is not, the columns are looked at one by one."""
+
+
+def _never(_: Sequence[Block]) -> bool:
+    return False
+
+
+def _compile_usual(domains: "list[_Range | _Kinds]", layout: Layout) -> Usual:
+    ranges: list[dict[int, _Range]] = [{} for _ in layout.groups]
+    kinds: list[dict[int, _Kinds]] = [{} for _ in layout.groups]
+    for domain in domains:
+        at = layout.place.get(domain.column.name)
+        if at is None:
+            continue
+        if isinstance(domain, _Range):
+            ranges[at[0]][at[1]] = domain
+        else:
+            kinds[at[0]][at[1]] = domain
+    checks = [
+        *[_compile_ranges(i, some, len(layout.groups[i])) for i, some in enumerate(ranges) if some],
+        *[_compile_kinds(i, some, len(layout.groups[i])) for i, some in enumerate(kinds) if some],
+    ]
+
+    def usual(blocks: Sequence[Block]) -> bool:
+        return all(check(blocks) for check in checks)
+
+    return usual
+
+
+def _compile_ranges(block: int, ranges: "dict[int, _Range]", wide: int) -> Usual:
+    whole = next(iter(ranges.values())).column.type == "integer"
+    low = np.full(wide, INT64_MIN if whole else -math.inf, dtype=np.int64 if whole else np.float64)
+    high = np.full(wide, INT64_MAX if whole else math.inf, dtype=low.dtype)
+    for place, one in ranges.items():
+        low[place] = math.ceil(one.low) if whole else one.low
+        high[place] = math.floor(one.high) if whole else one.high
+
+    def usual(blocks: Sequence[Block]) -> bool:
+        data, missing = blocks[block].data, blocks[block].missing
+        beyond = (data < low) | (data > high)  # NaN, where a number is missing, compares false
+        if missing is not None:
+            beyond &= ~missing
+        return not beyond.any()
+
+    return usual
+
+
+def _compile_kinds(block: int, kinds: "dict[int, _Kinds]", wide: int) -> Usual:
+    places = sorted(kinds)
+    known = [kinds[place].known | {None} for place in places]
+    every = places == list(range(wide))
+
+    def usual(blocks: Sequence[Block]) -> bool:
+        data = blocks[block].data
+        columns = (data if every else data[:, places]).T.tolist()
+        return all(map(frozenset.issuperset, known, columns))
+
+    return usual
+
+
+# -- one column ------------------------------------------------------------------------------------------------------
 
 
 def _domain(column: Column) -> _Range | _Kinds | None:

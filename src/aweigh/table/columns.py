@@ -6,66 +6,28 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-NONE_DTYPE = "object[none]"
-"""An object column whose missing cells are ``None`` and not NaN: some models tell the two apart."""
+from aweigh.table.blocks import Blocks, concatenate_blocks
+from aweigh.table.values import DATE_DTYPE, NONE_DTYPE, ORDERED_DTYPE, Values
 
-DATE_DTYPE = "date"
-"""An object column of ``datetime.date``, ``None`` where missing: what pandas makes of Arrow's and Parquet's dates."""
-
-ORDERED_DTYPE = "category[ordered]"
-"""A categorical column whose order means something."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Values:
-    """One column: ``data`` of shape (rows,), and ``missing``, a mask of that shape, or None when nothing is missing.
-
-    ``data`` is float64, int64, bool, datetime64[us] or object (of str). What stands in ``data`` where ``missing`` is
-    True means nothing: 0, False, an empty string or the epoch. A float64 column holds no NaN but where it is missing.
-
-    ``dtype`` is the pandas dtype that the column has where it came from (``int8``, ``category``, ``datetime64[ms]``...,
-    or one of the three names above) and ``categories`` are the kinds that a categorical column names, in its order;
-    None where the source does not say.
-    """
-
-    data: NDArray[np.generic]
-    missing: NDArray[np.bool_] | None = None
-    dtype: str | None = None
-    categories: tuple[str, ...] | None = None
-
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def take(self, rows: NDArray[np.generic] | slice) -> "Values":
-        """The same column with only these rows (indices, a mask or a slice), in their order."""
-        missing = None if self.missing is None else self.missing[rows]
-        return Values(self.data[rows], missing, self.dtype, self.categories)
-
-    def as_mask(self) -> NDArray[np.bool_]:
-        """The missing cells as a mask, also where nothing is missing."""
-        return np.zeros(len(self.data), dtype=bool) if self.missing is None else self.missing
-
-    def present(self) -> NDArray[np.generic]:
-        """The values that are there, in order, without the missing ones."""
-        return self.data if self.missing is None else self.data[~self.missing]
-
-    def cells(self) -> list[object]:
-        """Plain Python values, with None where missing."""
-        plain: list[object] = self.data.tolist()
-        if self.missing is None or not self.missing.any():
-            return plain
-        return [None if gone else value for value, gone in zip(plain, self.missing.tolist(), strict=True)]
+__all__ = ["DATE_DTYPE", "NONE_DTYPE", "ORDERED_DTYPE", "Table", "TextTable", "Values", "concatenate"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
-    """Named typed columns, all ``rows`` long, in order."""
+    """Named typed columns, all ``rows`` long, in order; those that lie in ``Blocks`` are cut out when asked for."""
 
     columns: Mapping[str, Values]
     rows: int
 
     def __post_init__(self) -> None:
-        for name, values in self.columns.items():
+        given = self.columns
+        if isinstance(given, Blocks):
+            for block, group in zip(given.blocks, given.layout.groups, strict=True):
+                if block.data.shape != (self.rows, len(group)):
+                    msg = f"a block is {block.data.shape} and the table has {self.rows} rows of {len(group)} columns"
+                    raise ValueError(msg)
+            given = given.rest
+        for name, values in given.items():
             if len(values) != self.rows:
                 msg = f"column {name!r} has {len(values)} rows and the table has {self.rows}"
                 raise ValueError(msg)
@@ -78,9 +40,10 @@ class Table:
 
     def take(self, rows: NDArray[np.generic] | slice) -> "Table":
         """The same columns with only these rows (indices, a mask or a slice), in their order."""
-        taken = {name: values.take(rows) for name, values in self.columns.items()}
         count = len(np.arange(self.rows)[rows])
-        return Table(taken, count)
+        if isinstance(self.columns, Blocks):
+            return Table(self.columns.take(rows), count)
+        return Table({name: values.take(rows) for name, values in self.columns.items()}, count)
 
     def select(self, names: Sequence[str]) -> "Table":
         """Only these columns, in this order."""
@@ -126,13 +89,19 @@ def concatenate(tables: Sequence[Table]) -> Table:
     first = tables[0]
     if len(tables) == 1:
         return first
-    columns: dict[str, Values] = {}
-    for name in first.columns:
-        parts = [table.columns[name] for table in tables]
-        data = np.concatenate([part.data for part in parts])
-        some = any(part.missing is not None for part in parts)
-        missing = np.concatenate([part.as_mask() for part in parts]) if some else None
-        kinds = dict.fromkeys(kind for part in parts for kind in part.categories or ())
-        known = parts[0].categories is not None
-        columns[name] = Values(data, missing, parts[0].dtype, tuple(kinds) if known else None)
-    return Table(columns, sum(table.rows for table in tables))
+    rows = sum(table.rows for table in tables)
+    given = [table.columns for table in tables]
+    parts = [one for one in given if isinstance(one, Blocks)]
+    if len(parts) == len(tables) and len({id(one.layout) for one in parts}) == 1:
+        rest = {name: _joined([one.rest[name] for one in parts]) for name in parts[0].rest}
+        return Table(Blocks(parts[0].layout, concatenate_blocks(parts), rest), rows)
+    return Table({name: _joined([one[name] for one in given]) for name in first.columns}, rows)
+
+
+def _joined(parts: Sequence[Values]) -> Values:
+    data = np.concatenate([part.data for part in parts])
+    some = any(part.missing is not None for part in parts)
+    missing = np.concatenate([part.as_mask() for part in parts]) if some else None
+    kinds = dict.fromkeys(kind for part in parts for kind in part.categories or ())
+    known = parts[0].categories is not None
+    return Values(data, missing, parts[0].dtype, tuple(kinds) if known else None)

@@ -1,0 +1,57 @@
+"""A JSON reply says what the answers' own documents say, whatever the classes are called."""
+
+import json
+
+import msgspec
+import numpy as np
+import pytest
+
+from aweigh.schema import Answers, Output
+from aweigh.server.reply import Replies, compile_documents
+
+NAN = float("nan")
+
+
+def classes(*names, probabilities=True):
+    output = Output(task="class", name="y", classes=names, probabilities=probabilities)
+    shares = np.array([[0.25] * len(names), [NAN] + [0.1] * (len(names) - 1)])
+    return Answers(output, 2, index=np.array([1, 0]), probabilities=shares if probabilities else None)
+
+
+ANSWERS = {
+    "text classes": classes("b", "a"),
+    "whole classes": classes(3, 1),
+    "fractional classes": classes(0.5, 1.5),
+    "truth": classes(False, True),
+    "labels alone": classes("b", "a", probabilities=False),
+    "names that msgspec does not take": classes('"quoted"', "back\\slash", "line\n"),
+    "two classes of one name": classes("1", 1),
+    "a number": Answers(Output(task="number", name="y"), 2, values=np.array([[1.5], [np.inf]])),
+    "numbers": Answers(
+        Output(task="numbers", name="y", names=("u", 'the "v"')), 2, values=np.array([[1.5, NAN], [-0.0, 1e300]])
+    ),
+    "a row": Answers(
+        Output(task="transform", name="y", names=("u", "é")), 2, values=np.array([[1, NAN], [0.1, -np.inf]])
+    ),
+    "clusters": Answers(Output(task="cluster", name="y"), 2, cluster=np.array([3, 0])),
+    "outliers": Answers(
+        Output(task="outlier", name="y", scores=True), 2, outlier=np.array([True, False]), scores=np.array([-0.5, 0.25])
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_the_reply_is_the_documents(name):
+    answers = ANSWERS[name]
+    encode = msgspec.json.encode
+    assert encode(compile_documents(answers.output)(answers)) == encode(answers.documents())
+    headers, body = Replies(answers.output, name="m", version="v").write("json", answers, [])
+    assert json.loads(body)["predictions"] == json.loads(encode(answers.documents()))
+    assert (b"content-length", b"%d" % len(body)) in headers
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_no_rows_are_no_predictions(name):
+    output = ANSWERS[name].output
+    _, body = Replies(output, name="m", version="v").write("json", Answers.empty(output), [])
+    assert json.loads(body)["predictions"] == []

@@ -80,6 +80,20 @@ models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold eac
 models-page: $(DEV) ## Write docs/reference/models.md: what every model of the suite is served as
 	$(BIN)/python tools/models_table.py
 
+BENCH = $(BIN)/python -m bench
+
+.PHONY: bench
+bench: $(DEV) ## Measure this server, the floor and the installed peers; write docs/explanation/performance.md (ARGS="--only serving")
+	$(BENCH) $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(DEV) ## Install the peers that make bench compares with, each in an environment of its own (1.2 GB)
+	$(BENCH).install_peers $(ARGS)
+
+.PHONY: bench-page
+bench-page: $(DEV) ## Write the performance page and its pictures anew from bench/results
+	$(BENCH).page $(ARGS)
+
 .PHONY: test-all-pythons
 test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is found here
 	@tools/test_all_pythons $(MAKE)

@@ -1,0 +1,161 @@
+"""``python -m bench.page``: write docs/explanation/performance.md and its pictures from bench/results.
+
+With ``--check`` nothing is written; it fails when the page is not what the results say.
+"""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from bench import goals
+from bench.drawing import Bar, bars, figure
+from bench.places import IMAGES, PAGE, ROOT
+from bench.results import read
+from bench.servers import FLOOR, KINDS
+
+SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "soak", "growth")
+TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
+LETTERS = {"A": "30 numbers, scaler + logistic regression", "B": "30 numbers, histogram boosting",
+           "C": "4 texts and 6 numbers, imputers, one-hot, forest of 100"}  # fmt: skip
+MET = {True: "yes", False: "**no**", None: ""}
+
+HEAD = """<!-- Made by `make bench-page` from bench/results: a change here is lost. -->
+# What it costs
+
+A prediction should cost what parsing its bytes costs. So everything is measured against a floor: a bare Starlette
+route on uvicorn, uvloop and httptools that parses the same JSON and answers a constant. CPU is that of the whole
+server, all its processes; every figure stands between two short runs of the floor, and ratios are to their mean. One
+worker each, the load and the server on the same machine, 64 different rows sent in turn.
+[How to measure it yourself](../how-to/measure-it-yourself.md).
+
+{machine}
+"""
+
+
+Writer = Callable[[Mapping[str, Any]], tuple[str, dict[str, str]]]
+"""What makes a section of its results: the text, and pictures by name."""
+
+
+def write_page(*, check: bool = False) -> str:
+    """Write the page and the pictures; returns the page's path in the repository.
+
+    Raises:
+        SystemExit: with ``check``, a file is not what it would be.
+    """
+    results = {name: found for name in SECTIONS if (found := read(name))}
+    files: dict[Path, str] = {}
+    parts = [HEAD.format(machine=_machine(results)), _goals(results)]
+    writers: list[tuple[str, Writer]] = [("serving", _serving)]
+    for name, writer in writers:
+        if name in results:
+            text, pictures = writer(results[name])
+            parts.append(text)
+            files |= {IMAGES / f"{picture}.svg": svg for picture, svg in pictures.items()}
+    files[PAGE] = "\n".join(parts).rstrip() + "\n"
+    for path, text in files.items():
+        if not check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.exists() or path.read_text(encoding="utf-8") != text:
+            msg = f"{path.relative_to(ROOT)} is not what bench/results says: make bench-page"
+            raise SystemExit(msg)
+    return str(PAGE.relative_to(ROOT))
+
+
+GENERATORS = {
+    "wrk": " Load by wrk on one thread.",
+    "asyncio": " Load by a small client of our own, which is slower than the floor: requests a second are too low.",
+}
+
+
+def _machine(results: Mapping[str, Mapping[str, Any]]) -> str:
+    machines = {name: found["machine"] for name, found in results.items()}
+    if not machines:
+        return ""
+    one = machines.get("serving") or next(iter(machines.values()))
+    versions = ", ".join(f"{name} {version}" for name, version in one["versions"].items())
+    dates = ", ".join(f"{name} {found['date']} (load {found['load_before']})" for name, found in machines.items())
+    load = str(results.get("serving", {}).get("generator"))
+    return (
+        f"Measured on {one['cores']} cores of {one['processor']}, {one['memory_gb']} GB, Linux {one['kernel']}, "
+        f"Python {one['python']}, {versions}.{GENERATORS.get(load, '')} "
+        f"When, and how busy the machine was before: {dates}."
+    )
+
+
+def table(head: list[str], rows: list[list[str]], *, right: int = 1) -> str:
+    """A table whose columns from ``right`` on are numbers."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * right + "---:|" * (len(head) - right)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def _goals(results: Mapping[str, Mapping[str, Any]]) -> str:
+    rows = [[one.goal, one.asked, one.measured, one.peer, MET[one.met]] for one in goals.lines(results)]
+    head = ["", "goal, at most", "measured", "best peer here", "met"]
+    return f"## The goals\n\n{table(head, rows, right=5)}\n"
+
+
+def _serving(serving: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    servers = serving["servers"]
+    order = [name for name in TITLES if name in servers]
+    parts = ["## Beside the floor and the peers\n", "![CPU of a one-row request](../images/performance.svg)\n"]
+    panels = []
+    for letter, what in LETTERS.items():
+        rows, some = _servers(serving, letter)
+        if not rows:
+            continue
+        panels.append((f"Model {letter}: {what}", some))
+        parts.append(f"### Model {letter}: {what}\n\n{table(HEADINGS, rows)}\n\n{_own(serving, letter)}\n")
+    wrong = [name for name in order for one in servers[name].values() if one.get("agrees") is False]
+    parts.append(
+        "After the load every server was asked 20 rows again and gave the original model's probabilities to 1e-5"
+        + (f", but for {', '.join(wrong)}." if wrong else ".")
+        + " *Beyond the model* is the CPU of 1,000 rows less that of the model's own call on them."
+    )
+    return "\n".join(parts) + "\n", {"performance": bars("CPU of a one-row request", panels, unit="milliseconds")}
+
+
+HEADINGS = [
+    "one row, 32 connections", "CPU ms", "to the floor", "req/s", "p50 ms", "p99 ms", "alone: p50 to the floor",
+    "1,000 rows: CPU ms", "beyond the model", "start: CPU s", "PSS MB",
+]  # fmt: skip
+
+
+def _servers(serving: Mapping[str, Any], letter: str) -> tuple[list[list[str]], list[Bar]]:
+    """The rows of one model's table, and its bars."""
+    servers = serving["servers"]
+    floors = [one[letter]["c32"]["floor"] for one in servers.values() if "c32" in one.get(letter, {})]
+    if not floors:
+        return [], []
+    least, idle = min(floors, key=lambda one: one["cpu_ms"]), servers[FLOOR.name][letter]
+    rates = [f"{least['rps']:,.0f}", figure(least["p50_ms"]), figure(least["p99_ms"])]
+    start = [figure(idle["start_cpu_s"]), figure(idle["pss_mb"])]
+    rows = [[TITLES[FLOOR.name], figure(least["cpu_ms"]), "1 x", *rates, "1 x", "", "", *start]]
+    some = [Bar(TITLES[FLOOR.name], least["cpu_ms"], "base")]
+    for name, title in TITLES.items():
+        figures = servers.get(name, {}).get(letter, {})
+        if "c32" not in figures:
+            continue
+        busy, left = figures["c32"], goals.beyond(serving, name, letter)
+        times = f"{figure(busy['ratio']['cpu_ms'])} x"
+        some.append(Bar(title, busy["cpu_ms"], "ours" if name == "aweigh" else "bar", times))
+        rates = [f"{busy['rps']:,.0f}", figure(busy["p50_ms"]), figure(busy["p99_ms"])]
+        alone = f"{figure(figures['c1']['ratio']['p50_ms'])} x"
+        many = [figure(figures["many_json"]["cpu_ms"]), "" if left is None else figure(left)]
+        start = [figure(figures["start_cpu_s"]), figure(figures["pss_mb"])]
+        rows.append([title, figure(busy["cpu_ms"]), times, *rates, alone, *many, *start])
+    return rows, some
+
+
+def _own(serving: Mapping[str, Any], letter: str) -> str:
+    own = serving["own"][letter]
+    arrow = serving["servers"].get("aweigh", {}).get(letter, {}).get("many_arrow")
+    text = (
+        f"The model's own call, in process, CPU ms: scikit-learn {figure(own['sklearn_1'])} for one row and "
+        f"{figure(own['sklearn_many'])} for 1,000; ONNX Runtime {figure(own['onnx_1'])} and {figure(own['onnx_many'])}."
+    )
+    return text + (f" As an Arrow stream, aweigh's 1,000 rows cost {figure(arrow['cpu_ms'])} ms." if arrow else "")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(write_page(check="--check" in sys.argv[1:]) + "\n")

@@ -1,0 +1,96 @@
+"""A process and all its children: CPU time and memory, read from /proc through psutil."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+STOP_S = 10.0
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """The process and everything that it started and that still lives."""
+    try:
+        first = psutil.Process(pid)
+        return [first, *first.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds, user and system, of the tree up to now; of children that have ended, too, once they are waited for.
+
+    The kernel counts in steps of 10 ms, so a figure wants a second or more of work under it.
+    """
+    total = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def pss_mb(pid: int) -> float:
+    """Proportional memory of the tree in MiB: a page that several processes share is split among them."""
+    total_kb = 0
+    for process in tree(pid):
+        with contextlib.suppress(OSError):
+            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+            total_kb += int(text.partition("\nPss:")[2].split()[0])
+    return total_kb / 1024
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ends a process that we started, and its children: politely, and if that does not help, at once."""
+    started = tree(process.pid)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_S)
+    _, alive = psutil.wait_procs(started, 1)
+    for one in alive:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    process.wait(STOP_S)
+
+
+def run_measured(command: list[str], *, env: dict[str, str] | None = None, cwd: Path | None = None) -> dict[str, float]:
+    """Runs a command to its end: ``cpu_s`` of it and of what it waited for, ``seconds``, and its own ``peak_mb``.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    begun = time.perf_counter()
+    with tempfile.TemporaryFile() as told:
+        process = subprocess.Popen(command, env=env, cwd=cwd, stdout=told, stderr=subprocess.STDOUT)
+        peak_mb, ended = 0.0, 0
+        while not ended:
+            # ru_maxrss counts what the parent held at the fork; the high-water mark begins anew with the program.
+            peak_mb = _high_water_mb(process.pid) or peak_mb
+            ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+            time.sleep(0 if ended else 0.01)
+        seconds = time.perf_counter() - begun
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            told.seek(0)
+            text = told.read().decode(errors="replace")[-1500:]
+            msg = f"{' '.join(command[:4])} ... ended with {process.returncode}: {text}"
+            raise RuntimeError(msg)
+    return {
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+        "seconds": round(seconds, 3),
+        "peak_mb": round(peak_mb, 1),
+    }
+
+
+def _high_water_mb(pid: int) -> float:
+    with contextlib.suppress(OSError):
+        found = re.search(r"^VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="utf-8"), re.MULTILINE)
+        return int(found[1]) / 1024 if found else 0.0
+    return 0.0

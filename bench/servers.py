@@ -1,0 +1,234 @@
+"""The servers that are measured: how each is started, what it is sent, and how its answer is read."""
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bench.load import Sent
+from bench.models import Model
+from bench.places import CACHE, PEERS, ROOT, peer_python
+from bench.processes import cpu_s, pss_mb, stop
+
+START_S = 120.0
+TOLERANCE = 1e-5
+DISTINCT = 64
+"""So many different rows are sent in turn: nothing may win by having seen the only row before."""
+
+Rows = Sequence[dict[str, Any]]
+
+
+def _rows(rows: Rows) -> object:
+    return {"rows": rows}
+
+
+def _proba(document: Any) -> list[float]:
+    return list(document["proba"])
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One server: ``command`` of a model and a port; ``answers`` are the probabilities of class 1."""
+
+    name: str
+    title: str
+    command: Callable[[Model, int], list[str]]
+    python: Path = field(default_factory=lambda: Path(sys.executable))
+    path: str = "/predict"
+    body: Callable[[Rows], object] = _rows
+    answers: Callable[[Any], list[float]] = _proba
+    env: dict[str, str] = field(default_factory=dict)
+    cwd: Path = ROOT
+
+    @property
+    def installed(self) -> bool:
+        """Whether it can be started here."""
+        return self.python.exists()
+
+
+def _uvicorn(python: Path, app: str, port: int, *more: str) -> list[str]:
+    quiet = ["--host", "127.0.0.1", "--no-access-log", "--log-level", "warning"]
+    return [str(python), "-m", "uvicorn", app, "--port", str(port), *quiet, *more]
+
+
+def _peer(name: str, title: str, command: Callable[[Path, int], list[str]], **more: Any) -> Kind:
+    python = peer_python(name)
+    # One worker on one core, as for us: left alone, OpenMP takes a thread a core and spins.
+    env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | more.pop("env", {})
+    return Kind(name, title, lambda _, port: command(python, port), python=python, cwd=PEERS, env=env, **more)
+
+
+def _second(document: Any) -> list[float]:
+    return [row["probabilities"]["1"] for row in document["predictions"]]
+
+
+FLOOR = Kind(
+    "floor",
+    "the floor",
+    lambda _, port: _uvicorn(
+        Path(sys.executable), "bench.floor:app", port, "--loop", "uvloop", "--http", "httptools", "--no-proxy-headers"
+    ),
+    answers=lambda _: [],
+)
+AWEIGH = Kind(
+    "aweigh",
+    "aweigh",
+    lambda model, port: [sys.executable, "-m", "aweigh", "serve", str(model.bundle), "--no-ui", "--port", str(port)],
+    path="/v1/predict",
+    answers=_second,
+)
+PEER_KINDS = (
+    _peer("fastapi", "FastAPI by hand", lambda python, port: _uvicorn(python, "fastapi_app:app", port)),
+    _peer(
+        "vetiver",
+        "vetiver",
+        lambda python, port: _uvicorn(python, "vetiver_app:app", port),
+        path="/proba",
+        body=lambda rows: rows,
+    ),
+    _peer("litserve", "LitServe, batched", lambda python, _: [str(python), "litserve_app.py"]),
+    _peer(
+        "bentoml",
+        "BentoML, batched",
+        lambda python, port: [
+            *(str(python.with_name("bentoml")), "serve", "bentoml_app:Model", "--working-dir", str(PEERS)),
+            *("--host", "127.0.0.1", "-p", str(port), "-q"),
+        ],
+        answers=list,
+        env={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(CACHE / "bentoml")},
+    ),
+)
+KINDS = {kind.name: kind for kind in (AWEIGH, *PEER_KINDS)}
+
+
+def environment(more: dict[str, str]) -> dict[str, str]:
+    """This process's environment without what is set for a developer's own server."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWEIGH_", "STREAMLIT_"))}
+    for name in ("PORT", "DATABASE_URL", "REDIS_URL", "WEB_CONCURRENCY", "PYTHONDONTWRITEBYTECODE"):
+        kept.pop(name, None)
+    return kept | more
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port: int = sock.getsockname()[1]
+        return port
+
+
+class Server:
+    """A server while it runs: ``with Server(kind, model) as server``. Then it has answered correctly once."""
+
+    def __init__(self, kind: Kind, model: Model, *, more: Sequence[str] = (), start_s: float = START_S) -> None:
+        self.kind, self.model, self.port = kind, model, free_port()
+        self._more, self._start_s = list(more), start_s
+        self.start_cpu_s = 0.0
+        self.start_seconds = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The process that was started."""
+        return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """Where rows are posted."""
+        return f"http://127.0.0.1:{self.port}{self.kind.path}"
+
+    def __enter__(self) -> Self:
+        env = {"PORT": str(self.port)}
+        env |= {"MODEL_FILE": str(self.model.joblib), "ROWS_FILE": str(self.model.facts)}
+        logs = CACHE / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._log = logs / f"{self.kind.name}-{self.model.name}.log"
+        begun = time.perf_counter()
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self.kind.command(self.model, self.port), *self._more],
+                env=environment(env | self.kind.env),
+                cwd=self.kind.cwd,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            self._wait(begun)
+        except BaseException:
+            stop(self._process)
+            raise
+        self.start_cpu_s = cpu_s(self.pid)
+        self.start_seconds = time.perf_counter() - begun
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        stop(self._process)
+
+    def _wait(self, begun: float) -> None:
+        last = "no answer"
+        body = self.encoded(self.model.data["rows"][:1])
+        while time.perf_counter() - begun < self._start_s:
+            if self._process.poll() is not None:
+                last = f"it ended with {self._process.returncode}"
+                break
+            try:
+                status, answer = self.post(body, timeout_s=20)
+                if status == 200 and self._agrees(json.loads(answer), 1):
+                    return
+                last = f"{status} {answer[:300]!r}"
+            except (OSError, http.client.HTTPException) as error:
+                last = repr(error)
+            time.sleep(0.01)
+        told = self._log.read_text(errors="replace")[-1500:]
+        msg = f"{self.kind.name} does not answer as the model does: {last}\n{told}"
+        raise RuntimeError(msg)
+
+    def _agrees(self, document: object, count: int) -> bool:
+        got, expected = self.kind.answers(document), self.model.data["proba"][:count]
+        if self.kind is FLOOR:
+            return True
+        return len(got) == count and all(abs(a - b) < TOLERANCE for a, b in zip(got, expected, strict=True))
+
+    def check(self, count: int = 20) -> bool:
+        """Whether it still answers so many rows as the original model does."""
+        status, answer = self.post(self.encoded(self.model.data["rows"][:count]))
+        return status == 200 and self._agrees(json.loads(answer), count)
+
+    def encoded(self, rows: Rows) -> bytes:
+        """The body that asks for these rows."""
+        return json.dumps(self.kind.body(rows)).encode()
+
+    def one_row_bodies(self) -> Sent:
+        """One row a request, ``DISTINCT`` different ones in turn."""
+        return Sent(tuple(self.encoded([row]) for row in self.model.data["rows"][:DISTINCT]))
+
+    def many_rows_body(self, count: int) -> Sent:
+        """One request of so many rows."""
+        rows = self.model.data["rows"]
+        return Sent((self.encoded([rows[i % len(rows)] for i in range(count)]),))
+
+    def post(
+        self, body: bytes, *, content_type: str = "application/json", accept: str = "*/*", timeout_s: float = 60
+    ) -> tuple[int, bytes]:
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
+        try:
+            connection.request("POST", self.kind.path, body, {"Content-Type": content_type, "Accept": accept})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def pss_mb(self) -> float:
+        """Memory of the whole tree now."""
+        return pss_mb(self.pid)

@@ -1,0 +1,165 @@
+"""Section ``serving``: one row at 32 connections and at one, 1,000 rows, start and memory, for every server in turn.
+
+Each figure stands between two short runs of the floor with the same bodies; ratios are to their mean. The model's own
+call is measured in this process, with scikit-learn and with ONNX Runtime on one thread.
+"""
+
+import json
+import time
+import zipfile
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bench.arrow_rows import CONTENT_TYPE, arrow_stream
+from bench.load import Sent, generator, load
+from bench.models import Model, ensure
+from bench.servers import FLOOR, Kind, Server
+
+MANY = 1000
+CONNECTIONS = 32
+FLOOR_S = 1.0
+RATIOS = ("cpu_ms", "rps", "p50_ms", "p99_ms")
+
+
+def measure(
+    kinds: Sequence[Kind], models: Sequence[Model], *, seconds: float, starts: int, tell: Callable[[str], None]
+) -> dict[str, Any]:
+    """Every server with every model: ``{"generator", "own": {letter: ...}, "servers": {name: {letter: ...}}}``."""
+    ensure(*models, tell=tell)
+    found: dict[str, Any] = {"generator": generator(), "own": {}, "servers": {}}
+    for model in models:
+        found["own"][model.letter] = own_calls(model)
+        tell(f"own call, {model.letter}, {MANY} rows, CPU ms: {found['own'][model.letter]}")
+        with Server(FLOOR, model) as floor:
+            _warm(floor)
+            for kind in kinds:
+                if not kind.installed:
+                    tell(f"{kind.title} is not installed here (make bench-peers)")
+                    continue
+                try:
+                    figures = one_server(kind, model, floor, seconds=seconds, starts=starts)
+                except RuntimeError as error:
+                    tell(f"{kind.title}, {model.letter}: {error}")
+                    figures = {"failed": str(error).splitlines()[0]}
+                found["servers"].setdefault(kind.name, {})[model.letter] = figures
+                tell(f"{kind.title}, {model.letter}: {_said(figures)}")
+            found["servers"].setdefault(FLOOR.name, {})[model.letter] = {
+                "start_cpu_s": floor.start_cpu_s,
+                "pss_mb": round(floor.pss_mb(), 1),
+            }
+    return found
+
+
+def one_server(kind: Kind, model: Model, floor: Server, *, seconds: float, starts: int) -> dict[str, Any]:
+    """All figures of one server with one model."""
+    started = []
+    for _ in range(starts - 1):
+        with Server(kind, model) as server:
+            started.append(server.start_cpu_s)
+    with Server(kind, model) as server:
+        started.append(server.start_cpu_s)
+        before_mb = server.pss_mb()
+        _warm(server)
+        short = max(2.0, seconds / 2)
+        figures = {
+            "start_cpu_s": round(min(started), 3),
+            "c32": _bracketed(server, floor, Server.one_row_bodies, connections=CONNECTIONS, seconds=seconds),
+            "c1": _bracketed(server, floor, Server.one_row_bodies, connections=1, seconds=short),
+            "many_json": _bracketed(server, floor, _many, connections=1, seconds=short),
+        }
+        if kind.name == "aweigh":
+            sent = Sent((arrow_stream(model.data["rows"][:MANY]),), content_type=CONTENT_TYPE)
+            figures["many_arrow"] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
+        figures |= {"pss_start_mb": round(before_mb, 1), "pss_mb": round(server.pss_mb(), 1), "agrees": server.check()}
+    return figures
+
+
+def _many(server: Server) -> Sent:
+    return server.many_rows_body(MANY)
+
+
+def _warm(server: Server) -> None:
+    load(server.url, server.one_row_bodies(), pid=server.pid, connections=8, seconds=1)
+
+
+def _bracketed(
+    server: Server, floor: Server, bodies: Callable[[Server], Sent], *, connections: int, seconds: float
+) -> dict[str, Any]:
+    """The server's figures, the floor's before and after it, and the ratios between them."""
+
+    def drive(one: Server, for_s: float) -> dict[str, Any]:
+        return load(one.url, bodies(one), pid=one.pid, connections=connections, seconds=for_s)
+
+    before, figures, after = drive(floor, FLOOR_S), drive(server, seconds), drive(floor, FLOOR_S)
+    base = {name: (before[name] + after[name]) / 2 for name in RATIOS}
+    ratios = {name: round(figures[name] / value, 4) for name, value in base.items() if value}
+    return _rounded(figures) | {"floor": _rounded(base), "ratio": ratios}
+
+
+def _rounded(figures: dict[str, Any]) -> dict[str, Any]:
+    return {name: round(value, 4) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+def _said(figures: dict[str, Any]) -> str:
+    if "failed" in figures:
+        return str(figures["failed"])
+    busy, one, many = figures["c32"], figures["c1"], figures["many_json"]
+    arrow = f", Arrow {figures['many_arrow']['cpu_ms']:.2f}" if "many_arrow" in figures else ""
+    return (
+        f"{busy['cpu_ms']:.3f} CPU ms ({busy['ratio']['cpu_ms']:.2f} x the floor), {busy['rps']:,.0f}/s, "
+        f"p99 {busy['ratio']['p99_ms']:.1f} x; alone p50 {one['ratio']['p50_ms']:.2f} x; "
+        f"{MANY} rows {many['cpu_ms']:.2f}{arrow} CPU ms; start {figures['start_cpu_s']:.2f} CPU s; "
+        f"{figures['pss_mb']:.0f} MB; agrees: {figures['agrees']}"
+    )
+
+
+# -- the model alone -------------------------------------------------------------------------------------------------
+
+
+def own_calls(model: Model) -> dict[str, float]:
+    """CPU ms of the model's own call, in this process: scikit-learn on a DataFrame, ONNX Runtime on what it is fed."""
+    import joblib
+    import pandas as pd
+
+    estimator, frame = joblib.load(model.joblib), pd.DataFrame(model.data["rows"])[model.data["columns"]]
+    run = _onnx_call(model)
+    return {
+        "sklearn_1": cpu_ms(lambda: estimator.predict_proba(frame[:1])),
+        "sklearn_many": cpu_ms(lambda: estimator.predict_proba(frame[:MANY])),
+        "onnx_1": cpu_ms(lambda: run(1)),
+        "onnx_many": cpu_ms(lambda: run(MANY)),
+    }
+
+
+def cpu_ms(call: Callable[[], object], *, rounds: int = 7, round_s: float = 0.1) -> float:
+    """CPU milliseconds of a call: the best of several rounds' means."""
+    call()
+    best = float("inf")
+    for _ in range(rounds):
+        count, begun, end = 0, time.process_time(), time.perf_counter() + round_s
+        while time.perf_counter() < end or not count:
+            call()
+            count += 1
+        best = min(best, (time.process_time() - begun) / count)
+    return round(best * 1000, 4)
+
+
+def _onnx_call(model: Model) -> Callable[[int], object]:
+    """ONNX Runtime's run of the bundle's graph, and nothing else, on the first so many rows."""
+    import numpy as np
+    import onnxruntime as ort
+
+    with zipfile.ZipFile(model.bundle) as archive:
+        graph = json.loads(archive.read("manifest.json"))["graph"]
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(archive.read("model/model.onnx"), options, providers=["CPUExecutionProvider"])
+    kinds = {"float": np.float32, "double": np.float64, "int64": np.int64, "bool": np.bool_}
+    rows, shapes = model.data["rows"], {one.name: len(one.shape) for one in session.get_inputs()}
+    feeds = {}
+    for given in graph["inputs"]:
+        cells = [[row[name] for name in given["columns"]] for row in rows]
+        block = np.array(cells, dtype=kinds.get(given.get("element", "double"), object))
+        feeds[given["name"]] = block if shapes[given["name"]] == len(("rows", "columns")) else block.reshape(-1)
+    names = [one.name for one in session.get_outputs()]
+    return lambda count: session.run(names, {name: block[:count] for name, block in feeds.items()})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aweigh.models.onnx_read import compile_reader, wanted_outputs
+from aweigh.models.onnx_read import compile_reader
 from aweigh.models.onnx_session import open_session
 from aweigh.schema.answers import Answers
 
@@ -28,7 +28,6 @@ def tailed(sums: "Sums", tail: bytes, graph: "Graph", output: "Output") -> "Pred
     """Answers from a library's ``sums`` by the ``tail`` of the whole graph, whose outputs ``graph`` names."""
     session = open_session(tail)
     places = any(one.name == PLACE for one in session.get_inputs())
-    wanted = wanted_outputs(graph)
     read = compile_reader(graph, output)
 
     def predict(table: "Table") -> Answers:
@@ -39,6 +38,6 @@ def tailed(sums: "Sums", tail: bytes, graph: "Graph", output: "Output") -> "Pred
             feeds = {SUMS: raw.astype(np.float32, copy=False)}
         if places:
             feeds[PLACE] = raw.argmax(axis=1)
-        return read(session.run(wanted, feeds))
+        return read(session.run(None, feeds))
 
     return predict

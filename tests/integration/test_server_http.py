@@ -3,6 +3,7 @@
 import gzip
 import http.client
 import json
+import time
 
 import pytest
 from backports import zstd
@@ -59,6 +60,86 @@ def test_the_pages_say_under_which_address_they_were_asked_for(api):
     assert len({headers["etag"] for _, headers, _ in pages.values()}) == 2
     for i in range(20):
         assert f"http://n{i}.example/".encode() in ask(api, "/v1/docs", Host=f"n{i}.example")[2]
+
+
+STAGES = ["read", "model", "warnings", "write"]
+
+
+def stages(headers):
+    """Return the stages of ``Server-Timing`` and the milliseconds of each."""
+    parts = [one.split(";dur=") for one in headers["server-timing"].split(", ")]
+    return {name: float(milliseconds) for name, milliseconds in parts}
+
+
+def golden_row(serving):
+    """Return a row that the model answers."""
+    return json.loads(ask(serving, "/v1/model")[2])["examples"]["rows"][0]
+
+
+def predict(serving, rows, *, path="/v1/predict", **headers):
+    """Return status, headers and body of the reply to these bytes."""
+    return ask(serving, path, method="POST", body=rows, **({"Content-Type": "application/json"} | headers))
+
+
+def test_every_prediction_says_where_its_time_went(api):
+    row = golden_row(api)
+    for many, codings, named in ((1, "gzip", STAGES), (500, "identity", ["queue", *STAGES])):
+        body = json.dumps({"rows": [row] * many}).encode()
+        begun = time.perf_counter()
+        status, headers, _ = predict(api, body, Accept_Encoding=codings)
+        passed_ms = (time.perf_counter() - begun) * 1000
+        assert status == 200
+        took = stages(headers)
+        assert list(took) == named
+        assert 0 < sum(took.values()) < passed_ms
+        assert took["model"] > 0
+    assert "server-timing" not in predict(api, b"{}")[1]
+
+
+@pytest.mark.parametrize(
+    "accept", ["application/json", "text/csv", "application/vnd.apache.arrow.stream"], ids=["json", "csv", "arrow"]
+)
+def test_large_answers_are_compressed_for_who_takes_it(api, accept):
+    row = golden_row(api)
+    body = json.dumps({"rows": [row] * 500}).encode()
+    _, plain, whole = predict(api, body, Accept=accept)
+    assert "content-encoding" not in plain
+    assert plain["vary"] == "accept-encoding"
+    for accepted, decode in (("gzip;q=0.5, br", gzip.decompress), ("gzip, zstd", zstd.decompress)):
+        status, headers, packed = predict(api, body, Accept=accept, Accept_Encoding=accepted)
+        assert (status, headers["content-length"]) == (200, str(len(packed)))
+        assert headers["content-encoding"] in accepted
+        assert headers["content-type"] == plain["content-type"]
+        assert headers["cache-control"] == "no-store"
+        assert list(stages(headers)) == ["queue", *STAGES, "compress"]
+        unpacked = decode(packed)
+        if accept == "application/json":
+            assert json.loads(unpacked)["predictions"] == json.loads(whole)["predictions"]
+        else:
+            assert unpacked == whole
+    small = json.dumps({"rows": [row]}).encode()
+    assert "content-encoding" not in predict(api, small, Accept=accept, Accept_Encoding="gzip")[1]
+    _, headers, packed = predict(api, small, Accept=accept, Accept_Encoding="gzip, identity;q=0")
+    assert headers["content-encoding"] == "gzip"
+    assert gzip.decompress(packed)
+
+
+def test_the_protocol_of_others_does_the_same(flats_api):
+    names = [one["name"] for one in json.loads(ask(flats_api, "/v1/schema")[2])["input"]["columns"]]
+    row = golden_row(flats_api)
+    tensor = {"name": "x", "shape": [500, len(names)], "datatype": "FP64", "data": [[row[one] for one in names]] * 500}
+    body = json.dumps({"inputs": [tensor]}).encode()
+    path = "/v2/models/flats/infer"
+    _, plain, whole = predict(flats_api, body, path=path)
+    assert list(stages(plain)) == ["queue", *STAGES]
+    status, headers, packed = predict(flats_api, body, path=path, Accept_Encoding="zstd")
+    assert (status, headers["content-encoding"]) == (200, "zstd")
+    assert json.loads(zstd.decompress(packed))["outputs"] == json.loads(whole)["outputs"]
+
+
+def test_a_compressed_body_is_refused(api):
+    status, _, body = predict(api, gzip.compress(b'{"rows":[]}'), Content_Encoding="gzip")
+    assert (status, json.loads(body)["code"]) == (415, "unsupported_media")
 
 
 def test_what_is_asked_for_now_is_not_kept(api):

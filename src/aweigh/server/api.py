@@ -46,16 +46,19 @@ class Predict:
         self._readiness.require_proof()
         types: list[bytes] = []
         accepts: list[bytes] = []
+        codings: list[bytes] = []
         for name, value in scope["headers"]:
             if name == b"content-type":
                 types.append(value)
             elif name == b"accept":
                 accepts.append(value)
+            elif name == b"accept-encoding":
+                codings.append(value)
         kind, charset = kind_of(types)
         reply_kind = wanted(accepts)
         refuse_encoding(scope)
         body = await read_body(scope, receive, settings=self._settings)
-        return await self._service.reply(Asked(kind, charset, reply_kind, body))
+        return await self._service.reply(Asked(kind, charset, reply_kind, body, b",".join(codings)))
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

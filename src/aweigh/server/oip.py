@@ -13,11 +13,14 @@ from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
 from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
+from aweigh.server.finish import finish
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
 from aweigh.server.readiness import Readiness
+from aweigh.server.reply import Reply
 from aweigh.server.service import Service
 from aweigh.server.settings import Settings
 from aweigh.server.tensors import datatype_of, output_metadata, output_tensors, read_request, rows_of
+from aweigh.server.timing import Timing
 from aweigh.server.ulid import ulid
 from aweigh.table import Table
 
@@ -37,7 +40,8 @@ class OpenInference:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         try:
-            document = await self._answer(scope, receive)
+            headers, body = await self._answer(scope, receive)
+            status = 200
         except ClientGone:
             return
         except Unread as unread:
@@ -48,19 +52,16 @@ class OpenInference:
             status = 400 if status_of(error) == 422 else status_of(error)
             body = encode({"error": said(error)})
             headers = headers_of(error, size_bytes=len(body), media=JSON)
-        else:
-            status, body = 200, encode(document)
-            headers = [(b"content-type", JSON), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> dict[str, object]:
+    async def _answer(self, scope: Scope, receive: Receive) -> Reply:
         parts = [part for part in scope["path"].split("/") if part][1:]
         reply, methods = self._find(parts)
         if scope["method"] not in methods:
             raise method_not_allowed(methods)
         if reply is not None:
-            return reply()
+            return _json(reply())
         return await self._infer(scope, receive)
 
     def _find(self, parts: list[str]) -> tuple[Callable[[], dict[str, object]] | None, tuple[str, ...]]:
@@ -116,21 +117,29 @@ class OpenInference:
             "properties": {"digest": predictor.digest, "task": service.schema.output.task},
         }
 
-    async def _infer(self, scope: Scope, receive: Receive) -> dict[str, object]:
+    async def _infer(self, scope: Scope, receive: Receive) -> Reply:
         service = self._service
         if service is None:
             raise _nothing_here()
         self._readiness.require_proof()
         refuse_encoding(scope)
         json_bytes = None
+        codings = []
         for name, value in scope["headers"]:
-            if name == BINARY_HEADER:
+            if name == b"accept-encoding":
+                codings.append(value)
+            elif name == BINARY_HEADER:
                 json_bytes = int(value) if value.isdigit() and len(value) < 12 else -1
         body = await read_body(scope, receive, settings=self._settings)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
         request = Inference(service, body, json_bytes=json_bytes)
-        return await service.ask(request.read, request.document, size_bytes=len(body))
+        timing = Timing()
+
+        def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
+            return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
+
+        return await service.ask(request.read, write, size_bytes=len(body), timing=timing)
 
 
 class Inference:
@@ -172,6 +181,11 @@ class Inference:
         if warnings:
             document["parameters"] = {"warnings": [one.document() for one in warnings]}
         return document
+
+
+def _json(document: dict[str, object]) -> Reply:
+    body = encode(document)
+    return [(b"content-type", JSON), (b"content-length", b"%d" % len(body))], body
 
 
 def said(error: AweighError) -> str:

@@ -228,6 +228,8 @@ def _predict_path(predictor: Predictor) -> Document:
     ok["content"][JSON]["example"] = example_reply(predictor, count=1)
     ok["content"][CSV] = {"schema": {"type": "string"}}
     ok["content"][ARROW_STREAM] = {}
+    timing = {"description": "Where the time went, in milliseconds.", "schema": {"type": "string"}}
+    ok["headers"] = {"Server-Timing": timing}
     operation = {
         "summary": f"Predict {predictor.schema.output.name}",
         "operationId": "predict",

@@ -21,11 +21,13 @@ from aweigh.schema.answers import Answers
 from aweigh.schema.check import check
 from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import compile_warnings
+from aweigh.server.finish import finish
 from aweigh.server.media import Kind
 from aweigh.server.metrics import Counters
 from aweigh.server.problems import encode
 from aweigh.server.reply import Replies, Reply
 from aweigh.server.settings import Settings
+from aweigh.server.timing import MODEL, QUEUE, READ, WARNINGS, Timing
 from aweigh.table import Table, read_csv
 
 INLINE_BYTES = 16 * 1024
@@ -66,6 +68,8 @@ class Asked:
     charset: str | None
     wanted: Kind
     body: bytes
+    accepted: bytes = b""
+    """Its ``Accept-Encoding``."""
 
 
 class Service:
@@ -88,27 +92,39 @@ class Service:
         Raises:
             DataError: see ``read`` and ``predict``.
         """
-        write = partial(self._replies.write, asked.wanted)
-        return await self.ask(partial(self.read, asked), write, size_bytes=len(asked.body))
+        timing = Timing()
 
-    async def ask(self, read: Read, write: Write[T], *, size_bytes: int) -> T:
+        def write(answers: Answers, warnings: list[Problem]) -> Reply:
+            return finish(self._replies.write(asked.wanted, answers, warnings), accepted=asked.accepted, timing=timing)
+
+        return await self.ask(partial(self.read, asked), write, size_bytes=len(asked.body), timing=timing)
+
+    async def ask(self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing) -> T:
         """Reads a request of that size, asks the model and writes the reply: here and now, or in a thread.
+
+        ``timing`` is told when each stage has ended.
 
         Raises:
             DataError: the request cannot be read, does not fit, or the model has no answer.
         """
-        work = partial(self._ask, read, write)
         if self.inline and size_bytes <= INLINE_BYTES:
-            return work()
+            return self._ask(read, write, timing)
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        return await anyio.to_thread.run_sync(self._ask_later, read, write, timing, limiter=self._limiter)
 
-    def _ask(self, read: Read, write: Write[T]) -> T:
+    def _ask_later(self, read: Read, write: Write[T], timing: Timing) -> T:
+        timing.mark(QUEUE)
+        return self._ask(read, write, timing)
+
+    def _ask(self, read: Read, write: Write[T], timing: Timing) -> T:
         table = read()
+        timing.mark(READ)
         answers = self.predict(table)
+        timing.mark(MODEL)
         warnings = self.warnings(table)
         self._counters.warned(len(warnings))
+        timing.mark(WARNINGS)
         return write(answers, warnings)
 
     def warm(self) -> None:
@@ -116,7 +132,7 @@ class Service:
         asked = Asked("json", None, "json", encode({"rows": self.predictor.examples.rows[:1]}))
         for _ in range(2):
             begun = time.perf_counter()
-            self._ask(partial(self.read, asked), partial(self._replies.write, "json"))
+            self._ask(partial(self.read, asked), partial(self._replies.write, "json"), Timing())
             self.inline = time.perf_counter() - begun < INLINE_S
 
     def read(self, asked: Asked) -> Table:

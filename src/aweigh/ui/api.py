@@ -114,7 +114,14 @@ class Api:
     """The API at one address."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url, timeout=TIMEOUT_S, trust_env=False, follow_redirects=False)
+        self._client = httpx.Client(
+            base_url=url,
+            timeout=TIMEOUT_S,
+            trust_env=False,
+            follow_redirects=False,
+            # It is asked on this machine: packing and unpacking would only cost.
+            headers={"Accept-Encoding": "identity"},
+        )
         self._documents: Documents | None = None
         self._lock = threading.Lock()
         self._times_s: deque[float] = deque(maxlen=REMEMBERED_TIMES)

@@ -5,6 +5,7 @@ uvicorn itself takes headers of any size, for any time, and drops idle connectio
 
 import asyncio
 
+from uvicorn._types import ASGI3Application, ASGISendCallable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
@@ -29,6 +30,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection."""
 
     _parting: RequestResponseCycle | None = None
+    _refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start the clock: a connection that says nothing is closed."""
@@ -79,6 +81,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; those of a head that is not whole yet are counted and timed."""
+        if self._refused:
+            return
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
@@ -105,11 +109,51 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(Refused("slow_body", "The request's headers did not arrive in time."))
 
     def _refuse(self, error: Refused) -> None:
+        """Refuse what came, and close; after the answers to what came before, or it would be taken for one of them."""
         self._stop_clock()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._refused:
             return
+        self._refused = True
+        cycle = self.cycle
+        if self.pipeline and cycle.more_body:  # broken in its body, before anybody has begun with it
+            self.pipeline[0] = (cycle, _refusing(error))
+        elif cycle is not None and not cycle.response_complete and not cycle.more_body:
+            self.pipeline.appendleft((self._nobodys_cycle(), _refusing(error)))
+        else:
+            self._write_refusal(error)
+
+    def _nobodys_cycle(self) -> RequestResponseCycle:
+        """The answer to what is no request."""
+        return RequestResponseCycle(
+            scope=self.scope | {"method": "GET"},
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+
+    def _write_refusal(self, error: Refused) -> None:
         body = encode(document_of(error))
         headers = [*headers_of(error, size_bytes=len(body), media=PROBLEM_JSON), (b"connection", b"close")]
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
         self.transport.write(b"".join([STATUS_LINE[status_of(error)], *lines, b"\r\n", body]))
         self.transport.close()
+
+
+def _refusing(error: Refused) -> ASGI3Application:
+    """An app that refuses, for the place in line of a request that could not be read."""
+
+    async def app(scope: object, receive: object, send: ASGISendCallable) -> None:
+        del scope, receive
+        body = encode(document_of(error))
+        headers = [*headers_of(error, size_bytes=len(body), media=PROBLEM_JSON), (b"connection", b"close")]
+        await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return app

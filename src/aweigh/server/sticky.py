@@ -67,8 +67,9 @@ class Sticky:
         if not knows_cookies and not wants_html(scope):
             return max(there, key=lambda one: zlib.crc32(b"%d %d" % (key, one)))
         self._turn += 1
-        turn, count = self._turn, len(self._places)
-        place = min(there, key=lambda one: (self._board.sessions(there[one]), (one + turn) % count))
+        sessions = {one: self._board.sessions(seat) for one, seat in there.items()}
+        fewest = [one for one in there if sessions[one] == min(sessions.values())]
+        place = fewest[self._turn % len(fewest)]
         self._board.visit(key, place)
         return place
 

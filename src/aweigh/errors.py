@@ -18,6 +18,7 @@
     │   ├── DamagedBundle       a byte, a name or a size is not what the manifest says   exit 3
     │   └── UntrustedBundle     it holds code and nobody here vouched for it             exit 3
     ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
+    ├── Busy                    more is asked than can be answered in time               exit 1, HTTP 503
     └── RemoteError             the other side of the network failed                     exit 4
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
@@ -183,6 +184,19 @@ class NotReady(AweighError):
 
     code = "not_ready"
     http_status = 503
+
+
+class Busy(AweighError):
+    """So much waits for the model that nothing more is let in; ``retry_after_s`` says when to come again."""
+
+    code = "busy"
+    http_status = 503
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(
+            "More rows wait for the model than it answers in time.", hint=f"ask again in {retry_after_s} s"
+        )
+        self.retry_after_s = retry_after_s
 
 
 class RemoteError(AweighError):

@@ -380,3 +380,28 @@ def test_every_kind_of_answer_is_a_tensor(output, names, rows):
         assert len(made["data"]) == size
         kind = {"BYTES": str, "INT64": int, "BOOL": bool, "FP64": (int, float, type(None))}[made["datatype"]]
         assert all(isinstance(one, kind) for one in made["data"])
+
+
+def test_what_waits_and_is_kept_is_read_from_the_environment():
+    found = read_settings(
+        {
+            "AWEIGH_BATCH_ROWS": "0",
+            "AWEIGH_QUEUE_ROWS": "7",
+            "AWEIGH_CACHE_SECRET": "hush",
+            "REDIS_URL": "redis://:pw@x",
+        }
+    )
+    assert (found.batch_rows, found.queue_rows, found.cache_bytes) == (0, 7, None)
+    assert (found.cache_secret, found.redis_url) == ("hush", "redis://:pw@x")
+    assert "hush" not in repr(found)
+    assert "pw" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    "environ", [{"AWEIGH_QUEUE_ROWS": "0"}, {"AWEIGH_BATCH_ROWS": "1.5"}, {"REDIS_URL": "http://:pw@x"}]
+)
+def test_what_cannot_be_is_refused_without_its_secrets(environ):
+    with pytest.raises(ConfigError) as caught:
+        read_settings(environ)
+    assert next(iter(environ)) in str(caught.value)
+    assert "pw" not in str(caught.value)

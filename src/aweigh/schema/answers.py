@@ -47,6 +47,20 @@ class Answers:
             return cls(output, 0, outlier=whole.astype(bool), scores=np.zeros(0) if output.scores else None)
         return cls(output, 0, values=numbers)
 
+    def take(self, rows: NDArray[np.generic] | slice) -> "Answers":
+        """The answers for only these rows (indices, a mask or a slice), in their order."""
+        count = next(len(one[rows]) for one in (self.index, self.values, self.cluster, self.outlier) if one is not None)
+        return Answers(
+            self.output,
+            count,
+            index=None if self.index is None else self.index[rows],
+            probabilities=None if self.probabilities is None else self.probabilities[rows],
+            values=None if self.values is None else self.values[rows],
+            cluster=None if self.cluster is None else self.cluster[rows],
+            outlier=None if self.outlier is None else self.outlier[rows],
+            scores=None if self.scores is None else self.scores[rows],
+        )
+
     def labels(self) -> list[Scalar]:
         """The predicted class of each row, in the class's own type."""
         if self.index is None:

@@ -58,7 +58,8 @@ class Predict:
         reply_kind = wanted(accepts)
         refuse_encoding(scope)
         body = await read_body(scope, receive, settings=self._settings)
-        return await self._service.reply(Asked(kind, charset, reply_kind, body, b",".join(codings)))
+        asked = Asked(kind, charset, reply_kind, body, b",".join(codings))
+        return await self._service.reply(asked, receive=receive)
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

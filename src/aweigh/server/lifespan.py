@@ -47,12 +47,16 @@ async def lifespan(
 
     async def settle() -> None:
         await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
+        if service is not None:
+            service.open()
         if on_settled is not None:
             on_settled()
 
     async with AsyncExitStack() as stack:
         if ui is not None:
             await stack.enter_async_context(ui.lifespan()(app))
+        if service is not None:
+            stack.push_async_callback(service.close)
         tasks = await stack.enter_async_context(anyio.create_task_group())
         if prove_first:
             await settle()

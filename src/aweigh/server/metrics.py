@@ -21,6 +21,22 @@ STATUSES = (200, 101, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 413, 415
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Upper bounds of the predict histogram, in seconds: ONNX answers a row in tens of microseconds."""
 
+BATCH_ROWS = (1, 2, 4, 8, 16, 32, 64, 128)
+"""Upper bounds of the histogram of rows in one call of the model."""
+
+SINGLE = {
+    "aweigh_queue_rows": ("gauge", "Rows that wait for the model."),
+    "aweigh_queue_refused_total": ("counter", "Requests that found the queue full."),
+    'aweigh_cache_hits_total{store="process"}': ("counter", "Rows whose answer was known, and where."),
+    'aweigh_cache_hits_total{store="redis"}': ("counter", ""),
+    "aweigh_cache_misses_total": ("counter", "Rows whose answer was not known."),
+    "aweigh_cache_bytes": ("gauge", "Bytes that the answers take which are kept."),
+    "aweigh_cache_entries": ("gauge", "Answers that are kept."),
+    "aweigh_cache_evictions_total": ("counter", "Answers that made room for others."),
+    "aweigh_cache_redis_failures_total": ("counter", "Exchanges with the Redis that failed."),
+}
+"""Counters and gauges that are one number each: kind and what they count."""
+
 FORWARDED = frozenset({b"x-forwarded-for", b"forwarded", b"x-real-ip"})
 CONTENT_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -30,8 +46,16 @@ _WARNINGS = _ROWS + 1
 _IN_FLIGHT = _ROWS + 2
 _SECONDS = _ROWS + 3
 _BUCKETS = _ROWS + 4
-_SLOT = _BUCKETS + len(BUCKETS_S) + 1
+_BATCH_BUCKETS = _BUCKETS + len(BUCKETS_S) + 1
+_BATCH_SUM = _BATCH_BUCKETS + len(BATCH_ROWS) + 1
+_SINGLE = _BATCH_SUM + 1
+_SLOT = _SINGLE + len(SINGLE)
 _BYTES = 8
+
+_AT = {name: _SINGLE + i for i, name in enumerate(SINGLE)}
+_HITS, _SHARED_HITS = _AT['aweigh_cache_hits_total{store="process"}'], _AT['aweigh_cache_hits_total{store="redis"}']
+_MISSES = _AT["aweigh_cache_misses_total"]
+_NOW = [_IN_FLIGHT, *(_AT[name] for name, (kind, _) in SINGLE.items() if kind == "gauge")]
 
 _PLACE = {(route, status): i * len(STATUSES) + j for i, route in enumerate(ROUTES) for j, status in enumerate(STATUSES)}
 
@@ -48,7 +72,8 @@ class Counters:
     def take(self, slot: int) -> None:
         """This process writes there from now on; what a process before it left there under way is over."""
         self._own = self._all[slot * _SLOT : (slot + 1) * _SLOT]
-        self._own[_IN_FLIGHT] = 0
+        for place in _NOW:
+            self._own[place] = 0
 
     def begin(self) -> None:
         """A request came."""
@@ -72,6 +97,38 @@ class Counters:
         """So many cells were outside what the model has seen."""
         if cells:
             self._own[_WARNINGS] += cells
+
+    def batched(self, rows: int, seconds: float) -> None:
+        """The model answered the rows of one or several requests in one call."""
+        self.predicted(rows=rows, seconds=seconds)
+        self._own[_BATCH_BUCKETS + bisect_left(BATCH_ROWS, rows)] += 1
+        self._own[_BATCH_SUM] += rows
+
+    def queued(self, rows: int) -> None:
+        """So many rows wait for the model now."""
+        self._own[_AT["aweigh_queue_rows"]] = rows
+
+    def refused(self) -> None:
+        """A request found the queue full."""
+        self._own[_AT["aweigh_queue_refused_total"]] += 1
+
+    def looked_up(self, *, hits: int, shared_hits: int, misses: int) -> None:
+        """Of so many rows so many were known here, so many in the Redis, and so many not at all."""
+        own = self._own
+        own[_HITS] += hits
+        own[_SHARED_HITS] += shared_hits
+        own[_MISSES] += misses
+
+    def kept(self, *, size_bytes: int, entries: int, evictions: int) -> None:
+        """The cache holds so much now; so many entries have just made room."""
+        own = self._own
+        own[_AT["aweigh_cache_bytes"]] = size_bytes
+        own[_AT["aweigh_cache_entries"]] = entries
+        own[_AT["aweigh_cache_evictions_total"]] += evictions
+
+    def redis_failed(self, exchanges: int) -> None:
+        """So many exchanges with the Redis failed."""
+        self._own[_AT["aweigh_cache_redis_failures_total"]] += exchanges
 
     def totals(self) -> list[float]:
         """Every counter, added up over the processes."""
@@ -102,6 +159,7 @@ class Counters:
         yield f'aweigh_predict_seconds_bucket{{le="+Inf"}} {_number(passed)}'
         yield f"aweigh_predict_seconds_sum {totals[_SECONDS]!r}"
         yield f"aweigh_predict_seconds_count {_number(passed)}"
+        yield from self._waiting(totals)
         yield from _head("aweigh_processes", "gauge", "Processes that answer behind this port.")
         yield f"aweigh_processes {1 if self._board is None else self._board.places}"
         yield from _head("aweigh_processes_up", "gauge", "Those of them that answer now.")
@@ -110,6 +168,25 @@ class Counters:
             yield from _head("aweigh_model_info", "gauge", "The model that is served.")
             labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in info.items())
             yield f"aweigh_model_info{{{labels}}} 1"
+
+    @staticmethod
+    def _waiting(totals: list[float]) -> Iterator[str]:
+        """What waits for the model, what is asked together, what is known already."""
+        name = "aweigh_batch_rows"
+        yield from _head(name, "histogram", "Rows of several requests that the model answered in one call.")
+        passed = 0.0
+        for i, most in enumerate((*BATCH_ROWS, "+Inf")):
+            passed += totals[_BATCH_BUCKETS + i]
+            yield f'{name}_bucket{{le="{most}"}} {_number(passed)}'
+        yield f"{name}_sum {_number(totals[_BATCH_SUM])}"
+        yield f"{name}_count {_number(passed)}"
+        for key, (kind, about) in SINGLE.items():
+            if about:
+                yield from _head(key.partition("{")[0], kind, about)
+            yield f"{key} {_number(totals[_AT[key]])}"
+        known = totals[_HITS] + totals[_SHARED_HITS]
+        yield from _head("aweigh_cache_hit_ratio", "gauge", "Share of the rows looked up that were known.")
+        yield f"aweigh_cache_hit_ratio {known / max(1.0, known + totals[_MISSES]):.6g}"
 
 
 def _head(name: str, kind: str, about: str) -> tuple[str, str]:

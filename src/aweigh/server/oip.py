@@ -139,7 +139,7 @@ class OpenInference:
         def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
             return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
 
-        return await service.ask(request.read, write, size_bytes=len(body), timing=timing)
+        return await service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
 
 
 class Inference:

@@ -249,7 +249,7 @@ def _predict_path(predictor: Predictor) -> Document:
             (413, "More bytes or rows than one request may hold."),
             (415, "A content type that is not read here."),
             (422, "Cells, columns or rows that the model does not take, each of them listed."),
-            (503, "The model is not ready."),
+            (503, "The model is not ready, or more waits for it than it answers in time: see Retry-After."),
             ok=ok,
         ),
     }

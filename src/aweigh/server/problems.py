@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from aweigh.errors import AweighError, InvalidRows
+from aweigh.errors import AweighError, Busy, InvalidRows
 
 PROBLEM_JSON = b"application/problem+json"
 
@@ -25,6 +25,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "head_too_large": (431, "The address and headers are too large"),
     "internal": (500, "Something failed inside"),
     "not_ready": (503, "The model is not ready"),
+    "busy": (503, "More is asked than can be answered in time"),
 }
 """Every code that the server answers with: the status and the title that always go with it."""
 
@@ -104,5 +105,6 @@ def headers_of(error: AweighError, *, size_bytes: int, media: bytes = PROBLEM_JS
     if isinstance(error, Refused) and error.allow:
         headers.append((b"allow", error.allow.encode()))
     if status_of(error) == 503:
-        headers.append((b"retry-after", b"1"))
+        after_s = error.retry_after_s if isinstance(error, Busy) else 1
+        headers.append((b"retry-after", b"%d" % after_s))
     return headers

@@ -10,17 +10,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import anyio
 import anyio.to_thread
+from starlette.types import Receive
 
-from aweigh.errors import AweighError, InvalidRows, Problem
+from aweigh.errors import AweighError, Busy, InvalidRows, Problem
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema.answers import Answers
 from aweigh.schema.check import check
 from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import compile_warnings
+from aweigh.server.body import ClientGone
+from aweigh.server.desk import Desk, open_desk
 from aweigh.server.finish import finish
 from aweigh.server.media import Kind
 from aweigh.server.metrics import Counters
@@ -38,6 +41,9 @@ INLINE_S = 0.005
 
 THREADS = 4
 """How many requests are worked on in threads at once; the others wait."""
+
+HELD_BODIES = 8
+"""Bodies of the largest size that may wait for a thread; what is more is turned away."""
 
 MAX_WARNINGS = 100
 ASKED_ALONE = 100
@@ -72,6 +78,16 @@ class Asked:
     """Its ``Accept-Encoding``."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work(Generic[T]):
+    """What is to be done for one request."""
+
+    read: Read
+    write: Write[T]
+    size_bytes: int
+    timing: Timing
+
+
 class Service:
     """A predictor as the server uses it: bodies of any kind in, answers out, counted."""
 
@@ -84,10 +100,13 @@ class Service:
         self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows)
         self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
         self._counters = counters
+        self._settings = settings
         self._limiter: anyio.CapacityLimiter | None = None
+        self._desk: Desk | None = None
+        self._held_bytes = 0
 
-    async def reply(self, asked: Asked) -> Reply:
-        """The reply to one request of ``/v1/predict``.
+    async def reply(self, asked: Asked, *, receive: Receive | None = None) -> Reply:
+        """The reply to one request of ``/v1/predict``; ``receive`` tells when its client has gone.
 
         Raises:
             DataError: see ``read`` and ``predict``.
@@ -97,21 +116,64 @@ class Service:
         def write(answers: Answers, warnings: list[Problem]) -> Reply:
             return finish(self._replies.write(asked.wanted, answers, warnings), accepted=asked.accepted, timing=timing)
 
-        return await self.ask(partial(self.read, asked), write, size_bytes=len(asked.body), timing=timing)
+        read, size_bytes = partial(self.read, asked), len(asked.body)
+        return await self.ask(read, write, size_bytes=size_bytes, timing=timing, receive=receive)
 
-    async def ask(self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing) -> T:
+    async def ask(
+        self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing, receive: Receive | None = None
+    ) -> T:
         """Reads a request of that size, asks the model and writes the reply: here and now, or in a thread.
 
         ``timing`` is told when each stage has ended.
 
         Raises:
             DataError: the request cannot be read, does not fit, or the model has no answer.
+            Busy: too much waits already.
+            ClientGone: the client left while its rows waited.
         """
         if self.inline and size_bytes <= INLINE_BYTES:
             return self._ask(read, write, timing)
+        try:
+            if self._desk is None:
+                return await self._in_thread(partial(self._ask_later, read, write, timing), size_bytes=size_bytes)
+            return await self._ask_desk(self._desk, Work(read, write, size_bytes, timing), receive)
+        except Busy:
+            self._counters.refused()
+            raise
+
+    async def _ask_desk(self, desk: Desk, work: Work[T], receive: Receive | None) -> T:
+        """The same for a model in front of which requests wait."""
+        desk.require_room()
+        is_small = work.size_bytes <= INLINE_BYTES
+        table = work.read() if is_small else await self._in_thread(work.read, size_bytes=work.size_bytes)
+        work.timing.mark(READ)
+        if table.rows:
+            try:
+                answers = await desk.ask(table, timing=work.timing, receive=receive)
+            except (AweighError, ClientGone, MemoryError):
+                raise
+            except Exception as error:
+                raise await self._in_thread(partial(self._blame, table, error), size_bytes=0) from error
+        else:
+            answers = Answers.empty(self.schema.output)
+        finish = partial(self._finish, work.write, table, answers, work.timing)
+        return finish() if is_small else await self._in_thread(finish, size_bytes=0)
+
+    async def _in_thread(self, work: Callable[[], T], *, size_bytes: int) -> T:
+        """Works in one of a few threads.
+
+        Raises:
+            Busy: the bodies that wait for one are larger together than is good.
+        """
+        if self._held_bytes and self._held_bytes + size_bytes > HELD_BODIES * self._settings.max_body_bytes:
+            raise Busy(retry_after_s=1)
         if self._limiter is None:
             self._limiter = anyio.CapacityLimiter(THREADS)
-        return await anyio.to_thread.run_sync(self._ask_later, read, write, timing, limiter=self._limiter)
+        self._held_bytes += size_bytes
+        try:
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+        finally:
+            self._held_bytes -= size_bytes
 
     def _ask_later(self, read: Read, write: Write[T], timing: Timing) -> T:
         timing.mark(QUEUE)
@@ -122,18 +184,33 @@ class Service:
         timing.mark(READ)
         answers = self.predict(table)
         timing.mark(MODEL)
+        return self._finish(write, table, answers, timing)
+
+    def _finish(self, write: Write[T], table: Table, answers: Answers, timing: Timing) -> T:
         warnings = self.warnings(table)
         self._counters.warned(len(warnings))
         timing.mark(WARNINGS)
         return write(answers, warnings)
 
     def warm(self) -> None:
-        """Answers a golden row as a request would, twice, and learns whether the model is quick enough to wait for."""
+        """Answers a golden row as a request would, twice, and learns what the model costs."""
         asked = Asked("json", None, "json", encode({"rows": self.predictor.examples.rows[:1]}))
         for _ in range(2):
-            begun = time.perf_counter()
             self._ask(partial(self.read, asked), partial(self._replies.write, "json"), Timing())
-            self.inline = time.perf_counter() - begun < INLINE_S
+        self._desk = open_desk(
+            self.predictor, settings=self._settings, counters=self._counters, inline_s=INLINE_S, lanes=THREADS
+        )
+        self.inline = self._desk is None
+
+    def open(self) -> None:
+        """Looks for what others know, on the event loop."""
+        if self._desk is not None:
+            self._desk.open()
+
+    async def close(self) -> None:
+        """Leaves what was opened."""
+        if self._desk is not None:
+            await self._desk.close()
 
     def read(self, asked: Asked) -> Table:
         """The body as a table that fits the schema.

@@ -15,7 +15,11 @@ PREFIX = "AWEIGH_"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Limits of a request and of a shutdown. Each is read from ``AWEIGH_`` and its name in capitals.
+    """Limits: of a request, of what waits, of what is kept, of a shutdown. Read from ``AWEIGH_`` and the name.
+
+    What is None is settled when the model has been measured: ``batch_rows``, the most rows of several requests that
+    are asked together (0: none); ``queue_rows``, how many may wait; ``cache_bytes``, what a process keeps of answers
+    (0: nothing). ``redis_url`` is read from ``REDIS_URL``, as everywhere.
 
     ``drain_delay_s`` is how long the port stays open after SIGTERM, saying "not ready", so that a platform can stop
     sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
@@ -31,14 +35,37 @@ class Settings:
     watchdog_s: float = 60.0
     max_process_mb: int = 0
     metrics_token: str | None = field(default=None, repr=False)
+    batch_rows: int | None = None
+    batch_wait_s: float = 0.0
+    queue_rows: int | None = None
+    cache_bytes: int | None = None
+    cache_ttl_s: int = 24 * 3600
+    cache_secret: str | None = field(default=None, repr=False)
+    redis_url: str | None = field(default=None, repr=False)
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
         return max(1, min(self.max_rows, MAX_CELLS // max(1, len(schema.columns))))
 
 
-_LEAST = {"max_body_bytes": 1024, "max_rows": 1, "body_timeout_s": 0.1, "drain_delay_s": 0.0, "drain_s": 0.0}
-_LEAST |= {"watchdog_s": 0.0, "max_process_mb": 0}
+_LEAST: dict[str, int | float] = {
+    "max_body_bytes": 1024,
+    "max_rows": 1,
+    "body_timeout_s": 0.1,
+    "drain_delay_s": 0.0,
+    "drain_s": 0.0,
+    "watchdog_s": 0.0,
+    "max_process_mb": 0,
+    "batch_rows": 0,
+    "batch_wait_s": 0.0,
+    "queue_rows": 1,
+    "cache_bytes": 0,
+    "cache_ttl_s": 1,
+}
+"""The least that each number may be; a whole one is whole."""
+
+_VARIABLES = {"redis_url": "REDIS_URL"}
+_REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -49,16 +76,20 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     """
     found: dict[str, int | float | str] = {}
     for one in dataclasses.fields(Settings):
-        variable = PREFIX + one.name.upper()
+        variable = _VARIABLES.get(one.name, PREFIX + one.name.upper())
         text = environ.get(variable, "").strip()
         if not text:
             continue
-        if one.name == "metrics_token":
+        if one.name == "redis_url" and not text.startswith(_REDIS_SCHEMES):
+            raise ConfigError(
+                "REDIS_URL is no address of a Redis.", hint="write redis://HOST:6379/0, or rediss:// for TLS"
+            )
+        if one.name not in _LEAST:
             found[one.name] = text
             continue
-        kind = int if isinstance(one.default, int) else float
+        kind = type(_LEAST[one.name])
         try:
-            value = kind(text)
+            value: int | float = kind(text)
         except ValueError:
             value = -1
         if not _LEAST[one.name] <= value <= 2**40:

@@ -32,6 +32,12 @@ class Timing:
         self._said.append(stage + _milliseconds((now - self._last) // 1000))
         self._last = now
 
+    def waited(self, begun_s: float) -> None:
+        """Waiting was over at that time of ``perf_counter``; what came after is the next stage's."""
+        begun = int(begun_s * 1e9)
+        self._said.append(QUEUE + _milliseconds(max(0, begun - self._last) // 1000))
+        self._last = max(begun, self._last)
+
     def note(self, said: bytes) -> None:
         """Says something that takes no time, as the header has it: ``cache;desc=hit``."""
         self._said.append(said)

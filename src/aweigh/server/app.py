@@ -56,9 +56,13 @@ def create_app(
     service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
     oip = OpenInference(service, readiness=readiness, settings=settings)
     routes: list[Route | Mount] = []
+    directly: dict[str, ASGIApp] = {}
     if service is not None and predictor is not None:
+        directly = {
+            "/v1/predict": Predict(service, readiness=readiness, settings=settings),
+            f"/v2/models/{predictor.manifest.name}/infer": oip,
+        }
         routes = [
-            Route("/v1/predict", Predict(service, readiness=readiness, settings=settings)),
             Route("/v1/schema", document(partial(schema_document, predictor))),
             Route("/v1/model", document(partial(model_document, predictor))),
         ]
@@ -86,7 +90,7 @@ def create_app(
         ),
     )
     app.router.redirect_slashes = False
-    return Gate(app, counters=counters)
+    return Gate(app, counters=counters, directly=directly)
 
 
 # What is written for people and their programs is made when somebody asks for it, and so are the modules that write it.

@@ -1,6 +1,9 @@
 """The body of a request, read within limits of size and time; and the farewell to a body that is not read."""
 
 import asyncio
+from collections.abc import Awaitable, Generator
+from functools import partial
+from typing import Any
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -37,19 +40,54 @@ async def read_body(scope: Scope, receive: Receive, *, settings: Settings) -> by
         # The server in front has parsed the header: it is a whole number.
         if name == b"content-length" and int(value) > limit:
             raise Unread(_too_large(limit))
+    first = begin(receive())
+    if not isinstance(first, Begun) and first["type"] == "http.request" and not first.get("more_body", False):
+        body: bytes = first.get("body", b"")  # all of it was there: no clock is needed
+        if len(body) > limit:
+            raise Unread(_too_large(limit))
+        return body
     try:
         async with asyncio.timeout(settings.body_timeout_s):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body", False):
-                body: bytes = message.get("body", b"")
-                if len(body) > limit:
-                    raise Unread(_too_large(limit))
-                return body
+            message = await first if isinstance(first, Begun) else first
             return await _read_rest(message, receive, limit=limit)
     except TimeoutError as error:
         raise Unread(
             Refused("slow_body", f"The body was not whole after {settings.body_timeout_s:g} seconds.")
         ) from error
+
+
+class Begun:
+    """What was awaited, has taken its first step and waits; awaiting this takes the others."""
+
+    def __init__(self, steps: Generator[object, Any, Message], waiting: object) -> None:
+        self._steps = steps
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[object, Any, Message]:
+        """Hands on what is waited for, and gives back what comes of that."""
+        waiting = self._waiting
+        while True:
+            try:
+                came = yield waiting
+            except BaseException as error:  # noqa: BLE001  a cancellation, too, is for who waits
+                step = partial(self._steps.throw, error)
+            else:
+                step = partial(self._steps.send, came)
+            try:
+                waiting = step()
+            except StopIteration as stop:
+                message: Message = stop.value
+                return message
+
+
+def begin(awaited: Awaitable[Message]) -> Message | Begun:
+    """Takes the first step of what would be awaited: its result when that was all, as it is of most bodies."""
+    steps = awaited.__await__()
+    try:
+        return Begun(steps, steps.send(None))
+    except StopIteration as stop:
+        message: Message = stop.value
+        return message
 
 
 async def _read_rest(message: Message, receive: Receive, *, limit: int) -> bytes:

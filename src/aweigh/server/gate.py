@@ -1,10 +1,15 @@
 """The gate: the outermost ASGI class, which sees every request and every WebSocket before anything else does.
 
-It takes away what a client must not say, adds the headers that every answer needs, and counts.
+It takes away what a client must not say, adds the headers that every answer needs, and counts. Endpoints that are asked
+all the time are asked by the gate itself: a router and its middleware cost more than a small model.
 """
 
+from collections.abc import Mapping
+
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aweigh.server.endpoints import fail
 from aweigh.server.metrics import Counters, route_of
 
 TRUSTED_HEADERS = frozenset({b"x-aweigh-user"})
@@ -15,10 +20,11 @@ API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b
 
 
 class Gate:
-    """An ASGI app around the app."""
+    """An ASGI app around the app; ``directly`` are the endpoints of paths that need not go through it."""
 
-    def __init__(self, app: ASGIApp, *, counters: Counters) -> None:
+    def __init__(self, app: ASGIApp, *, counters: Counters, directly: Mapping[str, ASGIApp] | None = None) -> None:
         self._app = app
+        self._directly = directly or {}
         self._counters = counters
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,6 +47,7 @@ class Gate:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = route_of(scope["path"])
+        direct = self._directly.get(scope["path"])
         status = 0
 
         async def sent(message: Message) -> None:
@@ -48,17 +55,21 @@ class Gate:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = message["headers"] = [*message.get("headers", ()), *SAFE]
-                if route != "ui" and not any(name == b"cache-control" for name, _ in headers):
+                if route != "ui" and b"cache-control" not in [name for name, _ in headers]:
                     headers.extend(API_ONLY)
             await send(message)
 
         self._counters.begin()
         try:
-            await self._app(scope, receive, sent)
-        except Exception:
-            # Starlette raises again what its handler has answered and logged. Anything else broke off in the middle
-            # of an answer, and so must the connection.
-            if status != 500:
+            await (direct or self._app)(scope, receive, sent)
+        except Exception as error:
+            if direct is not None and not status:
+                # What Starlette does for the others: all of it for the log, and for the client the id to find it by.
+                response = await fail(Request(scope), error)
+                await response(scope, receive, sent)
+            elif status != 500:
+                # Starlette raises again what its handler has answered and logged. Anything else broke off in the
+                # middle of an answer, and so must the connection.
                 raise
         finally:
             self._counters.end(route, status)

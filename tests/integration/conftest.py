@@ -54,7 +54,8 @@ class Serving:
                 stderr=errors,
                 text=True,
                 start_new_session=True,
-                env=os.environ | (env or {}),
+                # One process on any machine: where the tests run in a container, the plan would take more.
+                env=os.environ | {"AWEIGH_WORKERS": "1"} | (env or {}),
             )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()

@@ -7,7 +7,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
+
+from aweigh.bundle.verify import open_bundle
+from aweigh.runtime.estimate import estimate
+from aweigh.runtime.machine import read_machine
 
 AWEIGH = [sys.executable, "-m", "aweigh"]
 CONTROLLERS = Path("/sys/fs/cgroup")
@@ -69,6 +74,51 @@ def test_a_measurement_is_used_again_until_a_new_one_is_asked_for(fresh, penguin
     alone = json.loads(run(penguins.path, "--json", "--no-ui", cache=cache).stdout)
     assert alone["measured"] == fresh[0]["measured"]
     assert not alone["plan"]["ui"]
+
+
+def test_the_estimate_is_near_what_is_measured(fresh, penguins):
+    """On the high side rather than below: what does not fit is killed."""
+    found = fresh[0]["measured"]["memory"]
+    guessed = estimate(open_bundle(penguins.path).manifest, largest_rows=1, largest_bytes=1).memory
+    assert 0.85 < guessed.alone / found["alone"] < 1.7
+    assert 0.85 < guessed.both / found["both"] < 1.7
+    assert 0.85 < (guessed.worker + guessed.files) / (found["worker"] + found["files"]) < 1.7
+
+
+@pytest.mark.usefixtures("fresh")
+def test_a_server_follows_what_was_measured(start_server, penguins, cache):
+    """Where a platform says the port, all CPUs are used; what is told of the processes is what there is."""
+    environ = {"XDG_CACHE_HOME": str(cache), "AWEIGH_WORKERS": "", "PORT": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
+    server = start_server(penguins.path, "--no-ui", env=environ)
+    cpus = int(read_machine().cpus)
+    assert server.line("plan").startswith(
+        f"{cpus} processes for the API (about " if cpus > 1 else "1 process for the API"
+    )
+    assert "estimated" not in server.line("plan")
+    assert server.line("memory").endswith(f" in {cpus + 1} processes" if cpus > 1 else " in 1 process")
+    assert server.url
+    assert len(psutil.Process(server.process.pid).children()) == (cpus if cpus > 1 else 0)
+    assert server.stop() == 0
+
+
+def test_on_ones_own_machine_a_server_is_one_process(start_server, penguins, tmp_path):
+    machine = read_machine()
+    environ = {"XDG_CACHE_HOME": str(tmp_path), "AWEIGH_WORKERS": "", "AWEIGH_DRAIN_DELAY_S": "0"}
+    server = start_server(penguins.path, "--no-ui", env=environ)
+    assert "estimated)" in server.line("plan")
+    if not machine.shared:
+        assert server.line("plan").startswith("1 process for the API (about ")
+    assert server.url
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("workers", ["0", "65", "some"])
+def test_a_number_of_processes_that_cannot_be_is_told(penguins, workers):
+    done = subprocess.run(
+        [*AWEIGH, "serve", str(penguins.path), "--workers", workers], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--workers" in done.stderr
 
 
 @pytest.mark.usefixtures("fresh")

@@ -40,7 +40,7 @@ def refused(*arguments, env=None):
 def test_it_says_where_it_is_and_how_to_ask(api):
     assert api.url
     told = dict(line.split(maxsplit=1) for line in api.told)
-    assert list(told) == ["verify", "load", "ready", "api", "try", "stop"]
+    assert list(told) == ["verify", "plan", "load", "ready", "memory", "api", "try", "stop"]
     assert re.fullmatch(r"\d+ golden rows are answered as the original model answers them", told["ready"])
     assert httpx.get(told["api"], trust_env=False).status_code == 200
 

@@ -70,7 +70,12 @@ def _measured(bundle: "VerifiedBundle", *, settings: "Settings", fresh: bool, st
     """What is kept of an earlier measurement, else a new one."""
     from aweigh.server.measure import measure
 
-    key = key_of(bundle.digest, max_rows=settings.max_rows, max_body_bytes=settings.max_body_bytes)
+    key = key_of(
+        bundle.digest,
+        max_rows=settings.max_rows,
+        max_body_bytes=settings.max_body_bytes,
+        cache_bytes=settings.cache_bytes or 0,
+    )
     folder = cache_folder()
     kept = None if fresh else read_measured(key, folder=folder)
     if kept is not None:
@@ -124,7 +129,8 @@ def plan_rows(plan: Plan) -> list[Row]:
     rows.append(("", f"rows at once: {why['batch_rows']}", f"{plan.batch_rows:,}"))
     rows.append(("", "memory, after the start", human_size(plan.memory_bytes)))
     rows.append(("", "memory, each with the largest request", human_size(plan.peak_bytes)))
-    rows.append(("", "memory of one process at which it is begun anew", human_size(plan.ceiling_bytes)))
+    if plan.ceiling_bytes is not None:
+        rows.append(("", "memory of one process at which another follows it", human_size(plan.ceiling_bytes)))
     return rows
 
 

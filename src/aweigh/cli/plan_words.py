@@ -90,10 +90,10 @@ def _rates(plan: Plan, measured: Measured, machine: Machine) -> str:
 
 
 def _short(plan: Plan, measured: Measured, machine: Machine) -> str:
-    what = "the API and the app" if plan.ui else "the API"
-    text = f"{memory_words(machine.memory_bytes or 0)} do not hold {what}"
+    there = f"{memory_words(machine.memory_bytes or 0)} do not hold"
     if plan.processes > 1:
-        return f"{text} in {processes(plan)}: they need about {whole_size(plan.peak_bytes)}, all at their peak."
+        return f"{there} {processes(plan)}: they need about {whole_size(plan.peak_bytes)}, all at their peak."
+    text = f"{there} the API{' and the app' if plan.ui else ''}"
     text += f", which need{'' if plan.ui else 's'} {whole_size(needed_bytes(measured, machine, ui=plan.ui))}"
     if plan.ui:
         text += f"; without the app (--no-ui) {whole_size(needed_bytes(measured, machine, ui=False))} do"

@@ -1,6 +1,7 @@
 """``aweigh serve``: a bundle, or a Streamlit script, on one port until it is told to stop."""
 
 import os
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,18 @@ from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
+    from aweigh.cli.planned import Said
+    from aweigh.server.settings import Settings
+
+
+class Workers(click.ParamType[int | str]):
+    """A number of processes, or "auto"."""
+
+    name = "workers"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
+        """The number, or the word."""
+        return "auto" if value == "auto" else click.IntRange(1, 64)(value, param, ctx)
 
 
 @click.command()
@@ -19,10 +32,11 @@ if TYPE_CHECKING:
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, envvar="PORT", show_default=True, show_envvar=True,
               help="The port to listen on; 0 takes a free one.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True,
-              help="Processes that answer the API. From two on, the app has its own.")  # fmt: skip
-@click.option("--ui-processes", type=click.IntRange(0, 64), default=0, show_default=True,
+@click.option("--workers", type=Workers(), metavar="NUMBER|auto",
+              help="Processes that answer the API; auto: all that fit. From two on, the app has its own.")  # fmt: skip
+@click.option("--ui-processes", type=click.IntRange(0, 64),
               help="Processes that show the app to people; 0: the one that answers the API.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1, 64), help="Threads of one call of the model, in place of the plan's.")
 @click.option("--app", "script", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A Streamlit script of your own in place of the generated pages.")  # fmt: skip
 @click.option("--no-ui", is_flag=True, help="Serve the API alone.")
@@ -35,8 +49,9 @@ def serve(
     path: Path,
     host: str,
     port: int,
-    workers: int,
-    ui_processes: int,
+    workers: int | str | None,
+    ui_processes: int | None,
+    threads: int | None,
     script: Path | None,
     no_ui: bool,
     auth: str | None,
@@ -45,17 +60,21 @@ def serve(
 ) -> None:
     """Serve a bundle, or a Streamlit script, on one port: the app at /, the API under /v1 and /v2.
 
+    How many processes and threads it takes is said by the flags, else by WEB_CONCURRENCY, else by AWEIGH_WORKERS and
+    AWEIGH_THREADS, else by the plan ('aweigh plan'); on somebody's own machine it is one process.
+
     It stops on Ctrl-C or SIGTERM, after what is under way is finished. With several processes SIGHUP replaces them one
     after another, without a refused request, and reads the bundle anew.
     """
+    from aweigh.cli.planned import Said
     from aweigh.cli.serving import Wanted, serve_many, serve_one
     from aweigh.server.serve import bind, is_loopback, limit_threads, url_of, write_log
     from aweigh.server.settings import read_settings
 
-    limit_threads(1)
     write_log()
     settings = read_settings(os.environ)
-    if auth is None and not is_loopback(host):
+    loopback = is_loopback(host)
+    if auth is None and not loopback:
         raise UsageError(
             f"Whoever reaches {host or 'this machine'} could use this server: nobody is asked to sign in.",
             hint="if that is what you want, say so: --auth none",
@@ -63,10 +82,10 @@ def serve(
     steps = Steps()
     bundle, script = _open(path, script=script, no_ui=no_ui, allow_code=allow_code, steps=steps)
     has_ui = not no_ui and _has_streamlit(script, steps=steps)
-    if bundle is None and workers > 1 and ui_processes == 0:
-        steps.line("workers", "a script has no API to answer: one process shows it (several: --ui-processes)")
-        workers = 1
-    several = workers > 1 or (has_ui and ui_processes > 0)
+    said = Said(workers=workers, ui_processes=ui_processes, threads=threads, ui=has_ui, public=not loopback)
+    share = _share(bundle, said=said, settings=settings, steps=steps)
+    limit_threads(share.threads)
+    several = share.workers > 1 or (has_ui and share.ui_processes > 0)
     with bind(host, port) as sock:
         wanted = Wanted(
             bundle=bundle,
@@ -74,14 +93,43 @@ def serve(
             has_ui=has_ui,
             sock=sock,
             url=url_of(sock),
-            settings=settings,
-            workers=workers,
-            ui_processes=max(1, ui_processes) if has_ui and several else 0,
+            settings=share.settings,
+            workers=share.workers,
+            ui_processes=max(1, share.ui_processes) if has_ui and several else 0,
+            threads=share.threads,
             again=lambda: None if bundle is None else _verify(path, allow_code=allow_code),
             form=form,
         )
         (serve_many if several else serve_one)(wanted, steps=steps)
     steps.line("stopped", "what was under way is finished")
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Processes and threads, and the settings with the memory that one process may grow to."""
+
+    workers: int
+    ui_processes: int
+    threads: int
+    settings: "Settings"
+
+
+def _share(bundle: "VerifiedBundle | None", *, said: "Said", settings: "Settings", steps: Steps) -> Share:
+    """What the plan says and nobody else has; a script of somebody's own is planned for by nobody."""
+    if bundle is None:
+        if isinstance(said.workers, int) and said.workers > 1 and not said.ui_processes:
+            steps.line("workers", "a script has no API to answer: one process shows it (several: --ui-processes)")
+        workers = said.workers if isinstance(said.workers, int) and said.ui_processes else 1
+        return Share(workers, said.ui_processes or 0, said.threads or 1, settings)
+    from aweigh.cli.planned import planned, tell
+    from aweigh.runtime.machine import read_machine
+
+    machine = read_machine()
+    found = planned(bundle, said=said, settings=settings, machine=machine, environ=os.environ)
+    tell(found, machine=machine, steps=steps)
+    if found.ceiling_mb is not None and not os.environ.get("AWEIGH_MAX_PROCESS_MB", "").strip():
+        settings = replace(settings, max_process_mb=found.ceiling_mb)
+    return Share(found.plan.workers, found.plan.ui_processes, found.plan.threads, settings)
 
 
 def _open(

@@ -50,6 +50,7 @@ class Wanted:
     settings: "Settings"
     workers: int
     ui_processes: int
+    threads: int
     again: "Callable[[], VerifiedBundle | None]"
     form: str = "auto"
 
@@ -74,7 +75,7 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         from aweigh.runtime.load import load
 
         with steps.step("load") as step:
-            predictor = load(wanted.bundle, form=wanted.form)
+            predictor = load(wanted.bundle, threads=wanted.threads, form=wanted.form)
             step.says(f"{predictor.manifest.model}, as {predictor.told_forms}")
     ui = _ui(wanted) if wanted.has_ui else None
     readiness = Readiness()
@@ -177,7 +178,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         places = range(wanted.workers, wanted.workers + wanted.ui_processes)
         proxy = Proxy(Sticky(shared.board, places=places, folder=shared.folder), title=_title(wanted))
     app = create_app(
-        load(wanted.bundle, form=wanted.form) if wanted.bundle is not None else None,
+        load(wanted.bundle, threads=wanted.threads, form=wanted.form) if wanted.bundle is not None else None,
         settings=wanted.settings,
         ui=proxy,
         readiness=readiness,
@@ -243,6 +244,7 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
     rows = [] if wanted.bundle is None else load_examples(wanted.bundle.read("examples.json")).rows
     if wanted.bundle is not None:
         steps.line("ready", f"{len(rows)} golden rows are answered as the original model answers them")
+        _tell_memory(steps)
     if wanted.has_ui:
         steps.line("app", f"{wanted.url}/")
     if wanted.bundle is not None:
@@ -250,3 +252,13 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
         body = shlex.quote(json.dumps({"rows": rows[:1]}, ensure_ascii=False))
         steps.line("try", f"curl {wanted.url}/v1/predict -H 'Content-Type: application/json' -d {body}")
     steps.line("stop", "Ctrl-C")
+
+
+def _tell_memory(steps: Steps) -> None:
+    """What this process and those that it started take now, where the system tells."""
+    from aweigh.cli.terminal import human_size
+    from aweigh.runtime.memory import children_of, memory_of, together
+
+    found = [one for one in map(memory_of, [os.getpid(), *children_of(os.getpid())]) if one is not None]
+    if found:
+        steps.line("memory", f"{human_size(together(found))} in {len(found)} process{'es' if len(found) > 1 else ''}")

@@ -49,8 +49,8 @@ class Memory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     ``alone`` is one process that answers the API, ``both`` one that answers the API and the app. Of several processes
     ``parent`` is the one that only watches, ``worker`` each that answers the API, ``ui`` each that shows the app, and
-    ``files`` what all share. ``peak`` comes on top in a process that answers the largest request that is allowed. None
-    stands for what cannot be served here: there is no Streamlit.
+    ``files`` what all share. ``peak`` comes on top in a process that answers the largest request that is allowed, and
+    has kept as many answers as it was told to keep. None stands for what cannot be served here: there is no Streamlit.
     """
 
     alone: int
@@ -86,12 +86,13 @@ class _Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     measured: Measured
 
 
-def key_of(digest: str, *, max_rows: int, max_body_bytes: int) -> dict[str, str]:
-    """What a measurement holds for: the bundle, the limits of a request, the versions and the kind of machine."""
+def key_of(digest: str, *, max_rows: int, max_body_bytes: int, cache_bytes: int) -> dict[str, str]:
+    """What a measurement holds for: the bundle, the limits, the versions and the kind of machine."""
     key = {
         "digest": digest,
         "max_rows": str(max_rows),
         "max_body_bytes": str(max_body_bytes),
+        "cache_bytes": str(cache_bytes),
         "aweigh": __version__,
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",

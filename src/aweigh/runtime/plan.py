@@ -1,7 +1,8 @@
 """The plan: a measured bundle and a machine become processes, threads, rows a call and the app's share of them.
 
 A pure function of its arguments; every number has its reason. Memory comes first, as what does not fit is killed; then
-CPUs. What a process answers the largest request with is counted for every process, as all may get one at once.
+CPUs. What a process answers the largest request with is counted for every process, as all may get one at once; so is
+the successor of one of several processes, which is there before the other leaves.
 """
 
 from collections.abc import Iterator
@@ -27,18 +28,19 @@ CHEAPEST_WITHIN = 1.25
 WORTH_A_THREAD = 1.3
 """Further threads are taken when the largest call gets faster by this factor; each costs memory and switches."""
 
-CEILING_FACTOR = 1.5
-"""A process may grow to so many times what it takes with its largest request, where there is room; then it leaks."""
-
 Fit = Literal["fits", "tight", "short"]
 
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
-    """What somebody has said already: None leaves it to the plan. ``ui`` tells whether people get an app."""
+    """What somebody has said already: None leaves it to the plan. ``ui`` tells whether people get an app.
+
+    ``ui_processes`` 0 leaves it to the number of workers: one of them shows the app, several leave it to another.
+    """
 
     ui: bool = True
     workers: int | None = None
+    ui_processes: int | None = None
     threads: int | None = None
 
 
@@ -47,8 +49,9 @@ class Plan:
     """How many processes of which kind, and what they take, in bytes.
 
     ``workers`` answer the API. With ``ui_processes`` 0 and ``ui``, the one worker shows the app as well.
-    ``ceiling_bytes`` is what one process may grow to. ``fit`` is "tight" when everything fits but the largest request
-    that is allowed; ``most_rows`` is then the largest that does. ``reasons`` says why, by the name of the number.
+    ``ceiling_bytes`` is what one process may grow to, None where nothing tells how much there is. ``fit`` is "tight"
+    when everything fits but the largest request that is allowed; ``most_rows`` is then the largest that does.
+    ``reasons`` says why, by the name of the number.
     """
 
     workers: int
@@ -58,7 +61,7 @@ class Plan:
     batch_rows: int
     memory_bytes: int
     peak_bytes: int
-    ceiling_bytes: int
+    ceiling_bytes: int | None
     budget_bytes: int | None
     fit: Fit
     most_rows: int | None = None
@@ -91,12 +94,27 @@ def memory_needed(measured: Measured, *, workers: int, ui: bool, ui_processes: i
     return memory.files + memory.parent + workers * memory.worker + ui_processes * (memory.ui or 0)
 
 
+def peak_needed(measured: Measured, *, workers: int, ui: bool, ui_processes: int) -> int:
+    """Bytes at most: every worker answers its largest request, and of several processes one is being replaced.
+
+    >>> from aweigh.runtime.measured import Memory
+    >>> memory = Memory(alone=80, both=130, parent=15, worker=40, ui=70, files=45, peak=60)
+    >>> peak_needed(Measured(memory=memory, largest_rows=1, largest_bytes=1), workers=2, ui=True, ui_processes=1)
+    400
+    """
+    memory = measured.memory
+    several = workers + ui_processes > 1
+    successor = max(memory.worker, memory.ui or 0 if ui_processes else 0) if several else 0
+    needed = memory_needed(measured, workers=workers, ui=ui, ui_processes=ui_processes)
+    return needed + workers * memory.peak + successor
+
+
 def make_plan(measured: Measured, machine: Machine, *, wishes: Wishes | None = None) -> Plan:
     """The plan for this bundle on this machine, as far as the wishes leave it open."""
     wishes = wishes or Wishes()
     ui = wishes.ui and measured.memory.both is not None
     budget = budget_bytes(machine)
-    chosen = [*_choices(machine, ui=ui, workers=wishes.workers)]
+    chosen = [*_choices(machine, ui=ui, wishes=wishes)]
     fits = [one for one in chosen if _fit(measured, budget, one, ui=ui) == "fits"]
     tight = [one for one in chosen if _fit(measured, budget, one, ui=ui) == "tight"]
     # Of those that fit the first, which has the most processes; of those that do not the last, which has the fewest.
@@ -105,7 +123,7 @@ def make_plan(measured: Measured, machine: Machine, *, wishes: Wishes | None = N
     memory = memory_needed(measured, workers=workers, ui=ui, ui_processes=ui_processes)
     threads, why_threads = _threads(measured, machine, workers=workers, wished=wishes.threads)
     batch_rows, why_batch = _batch_rows(measured)
-    peak = memory + workers * measured.memory.peak
+    peak = peak_needed(measured, workers=workers, ui=ui, ui_processes=ui_processes)
     return Plan(
         workers=workers,
         ui=ui,
@@ -129,15 +147,16 @@ def make_plan(measured: Measured, machine: Machine, *, wishes: Wishes | None = N
     )
 
 
-def _choices(machine: Machine, *, ui: bool, workers: int | None) -> Iterator[tuple[int, int]]:
+def _choices(machine: Machine, *, ui: bool, wishes: Wishes) -> Iterator[tuple[int, int]]:
     """Numbers of processes for the API and for the app, the most first; the last is one process for everything."""
-    cpus = min(int(machine.cpus), MAX_WORKERS)
-    most_ui = max(1, int(machine.cpus) // CPUS_PER_UI_PROCESS) if ui else 0
-    for count in range(cpus, 1, -1) if workers is None else [workers]:
-        if count > 1:
-            yield from ((count, of_ui) for of_ui in range(most_ui, 0 if ui else -1, -1))
-    if workers is None or workers == 1:
-        yield 1, 0
+    most = max(1, int(machine.cpus) // CPUS_PER_UI_PROCESS)
+    apps = [0] if not ui else [wishes.ui_processes] if wishes.ui_processes else range(most, 0, -1)
+    cpus = max(1, min(int(machine.cpus), MAX_WORKERS))
+    for count in range(cpus, 0, -1) if wishes.workers is None else [wishes.workers]:
+        if count > 1 or wishes.ui_processes:
+            yield from ((count, of_ui) for of_ui in apps)
+        else:
+            yield 1, 0
 
 
 def _fit(measured: Measured, budget: int | None, choice: tuple[int, int], *, ui: bool) -> Fit:
@@ -145,25 +164,25 @@ def _fit(measured: Measured, budget: int | None, choice: tuple[int, int], *, ui:
     if budget is None:
         return "fits"
     memory = memory_needed(measured, workers=workers, ui=ui, ui_processes=ui_processes)
-    if memory + workers * measured.memory.peak <= budget:
+    if peak_needed(measured, workers=workers, ui=ui, ui_processes=ui_processes) <= budget:
         return "fits"
     return "tight" if memory <= budget else "short"
 
 
-def _ceiling(measured: Measured, machine: Machine, processes: int, *, spare: int | None) -> int:
-    """How large one process may grow, shared pages included: never so large that all of them together do not fit."""
+def _ceiling(measured: Measured, machine: Machine, processes: int, *, spare: int | None) -> int | None:
+    """How large one process may grow, shared pages included, before all of them together no longer fit."""
     memory = measured.memory
     usual = (memory.both or memory.alone) if processes == 1 else memory.files + memory.worker
-    most = int(CEILING_FACTOR * (usual + memory.peak))
-    if spare is not None:
-        most = min(most, usual + memory.peak + max(0, spare) // processes)
-    return most if machine.process_bytes is None else min(most, machine.process_bytes)
+    most = None if spare is None else usual + memory.peak + max(0, spare) // processes
+    if machine.process_bytes is None:
+        return most
+    return machine.process_bytes if most is None else min(most, machine.process_bytes)
 
 
 def _most_rows(measured: Measured, budget: int | None, memory: int, workers: int) -> int:
-    """The largest request that fits, as its memory grows with its rows."""
-    left = (budget or 0) - memory
-    return max(1, int(measured.largest_rows * left / (workers * max(1, measured.memory.peak))))
+    """The largest request that fits, as its memory grows with its rows; while no process is being replaced."""
+    left = ((budget or 0) - memory) / (workers * max(1, measured.memory.peak))
+    return max(1, int(measured.largest_rows * min(1.0, left)))
 
 
 def _threads(measured: Measured, machine: Machine, *, workers: int, wished: int | None) -> tuple[int, str]:

@@ -42,7 +42,17 @@ FAMILY = 2
 """API processes of the server that several processes are measured on."""
 
 _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
-_UNSET = ("PORT", "WEB_CONCURRENCY", "AWEIGH_WORKERS", "AWEIGH_THREADS", "AWEIGH_DRAIN_DELAY_S", *THREAD_VARIABLES)
+_UNSET = (
+    "PORT",
+    "REDIS_URL",
+    "WEB_CONCURRENCY",
+    "AWEIGH_WORKERS",
+    "AWEIGH_THREADS",
+    "AWEIGH_DRAIN_DELAY_S",
+    *THREAD_VARIABLES,
+)
+_SET = {"AWEIGH_DRAIN_DELAY_S": "0", "AWEIGH_CACHE_BYTES": "0"}
+"""The golden rows are asked again and again: kept answers would be all that is measured."""
 
 Tell = Callable[[str, str, float], None]
 """Called when something has been measured: what, what came of it, and the seconds that it took."""
@@ -99,7 +109,7 @@ def measure(bundle: "VerifiedBundle", *, settings: Settings, tell: Tell) -> Meas
         worker=max(one.own_bytes for one in workers),
         ui=None if ui is None else ui.own_bytes,
         files=sum(shared_files(family).values()),
-        peak=peak,
+        peak=peak + (settings.cache_bytes or 0),
     )
     return Measured(
         memory=memory,
@@ -129,7 +139,7 @@ def _serving(bundle: "VerifiedBundle", *options: str) -> Iterator[_Served]:
 @contextmanager
 def _child(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], IO[bytes]]]:
     """A process of this Python that runs a module; stopped at the end, whatever happens."""
-    environ = {name: value for name, value in os.environ.items() if name not in _UNSET} | {"AWEIGH_DRAIN_DELAY_S": "0"}
+    environ = {name: value for name, value in os.environ.items() if name not in _UNSET} | _SET
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, env=environ

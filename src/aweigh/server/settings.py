@@ -24,7 +24,8 @@ class Settings:
     ``drain_delay_s`` is how long the port stays open after SIGTERM, saying "not ready", so that a platform can stop
     sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
     whose event loop stands still for ``watchdog_s`` is killed, and one that takes more memory than ``max_process_mb``
-    is replaced; 0 is never. ``metrics_token`` opens ``/metrics`` to others than this machine.
+    is replaced; 0 is never. ``workers`` and ``threads`` (a call) are as many as the plan says where they are 0.
+    ``metrics_token`` opens ``/metrics`` to others than this machine.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -34,6 +35,8 @@ class Settings:
     drain_s: float = 25.0
     watchdog_s: float = 60.0
     max_process_mb: int = 0
+    workers: int = 0
+    threads: int = 0
     metrics_token: str | None = field(default=None, repr=False)
     batch_rows: int | None = None
     batch_wait_s: float = 0.0
@@ -56,6 +59,8 @@ _LEAST: dict[str, int | float] = {
     "drain_s": 0.0,
     "watchdog_s": 0.0,
     "max_process_mb": 0,
+    "workers": 0,
+    "threads": 0,
     "batch_rows": 0,
     "batch_wait_s": 0.0,
     "queue_rows": 1,
@@ -66,6 +71,7 @@ _LEAST: dict[str, int | float] = {
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+_MOST = {"workers": 64, "threads": 64}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -92,7 +98,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             value: int | float = kind(text)
         except ValueError:
             value = -1
-        if not _LEAST[one.name] <= value <= 2**40:
+        if not _LEAST[one.name] <= value <= _MOST.get(one.name, 2**40):
             whole = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write {whole} from {_LEAST[one.name]:g} on")
         found[one.name] = value

@@ -165,6 +165,14 @@ def whole(start_server, penguins):
     return start_server(penguins.path, env={"AWEIGH_DRAIN_DELAY_S": "0"})
 
 
+def test_the_first_page_is_shown_before_anybody_is_invited(whole):
+    """The page asks for a prediction, which is counted: nobody else has asked anything yet."""
+    assert whole.line("ready")
+    with whole.client() as client:
+        assert 'aweigh_requests_total{route="predict",status="200"} 1' in client.get("/metrics").text
+    assert whole.errors() == ""
+
+
 def test_app_and_api_share_one_port(whole):
     assert whole.line("app") == f"{whole.url}/"
     with whole.client() as client:

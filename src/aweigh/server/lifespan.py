@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -30,6 +30,15 @@ class UI(Protocol):
         ...
 
 
+@runtime_checkable
+class WarmUI(UI, Protocol):
+    """A UI of this process, whose first page costs more than those after it."""
+
+    async def warm(self) -> None:
+        """Show the first page to nobody; raises nothing."""
+        ...
+
+
 @asynccontextmanager
 async def lifespan(
     app: object,
@@ -46,9 +55,13 @@ async def lifespan(
     """
 
     async def settle() -> None:
+        readiness.warming = isinstance(ui, WarmUI)
         await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
         if service is not None:
             service.open()
+        if isinstance(ui, WarmUI) and readiness.proven:
+            await ui.warm()
+        readiness.warming = False
         if on_settled is not None:
             on_settled()
 
@@ -63,6 +76,7 @@ async def lifespan(
         else:
             tasks.start_soon(settle)
         yield
+        tasks.cancel_scope.cancel()  # told to stop before it was ready: no page is waited for
 
 
 def prove(service: Service | None, *, readiness: Readiness) -> None:

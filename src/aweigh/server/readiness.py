@@ -10,10 +10,12 @@ from aweigh.server.board import Board
 class Readiness:
     """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end.
 
+    While it is ``warming`` after the proof, predictions are given (the first page asks for one), but nobody is invited.
     ``board`` is that of a process among others: how many of them answer is told beside.
     """
 
     proven: bool = False
+    warming: bool = False
     refused: bool = False
     draining: bool = False
     golden_rows: int = 0
@@ -45,9 +47,9 @@ class Readiness:
         """Passes only when new callers are welcome.
 
         Raises:
-            NotReady: unproven, refused or draining.
+            NotReady: unproven, refused, warming or draining.
         """
-        if self.draining or not self.proven:
+        if self.draining or self.warming or not self.proven:
             raise self.reason()
 
     def reason(self) -> NotReady:

@@ -13,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from aweigh.ui.first_page import show_first_page
 from aweigh.ui.palette import Theme
 from aweigh.wire.kept import FOR_EVER, Kept
 
@@ -64,6 +65,10 @@ class Shell:
             _close()
 
         return entered
+
+    async def warm(self) -> None:
+        """Shows the first page to nobody, so that the first visitor need not wait for what it brings with it."""
+        await show_first_page(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or pass it on."""

@@ -15,6 +15,7 @@ from aweigh.server.readiness import Readiness
 from aweigh.server.reply import Headers, Reply
 from aweigh.server.service import Asked, Service
 from aweigh.server.settings import Settings
+from aweigh.server.whole import send_whole
 
 
 class Predict:
@@ -38,7 +39,7 @@ class Predict:
             body = encode(document_of(error))
             await _send(send, status_of(error), headers_of(error, size_bytes=len(body)), body)
             return
-        await _send(send, 200, headers, body)
+        await send_whole(scope, send, status=200, headers=headers, body=body)
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         if scope["method"] != "POST":

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aweigh.server.endpoints import fail
 from aweigh.server.metrics import Counters, route_of
+from aweigh.server.whole import STARTS
 
 TRUSTED_HEADERS = frozenset({b"x-aweigh-user"})
 """Headers that only the gate itself may set: what they say is believed behind it."""
@@ -52,7 +53,7 @@ class Gate:
 
         async def sent(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] in STARTS:
                 status = message["status"]
                 headers = message["headers"] = [*message.get("headers", ()), *SAFE]
                 if route != "ui" and b"cache-control" not in [name for name, _ in headers]:

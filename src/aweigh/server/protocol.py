@@ -4,12 +4,15 @@ uvicorn itself takes headers of any size, for any time, and drops idle connectio
 """
 
 import asyncio
+from functools import partial
+from typing import Any
 
 from uvicorn._types import ASGI3Application, ASGISendCallable
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from aweigh.server.problems import PROBLEM_JSON, Refused, document_of, encode, headers_of, status_of
+from aweigh.server.whole import EXTENSIONS, WHOLE, write_whole
 
 MAX_HEAD_BYTES = 64 * 1024
 """The request line and the headers together; a chunk of the body that came with them counts as well."""
@@ -47,6 +50,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         super().on_message_begin()
+        self.scope["extensions"] = EXTENSIONS
         self._in_head = True
         self._head_bytes = 0
 
@@ -78,6 +82,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._parting.keep_alive = True
         self._parting = cycle
         cycle.keep_alive = False
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        """Begin with a request; its answer may come in one message."""
+        cycle.send = partial(_send, cycle)  # type: ignore[method-assign]
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         """Bytes came; those of a head that is not whole yet are counted and timed."""
@@ -144,6 +153,13 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = [name + b": " + value + b"\r\n" for name, value in headers]
         self.transport.write(b"".join([STATUS_LINE[status_of(error)], *lines, b"\r\n", body]))
         self.transport.close()
+
+
+async def _send(cycle: RequestResponseCycle, message: Any) -> None:
+    if message["type"] == WHOLE:
+        await write_whole(cycle, message, status_line=STATUS_LINE[message["status"]])
+    else:
+        await RequestResponseCycle.send(cycle, message)
 
 
 def _refusing(error: Refused) -> ASGI3Application:

@@ -148,6 +148,13 @@ def test_a_size_that_is_none_is_told_before_anything_is_measured(penguins, cache
     assert (done.returncode, done.stderr.splitlines()[0]) == (2, "error: 'plenty' is no size of memory.")
 
 
+def test_a_server_that_cannot_start_is_told_in_its_own_words(penguins, tmp_path):
+    done = run(penguins.path, cache=tmp_path, AWEIGH_FORM="no-such-form")
+    assert done.returncode == 1
+    assert "error: The bundle has no form 'no-such-form'." in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def group() -> Iterator[dict[str, Path]]:
     """Return the folders of a control group of this test's own: 300 MiB and half a CPU, nested in one of 200 MiB."""
@@ -192,3 +199,25 @@ def test_a_real_control_group_is_found(group):
     assert (memory, cpus, bounded) == (200 * MIB, 0.5, True)
     assert source.startswith("cgroup cpu.")
     assert source.endswith("/inner")
+
+
+JOINED = """
+import os, sys
+for path in {paths!r}:
+    open(path, "w").write(str(os.getpid()))
+from aweigh.__main__ import main
+sys.exit(main())
+"""
+
+
+def test_a_server_plans_for_the_control_group_that_it_is_in(group, start_server, penguins, tmp_path):
+    paths = sorted({str(folder / "cgroup.procs") for folder in group.values()})
+    server = start_server(
+        penguins.path, "--no-ui",
+        env={"XDG_CACHE_HOME": str(tmp_path), "AWEIGH_WORKERS": "", "AWEIGH_DRAIN_DELAY_S": "0"},
+        program=("-c", JOINED.format(paths=paths)),
+    )  # fmt: skip
+    assert server.line("plan").startswith("1 process for the API (about ")
+    assert " of 200 MiB" in server.line("plan")
+    assert server.url
+    assert server.stop() == 0

@@ -129,7 +129,7 @@ def plan_rows(plan: Plan) -> list[Row]:
     rows.append(("", f"rows at once: {why['batch_rows']}", f"{plan.batch_rows:,}"))
     rows.append(("", "memory, after the start", human_size(plan.memory_bytes)))
     rows.append(("", "memory, each with the largest request", human_size(plan.peak_bytes)))
-    if plan.ceiling_bytes is not None:
+    if plan.ceiling_bytes is not None and plan.processes > 1:
         rows.append(("", "memory of one process at which another follows it", human_size(plan.ceiling_bytes)))
     return rows
 
@@ -149,6 +149,7 @@ def next_command(path: Path, plan: Plan, measured: Measured, machine: Machine, *
         words.append("--no-ui")
     if named:
         words += ["--workers", str(plan.workers)]
+        words += ["--threads", str(plan.threads)] if plan.threads > 1 else []
     return " ".join(words)
 
 

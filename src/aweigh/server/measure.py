@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 START_S = 120.0
 STOP_S = 20.0
+ENDING_S = 1.0
+"""How long a process takes to be gone after it has closed its output."""
 ANSWER_S = 120.0
 REQUEST_ROWS = (1, 32, 1024)
 REQUEST_S = 0.4
@@ -83,7 +85,9 @@ def measure(bundle: "VerifiedBundle", *, settings: Settings, tell: Tell) -> Meas
     with _serving(bundle, "--no-ui", "--workers", "1") as served:
         alone = together(_memory(served))
         requests = tuple(_requests(served, bundle, settings))
-        largest = _body(_golden(bundle), most_rows=settings.rows_for(bundle.schema), most_bytes=settings.max_body_bytes)
+        largest = largest_body(
+            _golden(bundle), most_rows=settings.rows_for(bundle.schema), most_bytes=settings.max_body_bytes
+        )
         peak = _peak(served, largest[1])
     tell("api", f"{served.start_cpu_s:.2f} s of CPU to start", time.perf_counter() - begun)
     both = None
@@ -171,7 +175,7 @@ def _port_of(process: subprocess.Popen[str], errors: IO[bytes]) -> int:
         if found is not None:
             threading.Thread(target=_drain, args=(process.stdout,), daemon=True).start()
             return int(found[1])
-    raise _died(process, errors)
+    raise died(process, errors)
 
 
 def _drain(stream: IO[str]) -> None:
@@ -188,13 +192,15 @@ def _wait_until_ready(process: subprocess.Popen[str], port: int, errors: IO[byte
             if _status(port, "/health/ready") == HTTPStatus.OK:
                 return
         time.sleep(0.02)
-    raise _died(process, errors)
+    raise died(process, errors)
 
 
-def _died(process: subprocess.Popen[str], errors: IO[bytes]) -> AweighError:
+def died(process: subprocess.Popen[str], errors: IO[bytes]) -> AweighError:
     """Why there is no server: its own words, or that the system killed it."""
-    process.kill()
-    code = process.wait()
+    try:
+        code = process.wait(ENDING_S)
+    except subprocess.TimeoutExpired:
+        code = 0  # it lives, and is not ready: the block that started it stops it
     errors.seek(0)
     said = errors.read().decode(errors="replace").splitlines()
     told = {name: text for name, _, text in (line.partition(": ") for line in said) if name in {"error", "hint"}}
@@ -247,7 +253,7 @@ def _golden(bundle: "VerifiedBundle") -> list[dict[str, object]]:
     return rows
 
 
-def _body(rows: Sequence[dict[str, object]], *, most_rows: int, most_bytes: int) -> tuple[int, bytes]:
+def largest_body(rows: Sequence[dict[str, object]], *, most_rows: int, most_bytes: int) -> tuple[int, bytes]:
     """The golden rows as the body of one request, again and again until a limit is reached; and how many they are."""
     cells = [msgspec.json.encode(row) for row in rows]
     size, parts = len(b'{"rows":[]}'), []
@@ -264,7 +270,7 @@ def _requests(served: _Served, bundle: "VerifiedBundle", settings: Settings) -> 
     told: set[int] = set()
     for wanted in REQUEST_ROWS:
         most = min(wanted, settings.rows_for(bundle.schema))
-        rows, body = _body(_golden(bundle), most_rows=most, most_bytes=settings.max_body_bytes)
+        rows, body = largest_body(_golden(bundle), most_rows=most, most_bytes=settings.max_body_bytes)
         if rows in told or not rows:
             continue
         told.add(rows)

@@ -1,8 +1,9 @@
 """The plan: a measured bundle and a machine become processes, threads, rows a call and the app's share of them.
 
 A pure function of its arguments; every number has its reason. Memory comes first, as what does not fit is killed; then
-CPUs. What a process answers the largest request with is counted for every process, as all may get one at once; so is
-the successor of one of several processes, which is there before the other leaves.
+CPUs. What a process answers the largest request with is counted for every process, as all may get one at once (and no
+more than one each: several of the largest in one process take more); so is the successor of one of several processes,
+which is there before the other leaves.
 """
 
 from collections.abc import Iterator

@@ -162,6 +162,23 @@ def test_sigterm_to_all_of_them_at_once_finishes_what_is_under_way(crowd, golden
     assert crowd.told[-1].split()[0] == "stopped"
 
 
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_waits_no_longer(start_server, penguins, sent):
+    """Ctrl-C reaches all of them, as a terminal sends it: the parent decides for all."""
+    server = start_server(penguins.path, "--workers", 2, "--no-ui", env={"AWEIGH_DRAIN_DELAY_S": "60"})
+    assert server.url
+    ours = children(server)
+    os.killpg(server.process.pid, sent)
+    if sent == signal.SIGTERM:
+        time.sleep(0.5)
+        assert all(one.is_running() for one in ours)
+        assert httpx.get(server.url + "/health/ready", trust_env=False).status_code == 503
+        server.process.send_signal(sent)
+    assert server.process.wait(20) == 0
+    assert not any(one.is_running() for one in ours)
+    assert "Traceback" not in server.errors()
+
+
 # -- another version, a damaged one, one that answers otherwise ------------------------------------------------------
 
 
@@ -254,7 +271,7 @@ kept = []
 
 
 def predict(frame):
-    kept.append(b"x" * (1 << 23))
+    kept.append(b"x" * (1 << 21))
     return frame["x"] * 2.0
 """
 IMPATIENT = "import sys, aweigh.server.workers as w, aweigh.__main__ as m; w.RECYCLE_EVERY_S = 2; sys.exit(m.main())"
@@ -271,13 +288,14 @@ def test_one_that_grows_is_replaced_without_a_failed_request(start_server, tmp_p
     )  # fmt: skip
     assert server.url
     before = set(children(server))
-    refused = []
+    refused, asked = [], 0
     with server.client() as client:
         end = time.monotonic() + 60
         while "replaced" not in server.errors() or set(children(server)) == before:
             assert time.monotonic() < end
-            reply = client.post("/v1/predict", json={"rows": [{"x": 2.0}]})
-            if reply.status_code != 200 or reply.json()["predictions"] != [{"value": 4.0}]:
+            asked += 1  # another row each time: none is answered from memory
+            reply = client.post("/v1/predict", json={"rows": [{"x": float(asked)}]})
+            if reply.status_code != 200 or reply.json()["predictions"] != [{"value": 2.0 * asked}]:
                 refused.append(reply.text)
             time.sleep(0.02)
     assert refused == []

@@ -64,7 +64,7 @@ class Child:
         self.told_to_go: float | None = None
         self.settled: bool | None = None
         self.reason: tuple[str, str | None] | None = None
-        self.fresh_bytes: int | None = None
+        self.fresh_bytes = 0
         self._process = process
         self._said = said
         self._beats = 0

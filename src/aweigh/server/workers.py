@@ -165,11 +165,20 @@ class Supervisor:
             self._bury(place, current)
         elif current.settled is not None:
             if self.board.seat(place.number) is None:
-                self.board.answers(place.number, seat=current.seat)
+                self._answers(place, current)
             if current.is_hung(self.board, passed_s=passed_s, limit_s=self.limits.watchdog_s):
                 _LOG.error("%s (process %s) hangs: killed", place.work.name, current.pid)
                 current.end()
                 self._bury(place, current)
+
+    def _answers(self, place: _Place, child: Child) -> None:
+        """The place's process is ready, and no client has made it grow yet."""
+        self.board.answers(place.number, seat=child.seat)
+        if self.limits.memory_bytes:
+            child.fresh_bytes = child.memory_bytes()
+            if child.fresh_bytes > self.limits.memory_bytes:
+                size = child.fresh_bytes // 10**6
+                _LOG.error("%s takes %d MB from the start: no ceiling for it", place.work.name, size)
 
     def _bury(self, place: _Place, dead: Child) -> None:
         """The process of a place has ended, which nobody asked of it: its successor, or another, soon.
@@ -197,7 +206,7 @@ class Supervisor:
         """The successor of a place's process: when it is ready it takes over, and if it cannot, all stays as it was."""
         if coming.settled and coming.alive:
             old, place.current, place.coming, place.deaths = place.current, coming, None, 0
-            self.board.answers(place.number, seat=coming.seat)
+            self._answers(place, coming)
             if old is not None:
                 place.leaving = old
                 old.tell(LEAVE)
@@ -284,11 +293,7 @@ class Supervisor:
             if child is None or child.settled is None:
                 continue
             size = child.memory_bytes()
-            if child.fresh_bytes is None:
-                child.fresh_bytes = size
-                if size > self.limits.memory_bytes:
-                    _LOG.error("%s takes %d MB from the start: no ceiling for it", place.work.name, size // 10**6)
-            elif child.fresh_bytes <= self.limits.memory_bytes < size and child.age_s > RECYCLE_EVERY_S:
+            if child.fresh_bytes <= self.limits.memory_bytes < size and child.age_s > RECYCLE_EVERY_S:
                 _LOG.warning("%s (process %s) takes %d MB: replaced", place.work.name, child.pid, size // 10**6)
                 self._change = _Change(deque([place.number]))
                 return

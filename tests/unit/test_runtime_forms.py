@@ -12,15 +12,17 @@ import pytest
 import xgboost
 from click.testing import CliRunner
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
 
 from aweigh.bundle.verify import verify
 from aweigh.cli import cli
 from aweigh.errors import MissingExtra, UsageError
-from aweigh.models.bits import any_threads, rows_differing, same_bits
+from aweigh.models.bits import any_parts, any_threads, rows_differing, same_bits
 from aweigh.packing import pack
 from aweigh.runtime import forms as forms_module
 from aweigh.runtime.forms import SIZES, Turn, by_size, measure, mixed, turns_of
 from aweigh.runtime.load import load
+from aweigh.runtime.slices import LEAST_ROWS, sliced
 from aweigh.schema import Answers, Output
 from aweigh.schema.check import check_rows
 from aweigh.server.api import model_document
@@ -60,13 +62,17 @@ def packed(frame, aim, tmp_path_factory):
         "catboost three": lambda: catboost.CatBoostClassifier(**CAT).fit(frame, three),
         "catboost number": lambda: catboost.CatBoostRegressor(**CAT).fit(frame, aim),
         "lightgbm three": lambda: lightgbm.LGBMClassifier(n_estimators=20, n_jobs=1, verbose=-1).fit(frame, three),
+        "logistic three": lambda: LogisticRegression(max_iter=300).fit(frame.fillna(0), three),
+        "logistic two": lambda: LogisticRegression(max_iter=300).fit(frame.fillna(0), two),
+        "poisson": lambda: PoissonRegressor().fit(frame.fillna(0), np.abs(aim)),
         "forest": lambda: RandomForestClassifier(10, random_state=0).fit(frame, three),
     }
     made = {}
 
     def get(name):
         if name not in made:
-            made[name] = pack(models[name](), frame, name="model", output=folder / f"{name.replace(' ', '-')}.aweigh")
+            rows = frame.fillna(0) if name.split()[0] in {"logistic", "poisson"} else frame
+            made[name] = pack(models[name](), rows, name="model", output=folder / f"{name.replace(' ', '-')}.aweigh")
         return made[name]
 
     return get
@@ -107,12 +113,13 @@ def test_the_library_answers_in_the_graphs_bits(packed, name):
 
 @pytest.mark.parametrize("name", ["xgboost two", "xgboost dart", "catboost three", "lightgbm three", "forest"])
 def test_threads_change_no_bit(packed, name):
-    """A tree node of single precision adds up in another order on two threads, so there it gets one."""
+    """A tree node of single precision adds up in another order on two threads: there the rows are cut into slices."""
     found = packed(name)
     bundle = verify(found.path)
     assert found.manifest.any_threads == (not name.startswith("xgboost"))
     one, two = load(bundle, threads=1, form="onnx"), load(bundle, threads=2, form="onnx")
-    assert two.forms.candidates[0].threads == (2 if found.manifest.any_threads else 1)
+    assert found.manifest.any_parts
+    assert two.forms.candidates[0].threads == 2
     many = table_of(one, 600)
     assert written(one.predict(many)) == written(two.predict(many))
 
@@ -129,13 +136,19 @@ def test_models_without_another_form_say_nothing(packed):
         assert (packed(name).manifest.alternatives, packed(name).manifest.alternatives_reason) == ((), "")
 
 
-@pytest.mark.parametrize("name", ["lightgbm three", "catboost two"])
+@pytest.mark.parametrize("name", ["lightgbm three", "catboost two", "logistic two", "logistic three"])
 def test_a_row_has_the_same_bits_wherever_it_stands(packed, name):
     """ONNX Runtime takes exponentials in double precision by other arithmetic at the end of a table than within."""
+    assert packed(name).manifest.any_parts
     predictor = load(verify(packed(name).path))
-    many = table_of(predictor, 301)
+    many = mixed(table_of(predictor, 8), 301)
     together = written(predictor.predict(many))
     assert [written(predictor.predict(many.take(slice(i, i + 1))))[0] for i in range(301)] == together
+
+
+def test_what_is_not_the_same_in_any_company_is_told(packed):
+    found = packed("poisson").manifest
+    assert (found.runtime, found.any_threads, found.any_parts) == ("onnx", True, False)
 
 
 def numbers(*values):
@@ -157,6 +170,8 @@ def test_a_difference_that_only_few_rows_show_is_seen():
     assert same_bits(line, line, table) == 0
     assert same_bits(line, lambda rows: line(rows, off=1e-9 * (rows.rows == 1)), table) == 100
     assert same_bits(line, lambda rows: line(rows, off=1e-9 * (rows.rows == 100)), table) == 100
+    assert any_parts(line, table)
+    assert not any_parts(lambda rows: line(rows, off=1e-9 * (rows.rows == 1)), table)
     assert any_threads(lambda _: line, table)
     assert not any_threads(lambda threads: lambda rows: line(rows, off=1e-9 * (threads == 4)), table)
 
@@ -191,12 +206,28 @@ def test_a_call_goes_to_the_form_of_its_size():
     assert asked == ["few", "few", "few", "some", "some", "many", "many"]
 
 
+@pytest.mark.parametrize("rows", [1, 2 * LEAST_ROWS - 1, 2 * LEAST_ROWS, 3 * LEAST_ROWS + 1, 5_000])
+def test_slices_come_back_in_order(rows):
+    table = Table({"x": Values(np.arange(rows, dtype=float))}, rows)
+    sizes = []
+
+    def noted(part):
+        sizes.append(part.rows)
+        return line(part)
+
+    assert not rows_differing(sliced(noted, threads=3)(table), line(table)).any()
+    assert sum(sizes) == rows
+    assert len(sizes) == max(1, min(3, rows // LEAST_ROWS))
+
+
 def test_only_what_is_quick_is_measured():
     sizes = []
 
     def slow(table):
         sizes.append(table.rows)
-        time.sleep(forms_module.LONGEST_S / 100 * table.rows)
+        end = time.thread_time() + forms_module.LONGEST_S / 100 * table.rows
+        while time.thread_time() < end:
+            pass
 
     taken = measure({("onnx", 1): slow}, Table({"x": Values(np.zeros(3))}, 3))
     assert list(taken["onnx", 1]) == list(SIZES[:2])
@@ -207,7 +238,8 @@ def test_one_form_is_not_measured(packed, monkeypatch):
     monkeypatch.setattr(forms_module, "measure", lambda *_: pytest.fail("measured"))
     forms = load(verify(packed("forest").path)).forms
     assert (forms.how, forms.turns) == ("only", (Turn(1, "onnx"),))
-    assert load(verify(packed("xgboost two").path)).forms.how == "pinned"
+    assert load(verify(packed("xgboost two").path)).forms.how == "only"
+    assert load(verify(packed("xgboost two").path), form="onnx").forms.how == "pinned"
 
 
 def test_the_fastest_is_measured_and_told(packed):

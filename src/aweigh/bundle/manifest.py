@@ -116,7 +116,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     ``model`` describes the original in words ("RandomForestClassifier in a Pipeline"); ``runtime_reason`` says why the
     runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the
     proof; ``code`` is true when serving runs the owner's own Python code. ``any_threads`` tells that a call gives the
-    same bits on however many threads it runs; ``alternatives_reason`` says why there is another form, or none.
+    same bits on however many threads it runs, ``any_parts`` that a row gets the same bits alone and in any company;
+    ``alternatives_reason`` says why there is another form, or none.
     """
 
     format: int
@@ -136,6 +137,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     model_class: str | None = None
     presentation: Presentation = Presentation()
     any_threads: bool = False
+    any_parts: bool = False
     alternatives: tuple[Alternative, ...] = ()
     alternatives_reason: str = ""
 

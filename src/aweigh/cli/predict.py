@@ -1,6 +1,5 @@
 """``aweigh predict``: a bundle's answers for every row of a file."""
 
-import os
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,7 +40,9 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
     "--encoding", metavar="NAME", help="A CSV's encoding, such as windows-1252 (default: UTF-8, or its mark)."
 )
 @click.option("--delimiter", metavar="CHARACTER", help="A CSV's delimiter (default: what its first line uses most).")
-@click.option("--threads", type=click.IntRange(1), help="How many threads the model may use (default: one a core).")
+@click.option(
+    "--threads", type=click.IntRange(1), help="How many threads the model may use (default: one a CPU that it may use)."
+)
 @click.option("--form", envvar="AWEIGH_FORM", metavar="NAME", show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ... (default: fastest for large "
                    "files, else auto).")  # fmt: skip
@@ -136,8 +137,10 @@ def _bad_delimiter(delimiter: str) -> str:
 
 
 def _cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The whole CPUs that this process may use: those of its container, where it is in one."""
+    from aweigh.runtime.machine import read_machine
+
+    return max(1, int(read_machine().cpus))
 
 
 def _tell(steps: Steps, scored: "Scored", out: Path, *, to_stdout: bool) -> None:

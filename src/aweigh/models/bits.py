@@ -13,12 +13,13 @@ from aweigh.models.family import Predict
 from aweigh.schema.answers import Answers
 from aweigh.table import Table
 
-PART_ROWS = 32
+PART_ROWS = (257, 32)
+"""How many rows at a time, beside all and one."""
 TRIED_THREADS = (2, 4)
 ALONE_ROWS = 1_000
 """So many rows, spread over all, are asked one at a time as well."""
-ON_THREADS = {0: 2_000, PART_ROWS: 320, 1: 20}
-"""How many rows are asked on each number of threads, by how many at a time; 0: all of them."""
+ON_THREADS = {2_000: 2_000, 32: 320, 1: 20}
+"""How many rows are asked on each number of threads, by how many at a time."""
 
 
 def rows_differing(got: Answers, expected: Answers) -> NDArray[np.bool_]:
@@ -46,17 +47,28 @@ def same_bits(first: Predict, other: Predict, table: Table) -> int:
     """How many rows either answers in other bits than ``first`` answers them all together: in parts, or alone."""
     together = first(table)
     differing = rows_differing(other(table), together)
-    for at in _parts_of(table.rows, PART_ROWS) + _parts_of(table.rows, 1, most=ALONE_ROWS):
-        part, expected = table.take(at), _taken(together, at)
-        differing[at] |= rows_differing(other(part), expected) | rows_differing(first(part), expected)
-    return int(differing.sum())
+    return int((differing | _in_parts(first, table, together) | _in_parts(other, table, together)).sum())
+
+
+def any_parts(predict: Predict, table: Table) -> bool:
+    """Whether a form answers a row in the same bits in any company: among all, in parts, and alone."""
+    return not _in_parts(predict, table, predict(table)).any()
+
+
+def _in_parts(predict: Predict, table: Table, together: Answers) -> NDArray[np.bool_]:
+    """Which rows come out otherwise than ``together`` when they are asked in parts, or alone, (rows,)."""
+    differing = np.zeros(table.rows, dtype=bool)
+    parts = [at for size in PART_ROWS for at in _parts_of(table.rows, size)]
+    for at in parts + _parts_of(table.rows, 1, most=ALONE_ROWS):
+        differing[at] |= rows_differing(predict(table.take(at)), _taken(together, at))
+    return differing
 
 
 def any_threads(load: Callable[[int], Predict], table: Table) -> bool:
     """Whether a form answers in the same bits on several threads as on one; ``load`` gives it on so many threads."""
-    parts = [table.take(_spread(table.rows, ON_THREADS[0]))]
-    for size in (PART_ROWS, 1):
-        few = table.take(_spread(table.rows, ON_THREADS[size]))
+    parts = []
+    for size, most in ON_THREADS.items():
+        few = table.take(_spread(table.rows, most))
         parts += [few.take(at) for at in _parts_of(few.rows, size)]
     on_one = load(1)
     expected = [on_one(part) for part in parts]

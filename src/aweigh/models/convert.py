@@ -22,6 +22,7 @@ from aweigh.models import onnx_imputer, sklearn_encoders, sklearn_scalers, sklea
 from aweigh.models.boosting_steps import ZEROS_MISSING, known_steps
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
+from aweigh.models.onnx_lanes import fill_lanes
 from aweigh.models.prepared import parts_of, plain_names, prepared
 from aweigh.models.step import Convert, Shape, Steps
 from aweigh.schema.cells import RESERVED_TEXT
@@ -145,6 +146,7 @@ def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str)
         opset.version = max(opset.version, OPSETS.get(opset.domain, 0))
     if any(node.op_type == "StringNormalizer" for node in proto.graph.node):
         raise UnsupportedModel("its text is put in small letters by the rules of a locale, which machines may not have")
+    fill_lanes(proto)
     _undress(proto)
     return proto
 

@@ -12,7 +12,7 @@ import numpy as np
 from aweigh import registry
 from aweigh.bundle.lock import serving_requirements
 from aweigh.bundle.manifest import Alternative
-from aweigh.models.bits import any_threads, same_bits
+from aweigh.models.bits import any_parts, any_threads, same_bits
 from aweigh.models.family import Form, Other, Predict
 from aweigh.models.onnx import OnnxModel
 from aweigh.models.parity import reason_of
@@ -36,6 +36,7 @@ class Forms:
     """What the manifest says of the forms; ``files`` of the bundle by name, ``told`` for people, when there is any."""
 
     any_threads: bool
+    any_parts: bool
     alternatives: tuple[Alternative, ...] = ()
     files: dict[str, bytes] = field(default_factory=dict)
     reason: str = ""
@@ -46,10 +47,12 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
 
     ``locked`` says that the library of another form will be in the bundle's locks.
     """
-    threads = form.runtime in TAKES_THREADS and any_threads(lambda count: _load(form, schema, count), table)
+    takes = form.runtime in TAKES_THREADS
+    threads = takes and any_threads(lambda count: _load(form, schema, count), table)
+    parts = takes and any_parts(form.predict, table)
     offer = getattr(family, "other", None)
     if offer is None or form.tail is None or form.graph is None:
-        return Forms(threads)
+        return Forms(threads, parts)
     other: Other = offer(model, schema)
     model_class, tail, graph = type(model).__name__, form.tail, form.graph
 
@@ -63,13 +66,13 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
         found_threads = not differing and any_threads(load, table)
         no_use = not differing and len(other.data) > ALWAYS_BYTES and not _is_quicker(predict, form.predict, table)
     except Exception as error:  # noqa: BLE001  whatever a library raises, the proven form stands without it
-        return Forms(threads, reason=f"{other.name} do not come along: {reason_of(error)}")
+        return Forms(threads, parts, reason=f"{other.name} do not come along: {reason_of(error)}")
     if differing:
         rows = f"{differing:,} of {table.rows:,} rows come out otherwise in the last bit"
-        return Forms(threads, reason=f"{other.name} do not come along: {rows}")
+        return Forms(threads, parts, reason=f"{other.name} do not come along: {rows}")
     if no_use:
         size = f"they are {len(other.data) / 1e6:.0f} MB and no quicker"
-        return Forms(threads, reason=f"{other.name} do not come along: {size}")
+        return Forms(threads, parts, reason=f"{other.name} do not come along: {size}")
     alternative = Alternative(
         runtime=other.runtime,
         model_file=other.file_name,
@@ -79,7 +82,7 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
         locked=locked,
     )
     reason = f"{other.name} give the same bits on {table.rows:,} rows, together and alone"
-    return Forms(threads, (alternative,), {other.file_name: other.data, TAIL_FILE: tail}, reason)
+    return Forms(threads, parts, (alternative,), {other.file_name: other.data, TAIL_FILE: tail}, reason)
 
 
 def needed_by(forms: Forms) -> list[str]:

@@ -136,6 +136,7 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     manifest = msgspec.structs.replace(
         _manifest(chosen, source, described, form, proof, wishes, config),
         any_threads=forms.any_threads,
+        any_parts=forms.any_parts,
         alternatives=forms.alternatives,
         alternatives_reason=forms.reason,
     )

@@ -110,7 +110,9 @@ def _is_installed(runtime: str) -> bool:
     return find_spec(LIBRARIES.get(runtime, runtime)) is not None
 
 
-def choose(usable: Sequence[Open], idle: Sequence[Candidate], golden: Callable[[], Table]) -> tuple[Predict, Forms]:
+def choose(
+    usable: Sequence[Open], idle: Sequence[Candidate], golden: Callable[[], Table], *, pinned: bool = False
+) -> tuple[Predict, Forms]:
     """What answers, and the account of it; ``usable`` holds at least one form, the first one first.
 
     ``golden`` gives the rows that the calls are made of; it is not asked where there is nothing to choose.
@@ -118,7 +120,7 @@ def choose(usable: Sequence[Open], idle: Sequence[Candidate], golden: Callable[[
     if len(usable) == 1:
         only = usable[0]
         alone = (Turn(1, only.candidate.runtime, only.candidate.threads),)
-        return only.make(), Forms("pinned" if idle else "only", alone, (only.candidate, *idle))
+        return only.make(), Forms("pinned" if pinned else "only", alone, (only.candidate, *idle))
     made = {one.key: one.make() for one in usable}
     taken = measure(made, golden())
     turns = turns_of(taken)
@@ -138,7 +140,7 @@ def measure(forms: Mapping[Key, Predict], rows: Table) -> dict[Key, dict[int, fl
         for key, predict in forms.items():
             if size == SIZES[0]:
                 predict(table)  # what a first call does once
-            seconds = quickest_s(predict, table, repeats=REPEATS, budget_s=BUDGET_S)
+            seconds = quickest_s(predict, table, repeats=REPEATS, budget_s=BUDGET_S, threads=key[1])
             taken[key][size] = round(seconds * 1e6, 1)
     return taken
 

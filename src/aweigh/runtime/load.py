@@ -9,7 +9,7 @@ import msgspec
 from aweigh import registry
 from aweigh.bundle.examples import Examples
 from aweigh.errors import DamagedBundle
-from aweigh.runtime.forms import AUTO, Candidate, Open, choose, wanted
+from aweigh.runtime.forms import AUTO, FASTEST, Candidate, Open, choose, wanted
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema.check import check_rows
 
@@ -35,7 +35,7 @@ def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO) -> Pre
     except msgspec.MsgspecError as error:
         raise DamagedBundle(f"examples.json does not say what it should: {error}.") from error
     usable, idle = _forms(bundle, threads, form)
-    answer, forms = choose(usable, idle, lambda: check_rows(schema, examples.rows))
+    answer, forms = choose(usable, idle, lambda: check_rows(schema, examples.rows), pinned=form not in {AUTO, FASTEST})
     return Predictor(
         manifest=bundle.manifest,
         digest=bundle.digest,
@@ -52,15 +52,25 @@ def _forms(bundle: "VerifiedBundle", threads: int, form: str) -> tuple[list[Open
     """The forms that may answer, the first one first, and those that may not."""
     manifest = bundle.manifest
     names, unused = wanted(manifest, form)
-    counts: dict[str, int] = {manifest.runtime: threads if manifest.any_threads else 1}
+    sliced = threads > 1 and not manifest.any_threads and manifest.any_parts
+    counts: dict[str, int] = {manifest.runtime: threads if manifest.any_threads or sliced else 1}
     counts |= {one.runtime: threads if one.any_threads else 1 for one in manifest.alternatives}
-    makes: dict[str, Callable[[int], Predict]] = {manifest.runtime: partial(_first, bundle)}
+    makes: dict[str, Callable[[int], Predict]] = {manifest.runtime: partial(_sliced if sliced else _first, bundle)}
     makes |= {one.runtime: partial(_other, bundle, one) for one in manifest.alternatives}
     usable = []
     for name in (name for name in makes if name in names):
         tried = {1, counts[name]} if len(names) > 1 else {counts[name]}
         usable += [Open(Candidate(name, count), partial(makes[name], count)) for count in sorted(tried)]
     return usable, [Candidate(name, counts[name], unused=why) for name, why in unused.items()]
+
+
+def _sliced(bundle: "VerifiedBundle", threads: int) -> "Predict":
+    """The first form where a call on several threads would change bits: several calls on one thread each."""
+    if threads == 1:
+        return _first(bundle, 1)
+    from aweigh.runtime.slices import sliced
+
+    return sliced(_first(bundle, 1), threads=threads)
 
 
 def _first(bundle: "VerifiedBundle", threads: int) -> "Predict":

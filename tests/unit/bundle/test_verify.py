@@ -679,6 +679,7 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "code",
         "entry",
         "any_threads",
+        "any_parts",
         "alternatives",
         "alternatives_reason",
     }

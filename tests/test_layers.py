@@ -21,7 +21,7 @@ LAYERS = {
     3: ("profile", "bundle"),
     4: ("models",),
     5: ("packing", "runtime", "train"),
-    6: ("guard", "observe"),
+    6: ("guard", "jobs", "observe"),
     7: ("server", "ui"),
     8: ("scale",),
     9: ("targets",),

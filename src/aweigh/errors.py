@@ -19,6 +19,8 @@
     │   └── UntrustedBundle     it holds code and nobody here vouched for it             exit 3
     ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
     ├── Busy                    more is asked than can be answered in time               exit 1, HTTP 503
+    ├── StorageDown             where jobs are kept cannot be reached or used            exit 1, HTTP 503
+    ├── StorageFull             where jobs are kept has no room left                     exit 1, HTTP 507
     └── RemoteError             the other side of the network failed                     exit 4
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
@@ -197,6 +199,20 @@ class Busy(AweighError):
             "More rows wait for the model than it answers in time.", hint=f"ask again in {retry_after_s} s"
         )
         self.retry_after_s = retry_after_s
+
+
+class StorageDown(AweighError):
+    """Where jobs are kept cannot be reached or used, for the moment."""
+
+    code = "storage_down"
+    http_status = 503
+
+
+class StorageFull(AweighError):
+    """Where jobs are kept has no room left."""
+
+    code = "storage_full"
+    http_status = 507
 
 
 class RemoteError(AweighError):

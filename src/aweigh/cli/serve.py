@@ -88,6 +88,7 @@ def serve(
     several = share.workers > 1 or (has_ui and share.ui_processes > 0)
     with bind(host, port) as sock:
         wanted = Wanted(
+            path=path,
             bundle=bundle,
             script=script,
             has_ui=has_ui,

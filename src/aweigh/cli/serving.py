@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import socket
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,13 @@ from aweigh.cli.terminal import Steps
 
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
+    from aweigh.runtime.predictor import Predictor
     from aweigh.server.board import Board
     from aweigh.server.child import Seat, Work
+    from aweigh.server.jobs.door import Door
     from aweigh.server.lifespan import UI
     from aweigh.server.metrics import Counters
+    from aweigh.server.readiness import Readiness
     from aweigh.server.settings import Settings
 
 STOP_S = 5.0
@@ -39,9 +43,10 @@ class Wanted:
     """What is to be served and where: a bundle, a Streamlit script or both, with an app for people or not, by how many.
 
     ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
-    ``again`` reads the bundle anew from where it came from; ``form`` says which of its forms answers.
+    ``again`` reads the bundle anew from where it came from, which is ``path``; ``form`` says which of its forms answers.
     """
 
+    path: Path
     bundle: "VerifiedBundle | None"
     script: Path | None
     has_ui: bool
@@ -84,7 +89,14 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         settle_memory()
         _tell(wanted, ready=readiness.proven, steps=steps)
 
-    app = create_app(predictor, settings=wanted.settings, ui=ui, readiness=readiness, on_settled=settled)
+    app = create_app(
+        predictor,
+        settings=wanted.settings,
+        ui=ui,
+        readiness=readiness,
+        on_settled=settled,
+        jobs=_jobs(wanted, predictor, readiness),
+    )
     run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
 
 
@@ -177,14 +189,18 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
     if wanted.has_ui:
         places = range(wanted.workers, wanted.workers + wanted.ui_processes)
         proxy = Proxy(Sticky(shared.board, places=places, folder=shared.folder), title=_title(wanted))
+    predictor = None
+    if wanted.bundle is not None:
+        predictor = load(wanted.bundle, threads=wanted.threads, form=wanted.form)
     app = create_app(
-        load(wanted.bundle, threads=wanted.threads, form=wanted.form) if wanted.bundle is not None else None,
+        predictor,
         settings=wanted.settings,
         ui=proxy,
         readiness=readiness,
         counters=shared.counters,
         on_settled=tell,
         prove_first=True,
+        jobs=_jobs(wanted, predictor, readiness),
     )
     run(
         app,
@@ -216,6 +232,17 @@ def _ui_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
 
         app = inner_app(_ui(wanted), seated=seated, readiness=readiness, on_settled=tell)
         run(app, inner, settings=wanted.settings, readiness=readiness, websockets=True, seated=seated)
+
+
+def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness") -> "Door | None":
+    """Jobs of the bundle, run by ``aweigh worker`` beside this process unless the settings say otherwise."""
+    from aweigh.server.jobs.door import Door
+
+    if predictor is None or wanted.settings.jobs == "off":
+        return None
+    code = ["--allow-code"] if predictor.manifest.code else []
+    command = [sys.executable, "-m", "aweigh", "worker", "--beside", *code, str(wanted.path.resolve())]
+    return Door(wanted.settings, predictor=predictor, readiness=readiness, command=command, environ=os.environ)
 
 
 def _title(wanted: Wanted) -> str:

@@ -1,5 +1,6 @@
 """One port, wired: the API, the protocol of others, health, counters and, last, the UI, behind one gate."""
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,9 +35,10 @@ from aweigh.server.settings import Settings
 
 if TYPE_CHECKING:
     from aweigh.server.docs import Page
+    from aweigh.server.jobs.door import Door
 
 
-def create_app(
+def create_app(  # noqa: PLR0913  what the process that serves hands in, each by its name
     predictor: Predictor | None,
     *,
     settings: Settings | None = None,
@@ -45,14 +47,16 @@ def create_app(
     counters: Counters | None = None,
     on_settled: Callable[[], None] | None = None,
     prove_first: bool = False,
+    jobs: "Door | None" = None,
 ) -> ASGIApp:
     """The ASGI app of a predictor and a UI; without a predictor only the UI, health and counters answer.
 
     ``readiness`` and ``counters`` are given by a caller who wants to see them. ``on_settled`` is called once on the
     event loop, when the golden rows have been replayed, whether they agreed or not; with ``prove_first`` no request is
-    let in before.
+    let in before. Without ``jobs`` none are taken.
     """
     settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
+    told = settings if jobs is not None else dataclasses.replace(settings, jobs="off")
     service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
     oip = OpenInference(service, readiness=readiness, settings=settings)
     routes: list[Route | Mount] = []
@@ -65,15 +69,16 @@ def create_app(
         routes = [
             Route("/v1/schema", document(partial(schema_document, predictor))),
             Route("/v1/model", document(partial(model_document, predictor))),
+            *([] if jobs is None else jobs.routes()),
         ]
     routes += [
-        Route("/v1/openapi.json", document(partial(_openapi, predictor, settings=settings))),
-        Route("/v1/docs", Pages(partial(_docs, predictor, settings=settings))),
+        Route("/v1/openapi.json", document(partial(_openapi, predictor, settings=told))),
+        Route("/v1/docs", Pages(partial(_docs, predictor, settings=told))),
         Route("/v2", oip),
         Route("/v2/{path:path}", oip),
         Route("/health/live", Get(live)),
         Route("/health/ready", Get(partial(ready, readiness=readiness, predictor=predictor))),
-        Route("/metrics", Get(partial(metrics, counters=counters, predictor=predictor, token=settings.metrics_token))),
+        Route("/metrics", Get(partial(metrics, counters=counters, predictor=predictor, settings=settings, jobs=jobs))),
         # Nothing of ours falls through to the UI, which answers 200 to every path it does not know.
         *[
             Route(f"/{first}{rest}", Nothing())
@@ -86,7 +91,13 @@ def create_app(
         routes=routes,
         exception_handlers={AweighError: refuse, HTTPException: refuse_unknown, Exception: fail},
         lifespan=partial(
-            lifespan, service=service, ui=ui, readiness=readiness, on_settled=on_settled, prove_first=prove_first
+            lifespan,
+            service=service,
+            ui=ui,
+            jobs=jobs,
+            readiness=readiness,
+            on_settled=on_settled,
+            prove_first=prove_first,
         ),
     )
     app.router.redirect_slashes = False

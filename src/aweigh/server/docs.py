@@ -112,6 +112,7 @@ def _docs(predictor: Predictor, *, settings: Settings, origin: str) -> str:
     name = predictor.manifest.name
     title = predictor.manifest.presentation.title or name
     links = [("#predict", "Predict"), ("#try", "Try it"), ("#columns", "Columns"), ("#formats", "Formats")]
+    links += [("#jobs", "Jobs")] if settings.jobs != "off" else []
     links += [("#others", "More addresses"), ("#problems", "Problems"), ("openapi.json", "OpenAPI")]
     nav = "".join(f'<a href="{href}">{_text(word)}</a>' for href, word in links)
     return "\n".join(
@@ -122,6 +123,7 @@ def _docs(predictor: Predictor, *, settings: Settings, origin: str) -> str:
             _try(predictor),
             _columns(predictor),
             _formats(predictor, settings=settings, origin=origin),
+            _jobs(settings=settings, origin=origin) if settings.jobs != "off" else "",
             _others(predictor),
             _problems(),
             _footer(f"{name} {predictor.version}"),
@@ -221,6 +223,34 @@ def _formats(predictor: Predictor, *, settings: Settings, origin: str) -> str:
     )
 
 
+def _jobs(*, settings: Settings, origin: str) -> str:
+    limit, hours = settings.jobs_max_bytes / 2**20, settings.jobs_ttl_s / 3600
+    rows = [
+        ("GET", "/v1/jobs/ID", "how far it is: rows done, of how many; in the end what came of it, and links"),
+        ("GET", "/v1/jobs/ID/result", "the file with an answer for each row, in order; ranges are served"),
+        ("GET", "/v1/jobs/ID/bad", "a JSON line for each row without an answer, with what is wrong"),
+        ("DELETE", "/v1/jobs/ID", "cancels a job, or removes one that is finished"),
+    ]
+    about = (
+        "<p>For files that are too large for one request: the body is the file (CSV, JSON lines, Parquet, Arrow, "
+        f"also packed with gzip) of at most {limit:,g} MiB. The answer, 202, says where the job is. Whoever knows "
+        f"its id may see it; it is kept for {hours:,g} hours after its end.</p>"
+    )
+    return "\n".join(
+        [
+            '<section id="jobs"><h2><span class="method">POST</span> /v1/jobs</h2>',
+            about,
+            _code(f"curl {origin}/v1/jobs -H 'Content-Type: {CSV}' -T rows.csv -X POST", origin=origin),
+            _table(["Address", "About"], [_address(*one) for one in rows]),
+            "</section>",
+        ]
+    )
+
+
+def _address(method: str, path: str, about: str) -> str:
+    return f'<tr><td class="name"><code>{method} {_text(path)}</code></td><td>{about}</td></tr>'
+
+
 def _others(predictor: Predictor) -> str:
     name = predictor.manifest.name
     rows = [
@@ -232,10 +262,7 @@ def _others(predictor: Predictor) -> str:
         ("GET", "/health/ready", "whether the golden rows agree and callers are welcome"),
         ("GET", "/metrics", "counters for Prometheus; from this machine, or with a token"),
     ]
-    made = [
-        f'<tr><td class="name"><code>{method} {_text(path)}</code></td><td>{about}</td></tr>'
-        for method, path, about in rows
-    ]
+    made = [_address(*one) for one in rows]
     return '<section id="others"><h2>More addresses</h2>' + _table(["Address", "About"], made) + "</section>"
 
 

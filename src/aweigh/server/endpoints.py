@@ -26,11 +26,13 @@ from aweigh.server.problems import (
     status_of,
 )
 from aweigh.server.readiness import Readiness
+from aweigh.server.settings import Settings
 from aweigh.server.ulid import ulid
 from aweigh.wire.kept import Kept
 
 if TYPE_CHECKING:
     from aweigh.server.docs import Page
+    from aweigh.server.jobs.door import Door
 
 MOST_ORIGINS = 8
 """Addresses that pages are kept for: whoever asks chooses the header Host."""
@@ -147,19 +149,22 @@ async def ready(request: Request, *, readiness: Readiness, predictor: Predictor 
     return Response(encode(found), media_type="application/json")
 
 
-async def metrics(request: Request, *, counters: Counters, predictor: Predictor | None, token: str | None) -> Response:
+async def metrics(
+    request: Request, *, counters: Counters, predictor: Predictor | None, settings: Settings, jobs: "Door | None"
+) -> Response:
     """``/metrics``, for whoever may read them.
 
     Raises:
         Refused: somebody else (403).
     """
-    if not may_read(request.scope, token=token):
+    if not may_read(request.scope, token=settings.metrics_token):
         hint = "ask from the machine itself, or send AWEIGH_METRICS_TOKEN as a bearer token"
         raise Refused("forbidden", "The counters are not for everybody.", hint=hint)
     info = {"aweigh_version": __version__}
     if predictor is not None:
         info |= {"name": predictor.manifest.name, "version": predictor.version, "digest": predictor.digest}
-    return Response(counters.text(info=info), headers={"content-type": CONTENT_TYPE.decode()})
+    text = counters.text(info=info) + ("" if jobs is None else await jobs.counters())
+    return Response(text, headers={"content-type": CONTENT_TYPE.decode()})
 
 
 async def refuse(request: Request, error: Exception) -> Response:

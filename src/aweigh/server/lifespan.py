@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import anyio
 import anyio.to_thread
@@ -12,6 +12,9 @@ from starlette.types import Receive, Scope, Send
 
 from aweigh.server.readiness import Readiness
 from aweigh.server.service import Service
+
+if TYPE_CHECKING:
+    from aweigh.server.jobs.door import Door
 
 SHOWN_PROBLEMS = 10
 
@@ -45,6 +48,7 @@ async def lifespan(
     *,
     service: Service | None,
     ui: UI | None,
+    jobs: "Door | None",
     readiness: Readiness,
     on_settled: Callable[[], None] | None,
     prove_first: bool = False,
@@ -70,6 +74,8 @@ async def lifespan(
             await stack.enter_async_context(ui.lifespan()(app))
         if service is not None:
             stack.push_async_callback(service.close)
+        if jobs is not None:
+            await stack.enter_async_context(jobs.running())
         tasks = await stack.enter_async_context(anyio.create_task_group())
         if prove_first:
             await settle()

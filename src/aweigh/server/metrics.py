@@ -14,8 +14,11 @@ from starlette.types import Scope
 
 from aweigh.server.board import Board
 
-ROUTES = ("predict", "oip", "api", "docs", "health", "metrics", "ui")
-STATUSES = (200, 101, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 413, 415, 422, 429, 500, 502, 503)
+ROUTES = ("predict", "jobs", "oip", "api", "docs", "health", "metrics", "ui")
+STATUSES = (
+    200, 101, 202, 204, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 409, 410, 413, 415, 416, 422, 429,
+    500, 502, 503, 507,
+)  # fmt: skip
 """Statuses with a counter of their own; another one is counted as its class's hundred (``418`` as ``400``)."""
 
 BUCKETS_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
@@ -210,6 +213,8 @@ def route_of(path: str) -> str:
     if path == "/v1/predict":
         return "predict"
     first = path.split("/", 2)[1] if path.startswith("/") else ""
+    if first == "v1" and (path == "/v1/jobs" or path.startswith("/v1/jobs/")):
+        return "jobs"
     if first == "v1":
         return "docs" if path == "/v1/docs" else "api"
     return {"v2": "oip", "health": "health", "metrics": "metrics"}.get(first, "ui")

@@ -7,6 +7,7 @@ from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Column, Output, Schema
 from aweigh.schema.answers import class_key
 from aweigh.schema.cells import FLOAT32_MAX, INT64_MAX, INT64_MIN, RESERVED_TEXT
+from aweigh.server.jobs.described import job_paths, job_schema
 from aweigh.server.media import ARROW_FILE, ARROW_STREAM, CSV, JSON
 from aweigh.server.problems import PROBLEMS
 from aweigh.server.settings import Settings
@@ -277,6 +278,9 @@ def openapi_document(predictor: Predictor | None, *, settings: Settings, version
             "/v1/schema": _get("What goes in and what comes out", "schema", _json("The schema.", free)),
             "/v1/model": _get("What is served, and how it was proven", "model", _json("The model.", free)),
         } | paths
+        if settings.jobs != "off":
+            schemas["Job"] = job_schema()
+            paths |= job_paths()
     paths["/v1/docs"] = _get(
         "These addresses for people", "docs", {"description": "A page.", "content": {"text/html": {"schema": text}}}
     )

@@ -11,21 +11,30 @@ PROBLEM_JSON = b"application/problem+json"
 
 PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed_request": (400, "The request is not HTTP"),
+    "bad_parameter": (400, "A parameter of the request cannot be"),
     "malformed_body": (400, "The body cannot be read"),
     "forbidden": (403, "This address is not for everybody"),
     "not_found": (404, "There is nothing at this address"),
+    "no_job": (404, "There is no such job"),
     "method_not_allowed": (405, "This address takes another method"),
     "not_acceptable": (406, "None of the content types asked for can be written"),
     "slow_body": (408, "The body did not arrive in time"),
+    "no_result": (409, "The job has no result"),
+    "expired": (410, "The job has expired"),
     "too_large": (413, "That is more than one request may hold"),
     "unsupported_media": (415, "The content type is none that is read here"),
+    "unsatisfiable_range": (416, "The file has no such bytes"),
     "data": (422, "The table cannot be used"),
     "invalid_rows": (422, "The rows do not fit the model"),
     "no_answer": (422, "The model has no answer for these rows"),
     "head_too_large": (431, "The address and headers are too large"),
     "internal": (500, "Something failed inside"),
+    "worker_lost": (500, "No worker survived the job"),
     "not_ready": (503, "The model is not ready"),
     "busy": (503, "More is asked than can be answered in time"),
+    "queue_full": (503, "Too many jobs wait"),
+    "storage_down": (503, "Jobs cannot be stored or read just now"),
+    "storage_full": (507, "There is no room for the job"),
 }
 """Every code that the server answers with: the status and the title that always go with it."""
 
@@ -35,10 +44,12 @@ DOCS = "/v1/docs"
 class Refused(AweighError):  # noqa: N818  named as those of errors.py
     """What HTTP itself refuses, before any table is looked at."""
 
-    def __init__(self, code: str, message: str, *, hint: str | None = None, allow: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, *, hint: str | None = None, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
         super().__init__(message, hint=hint)
         self.code = code
-        self.allow = allow
+        self.headers = headers
 
 
 def not_found() -> Refused:
@@ -49,7 +60,9 @@ def not_found() -> Refused:
 def method_not_allowed(allowed: Sequence[str]) -> Refused:
     """405: the address is right and the method is not."""
     words = " or ".join(one for one in allowed if one != "HEAD")
-    return Refused("method_not_allowed", f"This address takes {words}.", allow=", ".join(allowed))
+    return Refused(
+        "method_not_allowed", f"This address takes {words}.", headers=[(b"allow", ", ".join(allowed).encode())]
+    )
 
 
 def status_of(error: AweighError) -> int:
@@ -102,8 +115,8 @@ def encode(document: object) -> bytes:
 def headers_of(error: AweighError, *, size_bytes: int, media: bytes = PROBLEM_JSON) -> list[tuple[bytes, bytes]]:
     """The headers of a problem document of that size."""
     headers = [(b"content-type", media), (b"content-length", b"%d" % size_bytes)]
-    if isinstance(error, Refused) and error.allow:
-        headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, Refused):
+        headers.extend(error.headers)
     if status_of(error) == 503:
         after_s = error.retry_after_s if isinstance(error, Busy) else 1
         headers.append((b"retry-after", b"%d" % after_s))

@@ -15,7 +15,7 @@ PREFIX = "AWEIGH_"
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Limits: of a request, of what waits, of what is kept, of a shutdown. Read from ``AWEIGH_`` and the name.
+    """Limits: of a request, a job, what waits, what is kept, a shutdown. Read from ``AWEIGH_`` and the name.
 
     What is None is settled when the model has been measured: ``batch_rows``, the most rows of several requests that
     are asked together (0: none); ``queue_rows``, how many may wait; ``cache_bytes``, what a process keeps of answers
@@ -26,6 +26,10 @@ class Settings:
     whose event loop stands still for ``watchdog_s`` is killed, and one that takes more memory than ``max_process_mb``
     is replaced; 0 is never. ``workers`` and ``threads`` (a call) are as many as the plan says where they are 0.
     ``metrics_token`` opens ``/metrics`` to others than this machine.
+
+    ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
+    (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
+    worker that is not heard of for ``jobs_lease_s`` has lost it. ``state_dir`` is where this machine keeps things.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -45,6 +49,12 @@ class Settings:
     cache_ttl_s: int = 24 * 3600
     cache_secret: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
+    jobs: str = "inline"
+    jobs_max_bytes: int = 2**30
+    jobs_max_queued: int = 100
+    jobs_ttl_s: float = 86_400.0
+    jobs_lease_s: float = 30.0
+    state_dir: str | None = None
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
@@ -66,19 +76,24 @@ _LEAST: dict[str, int | float] = {
     "queue_rows": 1,
     "cache_bytes": 0,
     "cache_ttl_s": 1,
+    "jobs_max_bytes": 1024,
+    "jobs_max_queued": 1,
+    "jobs_ttl_s": 1.0,
+    "jobs_lease_s": 1.0,
 }
 """The least that each number may be; a whole one is whole."""
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST = {"workers": 64, "threads": 64}
+_JOBS = ("inline", "worker", "off")
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """The settings that the environment asks for.
 
     Raises:
-        ConfigError: a variable does not hold a number, or one that cannot be.
+        ConfigError: a variable does not hold a number or a word, or one that cannot be.
     """
     found: dict[str, int | float | str] = {}
     for one in dataclasses.fields(Settings):
@@ -90,6 +105,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             raise ConfigError(
                 "REDIS_URL is no address of a Redis.", hint="write redis://HOST:6379/0, or rediss:// for TLS"
             )
+        if one.name == "jobs" and text not in _JOBS:
+            raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_JOBS)}")
         if one.name not in _LEAST:
             found[one.name] = text
             continue

@@ -1,0 +1,106 @@
+"""``aweigh worker``: takes the jobs of a bundle, where a server left them, until it is told to stop."""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aweigh.cli.terminal import Steps
+from aweigh.errors import NotReady
+
+if TYPE_CHECKING:
+    from aweigh.jobs.store import Store
+    from aweigh.jobs.work import Terms
+    from aweigh.runtime.predictor import Predictor
+
+LOW_PRIORITY = 10
+"""Of 19: beside a server, whose requests come first."""
+BESIDE_IDLE_S = 30.0
+
+
+@click.command("worker")
+@click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
+@click.option("--concurrency", type=click.IntRange(1, 64), default=1, show_default=True,
+              help="How many jobs to work on at once.")  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
+              help="How many threads the model may use.")  # fmt: skip
+@click.option("--allow-code", is_flag=True, help="Use a bundle that holds its owner's own Python code.")
+@click.option("--beside", is_flag=True, hidden=True, help="Be the worker of the server that started this process.")
+def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, beside: bool) -> None:
+    """Run the jobs that were posted to the servers of BUNDLE.
+
+    Where they are is what the servers are told as well: DATABASE_URL (PostgreSQL), REDIS_URL, or the state folder of
+    this machine (AWEIGH_STATE_DIR). It stops on Ctrl-C or SIGTERM, after the part of the file that is under way, and
+    gives the job back, to be taken up by another.
+    """
+    from aweigh.bundle.verify import verify
+    from aweigh.jobs.store import open_store
+    from aweigh.jobs.work import Terms
+    from aweigh.runtime.load import load
+    from aweigh.server.serve import limit_threads, write_log
+    from aweigh.server.settings import read_settings
+
+    limit_threads(threads)
+    write_log()
+    if beside:
+        os.nice(LOW_PRIORITY)
+    steps = Steps()
+    settings = read_settings(os.environ)
+    store = open_store(os.environ, state_dir=settings.state_dir)
+    with steps.step("verify") as step:
+        found = verify(bundle, allow_code=allow_code)
+        step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says")
+    with steps.step("load") as step:
+        predictor = load(found, threads=threads)
+        step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")
+    replay = predictor.replay()
+    if not replay.ok:
+        raise NotReady("The golden rows are not answered as when the model was packed: no job is taken.")
+    steps.line("ready", f"{replay.rows} golden rows are answered as the original model answers them")
+    steps.line("jobs", f"from {store.state}" if store.news_url is None else "from the database that the servers use")
+    terms = Terms(
+        lease_s=settings.jobs_lease_s,
+        ttl_s=settings.jobs_ttl_s,
+        concurrency=concurrency,
+        idle_s=BESIDE_IDLE_S if beside else None,
+        drain_s=settings.drain_s,
+    )
+    # Beside a server only the jobs are worth a line in its log, which is standard error.
+    asyncio.run(_work(predictor, store, terms, steps=Steps(json=beside), beside=beside))
+    steps.line("stopped", "what was under way is finished or given back")
+
+
+async def _work(predictor: "Predictor", store: "Store", terms: "Terms", *, steps: Steps, beside: bool) -> None:
+    from aweigh.jobs.job import Job
+    from aweigh.jobs.news import open_news
+    from aweigh.jobs.work import work
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sent in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sent, stop.set)
+    if beside:
+        threading.Thread(target=_until_alone, args=(loop, stop), daemon=True).start()
+
+    def told(job: Job, outcome: str, seconds: float) -> None:
+        # The id is what opens the job: a log shows only its beginning.
+        steps.line("job", f"{job.id[:8]} {outcome}", seconds=seconds)
+
+    try:
+        await work(
+            store, predictor, open_news(store.news_url, digest=predictor.digest), terms=terms, stop=stop, told=told
+        )
+    finally:
+        store.close()
+
+
+def _until_alone(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    """Waits until the server at the other end of standard input is gone."""
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    loop.call_soon_threadsafe(stop.set)

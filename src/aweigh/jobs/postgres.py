@@ -1,0 +1,179 @@
+"""Jobs in PostgreSQL, for servers and workers that share no disk: records in one table, files in pieces in another."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aweigh.errors import StorageDown, StorageFull
+from aweigh.jobs.sql import MIGRATIONS, SqlRecords
+from aweigh.registry import require
+
+PIECE_BYTES = 2**20
+CONNECTIONS = 4
+"""The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
+PATIENCE_S = 5.0
+"""How long a call waits for a connection before it says that there is none."""
+LOCK = 0x61776569
+"""The advisory lock under which the tables are made: "awei"."""
+
+FILES = (
+    (
+        (
+            "CREATE TABLE aweigh_pieces (job TEXT NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, "
+            "stored TIMESTAMPTZ NOT NULL DEFAULT now(), bytes BYTEA NOT NULL, PRIMARY KEY (job, name, place))"
+        ),
+    ),
+)
+"""As ``MIGRATIONS``, for what only PostgreSQL holds."""
+
+
+class Postgres:
+    """A few connections, opened when they are first needed."""
+
+    def __init__(self, url: str) -> None:
+        require("psycopg_pool", what="PostgreSQL", extra="jobs")
+        self._url = url
+        self._lock = threading.Lock()
+        self._pool: Any = None
+
+    def records(self) -> SqlRecords:
+        """The records in it; the clock is the database's own."""
+        return SqlRecords(
+            self.run, now=lambda: float(self.run("SELECT extract(epoch FROM clock_timestamp())", ())[0][0])
+        )
+
+    def run(self, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Runs one statement; its rows.
+
+        Raises:
+            StorageDown: the database cannot be reached, or fails.
+            StorageFull: it has no room left.
+        """
+        with database(), self._opened().connection(timeout=PATIENCE_S) as connection:
+            cursor = connection.execute(statement.replace("?", "%s"), arguments)
+            return cursor.fetchall() if cursor.description is not None else []
+
+    def close(self) -> None:
+        """Closes all connections."""
+        with self._lock:
+            if self._pool is not None:
+                self._pool.close()
+                self._pool = None
+
+    def _opened(self) -> Any:
+        with self._lock:
+            if self._pool is None:
+                from psycopg_pool import ConnectionPool
+
+                pool = ConnectionPool(
+                    self._url,
+                    min_size=0,
+                    max_size=CONNECTIONS,
+                    max_idle=60.0,
+                    open=False,
+                    # A connection that a restart of the database has cut is noticed before it is used.
+                    check=ConnectionPool.check_connection,
+                    kwargs={"autocommit": True, "connect_timeout": round(PATIENCE_S)},
+                )
+                pool.open()
+                try:
+                    with pool.connection(timeout=PATIENCE_S) as connection, connection.transaction():
+                        _migrate(connection)
+                except BaseException:
+                    pool.close()
+                    raise
+                self._pool = pool
+            return self._pool
+
+
+def _migrate(connection: Any) -> None:
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    connection.execute("CREATE TABLE IF NOT EXISTS aweigh_versions (part TEXT PRIMARY KEY, version INTEGER NOT NULL)")
+    for part, migrations in (("jobs", MIGRATIONS), ("files", FILES)):
+        found = connection.execute("SELECT version FROM aweigh_versions WHERE part = %s", (part,)).fetchone()
+        version = found[0] if found else 0
+        for statements in migrations[version:]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute(
+            "INSERT INTO aweigh_versions (part, version) VALUES (%s, %s) ON CONFLICT (part) DO UPDATE "
+            "SET version = greatest(aweigh_versions.version, excluded.version)",
+            (part, len(migrations)),
+        )
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """Turns what PostgreSQL says into our own words.
+
+    Raises:
+        StorageFull: there is no room left.
+        StorageDown: anything else.
+    """
+    import psycopg
+    from psycopg_pool import PoolTimeout
+
+    try:
+        yield
+    except psycopg.errors.DiskFull as error:
+        raise StorageFull("The database has no room left.") from error
+    except (psycopg.Error, PoolTimeout) as error:
+        raise StorageDown("The database that holds the jobs cannot be used.") from error
+
+
+class Pieces:
+    """A job's files as rows of at most ``PIECE_BYTES``."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._run = postgres.run
+
+    def adopt(self, job_id: str, name: str, path: Path) -> None:
+        """Takes a whole file over, under a name."""
+        with path.open("rb") as file:
+            for place, piece in enumerate(iter(lambda: file.read(PIECE_BYTES), b"")):
+                self._run(
+                    "INSERT INTO aweigh_pieces (job, name, place, bytes) VALUES (?, ?, ?, ?) "
+                    "ON CONFLICT (job, name, place) DO UPDATE SET bytes = excluded.bytes",
+                    (job_id, name, place, piece),
+                )
+        path.unlink()
+
+    def fetch(self, job_id: str, name: str, folder: Path) -> Path:
+        """A copy of the file in a folder of this machine."""
+        path = folder / f"{job_id}.{name}"
+        with path.open("wb") as file:
+            place = 0
+            while piece := self._piece(job_id, name, place):
+                file.write(piece)
+                place += 1
+        return path
+
+    def read(self, job_id: str, name: str, start: int, size: int) -> bytes:
+        """Some bytes of a file, perhaps fewer than asked for; none when there is no such file any more."""
+        place, within = divmod(start, PIECE_BYTES)
+        return self._piece(job_id, name, place)[within : within + size]
+
+    def remove(self, job_id: str, name: str) -> None:
+        """Removes a file."""
+        self._run("DELETE FROM aweigh_pieces WHERE job = ? AND name = ?", (job_id, name))
+
+    def drop(self, job_id: str) -> None:
+        """Removes all files of a job."""
+        self._run("DELETE FROM aweigh_pieces WHERE job = ?", (job_id,))
+
+    def orphans(self, older_s: float) -> list[str]:
+        """Jobs that have files so old, for somebody to look whether they are known."""
+        found = self._run(
+            "SELECT DISTINCT job FROM aweigh_pieces WHERE place = 0 AND stored < now() - make_interval(secs => ?) "
+            "AND NOT EXISTS (SELECT 1 FROM aweigh_jobs WHERE aweigh_jobs.id = aweigh_pieces.job)",
+            (older_s,),
+        )
+        return [job_id for (job_id,) in found]
+
+    def _piece(self, job_id: str, name: str, place: int) -> bytes:
+        found = self._run(
+            "SELECT bytes FROM aweigh_pieces WHERE job = ? AND name = ? AND place = ?", (job_id, name, place)
+        )
+        return bytes(found[0][0]) if found else b""

@@ -1,0 +1,234 @@
+"""Jobs in Redis or Valkey, for servers and workers that share neither disk nor database.
+
+A job is a hash, ``aweigh:job:ID``; what there is to do, what runs out and what is in which state are sets of ids. One
+script changes all of them at once, and only if the job is still at the revision that is to be changed.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aweigh.errors import StorageDown, StorageFull
+from aweigh.jobs.job import STATES, Job
+from aweigh.registry import require
+
+PIECE_BYTES = 2**20
+PATIENCE_S = 5.0
+PREFIX = "aweigh:"
+
+# KEYS: the job. ARGV: prefix, id, revision that it must be at (0: none), state, digest, created, expires or '', key or
+# '', document. Answers 1, 0 (another revision), or the id of the job that has the key.
+PUT = """
+local prefix, id, expected = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if tonumber(redis.call('HGET', KEYS[1], 'revision') or '0') ~= expected then return 0 end
+if expected == 0 and ARGV[8] ~= '' then
+  local other = redis.call('GET', prefix .. 'key:' .. ARGV[8])
+  if other then return other end
+end
+local old = redis.call('HMGET', KEYS[1], 'state', 'key')
+if old[1] then redis.call('SREM', prefix .. 'state:' .. old[1], id) end
+if old[2] and old[2] ~= '' and old[2] ~= ARGV[8] then redis.call('DEL', prefix .. 'key:' .. old[2]) end
+redis.call('HSET', KEYS[1], 'revision', expected + 1, 'state', ARGV[4], 'key', ARGV[8], 'document', ARGV[9],
+  'digest', ARGV[5])
+redis.call('SADD', prefix .. 'state:' .. ARGV[4], id)
+if ARGV[8] ~= '' then redis.call('SET', prefix .. 'key:' .. ARGV[8], id) end
+if ARGV[4] == 'queued' or ARGV[4] == 'running' then
+  redis.call('ZADD', prefix .. 'open:' .. ARGV[5], ARGV[6], id)
+else
+  redis.call('ZREM', prefix .. 'open:' .. ARGV[5], id)
+end
+if ARGV[7] ~= '' then redis.call('ZADD', prefix .. 'expires', ARGV[7], id)
+else redis.call('ZREM', prefix .. 'expires', id) end
+return 1
+"""
+
+# KEYS: the job. ARGV: prefix, id.
+REMOVE = """
+local old = redis.call('HMGET', KEYS[1], 'state', 'key', 'digest')
+if not old[1] then return 0 end
+redis.call('SREM', ARGV[1] .. 'state:' .. old[1], ARGV[2])
+if old[2] ~= '' then redis.call('DEL', ARGV[1] .. 'key:' .. old[2]) end
+redis.call('ZREM', ARGV[1] .. 'open:' .. old[3], ARGV[2])
+redis.call('ZREM', ARGV[1] .. 'expires', ARGV[2])
+redis.call('DEL', KEYS[1])
+return 1
+"""
+
+
+def connect(url: str) -> Any:
+    """A client, whose connections are opened when they are first needed.
+
+    Raises:
+        MissingExtra: its package is not installed.
+    """
+    redis = require("redis", what="Redis", extra="jobs")
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    # Tried once more at once, since a kept connection may have been cut; who waits decides about anything longer.
+    return redis.Redis.from_url(
+        url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
+    )
+
+
+@contextmanager
+def database() -> Iterator[None]:
+    """Turns what Redis says into our own words.
+
+    Raises:
+        StorageFull: there is no room left.
+        StorageDown: anything else.
+    """
+    from redis.exceptions import OutOfMemoryError, RedisError
+
+    try:
+        yield
+    except OutOfMemoryError as error:
+        raise StorageFull("Redis has no room left.") from error
+    except RedisError as error:
+        raise StorageDown("The Redis that holds the jobs cannot be used.") from error
+
+
+class RedisRecords:
+    """Jobs as hashes; see ``SqlRecords`` for what each call does."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._put = client.register_script(PUT)
+        self._remove = client.register_script(REMOVE)
+
+    def now(self) -> float:
+        """The time by the server's clock."""
+        with database():
+            seconds, microseconds = self._client.time()
+        return float(seconds) + float(microseconds) / 1e6
+
+    def add(self, job: Job) -> Job:
+        """Records a job, or finds the one that has its key already."""
+        answer = self._store(job, 0)
+        if isinstance(answer, bytes):
+            found = self.get(answer.decode())
+            # Removed between the two: then the key is free again.
+            return found[0] if found is not None else self.add(job)
+        return job
+
+    def get(self, job_id: str) -> tuple[Job, int] | None:
+        """A job and its revision."""
+        with database():
+            document, revision = self._client.hmget(f"{PREFIX}job:{job_id}", "document", "revision")
+        return None if document is None else (msgspec.json.decode(document, type=Job), int(revision))
+
+    def replace(self, job: Job, revision: int) -> bool:
+        """Records what became of a job, if it is still at that revision; whether it was."""
+        return bool(self._store(job, revision) == 1)
+
+    def remove(self, job_id: str) -> None:
+        """Forgets a job."""
+        with database():
+            self._remove(keys=[f"{PREFIX}job:{job_id}"], args=[PREFIX, job_id])
+
+    def to_do(self, digest: str) -> Iterator[tuple[Job, int]]:
+        """The bundle's jobs that are queued or running, the oldest first."""
+        with database():
+            ids = self._client.zrange(f"{PREFIX}open:{digest}", 0, -1)
+        return self._all(ids)
+
+    def overdue(self, now: float) -> list[tuple[Job, int]]:
+        """Jobs whose time is up."""
+        with database():
+            ids = self._client.zrangebyscore(f"{PREFIX}expires", "-inf", now)
+        return list(self._all(ids))
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Which of these ids are recorded."""
+        with database():
+            return {one for one in ids if self._client.exists(f"{PREFIX}job:{one}")}
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs there are in each state."""
+        with database():
+            found = {state: int(self._client.scard(f"{PREFIX}state:{state}")) for state in STATES}
+        return {state: count for state, count in found.items() if count}
+
+    def tally(self, name: str, amount: float) -> None:
+        """Adds to a sum that outlives the jobs."""
+        with database():
+            self._client.hincrbyfloat(f"{PREFIX}tallies", name, amount)
+
+    def tallies(self) -> dict[str, float]:
+        """The sums."""
+        with database():
+            return {name.decode(): float(amount) for name, amount in self._client.hgetall(f"{PREFIX}tallies").items()}
+
+    def _store(self, job: Job, revision: int) -> Any:
+        expires = "" if job.expires is None else repr(job.expires)
+        arguments = [PREFIX, job.id, revision, job.state, job.digest, repr(job.created), expires, job.key or ""]
+        with database():
+            return self._put(keys=[f"{PREFIX}job:{job.id}"], args=[*arguments, msgspec.json.encode(job)])
+
+    def _all(self, ids: Sequence[bytes]) -> Iterator[tuple[Job, int]]:
+        for one in ids:
+            found = self.get(one.decode())
+            if found is not None:
+                yield found
+
+
+class RedisFiles:
+    """A job's files as hashes of pieces of at most ``PIECE_BYTES``."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def adopt(self, job_id: str, name: str, path: Path) -> None:
+        """Takes a whole file over, under a name."""
+        with database():
+            self._client.sadd(f"{PREFIX}files:{job_id}", name)
+            self._client.zadd(f"{PREFIX}stored", {job_id: time.time()})
+        with path.open("rb") as file:
+            for place, piece in enumerate(iter(lambda: file.read(PIECE_BYTES), b"")):
+                with database():
+                    self._client.hset(f"{PREFIX}file:{job_id}:{name}", str(place), piece)
+        path.unlink()
+
+    def fetch(self, job_id: str, name: str, folder: Path) -> Path:
+        """A copy of the file in a folder of this machine."""
+        path = folder / f"{job_id}.{name}"
+        with path.open("wb") as file:
+            place = 0
+            while piece := self._piece(job_id, name, place):
+                file.write(piece)
+                place += 1
+        return path
+
+    def read(self, job_id: str, name: str, start: int, size: int) -> bytes:
+        """Some bytes of a file, perhaps fewer than asked for; none when there is no such file any more."""
+        place, within = divmod(start, PIECE_BYTES)
+        return self._piece(job_id, name, place)[within : within + size]
+
+    def remove(self, job_id: str, name: str) -> None:
+        """Removes a file."""
+        with database():
+            self._client.unlink(f"{PREFIX}file:{job_id}:{name}")
+
+    def drop(self, job_id: str) -> None:
+        """Removes all files of a job."""
+        with database():
+            names = self._client.smembers(f"{PREFIX}files:{job_id}")
+            keys = [f"{PREFIX}file:{job_id}:{name.decode()}" for name in names]
+            self._client.unlink(*keys, f"{PREFIX}files:{job_id}")
+            self._client.zrem(f"{PREFIX}stored", job_id)
+
+    def orphans(self, older_s: float) -> list[str]:
+        """Jobs that have files so old, for somebody to look whether they are known."""
+        with database():
+            found = self._client.zrangebyscore(f"{PREFIX}stored", "-inf", time.time() - older_s)
+        return [one.decode() for one in found]
+
+    def _piece(self, job_id: str, name: str, place: int) -> bytes:
+        with database():
+            piece: bytes | None = self._client.hget(f"{PREFIX}file:{job_id}:{name}", str(place))
+        return piece or b""

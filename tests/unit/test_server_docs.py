@@ -20,6 +20,7 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check_rows
 from aweigh.server.docs import docs_page, front_page
+from aweigh.server.jobs.told import counters_text
 from aweigh.server.metrics import Counters
 from aweigh.server.openapi import example_csv, openapi_document
 from aweigh.server.problems import PROBLEMS
@@ -303,11 +304,12 @@ REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_
 def test_the_reference_names_every_setting_with_its_default():
     told = dict(re.findall(r"^\| `(?:AWEIGH_)?([A-Z_]+)` \| (\S+) \|", REFERENCE, re.MULTILINE))
     real = {one.name.upper(): one.default for one in dataclasses.fields(Settings)}
-    assert {name: None if text in {"none", "measured"} else float(text) for name, text in told.items()} == real
+    words = {"none": None, "measured": None, "inline": "inline"}
+    assert {name: words[text] if text in words else float(text) for name, text in told.items()} == real
 
 
 def test_the_reference_names_every_counter():
-    text = Counters().text(info={"name": "x"})
+    text = Counters().text(info={"name": "x"}) + counters_text({}, {})
     real = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     assert set(re.findall(r"^\| `(aweigh_\w+)", REFERENCE, re.MULTILINE)) == real
 

@@ -43,7 +43,7 @@ class Wanted:
     """What is to be served and where: a bundle, a Streamlit script or both, with an app for people or not, by how many.
 
     ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
-    ``again`` reads the bundle anew from where it came from, which is ``path``; ``form`` says which of its forms answers.
+    ``again`` reads the bundle anew from where it came from, ``path``; ``form`` says which of its forms answers.
     """
 
     path: Path

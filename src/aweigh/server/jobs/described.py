@@ -55,9 +55,14 @@ def job_paths() -> Document:
     return {
         "/v1/jobs": {"post": _post()},
         "/v1/jobs/{id}": {
-            "parameters": [named],
-            "get": {"summary": "How far a job is", "operationId": "job", "responses": {"200": job} | none},
+            "get": {
+                "summary": "How far a job is",
+                "operationId": "job",
+                "parameters": [named],
+                "responses": {"200": job} | none,
+            },
             "delete": {
+                "parameters": [named],
                 "summary": "Cancel a job that is not finished, remove one that is",
                 "operationId": "endJob",
                 "responses": {"200": _job("It is cancelled."), "204": {"description": "It is removed."}} | none,
@@ -76,7 +81,10 @@ def _post() -> Document:
         "keep": ({"type": "array", "items": _TEXT}, "Input columns to carry along, instead of all."),
         "answers_only": (flag, "Carry no input column along."),
         "ignore_extra": (flag, "Let columns pass that the model does not have."),
-        "delimiter": (_TEXT, "A CSV's delimiter, one character or 'tab'; found out if it is left out."),
+        "delimiter": (
+            {"type": "string", "minLength": 1, "maxLength": 3},
+            "A CSV's delimiter, one character or 'tab'; found out if it is left out.",
+        ),
     }
     parameters = [
         {"name": name, "in": "query", "schema": schema, "description": said} for name, (schema, said) in about.items()
@@ -102,8 +110,8 @@ def _file(named: Document, operation: str, summary: str) -> Document:
         "206": {"description": "The range that was asked for.", "content": content},
     }
     return {
-        "parameters": [named],
         "get": {
+            "parameters": [named],
             "summary": summary,
             "operationId": operation,
             "responses": responses | _refusals(404, 409, 410, 416, 503),

@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 from aweigh.errors import AweighError, StorageDown, StorageFull
 from aweigh.jobs.beside import Beside
 from aweigh.jobs.check import check_head
-from aweigh.jobs.job import STATES, Job, is_id, new_id
+from aweigh.jobs.job import Job, is_id, new_id
 from aweigh.jobs.news import News, open_news
 from aweigh.jobs.store import Store, cancel, open_store, remove
 from aweigh.jobs.work import keep_swept
@@ -27,7 +27,7 @@ from aweigh.runtime.predictor import Predictor
 from aweigh.server.body import ClientGone, Unread, refuse_unread
 from aweigh.server.jobs.asked import Asked, read_asked
 from aweigh.server.jobs.download import asked_range, reader, send_file
-from aweigh.server.jobs.told import MEDIA, address, job_document
+from aweigh.server.jobs.told import MEDIA, address, counters_text, job_document
 from aweigh.server.jobs.upload import Upload, spool_name
 from aweigh.server.problems import Refused, encode, method_not_allowed
 from aweigh.server.readiness import Readiness
@@ -142,19 +142,7 @@ class Jobs:
             counts, tallies = await self.run(self._count)
         except AweighError:
             return ""
-        lines = ["# HELP aweigh_jobs Jobs, by state.", "# TYPE aweigh_jobs gauge"]
-        lines += [f'aweigh_jobs{{state="{state}"}} {counts.get(state, 0)}' for state in STATES]
-        lines += ["# HELP aweigh_jobs_total Jobs that came to an end, by it.", "# TYPE aweigh_jobs_total counter"]
-        lines += [
-            f'aweigh_jobs_total{{end="{end}"}} {tallies.get(end, 0):.0f}' for end in ("done", "failed", "cancelled")
-        ]
-        for name, key, about in (
-            ("aweigh_jobs_rows_total", "rows", "Rows of finished jobs."),
-            ("aweigh_jobs_bad_rows_total", "bad_rows", "Rows of finished jobs that have no answer."),
-            ("aweigh_jobs_seconds_total", "seconds", "Seconds that finished jobs took."),
-        ):
-            lines += [f"# HELP {name} {about}", f"# TYPE {name} counter", f"{name} {tallies.get(key, 0.0):.10g}"]
-        return "\n".join(lines) + "\n"
+        return counters_text(counts, tallies)
 
     def _count(self) -> tuple[Mapping[str, int], Mapping[str, float]]:
         return self.store.records.counts(), self.store.records.tallies()

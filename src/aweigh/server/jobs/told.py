@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from aweigh.bundle.manifest import short
-from aweigh.jobs.job import Failure, Job
+from aweigh.jobs.job import STATES, Failure, Job
 from aweigh.runtime.rows_out import OutKind
 from aweigh.server.jobs.asked import JSON_LINES, PARQUET
 from aweigh.server.media import ARROW_FILE
@@ -79,3 +79,18 @@ def moment(seconds: float | None) -> str | None:
     if seconds is None:
         return None
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def counters_text(counts: Mapping[str, int], tallies: Mapping[str, float]) -> str:
+    """What ``/metrics`` tells of jobs: how many there are in each state, and the sums of all that ended."""
+    lines = ["# HELP aweigh_jobs Jobs, by state.", "# TYPE aweigh_jobs gauge"]
+    lines += [f'aweigh_jobs{{state="{state}"}} {counts.get(state, 0)}' for state in STATES]
+    lines += ["# HELP aweigh_jobs_total Jobs that came to an end, by it.", "# TYPE aweigh_jobs_total counter"]
+    lines += [f'aweigh_jobs_total{{end="{end}"}} {tallies.get(end, 0):.0f}' for end in ("done", "failed", "cancelled")]
+    for name, key, about in (
+        ("aweigh_jobs_rows_total", "rows", "Rows of jobs that are done."),
+        ("aweigh_jobs_bad_rows_total", "bad_rows", "Rows of jobs that are done, without an answer."),
+        ("aweigh_jobs_seconds_total", "seconds", "Seconds that jobs took."),
+    ):
+        lines += [f"# HELP {name} {about}", f"# TYPE {name} counter", f"{name} {tallies.get(key, 0.0):.10g}"]
+    return "\n".join(lines) + "\n"

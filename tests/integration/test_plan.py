@@ -14,7 +14,7 @@ from aweigh.bundle.verify import open_bundle
 from aweigh.runtime.estimate import estimate
 from aweigh.runtime.machine import read_machine
 
-AWEIGH = [sys.executable, "-m", "aweigh"]
+AWEIGH = [sys.executable, "-P", "-m", "aweigh"]  # as the installed command: nothing is imported from where one stands
 CONTROLLERS = Path("/sys/fs/cgroup")
 MB = 10**6
 MIB = 2**20
@@ -26,11 +26,14 @@ def cache(tmp_path_factory):
 
 
 def run(*arguments, cache, **environ):
+    """Run it where a file of the user's has a module's name: no process that it starts may take one for the other."""
+    (cache / "csv.py").write_text("raise SystemExit('this is no module')")
     return subprocess.run(
         [*AWEIGH, "plan", *map(str, arguments)],
         capture_output=True,
         text=True,
         env=os.environ | {"XDG_CACHE_HOME": str(cache)} | environ,
+        cwd=cache,
         timeout=120,
         check=False,
     )

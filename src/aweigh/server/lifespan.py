@@ -48,10 +48,10 @@ async def lifespan(
     *,
     service: Service | None,
     ui: UI | None,
-    jobs: "Door | None",
     readiness: Readiness,
     on_settled: Callable[[], None] | None,
     prove_first: bool = False,
+    jobs: "Door | None" = None,
 ) -> AsyncIterator[None]:
     """Everything around the requests. They are let in before the proof, to ask whether the process lives.
 

@@ -146,7 +146,11 @@ def _child(module: str, *arguments: str) -> Iterator[tuple[subprocess.Popen[str]
     environ = {name: value for name, value in os.environ.items() if name not in _UNSET} | _SET
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=errors, text=True, env=environ
+            [sys.executable, "-P", "-m", module, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environ,
         )
         watchdog = threading.Timer(START_S + ANSWER_S, process.kill)
         watchdog.start()
@@ -390,7 +394,7 @@ def _calls(bundle: "VerifiedBundle") -> tuple[Call, ...]:
 def _pace(bundle: "VerifiedBundle", threads: int) -> Pace:
     code = ["--allow-code"] if bundle.manifest.code else []
     limits = {name: str(threads) for name in THREAD_VARIABLES}
-    arguments = [sys.executable, "-m", "aweigh.runtime.pace", str(bundle.path), "--threads", str(threads), *code]
+    arguments = [sys.executable, "-P", "-m", "aweigh.runtime.pace", str(bundle.path), "--threads", str(threads), *code]
     done = subprocess.run(arguments, capture_output=True, env=os.environ | limits, check=False, timeout=ANSWER_S)
     if done.returncode:
         raise AweighError("The model could not be timed.", hint="look at 'aweigh serve' itself")

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import httpx
 import msgspec
 
 from aweigh.bundle.manifest import Presentation, Proof
@@ -20,6 +19,7 @@ from aweigh.errors import DataError, InvalidRows, NotReady, Problem, RemoteError
 from aweigh.profile import Profile
 from aweigh.schema import Column, Output, Schema
 from aweigh.ui.host import API_URL_VARIABLE
+from aweigh.ui.line import Line, Response
 
 _T = TypeVar("_T")
 
@@ -114,14 +114,7 @@ class Api:
     """The API at one address."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(
-            base_url=url,
-            timeout=TIMEOUT_S,
-            trust_env=False,
-            follow_redirects=False,
-            # It is asked on this machine: packing and unpacking would only cost.
-            headers={"Accept-Encoding": "identity"},
-        )
+        self._line = Line(url, timeout_s=TIMEOUT_S)
         self._documents: Documents | None = None
         self._lock = threading.Lock()
         self._times_s: deque[float] = deque(maxlen=REMEMBERED_TIMES)
@@ -160,39 +153,29 @@ class Api:
 
     def close(self) -> None:
         """Close the kept connections."""
-        self._client.close()
+        self._line.close()
 
     def usual_s(self) -> float:
         """How long one row has usually taken of late; 0 before the first."""
         return statistics.median(self._times_s) if self._times_s else 0.0
 
-    def _send(self, method: str, path: str, *, content: bytes | None = None) -> httpx.Response:
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
-        try:
-            try:
-                response = self._client.request(method, path, content=content, headers=headers)
-            except httpx.RemoteProtocolError:
-                # The server closed a kept connection just as it was used again; asking twice changes nothing.
-                response = self._client.request(method, path, content=content, headers=headers)
-        except httpx.TimeoutException as error:
-            raise RemoteError(f"The model did not answer within {TIMEOUT_S:.0f} seconds.") from error
-        except httpx.TransportError as error:
-            raise RemoteError("The model cannot be reached.") from error
-        if response.is_success:
+    def _send(self, method: str, path: str, *, content: bytes | None = None) -> Response:
+        response = self._line.ask(method, path, content=content)
+        if 200 <= response.status < 300:
             return response
         raise self._refusal(response)
 
-    def _refusal(self, response: httpx.Response) -> Exception:
+    def _refusal(self, response: Response) -> Exception:
         try:
             document = msgspec.json.decode(response.content, type=_ProblemDocument)
         except msgspec.DecodeError:
             document = _ProblemDocument()
         said = document.detail or document.title
-        if response.status_code == 503:
+        if response.status == 503:
             return NotReady(said or "The model is not ready.")
-        if response.status_code == 413:
+        if response.status == 413:
             return TooLarge(said or "That is more than the model takes at once.")
-        if response.status_code == 422:
+        if response.status == 422:
             problems = tuple(
                 Problem(
                     code=str(one.get("code", "")),
@@ -203,11 +186,11 @@ class Api:
                 for one in document.problems
             )
             return InvalidRows(problems, total=document.total)
-        if 400 <= response.status_code < 500:
-            return DataError(said or f"The model refused the request ({response.status_code}).")
-        return RemoteError(f"The model failed to answer ({response.status_code}).")
+        if 400 <= response.status < 500:
+            return DataError(said or f"The model refused the request ({response.status}).")
+        return RemoteError(f"The model failed to answer ({response.status}).")
 
-    def _decode(self, response: httpx.Response, kind: type[_T]) -> _T:
+    def _decode(self, response: Response, kind: type[_T]) -> _T:
         try:
             return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:

@@ -81,7 +81,18 @@ FLOOR = Kind(
 AWEIGH = Kind(
     "aweigh",
     "aweigh",
-    lambda model, port: [sys.executable, "-m", "aweigh", "serve", str(model.bundle), "--no-ui", "--port", str(port)],
+    lambda model, port: [
+        sys.executable,
+        "-m",
+        "aweigh",
+        "serve",
+        str(model.bundle),
+        "--workers",
+        "1",
+        "--no-ui",
+        "--port",
+        str(port),
+    ],
     path="/v1/predict",
     answers=_second,
 )

@@ -14,8 +14,9 @@ DEMO := $(VENV)/.aweigh-demo
 unexport PYTHONPATH PYTHONHOME
 
 PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install
-# Every package by its locked hash, the one the builder needs included; then this checkout on top of them, editable.
-INSTALL_LOCKED = $(PIP) --require-hashes -r
+# Every package by its locked hash, the one the builder needs included; then this checkout on top of them, editable. The lock is whole:
+# pip is not to resolve anew, which it does wrongly where one package asks for extras of another (coverage[toml]).
+INSTALL_LOCKED = $(PIP) --no-deps --require-hashes -r
 INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
 
 PYTEST = $(BIN)/python -m pytest

@@ -16,7 +16,7 @@ from aweigh.bundle.manifest import Graph
 from aweigh.models.family import Described, Form, Way
 from aweigh.models.onnx_feed import Feed
 from aweigh.models.onnx_read import compile_reader, wanted_outputs
-from aweigh.models.onnx_session import open_session
+from aweigh.models.onnx_session import open_session, runner
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output, Schema
 
@@ -34,9 +34,10 @@ class OnnxModel:
     def __init__(self, model: bytes, graph: Graph, output: Output, *, threads: int = 1) -> None:
         self.graph = graph
         self.output = output
-        self._session = open_session(model, threads=threads)
+        session = open_session(model, threads=threads)
+        self._run = runner(session)
         self._wanted = wanted_outputs(graph)
-        self._feed = Feed(graph, {one.name: len(one.shape) for one in self._session.get_inputs()})
+        self._feed = Feed(graph, {one.name: len(one.shape) for one in session.get_inputs()})
         self._read = compile_reader(graph, output)
 
     def predict(self, table: "Table") -> Answers:
@@ -46,11 +47,11 @@ class OnnxModel:
         feeds = self._feed(table)
         if self.graph.one_row and table.rows > 1:
             return self._read(self._one_by_one(feeds, table.rows))
-        return self._read(self._session.run(self._wanted, feeds))
+        return self._read(self._run(self._wanted, feeds))
 
     def _one_by_one(self, feeds: Mapping[str, NDArray[Any]], rows: int) -> list[NDArray[Any]]:
         single = [
-            self._session.run(self._wanted, {name: cells[row : row + 1] for name, cells in feeds.items()})
+            self._run(self._wanted, {name: cells[row : row + 1] for name, cells in feeds.items()})
             for row in range(rows)
         ]
         return [np.concatenate([np.asarray(one).reshape(1, -1) for one in part]) for part in zip(*single, strict=True)]

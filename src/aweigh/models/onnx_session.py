@@ -1,13 +1,17 @@
 """Sessions of ONNX Runtime: on the CPU, with as many threads as the plan says, quiet, and of whole files only."""
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aweigh.errors import UnsupportedModel
 from aweigh.models.onnx_wire import check_wire, may_reach_out
 
 if TYPE_CHECKING:
     import onnxruntime
+
+Run = Callable[[Sequence[str], Mapping[str, Any]], list[Any]]
+"""From the names of outputs and the inputs by name to the outputs."""
 
 LOG_FATAL_ONLY = 4
 """What goes wrong is raised as well, and told in a sentence; the log would only stand beside it."""
@@ -42,6 +46,21 @@ def open_session(model: bytes, *, threads: int = 1) -> "onnxruntime.InferenceSes
         if any(word in str(error) for word in _TOO_NEW):
             raise too_new(f"the ONNX Runtime {onnxruntime.__version__} here runs") from error
         raise UnsupportedModel(f"ONNX Runtime cannot load the graph: {_first_line(error)}") from error
+
+
+def runner(session: "onnxruntime.InferenceSession") -> Run:
+    """The session's ``run`` without what it does anew at each call, 1.7 of 8 microseconds: options made once.
+
+    What it checks of names and owners is said by the call underneath as well.
+    """
+    import onnxruntime
+
+    options = onnxruntime.RunOptions()
+    inner = getattr(session, "_sess", None)
+    if inner is None:  # another version of the library: its own door is always there
+        return lambda names, feeds: session.run(names, feeds, options)
+    run = inner.run
+    return lambda names, feeds: run(names, feeds, options)
 
 
 def too_new(what: str) -> UnsupportedModel:

@@ -3,6 +3,8 @@
 ``Predict`` is a raw ASGI endpoint: this is the path whose every microsecond counts.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from starlette.types import Receive, Scope, Send
 
@@ -16,6 +18,11 @@ from aweigh.server.reply import Headers, Reply
 from aweigh.server.service import Asked, Service
 from aweigh.server.settings import Settings
 from aweigh.server.whole import send_whole
+
+JSON = b"application/json"
+ANYTHING = b"*/*"
+TAKES_JSON = frozenset({JSON, ANYTHING})
+"""What programs say that they accept; a browser's longer list is read word by word."""
 
 
 class Predict:
@@ -40,6 +47,25 @@ class Predict:
             await _send(send, status_of(error), headers_of(error, size_bytes=len(body)), body)
             return
         await send_whole(scope, send, status=200, headers=headers, body=body)
+
+    def at_once(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, bytes] | None:
+        """The reply to a small, plain request, JSON for JSON, as header lines and body.
+
+        None where ``__call__`` has more to look at.
+
+        Raises:
+            Exception: there is none, as ``__call__`` will say.
+        """
+        get = headers.get
+        if (
+            not self._service.inline
+            or not self._readiness.proven
+            or get(b"content-type") != JSON
+            or get(b"accept", ANYTHING) not in TAKES_JSON
+            or b"content-encoding" in headers
+        ):
+            return None
+        return self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""))
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         if scope["method"] != "POST":

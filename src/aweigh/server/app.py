@@ -25,7 +25,7 @@ from aweigh.server.endpoints import (
     refuse,
     refuse_unknown,
 )
-from aweigh.server.gate import Gate
+from aweigh.server.gate import AtOnce, Gate
 from aweigh.server.lifespan import UI, lifespan
 from aweigh.server.metrics import Counters
 from aweigh.server.oip import OpenInference
@@ -61,9 +61,12 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
     oip = OpenInference(service, readiness=readiness, settings=settings)
     routes: list[Route | Mount] = []
     directly: dict[str, ASGIApp] = {}
+    at_once: dict[str, AtOnce] = {}
     if service is not None and predictor is not None:
+        predict = Predict(service, readiness=readiness, settings=settings)
+        at_once = {"/v1/predict": predict.at_once}
         directly = {
-            "/v1/predict": Predict(service, readiness=readiness, settings=settings),
+            "/v1/predict": predict,
             f"/v2/models/{predictor.manifest.name}/infer": oip,
         }
         routes = [
@@ -101,7 +104,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
         ),
     )
     app.router.redirect_slashes = False
-    return Gate(app, counters=counters, directly=directly)
+    return Gate(app, counters=counters, directly=directly, at_once=at_once)
 
 
 # What is written for people and their programs is made when somebody asks for it, and so are the modules that write it.

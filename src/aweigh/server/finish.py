@@ -15,17 +15,19 @@ def finish(reply: Reply, *, accepted: bytes, timing: Timing) -> Reply:
     headers, body = reply
     timing.mark(WRITE)
     if accepted or len(body) >= WORTH_BYTES:
-        headers, body = _coded(headers, body, accepted=accepted, timing=timing)
+        headers, body = coded(headers, body, accepted=accepted, timing=timing)
     headers.append(timing.header())
     return headers, body
 
 
-def _coded(headers: Headers, body: bytes, *, accepted: bytes, timing: Timing) -> Reply:
+def coded(headers: Headers, body: bytes, *, accepted: bytes, timing: Timing | None = None) -> Reply:
+    """The reply in the coding that suits it and the client; ``timing`` is told when that took time."""
     worth = len(body) >= WORTH_BYTES
     coding = coding_for(accepted, worth=worth)
     if coding != "identity":
         body = compress(body, coding)
-        timing.mark(COMPRESS)
+        if timing is not None:
+            timing.mark(COMPRESS)
         headers = [one for one in headers if one[0] != b"content-length"]
         headers += [(b"content-length", b"%d" % len(body)), (b"content-encoding", coding.encode())]
     if worth or coding != "identity":

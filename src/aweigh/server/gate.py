@@ -4,14 +4,18 @@ It takes away what a client must not say, adds the headers that every answer nee
 all the time are asked by the gate itself: a router and its middleware cost more than a small model.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aweigh.server.endpoints import fail
+from aweigh.server.lane import Lane
 from aweigh.server.metrics import Counters, route_of
 from aweigh.server.whole import STARTS
+
+AtOnce = Callable[[Mapping[bytes, bytes], bytes], tuple[bytes, bytes] | None]
+"""From headers and a body to the reply's header lines and body. None, or whatever it raises: the endpoint is asked."""
 
 TRUSTED_HEADERS = frozenset({b"x-aweigh-user"})
 """Headers that only the gate itself may set: what they say is believed behind it."""
@@ -21,12 +25,24 @@ API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b
 
 
 class Gate:
-    """An ASGI app around the app; ``directly`` are the endpoints of paths that need not go through it."""
+    """An ASGI app around the app; ``directly`` are the endpoints of paths that need not go through it.
 
-    def __init__(self, app: ASGIApp, *, counters: Counters, directly: Mapping[str, ASGIApp] | None = None) -> None:
+    ``at_once`` are functions that answer small requests to such a path without a task; ``lanes`` offers them to the
+    server, behind all that the gate does.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        counters: Counters,
+        directly: Mapping[str, ASGIApp] | None = None,
+        at_once: Mapping[str, AtOnce] | None = None,
+    ) -> None:
         self._app = app
         self._directly = directly or {}
         self._counters = counters
+        self.lanes = {path.encode(): self._lane(path, answer) for path, answer in (at_once or {}).items()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request or WebSocket in."""
@@ -45,6 +61,26 @@ class Gate:
             await self._app(scope, receive, send)
         else:
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: answered with 403
+
+    def _lane(self, path: str, answer: AtOnce) -> Lane:
+        """What ``_http`` does, for requests that need no task."""
+        route = route_of(path)
+        ours = b"".join([b"%b: %b\r\n" % one for one in (*SAFE, *API_ONLY)]) + b"\r\n"
+
+        def lane(headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
+            if not TRUSTED_HEADERS.isdisjoint(headers):
+                return None
+            try:
+                reply = answer(headers, body)
+            except Exception:  # noqa: BLE001  the ordinary way meets it again, and says it
+                return None
+            if reply is None:
+                return None
+            self._counters.answered(route, 200)
+            lines, found = reply
+            return b"%b%b%b" % (lines, ours, found)
+
+        return lane
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = route_of(scope["path"])

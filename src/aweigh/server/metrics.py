@@ -85,6 +85,10 @@ class Counters:
     def end(self, route: str, status: int) -> None:
         """A request was answered; ``status`` 0 is one whose client hung up before."""
         self._own[_IN_FLIGHT] -= 1
+        self.answered(route, status)
+
+    def answered(self, route: str, status: int) -> None:
+        """A request was answered that was never under way: nothing could happen between its coming and its answer."""
         if status:
             place = _PLACE.get((route, status))
             self._own[_PLACE[route, _class_of(status)] if place is None else place] += 1

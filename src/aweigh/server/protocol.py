@@ -22,11 +22,15 @@ HEAD_TIMEOUT_S = 15.0
 
 
 class Connections(ServerState):
-    """All connections of a server; ``closing``: every answer is the last on its connection."""
+    """All connections of a server; ``closing``: every answer is the last on its connection.
+
+    ``heads`` is what the lane knows of heads that were parsed before, whichever connection they came by.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.closing = False
+        self.heads: dict[bytes, Any] = {}
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -51,16 +55,29 @@ class BoundedProtocol(HttpToolsProtocol):
         """A request begins."""
         super().on_message_begin()
         self.scope["extensions"] = EXTENSIONS
-        self._in_head = True
-        self._head_bytes = 0
+        self.begin_head()
 
     def on_headers_complete(self) -> None:
         """Its head is whole."""
-        self._in_head = False
-        self._stop_clock()
+        self.end_head()
         super().on_headers_complete()
         if self.server_state.closing:  # type: ignore[attr-defined]  # it is a Connections
             self._part()
+
+    def begin_head(self) -> None:
+        """The bytes that come now are a head's."""
+        self._in_head = True
+        self._head_bytes = 0
+
+    def end_head(self) -> None:
+        """They are a body's."""
+        self._in_head = False
+        self._stop_clock()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way; one may have begun to arrive."""
+        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def shutdown(self) -> None:
         """The server is to stop: the answer under way is the last one."""
@@ -68,9 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def close_if_idle(self) -> None:
         """Close, unless a request is under way or has begun to arrive."""
-        if self.cycle is not None and not self.cycle.response_complete:
-            return
-        if not self.pipeline and not (self._in_head and self._head_bytes):
+        if self.is_idle and not (self._in_head and self._head_bytes):
             self.transport.close()
 
     def _part(self) -> None:
@@ -134,7 +149,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _nobodys_cycle(self) -> RequestResponseCycle:
         """The answer to what is no request."""
         return RequestResponseCycle(
-            scope=self.scope | {"method": "GET"},
+            scope={"type": "http", "method": "GET"},  # type: ignore[typeddict-item]  # all that is looked at
             transport=self.transport,
             flow=self.flow,
             logger=self.logger,

@@ -15,6 +15,7 @@ from aweigh.table import write_csv
 Headers = list[tuple[bytes, bytes]]
 Reply = tuple[Headers, bytes]
 
+JSON_OUT = (b"content-type", b"application/json")
 CSV_OUT = b"text/csv; charset=utf-8; header=present"
 
 _encode: Callable[[object], bytes] = msgspec.json.Encoder().encode
@@ -86,7 +87,8 @@ class Replies:
     def write(self, wanted: Kind, answers: Answers, warnings: Sequence[Problem]) -> Reply:
         """Headers and body of the reply."""
         if wanted == "json":
-            return self._json(answers, warnings)
+            body = self.json(answers, warnings)
+            return [JSON_OUT, (b"content-length", b"%d" % len(body))], body
         if wanted == "csv":
             media, body = CSV_OUT, write_csv(*answers.flat()).encode()
         else:
@@ -103,11 +105,11 @@ class Replies:
         ]
         return headers, body
 
-    def _json(self, answers: Answers, warnings: Sequence[Problem]) -> Reply:
-        body = b'{"id":"%b","model":%b,"predictions":%b,"warnings":%b}' % (
+    def json(self, answers: Answers, warnings: Sequence[Problem]) -> bytes:
+        """The body of a reply in JSON."""
+        return b'{"id":"%b","model":%b,"predictions":%b,"warnings":%b}' % (
             ulid().encode(),
             self._model,
             _encode(self._documents(answers)),
             _encode([one.document() for one in warnings]) if warnings else b"[]",
         )
-        return [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))], body

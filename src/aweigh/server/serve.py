@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from aweigh.errors import UsageError
 from aweigh.server.closing import Seated, Server
-from aweigh.server.protocol import BoundedProtocol
+from aweigh.server.lane import LaneProtocol
 from aweigh.server.readiness import Readiness
 from aweigh.server.settings import Settings
 
@@ -115,7 +115,7 @@ def make_server(
     """
     config = uvicorn.Config(
         app,
-        http=BoundedProtocol,
+        http=LaneProtocol,
         ws="auto" if websockets else "none",
         lifespan="on",
         log_config=None,

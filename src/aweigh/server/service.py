@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter_ns
 from typing import Generic, TypeVar
 
 import anyio
@@ -24,17 +25,16 @@ from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import compile_warnings
 from aweigh.server.body import ClientGone
 from aweigh.server.desk import Desk, open_desk
-from aweigh.server.finish import finish
+from aweigh.server.finish import coded, finish
+from aweigh.server.lane import INLINE_BYTES
 from aweigh.server.media import Kind
 from aweigh.server.metrics import Counters
 from aweigh.server.problems import encode
-from aweigh.server.reply import Replies, Reply
+from aweigh.server.reply import JSON_OUT, Replies, Reply
 from aweigh.server.settings import Settings
-from aweigh.server.timing import MODEL, QUEUE, READ, WARNINGS, Timing
+from aweigh.server.timing import MODEL, QUEUE, READ, WARNINGS, Timing, plain_timing
 from aweigh.table import Table, read_csv
-
-INLINE_BYTES = 16 * 1024
-"""Bodies up to here are answered on the event loop: a few dozen rows, well under a millisecond of parsing."""
+from aweigh.wire.coding import WORTH_BYTES, coding_for
 
 INLINE_S = 0.005
 """A model that takes longer than this for one row always answers in a thread."""
@@ -97,6 +97,7 @@ class Service:
         self.max_rows = settings.rows_for(predictor.schema)
         self.inline = True
         self.warnings = compile_warnings(predictor.schema, limit=MAX_WARNINGS)
+        self._answer = predictor.answer
         self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows)
         self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
         self._counters = counters
@@ -118,6 +119,35 @@ class Service:
 
         read, size_bytes = partial(self.read, asked), len(asked.body)
         return await self.ask(read, write, size_bytes=size_bytes, timing=timing, receive=receive)
+
+    def reply_at_once(self, body: bytes, *, accepted: bytes) -> tuple[bytes, bytes]:
+        """The reply to a small JSON body, here and now, as header lines and body; only while ``inline``.
+
+        Raises:
+            Exception: there is none; ``reply`` says why.
+        """
+        begun = perf_counter_ns()
+        table = self._decode(body)
+        read = perf_counter_ns()
+        answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
+        answered = perf_counter_ns()
+        warnings = self.warnings(table)
+        warned = perf_counter_ns()
+        text = self._replies.json(answers, warnings)
+        written = perf_counter_ns()
+        # Nothing is counted before all is done: what fails goes the ordinary way and is counted there.
+        if len(text) < WORTH_BYTES and (not accepted or coding_for(accepted, worth=False) == "identity"):
+            timing = plain_timing(begun, read, answered, warned, written)
+            lines = b"content-type: application/json\r\ncontent-length: %d\r\n%b" % (len(text), timing)
+        else:
+            plain = text
+            headers, text = coded([JSON_OUT, (b"content-length", b"%d" % len(text))], plain, accepted=accepted)
+            compressed = 0 if text is plain else perf_counter_ns()
+            timing = plain_timing(begun, read, answered, warned, written, compressed)
+            lines = b"".join([*(b"%b: %b\r\n" % one for one in headers), timing])
+        self._counters.predicted(rows=table.rows, seconds=(answered - read) * 1e-9)
+        self._counters.warned(len(warnings))
+        return lines, text
 
     async def ask(
         self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing, receive: Receive | None = None

@@ -1,0 +1,276 @@
+"""The lane: which requests take it, that the others do not, and that nobody can tell but by the time."""
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from aweigh.server import lane as lanes
+from aweigh.server.readiness import Readiness
+from aweigh.server.serve import bind, make_server, url_of
+from aweigh.server.settings import Settings
+
+BODY = b'{"rows":[1]}'
+TAIL = b"content-length: %d\r\n\r\n%b"
+
+
+class App:
+    """An app with a lane, both of which answer with what they were sent, and remember which way it came."""
+
+    def __init__(self):
+        self.ways = []
+        self.decline = False
+        self.lanes = {b"/ask": self.lane}
+
+    def lane(self, headers, body):
+        if self.decline:
+            return None
+        self.ways.append(("lane", headers.get(b"x-who"), body))
+        return TAIL % (len(body), body)
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            while (await receive())["type"] != "lifespan.shutdown":
+                await send({"type": "lifespan.startup.complete"})
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message["body"]
+            more = message["more_body"]
+        self.ways.append(("task", dict(scope["headers"]).get(b"x-who"), body))
+        length = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": length})
+        await send({"type": "http.response.body", "body": body})
+
+
+@contextmanager
+def serving(app):
+    with bind("127.0.0.1", 0) as sock:
+        server = make_server(app, settings=Settings(drain_s=5), readiness=Readiness(), websockets=False)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
+        host, port = url_of(sock).removeprefix("http://").split(":")
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.002)
+            yield server, lambda: socket.create_connection((host, int(port)), timeout=5)
+        finally:
+            server.should_exit = True
+            thread.join(20)
+    assert not thread.is_alive()
+
+
+def ask(body=BODY, *, path="/ask", head="", method="POST", version="1.1"):
+    lines = f"{method} {path} HTTP/{version}\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n"
+    return lines.encode() + body
+
+
+def read_answers(sock, count):
+    """The bodies of so many answers."""
+    found, bodies = b"", []
+    while len(bodies) < count:
+        head, end, rest = found.partition(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]) if end else 0
+        if not end or len(rest) < length:
+            piece = sock.recv(65536)
+            assert piece, found
+            found += piece
+            continue
+        assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert b"\r\ndate: " in head
+        bodies.append(rest[:length])
+        found = rest[length:]
+    assert not found
+    return bodies
+
+
+def ways(app):
+    return [way for way, _, _ in app.ways]
+
+
+def test_a_small_request_takes_the_lane_in_one_piece_or_in_two_known_or_not():
+    app = App()
+    with serving(app) as (server, connect), connect() as sock:
+        for sent in (ask(), ask(), ask(b'{"rows":[22]}'), ask()):
+            sock.sendall(sent)
+            read_answers(sock, 1)
+        head, _, body = ask().partition(b"\r\n\r\n")
+        sock.sendall(head + b"\r\n\r\n")
+        time.sleep(lanes.HOLD_S / 4)
+        sock.sendall(body)
+        assert read_answers(sock, 1) == [BODY]
+        assert ways(app) == ["lane"] * 5
+        assert [known.body_bytes for known in server.server_state.heads.values()] == [12, 13]
+        assert server.server_state.total_requests == 5
+        with connect() as other:  # a new connection is known by its first bytes, and its clock is stopped
+            other.sendall(ask())
+            assert read_answers(other, 1) == [BODY]
+
+
+def test_what_is_known_of_a_head_is_that_heads_alone():
+    """Heads that differ in a byte are parsed, those that do not have said the same."""
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        for who in ("one", "two", "one", "two"):
+            sock.sendall(ask(head=f"X-Who: {who}\r\n"))
+            read_answers(sock, 1)
+        assert [who for _, who, _ in app.ways] == [b"one", b"two", b"one", b"two"]
+
+
+def test_a_known_head_with_another_length_behind_it_is_parsed():
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        sock.sendall(ask())
+        read_answers(sock, 1)
+        sock.sendall(ask()[:-4])  # the same head, and a body that is not whole
+        time.sleep(lanes.HOLD_S / 4)
+        sock.sendall(ask()[-4:] + ask())  # the rest of it, and another one at once
+        assert read_answers(sock, 2) == [BODY, BODY]
+        sock.sendall(ask() * 3)
+        assert read_answers(sock, 3) == [BODY] * 3
+        assert [body for _, _, body in app.ways] == [BODY] * 6
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        ask(path="/ask?x=1"),
+        ask(path="/other"),
+        ask(path="/%61sk"),
+        ask(method="PUT"),
+        ask(b"x" * (lanes.INLINE_BYTES + 1)),
+        ask(head="X-Who: a\r\nX-Who: b\r\n"),
+        ask(head="Connection: close\r\n"),
+        ask(version="1.0", head="Connection: keep-alive\r\n"),
+    ],
+)
+def test_what_is_not_plain_goes_the_ordinary_way(sent):
+    app = App()
+    with serving(app) as (server, connect):
+        for _ in range(2):
+            with connect() as sock:
+                sock.sendall(sent)
+                assert read_answers(sock, 1) == [sent.partition(b"\r\n\r\n")[2]]
+        assert ways(app) == ["task", "task"]
+        assert not server.server_state.heads
+
+
+def test_who_waits_to_be_told_to_go_on_is_told():
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        head, _, body = ask(head="Expect: 100-continue\r\n").partition(b"\r\n\r\n")
+        sock.sendall(head + b"\r\n\r\n")
+        assert sock.recv(100).startswith(b"HTTP/1.1 100 ")
+        sock.sendall(body)
+        assert read_answers(sock, 1) == [BODY]
+
+
+def test_a_body_in_chunks_is_put_together_and_never_known_by_its_head():
+    app = App()
+    chunked = b"POST /ask HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+    with serving(app) as (server, connect), connect() as sock:
+        for _ in range(2):
+            sock.sendall(chunked)
+            assert read_answers(sock, 1) == [b"abcde"]
+        assert not server.server_state.heads
+
+
+def test_what_the_lane_declines_goes_the_ordinary_way_whole():
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        sock.sendall(ask())
+        read_answers(sock, 1)
+        app.decline = True
+        sock.sendall(ask(head="X-Who: me\r\n"))
+        sock.sendall(ask())
+        assert read_answers(sock, 2) == [BODY, BODY]
+        assert app.ways[1:] == [("task", b"me", BODY), ("task", None, BODY)]
+
+
+def test_a_slow_body_goes_the_ordinary_way(monkeypatch):
+    """That one has a clock for bodies that never come; the hold is for those that come at once."""
+    monkeypatch.setattr(lanes, "HOLD_S", 0.05)
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        sock.sendall(ask()[:-5])
+        time.sleep(0.2)
+        sock.sendall(ask()[-5:])
+        assert read_answers(sock, 1) == [BODY]
+        assert ways(app) == ["task"]
+
+
+def test_a_broken_body_is_refused_and_a_client_that_leaves_is_forgotten():
+    app = App()
+    with serving(app) as (server, connect):
+        with connect() as sock:
+            sock.sendall(b"POST /ask HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
+            assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
+            assert sock.recv(1000) == b""
+        with connect() as sock:
+            sock.sendall(ask()[:-5])
+        time.sleep(4 * lanes.HOLD_S)
+        with connect() as sock:
+            sock.sendall(ask())
+            assert read_answers(sock, 1) == [BODY]
+        deadline = time.monotonic() + 5
+        while server.server_state.connections and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not server.server_state.connections
+        assert ways(app) == ["lane"]
+
+
+def test_a_server_that_is_to_stop_lets_nobody_into_the_lane_and_finishes_what_is_held(monkeypatch):
+    monkeypatch.setattr(lanes, "HOLD_S", 5.0)
+    app = App()
+    with serving(app) as (server, connect), connect() as sock, connect() as other:
+        sock.sendall(ask()[:-5])
+        other.sendall(ask())
+        read_answers(other, 1)
+        server.server_state.closing = True
+        server.should_exit = True
+        time.sleep(0.3)
+        sock.sendall(ask()[-5:])
+        assert read_answers(sock, 1) == [BODY]
+        assert sock.recv(10) == b""
+        assert ways(app) == ["lane", "task"]
+
+
+def test_a_connection_is_kept_while_it_is_used_and_closed_when_it_is_not():
+    app = App()
+    with serving(app) as (server, connect):
+        server.config.timeout_keep_alive = 0.4
+        with connect() as sock:
+            for _ in range(4):
+                sock.sendall(ask())
+                read_answers(sock, 1)
+                time.sleep(0.2)
+            begun = time.monotonic()
+            assert sock.recv(10) == b""
+            assert time.monotonic() - begun < 0.4
+        with connect() as sock:  # what the ordinary way has under way is not idle
+            sock.sendall(ask())
+            read_answers(sock, 1)
+            sock.sendall(ask(path="/other")[:-1])
+            time.sleep(0.6)
+            sock.sendall(ask()[-1:])
+            assert read_answers(sock, 1) == [BODY]
+
+
+def test_few_heads_are_kept(monkeypatch):
+    monkeypatch.setattr(lanes, "MOST_HEADS", 3)
+    app = App()
+    with serving(app) as (server, connect), connect() as sock:
+        for i in range(10):
+            sock.sendall(ask(head=f"X-Who: {i}\r\n"))
+            read_answers(sock, 1)
+            assert len(server.server_state.heads) <= 3
+        sock.sendall(ask(head=f"X-Who: {'a' * lanes.LONGEST_HEAD_BYTES}\r\n"))
+        read_answers(sock, 1)
+        assert not any(len(head) > lanes.LONGEST_HEAD_BYTES for head in server.server_state.heads)

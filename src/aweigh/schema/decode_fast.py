@@ -61,7 +61,8 @@ def compile_fast(schema: Schema, *, max_rows: int) -> Callable[[bytes], Table]:
         count = len(rows)
         if not count or count > max_rows:
             raise Later
-        _refuse_escapes(body, any_text=any_text)
+        if b"\\" in body or (any_text and not body.isascii()):
+            _refuse_escapes(body, any_text=any_text)
         surplus = _count(body) - 1 - count * colons_a_row
         cells = [part.get(rows) for part in parts]
         for part, some in zip(parts, cells, strict=True):
@@ -78,7 +79,7 @@ def compile_fast(schema: Schema, *, max_rows: int) -> Callable[[bytes], Table]:
                 blocks.append(part.block(some, count))
             elif part.column is not None:
                 rest[part.names[0]] = part.column(some)
-        return Table(Blocks(layout, blocks, rest), count)
+        return Table.of_blocks(Blocks(layout, blocks, rest), count)
 
     return decode
 

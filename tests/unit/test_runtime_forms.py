@@ -18,6 +18,7 @@ from aweigh.bundle.verify import verify
 from aweigh.cli import cli
 from aweigh.errors import MissingExtra, UsageError
 from aweigh.models.bits import any_parts, any_threads, rows_differing, same_bits
+from aweigh.packing import forms as packing_forms
 from aweigh.packing import pack
 from aweigh.runtime import forms as forms_module
 from aweigh.runtime.forms import SIZES, Turn, by_size, measure, mixed, turns_of
@@ -286,6 +287,17 @@ def test_with_native_locks_the_library(frame, aim, tmp_path):
     assert found.manifest.alternatives[0].locked
     assert b"catboost==" in bundle.read("requirements.txt")
     assert load(bundle).forms.how == "measured"
+
+
+def test_a_large_file_comes_along_only_when_asked_for(frame, aim, tmp_path, monkeypatch):
+    """By its size alone: a clock would give the same inputs other bytes on another day."""
+    monkeypatch.setattr(packing_forms, "UNASKED_BYTES", 1_000)
+    model = xgboost.XGBRegressor(**XGB).fit(frame, aim)
+    unasked = pack(model, frame, name="model", output=tmp_path / "unasked.aweigh")
+    assert unasked.manifest.alternatives == ()
+    assert "--with-native was not asked for" in unasked.manifest.alternatives_reason
+    asked = pack(model, frame, name="model", output=tmp_path / "asked.aweigh", with_native=True)
+    assert [one.runtime for one in asked.manifest.alternatives] == ["xgboost"]
 
 
 def test_a_form_that_is_not_there(packed, monkeypatch):

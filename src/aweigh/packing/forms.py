@@ -1,13 +1,11 @@
 """The forms of a bundle beside the one that the proof took: on which threads it may run, and which other takes turns.
 
-Another form is carried only where it gives the first one's bits on every row of the proof. It must also be worth its
-bytes: a large file comes along only where it was quicker.
+Another form is carried only where it gives the first one's bits on every row of the proof, and where its file is not
+large or it was asked for. What a clock says has no part in it: the same inputs give the same bytes.
 """
 
 from dataclasses import dataclass, field
 from types import ModuleType
-
-import numpy as np
 
 from aweigh import registry
 from aweigh.bundle.lock import serving_requirements
@@ -17,16 +15,11 @@ from aweigh.models.family import Form, Other, Predict
 from aweigh.models.onnx import OnnxModel
 from aweigh.models.parity import reason_of
 from aweigh.models.tailed import tailed
-from aweigh.models.timing import quickest_s
 from aweigh.schema.column import Schema
 from aweigh.table import Table
 
-ALWAYS_BYTES = 2**20
-"""A file of up to this size comes along unmeasured: what a clock says does then not change a bundle's bytes."""
-MANY_ROWS = (1_024, 8_192)
-QUICKER = 0.8
-"""A larger file must bring the time down to this share of the first form's."""
-REPEATS = 3
+UNASKED_BYTES = 32 * 2**20
+"""A file of up to this size, some 1,000 trees of depth 8, comes along unasked; a larger one with ``--with-native``."""
 TAIL_FILE = "model/alternative-tail.onnx"
 TAKES_THREADS = frozenset({"onnx", "xgboost", "lightgbm", "catboost"})
 
@@ -60,19 +53,18 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
         sums = family.load_sums(other.data, schema, threads=count, model_class=model_class)
         return tailed(sums, tail, graph, schema.output)
 
+    if len(other.data) > UNASKED_BYTES and not locked:
+        size = f"they are {len(other.data) / 1e6:.0f} MB, and --with-native was not asked for"
+        return Forms(threads, parts, reason=f"{other.name} do not come along: {size}")
     try:
         predict = load(1)
         differing = same_bits(form.predict, predict, table)
         found_threads = not differing and any_threads(load, table)
-        no_use = not differing and len(other.data) > ALWAYS_BYTES and not _is_quicker(predict, form.predict, table)
     except Exception as error:  # noqa: BLE001  whatever a library raises, the proven form stands without it
         return Forms(threads, parts, reason=f"{other.name} do not come along: {reason_of(error)}")
     if differing:
         rows = f"{differing:,} of {table.rows:,} rows come out otherwise in the last bit"
         return Forms(threads, parts, reason=f"{other.name} do not come along: {rows}")
-    if no_use:
-        size = f"they are {len(other.data) / 1e6:.0f} MB and no quicker"
-        return Forms(threads, parts, reason=f"{other.name} do not come along: {size}")
     alternative = Alternative(
         runtime=other.runtime,
         model_file=other.file_name,
@@ -97,12 +89,3 @@ def _load(form: Form, schema: Schema, count: int) -> Predict:
         return OnnxModel(form.data, form.graph, schema.output, threads=count).predict
     made: Predict = registry.family(form.runtime).load(form.data, schema, threads=count, model_class=form.model_class)
     return made
-
-
-def _is_quicker(other: Predict, first: Predict, table: Table) -> bool:
-    """Whether the other form takes clearly less time for some number of rows."""
-    for rows in MANY_ROWS:
-        many = table.take(np.resize(np.arange(table.rows), rows))
-        if quickest_s(other, many, repeats=REPEATS) < QUICKER * quickest_s(first, many, repeats=REPEATS):
-            return True
-    return False

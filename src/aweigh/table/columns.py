@@ -34,7 +34,7 @@ class Table:
 
     @classmethod
     def of_blocks(cls, columns: Blocks, rows: int) -> "Table":
-        """A table of columns that were made to measure: nothing is looked at again, at a fifth of what reading takes."""
+        """A table of columns that were made to measure: nothing is looked at again, a fifth of reading."""
         table = cls.__new__(cls)
         _set_columns(table, columns)
         _set_rows(table, rows)

@@ -216,6 +216,24 @@ def test_rows_that_only_the_model_refuses_are_named():
     assert "secret" not in reply.text
 
 
+def test_bad_rows_cost_one_replay_of_the_golden_rows_in_a_while():
+    replays = 0
+
+    def picky(table):
+        nonlocal replays
+        replays += (table["x"].data == 1.0).any()
+        if (table["x"].data > 100).any():
+            raise ValueError
+        return doubled(table)
+
+    with client_of(picky) as client:
+        wait_until_ready(client)
+        before = replays
+        codes = [ask(client, 101).json()["code"] for _ in range(10)]
+    assert codes == ["no_answer"] * 10
+    assert replays - before == 2, "the one golden row, together and alone"
+
+
 def test_a_model_that_breaks_later_is_a_500_that_says_nothing(caplog):
     state = {"broken": False}
 

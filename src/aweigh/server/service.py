@@ -47,7 +47,7 @@ HELD_BODIES = 8
 """Bodies of the largest size that may wait for a thread; what is more is turned away."""
 
 REPLAYED_EVERY_S = 5.0
-"""Rows on which a model fails cost a replay of the golden rows; a client who sends nothing else does not get one each."""
+"""Rows on which a model fails cost a replay of the golden rows; who sends nothing else does not get one each."""
 
 MAX_WARNINGS = 100
 ASKED_ALONE = 100

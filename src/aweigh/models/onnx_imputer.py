@@ -1,12 +1,25 @@
-"""SimpleImputer for numbers, as our own ONNX nodes: in the input's precision, and with its missing-value indicator.
+"""SimpleImputer as our own ONNX nodes: numbers in the input's precision and with indicators, text all columns at once.
 
-skl2onnx rounds the imputed values to single precision, uses an operator that ONNX Runtime lacks for doubles, and
-leaves out the columns that ``add_indicator=True`` appends.
+skl2onnx rounds the imputed values to single precision, uses an operator that ONNX Runtime lacks for doubles, leaves
+out the columns that ``add_indicator=True`` appends, and takes five nodes for each column of text.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from aweigh.models.pens import ML
+from aweigh.models.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Unfilled:
+    """Text before an imputer: the matrices ``given`` side by side, and the word written for ``marker`` in each column."""
+
+    given: list[str]
+    marker: str
+    words: list[str]
 
 
 def imputes_numbers(operator: Any) -> bool:
@@ -43,7 +56,11 @@ def convert(scope: Any, operator: Any, container: Any) -> None:
         if model.add_indicator:
             msg = "an imputer of text with add_indicator=True has no ONNX form"
             raise NotImplementedError(msg)
-        get_converter("SklearnSimpleImputer")(scope, operator, container)
+        unfilled = _unfilled(operator)
+        if unfilled is None:
+            get_converter("SklearnSimpleImputer")(scope, operator, container)
+        else:
+            _fill_text(Step(scope, operator, container), unfilled)
         return
     double = type(operator.inputs[0].type).__name__ == "DoubleTensorType"
     element = TensorProto.DOUBLE if double else TensorProto.FLOAT
@@ -89,3 +106,43 @@ def _indicator_nodes(scope: Any, container: Any, operator: Any, names: tuple[str
     container.add_node("Cast", picked, flags, name=scope.get_unique_operator_name("Cast"), to=element)
     outputs = operator.outputs[0].full_name
     container.add_node("Concat", [imputed, flags], outputs, name=scope.get_unique_operator_name("Concat"), axis=1)
+
+
+# -- text ------------------------------------------------------------------------------------------------------------
+
+
+def text_before_filling(variable: Any) -> Unfilled | None:
+    """What an imputer of text makes this variable of, for a step that looks words up and can do without the filling.
+
+    None: no such imputer gives it.
+    """
+    for operator in variable.operators_outputs_:
+        if type(operator.raw_operator).__name__ == "SimpleImputer":
+            return _unfilled(operator)
+    return None
+
+
+def _unfilled(operator: Any) -> Unfilled | None:
+    """The imputer of text in short; None where it is none, or not of words for each column."""
+    model = operator.raw_operator
+    words = model.statistics_.tolist()
+    given = operator.inputs
+    if any(type(one.type).__name__ != "StringTensorType" for one in given) or model.add_indicator:
+        return None
+    if not isinstance(model.missing_values, str) or not all(isinstance(one, str) for one in words):
+        return None
+    if sum(one.type.shape[1] or 0 for one in given) != len(words):
+        return None
+    return Unfilled([one.full_name for one in given], str(model.missing_values), [str(one) for one in words])
+
+
+def _fill_text(step: Step, unfilled: Unfilled) -> None:
+    from onnx import TensorProto
+
+    pen, given = step.pen, unfilled.given
+    cells = given[0] if len(given) == 1 else pen.node("Concat", given, axis=1)
+    found = pen.node(
+        "LabelEncoder", [cells], domain=ML, keys_strings=[unfilled.marker], values_int64s=[1], default_int64=0
+    )
+    words = pen.constant(np.array([unfilled.words], dtype=object))
+    step.finish(pen.node("Where", [pen.node("Cast", [found], to=TensorProto.BOOL), words, cells]))

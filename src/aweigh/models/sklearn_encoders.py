@@ -8,13 +8,16 @@ several classes.
 
 import warnings
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aweigh.models.onnx_imputer import text_before_filling
 from aweigh.models.pens import ML
 from aweigh.models.step import Step, Steps, real_shape
+from aweigh.models.text_lookup import Coded, draw_lookup
 from aweigh.schema.cells import RESERVED_TEXT
 
 UNKNOWN_TEXT = "\ufdd2"
@@ -104,46 +107,62 @@ def _unheard_of(kinds: NDArray[Any]) -> NDArray[Any]:
 
 def _convert(scope: Any, operator: Any, container: Any) -> None:
     step = Step(scope, operator, container)
-    columns = _columns(step)
-    kinds = step.model.categories_
-    if len(columns) != len(kinds):
-        msg = f"an encoder of {len(kinds)} columns is given {len(columns)}"
+    kinds, rows = step.model.categories_, codes(step.model)
+    widths = [one.type.shape[1] for one in operator.inputs]
+    if not all(isinstance(width, int) for width in widths):
+        msg = "an encoder's inputs must be of known width"
         raise NotImplementedError(msg)
-    parts = [
-        step.pen.node("Gather", [step.numbers(rows), _place(step, name, variable, known)], axis=0)
-        for (name, variable), known, rows in zip(columns, kinds, codes(step.model), strict=True)
-    ]
+    if sum(widths) != len(kinds):
+        msg = f"an encoder of {len(kinds)} columns is given {sum(widths)}"
+        raise NotImplementedError(msg)
+    parts: list[str] = []
+    at = 0
+    for text, some in groupby(operator.inputs, lambda one: type(one.type).__name__ == "StringTensorType"):
+        variables = list(some)
+        count = sum(one.type.shape[1] for one in variables)
+        draw = _texts if text else _numbers
+        parts += draw(step, variables, kinds[at : at + count], rows[at : at + count])
+        at += count
     step.finish(parts[0] if len(parts) == 1 else step.pen.node("Concat", parts, axis=1))
 
 
-def _columns(step: Step) -> list[tuple[str, Any]]:
-    """Every single column among the inputs, as (rows,), with the variable that it came in."""
-    found = []
-    for one in step.operator.inputs:
-        width = one.type.shape[1]
-        if not isinstance(width, int):
-            msg = "an encoder's inputs must be of known width"
-            raise NotImplementedError(msg)
-        found += [
-            (step.pen.node("Gather", [one.full_name, step.pen.constant(np.array(j))], axis=1), one)
-            for j in range(width)
-        ]
-    return found
+def _texts(
+    step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]
+) -> list[str]:
+    """Columns of text, all at once; an imputer before them is taken for its words."""
+    given: list[str] = []
+    filled: list[tuple[str, str] | None] = []
+    for one in variables:
+        unfilled = text_before_filling(one)
+        if unfilled is None:
+            given.append(one.full_name)
+            filled += [None] * one.type.shape[1]
+        else:
+            given += unfilled.given
+            filled += [(unfilled.marker, word) for word in unfilled.words]
+    columns = [
+        Coded([_spelled(kind) for kind in known.tolist()], row, fill)
+        for known, row, fill in zip(kinds, rows, filled, strict=True)
+    ]
+    return draw_lookup(step.pen, given, columns)
+
+
+def _numbers(
+    step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]
+) -> list[str]:
+    """Columns of numbers, one after the other."""
+    pen = step.pen
+    columns = [(one, j) for one in variables for j in range(one.type.shape[1])]
+    parts = []
+    for (one, j), known, row in zip(columns, kinds, rows, strict=True):
+        cells = pen.node("Gather", [one.full_name, pen.constant(np.array(j))], axis=1)
+        parts.append(pen.node("Gather", [step.numbers(row), _place(step, cells, one, known)], axis=0))
+    return parts
 
 
 def _place(step: Step, name: str, variable: Any, kinds: NDArray[Any]) -> str:
-    """Where each cell stands among the kinds, (rows,); behind the last of them when it is none."""
-    kind = type(variable.type).__name__
-    if kind == "StringTensorType":
-        return step.pen.node(
-            "LabelEncoder",
-            [name],
-            domain=ML,
-            keys_strings=[_spelled(one) for one in kinds.tolist()],
-            values_int64s=list(range(len(kinds))),
-            default_int64=len(kinds),
-        )
-    if kind == "Int64TensorType" and kinds.dtype.kind in "iub":
+    """Where each number stands among the kinds, (rows,); behind the last of them when it is none."""
+    if type(variable.type).__name__ == "Int64TensorType" and kinds.dtype.kind in "iub":
         return step.pen.node(
             "LabelEncoder",
             [name],

@@ -70,8 +70,10 @@ class Step:
             self.container.add_node("Cast", answer, output.full_name, to=to, name=name)
 
     def labels(self, place: str) -> str:
-        """The classes that stand at these places."""
+        """The classes that stand at these places; the places themselves, where classes are called by them."""
         classes = np.asarray(self.model.classes_)
+        if classes.dtype.kind in "iub" and classes.tolist() == list(range(len(classes))):
+            return place
         known = classes.astype(object) if classes.dtype.kind in "OUS" else classes.astype(np.int64)
         return self.pen.node("Gather", [self.pen.constant(known), place], axis=0)
 

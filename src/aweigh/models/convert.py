@@ -22,7 +22,9 @@ from aweigh.models import onnx_imputer, sklearn_encoders, sklearn_scalers, sklea
 from aweigh.models.boosting_steps import ZEROS_MISSING, known_steps
 from aweigh.models.family import Form, Way
 from aweigh.models.onnx import OnnxModel
+from aweigh.models.onnx_fewer import draw_fewer
 from aweigh.models.onnx_lanes import fill_lanes
+from aweigh.models.onnx_together import lay_together
 from aweigh.models.prepared import parts_of, plain_names, prepared
 from aweigh.models.step import Convert, Shape, Steps
 from aweigh.schema.cells import RESERVED_TEXT
@@ -68,6 +70,10 @@ def onnx_form(model: object, schema: Schema, *, whole: str = "double", zeros_mis
     for part in parts_of(ready) if zeros_missing else ():
         setattr(part, ZEROS_MISSING, True)
     proto = _convert(ready, inputs, output_task=schema.output.task)
+    inputs = lay_together(proto, inputs, schema.columns)
+    draw_fewer(proto)
+    fill_lanes(proto)
+    _undress(proto)
     names = [one.name for one in proto.graph.output]
     graph = _read_as(names, inputs, schema)
     data = proto.SerializeToString(deterministic=True)
@@ -146,8 +152,6 @@ def _convert(model: object, inputs: tuple[GraphInput, ...], *, output_task: str)
         opset.version = max(opset.version, OPSETS.get(opset.domain, 0))
     if any(node.op_type == "StringNormalizer" for node in proto.graph.node):
         raise UnsupportedModel("its text is put in small letters by the rules of a locale, which machines may not have")
-    fill_lanes(proto)
-    _undress(proto)
     return proto
 
 

@@ -15,7 +15,7 @@ from aweigh.models.step import Step
 
 @dataclass(frozen=True, slots=True)
 class Unfilled:
-    """Text before an imputer: the matrices ``given`` side by side, and the word written for ``marker`` in each column."""
+    """Text before an imputer: the matrices ``given``, side by side, and each column's word in place of ``marker``."""
 
     given: list[str]
     marker: str

@@ -126,9 +126,7 @@ def _convert(scope: Any, operator: Any, container: Any) -> None:
     step.finish(parts[0] if len(parts) == 1 else step.pen.node("Concat", parts, axis=1))
 
 
-def _texts(
-    step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]
-) -> list[str]:
+def _texts(step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]) -> list[str]:
     """Columns of text, all at once; an imputer before them is taken for its words."""
     given: list[str] = []
     filled: list[tuple[str, str] | None] = []
@@ -147,9 +145,7 @@ def _texts(
     return draw_lookup(step.pen, given, columns)
 
 
-def _numbers(
-    step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]
-) -> list[str]:
+def _numbers(step: Step, variables: list[Any], kinds: list[NDArray[Any]], rows: list[NDArray[np.float64]]) -> list[str]:
     """Columns of numbers, one after the other."""
     pen = step.pen
     columns = [(one, j) for one in variables for j in range(one.type.shape[1])]

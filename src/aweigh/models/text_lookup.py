@@ -100,6 +100,4 @@ def _together(pen: Pen, matrix: str, columns: Sequence[Coded]) -> str:
 
 
 def _numbered(pen: Pen, cells: str, words: list[str], numbers: list[int], other: int) -> str:
-    return pen.node(
-        "LabelEncoder", [cells], domain=ML, keys_strings=words, values_int64s=numbers, default_int64=other
-    )
+    return pen.node("LabelEncoder", [cells], domain=ML, keys_strings=words, values_int64s=numbers, default_int64=other)

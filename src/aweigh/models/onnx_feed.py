@@ -146,19 +146,26 @@ def _side_by_side(given: GraphInput, places: list[tuple[int, int]], layout: Layo
             feeds[name] = np.ascontiguousarray(_typed(blocks[first], element, missing_text))
 
         return fill_whole
-    sources: dict[int, tuple[list[int], list[int]]] = {}
+    gathered: dict[int, tuple[list[int], list[int]]] = {}
     for there, (block, here) in enumerate(places):
-        from_here, to_there = sources.setdefault(block, ([], []))
+        from_here, to_there = gathered.setdefault(block, ([], []))
         from_here.append(here)
         to_there.append(there)
+    sources = [(block, _as_slice(here), _as_slice(there)) for block, (here, there) in gathered.items()]
     dtype = ELEMENTS.get(element, object)
 
     def fill(feeds: Feeds, blocks: Sequence[Block]) -> None:
         made = np.empty((len(blocks[first].data), len(places)), dtype=dtype)
-        for block, (from_here, to_there) in sources.items():
+        for block, from_here, to_there in sources:
             part = blocks[block]
             missing = None if part.missing is None else part.missing[:, from_here]
             made[:, to_there] = _typed(Block(part.data[:, from_here], missing), element, missing_text)
         feeds[name] = made
 
     return fill
+
+
+def _as_slice(places: list[int]) -> list[int] | slice:
+    """Neighbours as a slice, which numpy takes without copying."""
+    neighbours = places == list(range(places[0], places[0] + len(places)))
+    return slice(places[0], places[0] + len(places)) if neighbours else places

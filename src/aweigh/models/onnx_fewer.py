@@ -22,6 +22,7 @@ Rule = Callable[[Net, "onnx.NodeProto"], bool]
 """Changes the net around a node; whether it did."""
 
 Places = NDArray[Any]
+Numbers = NDArray[Any]
 INT64 = 7
 NEVER_NEGATIVE = ("Abs", "Exp", "Sigmoid", "Softmax")
 
@@ -72,6 +73,40 @@ def _holds_all(wide: int, narrow: int) -> bool:
         TensorProto.INT32: {TensorProto.DOUBLE, TensorProto.INT64},
     }
     return wide in wider.get(narrow, ())
+
+
+def _narrowed_at_once(net: Net, node: "onnx.NodeProto") -> bool:
+    """A cast to single precision of what was reckoned in double of single numbers: reckoned in single.
+
+    Both are the same bits for one operation of arithmetic, as a double holds more than twice a single's digits: S. A.
+    Figueroa, "When is double rounding innocuous?" (SIGNUM Newsletter 30, 1995).
+    """
+    from onnx import TensorProto
+
+    made = net.maker(node.input[0], "Add", "Sub", "Mul", "Div")
+    if _attribute(node, "to") != TensorProto.FLOAT or made is None or not net.taken_once(node.input[0]):
+        return False
+    inputs = [_as_single(net, name) for name in made.input]
+    if None in inputs or not any(isinstance(one, str) for one in inputs):
+        return False
+    names = [one if isinstance(one, str) else net.hold(node.output[0], one) for one in inputs if one is not None]
+    net.redraw(node, made.op_type, names)
+    return True
+
+
+def _as_single(net: Net, name: str) -> str | Numbers | None:
+    """What a value in double precision was before it was widened, or the constant that loses nothing in single."""
+    from onnx import TensorProto
+
+    held = net.constant(name)
+    if held is not None:
+        with np.errstate(over="ignore"):
+            single = held.astype(np.float32)
+        return single if held.dtype == np.float64 and (single == held).all() else None
+    cast = net.maker(name, "Cast")
+    if cast is None or net.element(name) != TensorProto.DOUBLE or net.element(cast.input[0]) != TensorProto.FLOAT:
+        return None
+    return str(cast.input[0])
 
 
 def _cast_of_looked_up(net: Net, node: "onnx.NodeProto") -> bool:
@@ -248,7 +283,7 @@ def _attribute(node: "onnx.NodeProto", name: str, default: int = 0) -> int:
 RULES: Mapping[str, Sequence[Rule]] = {
     "Abs": (_abs_of_positive,),
     "ArrayFeatureExtractor": (_columns_picked,),
-    "Cast": (_cast_to_the_same, _cast_of_widened, _cast_of_looked_up),
+    "Cast": (_cast_to_the_same, _cast_of_widened, _narrowed_at_once, _cast_of_looked_up),
     "Concat": (_concat_of_one, _concat_of_concats, _concat_of_picks, _concat_of_casts),
     "Gather": (_pick_of_picked, _name_of_place),
     "Reshape": (_flat_lookup,),

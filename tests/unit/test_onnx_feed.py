@@ -89,3 +89,17 @@ def test_a_model_is_fed_from_tables_of_several_layouts_in_turn():
     body = msgspec.json.encode({"rows": [FULL]})
     for decode in (DECODE, other, DECODE):
         assert feed(decode(body))["X"].tolist() == [[1e300, -0.5]]
+
+
+def test_a_block_that_a_graph_takes_whole_is_not_copied():
+    feed = Feed(Graph(inputs=(given("X", "double", "a", "b"), given("S", "string", "s", "t"))), {"X": 2, "S": 2})
+    table = DECODE(msgspec.json.encode({"rows": [FULL, FULL]}))
+    got = feed(table)
+    assert all(any(np.shares_memory(cells, block.data) for block in table.columns.blocks) for cells in got.values())
+
+
+@pytest.mark.parametrize(
+    "columns", [("a", "b", "n", "on"), ("n", "on", "a", "b"), ("on", "b", "n", "a")], ids=lambda some: " ".join(some)
+)
+def test_blocks_side_by_side(columns):
+    assert fed((given("X", "double", *columns),), [FULL, GAPS, FULL])["X"].shape == (3, 4)

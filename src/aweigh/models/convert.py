@@ -6,7 +6,9 @@ served before ``parity.py`` has held it against the original. What is mended so 
 - searches, frozen estimators and the like are unwrapped on a copy (``prepared.py``);
 - numbers go in as doubles and stay doubles: in single precision money and whole numbers fall on the wrong side of a
   threshold, so trees, bins, encoders and support vectors are drawn by us (``sklearn_*.py``);
-- missing text is fed as one reserved string, and imputers and encoders know it.
+- missing text is fed as one reserved string, and imputers and encoders know it;
+- what was drawn in many small steps is drawn in few, and fed as a matrix for each type (``onnx_fewer.py``,
+  ``onnx_together.py``): for one row the number of nodes and of arrays is what costs.
 """
 
 import contextlib
@@ -101,7 +103,7 @@ def _one_matrix(model: object, schema: Schema) -> bool:
 
 
 def graph_inputs(columns: Sequence[Column], *, whole: str, matrix: bool) -> tuple[GraphInput, ...]:
-    """How a table is laid out for the graph: one matrix, or an input for each column.
+    """How a table is laid out while the graph is made: one matrix, or an input for each column.
 
     Raises:
         UnsupportedModel: a point in time, which no graph takes.

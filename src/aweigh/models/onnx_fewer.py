@@ -46,6 +46,10 @@ def simplify(net: Net) -> None:
                 changed = True
 
 
+def _identity(net: Net, node: "onnx.NodeProto") -> bool:
+    return net.bypass(node, node.input[0])
+
+
 # -- types -----------------------------------------------------------------------------------------------------------
 
 
@@ -285,6 +289,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
     "ArrayFeatureExtractor": (_columns_picked,),
     "Cast": (_cast_to_the_same, _cast_of_widened, _narrowed_at_once, _cast_of_looked_up),
     "Concat": (_concat_of_one, _concat_of_concats, _concat_of_picks, _concat_of_casts),
+    "Identity": (_identity,),
     "Gather": (_pick_of_picked, _name_of_place),
     "Reshape": (_flat_lookup,),
 }

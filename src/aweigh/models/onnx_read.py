@@ -11,7 +11,7 @@ from aweigh.errors import InvalidRows, Problem, UnsupportedModel
 from aweigh.schema.answers import POSITIVE_OUTLIER, Answers
 from aweigh.schema.column import Output
 
-MANY_LABELS = 32
+MANY_LABELS = 64
 """From here on numpy is quicker than a dict."""
 MAX_LISTED = 100
 """So many rows without an answer are named; the rest are counted."""
@@ -122,7 +122,7 @@ def _index_of(output: Output) -> Callable[[Array], NDArray[np.int64]]:
 
     def index_of(labels: Array) -> NDArray[np.int64]:
         many = in_order and len(labels) >= MANY_LABELS and labels.dtype == np.int64
-        if many and ((labels >= 0) & (labels < count)).all():
+        if many and (labels.view(np.uint64) < count).all():  # what is below 0 is very large so
             return labels
         try:
             return np.array([positions[one] for one in labels.tolist()], dtype=np.int64)

@@ -99,8 +99,7 @@ def _refuse_nan(numbers: NDArray[np.float64]) -> None:
     Raises:
         InvalidRows: naming the rows.
     """
-    least = np.minimum.reduce(numbers, axis=None)  # NaN, where there is one: half of what isnan().any() costs
-    if least == least:  # noqa: PLR0124
+    if not np.isnan(numbers).any():  # minimum.reduce is quicker, and what runs after it 4 microseconds slower
         return
     rows = np.flatnonzero(np.isnan(numbers).reshape(len(numbers), -1).any(axis=1)).tolist()
     problems = [Problem("no_answer", f"the model has no answer for row {row}", row=row) for row in rows[:MAX_LISTED]]

@@ -13,6 +13,7 @@ from aweigh.schema.column import Output
 
 MANY_LABELS = 64
 """From here on numpy is quicker than a dict."""
+FEW_NUMBERS = 256
 MAX_LISTED = 100
 """So many rows without an answer are named; the rest are counted."""
 
@@ -99,7 +100,10 @@ def _refuse_nan(numbers: NDArray[np.float64]) -> None:
     Raises:
         InvalidRows: naming the rows.
     """
-    if not np.isnan(numbers).any():  # minimum.reduce is quicker, and what runs after it 4 microseconds slower
+    none = np.isnan(numbers)  # minimum.reduce is quicker, and what runs after it 4 microseconds slower
+    if none.size <= FEW_NUMBERS and b"\x01" not in none.tobytes():  # half of what any() takes
+        return
+    if not none.any():
         return
     rows = np.flatnonzero(np.isnan(numbers).reshape(len(numbers), -1).any(axis=1)).tolist()
     problems = [Problem("no_answer", f"the model has no answer for row {row}", row=row) for row in rows[:MAX_LISTED]]
@@ -120,11 +124,14 @@ def _index_of(output: Output) -> Callable[[Array], NDArray[np.int64]]:
             positions[str(one)] = i
 
     def index_of(labels: Array) -> NDArray[np.int64]:
-        many = in_order and len(labels) >= MANY_LABELS and labels.dtype == np.int64
-        if many and (labels.view(np.uint64) < count).all():  # what is below 0 is very large so
+        known = in_order and labels.dtype == np.int64
+        if known and len(labels) >= MANY_LABELS and (labels.view(np.uint64) < count).all():
+            return labels  # what is below 0 is very large as uint64
+        said = labels.tolist()
+        if known and said and 0 <= min(said) <= max(said) < count:
             return labels
         try:
-            return np.array([positions[one] for one in labels.tolist()], dtype=np.int64)
+            return np.array([positions[one] for one in said], dtype=np.int64)
         except KeyError as error:
             msg = "the graph names a class that it does not know"
             raise ValueError(msg) from error

@@ -149,16 +149,7 @@ def _widened(family: Any, model: object, answers: Answers) -> Answers:
     widen = getattr(family, "widen", None)
     if widen is None:
         return answers
-    return Answers(
-        widen(model, answers.output, answers),
-        answers.rows,
-        answers.index,
-        answers.probabilities,
-        answers.values,
-        answers.cluster,
-        answers.outlier,
-        answers.scores,
-    )
+    return msgspec.structs.replace(answers, output=widen(model, answers.output, answers))
 
 
 def _name(wanted: str) -> str:

@@ -1,7 +1,6 @@
 """Answers: what a model said of each row of a table, as arrays, and as the documents of the API."""
 
-from dataclasses import dataclass
-
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +11,7 @@ POSITIVE_OUTLIER = -1
 """scikit-learn's own label for an outlier; inliers are 1."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Answers:
+class Answers(msgspec.Struct, frozen=True, eq=False, gc=False):
     """What a model said of ``rows`` rows. What the output does not have is None.
 
     ``index``: (rows,) int64, the position of the class in ``Output.classes``. ``probabilities``: (rows, classes)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,8 +32,7 @@ class Layout:
         object.__setattr__(self, "place", place)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class Block(msgspec.Struct, frozen=True, eq=False, gc=False):
     """Columns of one type: ``data`` of shape (rows, columns) and ``missing``, a mask of that shape, or None.
 
     ``data`` is float64, int64, bool or object (of str). Where a cell is missing stands NaN, 0, False or None.

@@ -3,9 +3,10 @@
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 
@@ -117,7 +118,9 @@ def ask_original(model: Any, sample: pd.DataFrame, *, config: Config | None = No
 
     def widened(answers: Answers) -> Answers:
         widen = getattr(family, "widen", None)
-        return answers if widen is None else replace(answers, output=widen(model, answers.output, answers))
+        return (
+            answers if widen is None else msgspec.structs.replace(answers, output=widen(model, answers.output, answers))
+        )
 
     asked = ask(
         lambda rows, asked_schema: family.predict(model, rows, asked_schema), schema, aligned.table, widen=widened

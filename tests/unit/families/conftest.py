@@ -4,9 +4,10 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -59,7 +60,7 @@ def tried() -> Callable[..., Trial]:
         schema = Schema(columns=aligned.columns, output=described.output)
 
         def widened(answers: Answers) -> Answers:
-            return replace(answers, output=family.widen(model, answers.output, answers))
+            return msgspec.structs.replace(answers, output=family.widen(model, answers.output, answers))
 
         asked = ask(lambda rows, known: family.predict(model, rows, known), schema, aligned.table, widen=widened)
         forms, reasons = {}, {}

@@ -21,6 +21,8 @@ import pytest
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
+from aweigh.jobs.job import Mark
+from aweigh.jobs.store import open_store
 
 FRAME = pd.read_csv(penguins_path())[[*CHOICES, *NUMBERS]]
 CSV = {"Content-Type": "text/csv"}
@@ -34,6 +36,8 @@ def csv_of(frame: pd.DataFrame) -> bytes:
 
 BIG = csv_of(pd.concat([FRAME] * 600, ignore_index=True))
 """Enough to be in the middle of: some seconds, a part taking less than a tenth of one."""
+LONG = csv_of(pd.concat([FRAME] * 1800, ignore_index=True))
+"""Enough for a mark in the middle."""
 
 
 def post(client: httpx.Client, content: bytes, headers=CSV, query="", status=202) -> dict:
@@ -147,7 +151,7 @@ def test_a_file_becomes_the_very_file_that_predict_writes(client, server, pengui
     assert (job["state"], job["model"]["name"]) == ("queued", "penguins")
     done = until(client, job, "done")
     assert done["rows"] == {"answered": len(FRAME) - 1, "bad": 1, "problems": {"wrong_type": 1}}
-    assert done["progress"] == {"rows": len(FRAME), "total": len(FRAME), "share": 1.0}
+    assert done["progress"] == {"rows": len(FRAME), "total": len(FRAME), "share": 1.0, "bad": 1}
     assert done["created"] <= done["started"] <= done["finished"] < done["expires"]
     reply = client.get(done["links"]["result"])
     assert reply.content == direct(penguins.path, content, tmp_path)
@@ -351,6 +355,52 @@ def test_a_killed_worker_is_replaced_and_the_result_is_the_very_same(client, ser
     done = until(client, job, "done")
     assert done["attempts"] == 2
     assert client.get(done["links"]["result"]).content == big_result
+
+
+def until_marked(environ: dict[str, str], job: dict) -> Mark:
+    """Return the job's first mark, read from where it is kept."""
+    store = open_store(environ, state_dir=environ["AWEIGH_STATE_DIR"])
+    end = time.monotonic() + WAIT_S
+    try:
+        while time.monotonic() < end:
+            found, _ = store.records.get(job["id"])
+            if found.mark is not None:
+                return found.mark
+            assert found.open, found
+            time.sleep(0.02)
+    finally:
+        store.close()
+    pytest.fail("no mark was made", pytrace=False)
+
+
+@pytest.mark.parametrize("output", ["csv", "parquet"])
+@pytest.mark.parametrize("kind", ["disk", "postgres", "valkey"])
+def test_a_job_whose_worker_is_killed_goes_on_where_it_was(
+    kind, output, request, start_server, start_worker, penguins, tmp_path
+):
+    shared = {}
+    if kind != "disk":
+        found = request.getfixturevalue(kind)
+        shared = {"DATABASE_URL": found} if kind == "postgres" else {"REDIS_URL": found.url}
+    env = SOON | shared | {"AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path / "state")}
+    server = start_server(penguins.path, "--no-ui", env=env)
+    content = LONG.replace(b",39.1,", b",long,", 1)
+    with server.client() as client:
+        job = post(client, content, query=f"?output={output}")
+        first = start_worker(penguins.path, env)
+        mark = until_marked(env, job)
+        first.stop(signal.SIGKILL)
+        found = until(client, job, "running", rows=mark.rows)
+        assert found["progress"]["bad"] == 1, "bad rows are counted as the job goes"
+        second = start_worker(penguins.path, env)
+        done = until(client, job, "done")
+        assert (done["attempts"], done["rows"]["bad"]) == (2, 1)
+        result = client.get(done["links"]["result"]).content
+        bad = client.get(done["links"]["bad"]).content
+    assert result == direct(penguins.path, content, tmp_path, out=f"out.{output}")
+    assert bad == (tmp_path / f"out.{output}.bad.jsonl").read_bytes()
+    told = re.search(rf"job {job['id'][:8]} was begun by another: it goes on behind row (\d+)", second.log.read_text())
+    assert int(told[1]) >= mark.rows > 0
 
 
 def test_a_killed_server_takes_its_jobs_up_again(start_server, penguins, tmp_path, big_result):

@@ -11,9 +11,9 @@ import pytest
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs import store as steps
 from aweigh.jobs.job import MAX_ATTEMPTS, Job, Wish, ended, new_id
+from aweigh.jobs.lease import Lease
 from aweigh.jobs.local import Folder, private_folder, storage
 from aweigh.jobs.place import state_folder
-from aweigh.jobs.run import Lease
 from aweigh.jobs.store import cancel, claim, has_work, let_go, open_store, remove, sweep
 
 DIGEST = "d" * 64
@@ -100,11 +100,11 @@ def test_a_lease_is_renewed_tells_how_far_it_is_and_hears_that_it_is_lost(store)
     post(store)
     job, revision = take(store, lease_s=1.5)
     with Lease(store, job, revision, lease_s=1.5) as lease:
-        lease.tell(3, 10)
+        lease.tell(3, 10, 1)
         time.sleep(1.8)
         assert take(store) is None
         found, _ = store.records.get(job.id)
-        assert (found.rows, found.total) == (3, 10)
+        assert (found.rows, found.total, found.bad) == (3, 10, 1)
         assert cancel(store, job.id, ttl_s=DAY_S).state == "cancelled"
         end = time.monotonic() + 5
         while not lease.lost and time.monotonic() < end:

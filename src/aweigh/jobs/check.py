@@ -7,8 +7,8 @@ from typing import cast
 import msgspec
 
 from aweigh.errors import AweighError, DataError, MalformedBody, UsageError
+from aweigh.jobs.failing import in_http
 from aweigh.jobs.job import Wish
-from aweigh.jobs.run import in_http
 from aweigh.runtime.rows_in import Rows, open_rows
 from aweigh.runtime.rows_out import OutKind
 from aweigh.runtime.score_plan import Wish as Carried

@@ -19,7 +19,7 @@ STATES: tuple[State, ...] = ("queued", "running", "done", "failed", "cancelled",
 OPEN: frozenset[State] = frozenset({"queued", "running"})
 
 MAX_ATTEMPTS = 3
-"""A job that has taken its worker with it so often is given up: the fourth worker would go the same way."""
+"""A job that has taken so many workers with it, and came no further, is given up: the next would go the same way."""
 
 ID_BYTES = 16
 """Who knows a job's id may see its result, so that it must not be guessed: 128 random bits."""
@@ -46,6 +46,26 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
     hint: str | None = None
     problems: tuple[dict[str, Any], ...] = ()
     total: int = 0
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a job is, and what of its files is safely stored: whoever takes it up goes on behind that.
+
+    ``kept`` names the file of the answers (of a kind that has a footer: the log of them) and ``told`` that of the bad
+    rows, of which so many bytes are what ``rows`` rows gave. ``by`` is the program that cut the file into parts,
+    ``attempt`` the one that came so far.
+    """
+
+    by: str
+    attempt: int
+    rows: int
+    bad: int
+    problems: Mapping[str, int]
+    seconds: float
+    kept: str
+    kept_bytes: int
+    told: str
+    told_bytes: int
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,11 +101,18 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     told: str | None = None
     told_bytes: int = 0
     failure: Failure | None = None
+    mark: Mark | None = None
 
     @property
     def open(self) -> bool:
         """Whether there is still something to be done."""
         return self.state in OPEN
+
+    @property
+    def worn(self) -> bool:
+        """Whether too many workers have had it that were not heard of again and did nothing that lasts."""
+        lasting = 0 if self.mark is None else self.mark.attempt
+        return self.state == "running" and self.attempts - lasting >= MAX_ATTEMPTS
 
     def claimable(self, now: float) -> bool:
         """Whether a worker may take it: nobody has it, or who had it has not been heard of since its lease ended."""
@@ -114,7 +141,7 @@ def failure_of(error: AweighError) -> Failure:
 
 
 def claimed(job: Job, *, owner: str, now: float, lease_s: float) -> Job:
-    """The job in the hands of a worker, from its start on: what a worker before has done of it is done anew."""
+    """The job in the hands of a worker, from the last mark of one before it on."""
     return msgspec.structs.replace(
         job,
         state="running",
@@ -122,27 +149,35 @@ def claimed(job: Job, *, owner: str, now: float, lease_s: float) -> Job:
         until=now + lease_s,
         attempts=job.attempts + 1,
         started=job.started or now,
-        rows=0,
-        total=None,
         expires=None,
+        **_at_mark(job),
     )
 
 
-def renewed(job: Job, *, until: float, rows: int, total: int | None) -> Job:
+def renewed(job: Job, *, until: float, rows: int, total: int | None, bad: int | None, mark: Mark | None) -> Job:
     """The job still in the same hands, and how far it is."""
-    return msgspec.structs.replace(job, until=until, rows=rows, total=total)
+    return msgspec.structs.replace(job, until=until, rows=rows, total=total, bad=bad, mark=mark)
 
 
 def given_back(job: Job, *, now: float, ttl_s: float) -> Job:
     """The job without its worker, who stops: that it was tried does not count against it."""
     return msgspec.structs.replace(
-        job, state="queued", owner=None, until=None, attempts=job.attempts - 1, rows=0, total=None, expires=now + ttl_s
+        job, state="queued", owner=None, until=None, attempts=job.attempts - 1, expires=now + ttl_s, **_at_mark(job)
     )
+
+
+def _at_mark(job: Job) -> dict[str, Any]:
+    """What is known of a job's rows when only what is stored of them counts."""
+    if job.mark is None:
+        return {"rows": 0, "total": None, "bad": None}
+    return {"rows": job.mark.rows, "total": job.total, "bad": job.mark.bad}
 
 
 def ended(job: Job, state: State, *, now: float, ttl_s: float, **more: Any) -> Job:
     """The job when nothing will change it any more but its end; ``more`` is what came of it."""
-    return msgspec.structs.replace(job, state=state, owner=None, until=None, finished=now, expires=now + ttl_s, **more)
+    return msgspec.structs.replace(
+        job, state=state, owner=None, until=None, finished=now, expires=now + ttl_s, mark=None, **more
+    )
 
 
 def worn_out(job: Job, *, now: float, ttl_s: float) -> Job:
@@ -158,5 +193,12 @@ def worn_out(job: Job, *, now: float, ttl_s: float) -> Job:
 def expired(job: Job, *, now: float, ttl_s: float) -> Job:
     """What is left of a job whose files are gone: for as long again it is known that it was there."""
     return msgspec.structs.replace(
-        job, state="expired", expires=now + ttl_s, key=None, result=None, told=None, finished=job.finished or now
+        job,
+        state="expired",
+        expires=now + ttl_s,
+        key=None,
+        result=None,
+        told=None,
+        mark=None,
+        finished=job.finished or now,
     )

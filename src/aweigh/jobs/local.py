@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs.sql import MIGRATIONS, SqlRecords
@@ -82,6 +82,25 @@ class Folder:
             (self._path / job_id).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
             path.chmod(PRIVATE_FILE)
             path.replace(self._path / job_id / name)
+
+    def grow(self, job_id: str, name: str, folder: Path) -> Path:
+        """Where a file that grows is to be written: in its own place."""
+        del folder
+        with storage():
+            (self._path / job_id).mkdir(mode=PRIVATE_FOLDER, exist_ok=True)
+        return self._path / job_id / name
+
+    def keep(self, job_id: str, name: str, file: BinaryIO, *, start: int = 0) -> None:
+        """Makes what is written of a growing file outlive a power cut."""
+        del name
+        with storage():
+            os.fsync(file.fileno())
+            if not start:
+                folder = os.open(self._path / job_id, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
         """The file where it can be opened: it lies here anyway."""

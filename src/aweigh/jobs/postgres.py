@@ -4,13 +4,13 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aweigh.errors import StorageDown, StorageFull
+from aweigh.jobs.pieces import PIECE_BYTES, pieces
 from aweigh.jobs.sql import MIGRATIONS, SqlRecords
 from aweigh.registry import require
 
-PIECE_BYTES = 2**20
 CONNECTIONS = 4
 """The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
 PATIENCE_S = 5.0
@@ -132,13 +132,21 @@ class Pieces:
     def adopt(self, job_id: str, name: str, path: Path) -> None:
         """Takes a whole file over, under a name."""
         with path.open("rb") as file:
-            for place, piece in enumerate(iter(lambda: file.read(PIECE_BYTES), b"")):
-                self._run(
-                    "INSERT INTO aweigh_pieces (job, name, place, bytes) VALUES (?, ?, ?, ?) "
-                    "ON CONFLICT (job, name, place) DO UPDATE SET bytes = excluded.bytes",
-                    (job_id, name, place, piece),
-                )
+            self.keep(job_id, name, file)
         path.unlink()
+
+    def grow(self, job_id: str, name: str, folder: Path) -> Path:
+        """Where a file that grows is to be written: in a folder of this machine."""
+        return folder / f"{job_id}.{name}"
+
+    def keep(self, job_id: str, name: str, file: BinaryIO, *, start: int = 0) -> None:
+        """Stores what an open file holds from a place on, all before it having been stored."""
+        for place, piece in pieces(file, start=start):
+            self._run(
+                "INSERT INTO aweigh_pieces (job, name, place, bytes) VALUES (?, ?, ?, ?) "
+                "ON CONFLICT (job, name, place) DO UPDATE SET bytes = excluded.bytes",
+                (job_id, name, place, piece),
+            )
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
         """A copy of the file in a folder of this machine."""

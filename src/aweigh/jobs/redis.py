@@ -8,15 +8,15 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
 from aweigh.errors import StorageDown, StorageFull
 from aweigh.jobs.job import STATES, Job
+from aweigh.jobs.pieces import PIECE_BYTES, pieces
 from aweigh.registry import require
 
-PIECE_BYTES = 2**20
 PATIENCE_S = 5.0
 PREFIX = "aweigh:"
 
@@ -185,14 +185,23 @@ class RedisFiles:
 
     def adopt(self, job_id: str, name: str, path: Path) -> None:
         """Takes a whole file over, under a name."""
-        with database():
-            self._client.sadd(f"{PREFIX}files:{job_id}", name)
-            self._client.zadd(f"{PREFIX}stored", {job_id: time.time()})
         with path.open("rb") as file:
-            for place, piece in enumerate(iter(lambda: file.read(PIECE_BYTES), b"")):
-                with database():
-                    self._client.hset(f"{PREFIX}file:{job_id}:{name}", str(place), piece)
+            self.keep(job_id, name, file)
         path.unlink()
+
+    def grow(self, job_id: str, name: str, folder: Path) -> Path:
+        """Where a file that grows is to be written: in a folder of this machine."""
+        return folder / f"{job_id}.{name}"
+
+    def keep(self, job_id: str, name: str, file: BinaryIO, *, start: int = 0) -> None:
+        """Stores what an open file holds from a place on, all before it having been stored."""
+        if not start:
+            with database():
+                self._client.sadd(f"{PREFIX}files:{job_id}", name)
+                self._client.zadd(f"{PREFIX}stored", {job_id: time.time()})
+        for place, piece in pieces(file, start=start):
+            with database():
+                self._client.hset(f"{PREFIX}file:{job_id}:{name}", str(place), piece)
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
         """A copy of the file in a folder of this machine."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from aweigh.jobs.job import MAX_ATTEMPTS, Job, State, claimed, ended, expired, given_back, worn_out
+from aweigh.jobs.job import Job, State, claimed, ended, expired, given_back, worn_out
 from aweigh.jobs.local import Folder, Sqlite
 from aweigh.jobs.place import RECORDS, database_of, state_folder
 from aweigh.jobs.postgres import Pieces, Postgres
@@ -99,7 +99,7 @@ def claim(store: Store, digest: str, *, owner: str, lease_s: float, ttl_s: float
     for job, revision in store.records.to_do(digest):
         if not job.claimable(now):
             continue
-        if job.state == "running" and job.attempts >= MAX_ATTEMPTS:
+        if job.worn:
             if store.records.replace(worn_out(job, now=now, ttl_s=ttl_s), revision):
                 store.records.tally("failed", 1)
             continue

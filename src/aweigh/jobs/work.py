@@ -12,9 +12,10 @@ from functools import partial
 from typing import Any
 
 from aweigh.errors import AweighError, StorageDown
+from aweigh.jobs.attempt import Outcome
 from aweigh.jobs.job import Job
 from aweigh.jobs.news import News
-from aweigh.jobs.run import Outcome, run
+from aweigh.jobs.run import run
 from aweigh.jobs.store import Store, claim, owner_name, sweep
 from aweigh.runtime.predictor import Predictor
 

@@ -1,30 +1,31 @@
 """The file beside the answers that tells of every row without one: its number, what is wrong, what stands there."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, BinaryIO
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.bundle.atomic import whole_file
 from aweigh.errors import Problem
 from aweigh.runtime.rows_in import Batch, Part
 from aweigh.table import Table, TextTable
 
 
 class BadRows:
-    """Bad rows as JSON lines, counted by what is wrong with them; the file is made when the first one comes."""
+    """Bad rows as JSON lines, counted by what is wrong with them; the file is opened when the first one comes.
 
-    def __init__(self, path: Path, stack: ExitStack) -> None:
-        self._path = path
-        self._stack = stack
+    ``count`` and ``codes`` are those that the file holds already.
+    """
+
+    def __init__(
+        self, open_file: Callable[[], BinaryIO], *, count: int = 0, codes: Mapping[str, int] | None = None
+    ) -> None:
+        self._open = open_file
         self._stream: BinaryIO | None = None
-        self.count = 0
-        self.codes: Counter[str] = Counter()
+        self.count = count
+        self.codes: Counter[str] = Counter(codes)
         self.first: Problem | None = None
 
     def tell(self, part: Part, bad: NDArray[np.bool_], problems: Mapping[int, Sequence[Problem]]) -> None:
@@ -33,7 +34,7 @@ class BadRows:
         if not places:
             return
         if self._stream is None:
-            self._stream = self._stack.enter_context(whole_file(self._path))
+            self._stream = self._open()
         for place in places:
             row = part.first + place
             found = problems[row]

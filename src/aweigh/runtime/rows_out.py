@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
@@ -11,6 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from aweigh.runtime.arrow_log import ArrowLog
 from aweigh.runtime.cells_out import Cells, as_arrow, as_json, as_text, disarmed
 from aweigh.table.parquet import import_pyarrow
 
@@ -39,11 +41,18 @@ class OutPart:
 
 
 class CsvWriter:
-    """CSV in UTF-8 with a header line; cells that a spreadsheet would run are disarmed."""
+    """CSV in UTF-8 with a header line; cells that a spreadsheet would run are disarmed.
 
-    def __init__(self, stream: BinaryIO, names: Sequence[str], *, delimiter: str = ",", marked: bool = False) -> None:
+    Without ``names`` the header is there already.
+    """
+
+    def __init__(
+        self, stream: BinaryIO, names: Sequence[str] | None, *, delimiter: str = ",", marked: bool = False
+    ) -> None:
         self._stream = stream
         self._delimiter = delimiter
+        if names is None:
+            return
         mark = BYTE_ORDER_MARK if marked else ""
         self._stream.write((mark + self._quoted([disarmed([name]) for name in names])).encode())
 
@@ -102,15 +111,20 @@ class JsonLinesWriter:
 
 
 class ArrowWriter:
-    """Parquet, or an Arrow IPC file (Feather), by pyarrow."""
+    """Parquet, or an Arrow IPC file (Feather), by pyarrow.
 
-    def __init__(self, stream: BinaryIO, kind: OutKind) -> None:
+    Neither can be gone on with once its writer is gone: ``log`` keeps what comes, for ``put`` to write it anew.
+    """
+
+    def __init__(self, stream: BinaryIO, kind: OutKind, *, log: ArrowLog | None = None) -> None:
         self._pa = import_pyarrow()
         self._stream = stream
         self._kind = kind
         self._writer: Any = None
         self._schema: Any = None
         self._kept: list[Any] = []
+        self._kept_bytes = 0
+        self.log = log
 
     def write(self, part: OutPart) -> None:
         """Keeps the rows of a part, and writes what is kept when it is a group."""
@@ -118,10 +132,20 @@ class ArrowWriter:
         if self._schema is None:
             types = zip(part.columns, (array.type for array in arrays), strict=True)
             self._schema = self._pa.schema(list(types))
-            self._writer = self._open()
         cast = [array.cast(field.type) for array, field in zip(arrays, self._schema, strict=True)]
-        self._kept.append(self._pa.RecordBatch.from_arrays(cast, schema=self._schema))
-        if sum(batch.nbytes for batch in self._kept) >= GROUP_BYTES:
+        batch = self._pa.RecordBatch.from_arrays(cast, schema=self._schema)
+        if self.log is not None:
+            self.log.add(batch)
+        self.put(batch, size_bytes=batch.nbytes)
+
+    def put(self, batch: Any, *, size_bytes: int) -> None:
+        """The same for rows that are a batch already; ``size_bytes`` decides what becomes one group."""
+        if self._writer is None:
+            self._schema = batch.schema
+            self._writer = self._open()
+        self._kept.append(batch)
+        self._kept_bytes += size_bytes
+        if self._kept_bytes >= GROUP_BYTES:
             self._flush()
 
     def close(self) -> None:
@@ -129,6 +153,15 @@ class ArrowWriter:
         if self._writer is not None:
             self._flush()
             self._writer.close()
+
+    def abandon(self) -> None:
+        """Ends the writer, which would otherwise write its footer whenever Python clears it away."""
+        writer, self._writer = self._writer, None
+        with suppress(Exception):
+            if writer is not None:
+                writer.close()
+        if self._kind == "parquet" and writer is not None:
+            writer.is_open = False
 
     def _open(self) -> Any:
         if self._kind == "parquet":
@@ -139,7 +172,7 @@ class ArrowWriter:
 
     def _flush(self) -> None:
         table = self._pa.Table.from_batches(self._kept, schema=self._schema)
-        self._kept = []
+        self._kept, self._kept_bytes = [], 0
         if self._kind == "parquet":
             self._writer.write_table(table, row_group_size=max(table.num_rows, 1))
         else:

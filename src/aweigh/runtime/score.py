@@ -12,20 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from aweigh.bundle.atomic import whole_file
 from aweigh.errors import Problem, UsageError
 from aweigh.runtime.bad_rows import BadRows
-from aweigh.runtime.cells_out import Cells
 from aweigh.runtime.predictor import Predictor
-from aweigh.runtime.rows_in import STDIN, Batch, Part, Rows, RowsIn, open_rows
-from aweigh.runtime.rows_out import ArrowWriter, CsvWriter, JsonLinesWriter, OutKind, OutPart, Writer, out_kind, packed
-from aweigh.runtime.score_plan import Plan, Wish, carried_cells, plan_rows, plan_table, spread
-from aweigh.schema import Answers, Examined, Schema, examine, examine_rows
-from aweigh.table import Table, TextTable
-from aweigh.table.parquet import table_of_batch
+from aweigh.runtime.rows_in import STDIN, open_rows
+from aweigh.runtime.rows_out import OutKind, out_kind, packed
+from aweigh.runtime.score_plan import Wish
+from aweigh.runtime.score_run import Run
 
 STDOUT = Path("-")
 CHUNK_ROWS = 8_192
@@ -103,9 +97,9 @@ def score(
             open_rows(source, chunk_rows=options.chunk_rows, charset=options.charset, delimiter=options.delimiter)
         )
         stream = stack.enter_context(_open_out(out))
-        bad_rows = BadRows(bad_path, stack)
+        bad_rows = BadRows(lambda: stack.enter_context(whole_file(bad_path)))
         wish = Wish(options.keep, options.ignore_extra)
-        run = _Run(predictor, rows_in, stream, kind, bad_rows, wish, tabs=".tsv" in out.name.lower())
+        run = Run(predictor, rows_in, stream, kind, bad_rows, wish, tabs=".tsv" in out.name.lower())
         for part in rows_in.parts:
             run.part(part)
             on_progress(run.rows, run.total())
@@ -156,108 +150,3 @@ def _open_out(out: Path) -> Iterator[BinaryIO]:
                 yield cast("BinaryIO", gz)
         else:
             yield stream
-
-
-@dataclass(slots=True)
-class _Run:
-    """One file on its way: what answers, what is read, where it is written."""
-
-    predictor: Predictor
-    rows_in: RowsIn
-    stream: BinaryIO
-    kind: OutKind
-    bad_rows: BadRows
-    wish: Wish
-    tabs: bool
-    plan: Plan | None = None
-    writer: Writer | None = None
-    rows: int = 0
-
-    def part(self, part: Part) -> None:
-        """Answers a part and writes it."""
-        schema = self.predictor.schema
-        plan = self.plan = self.plan or self._first(part)
-        examined = _examined(schema, plan, part)
-        bad = examined.bad.copy()
-        bad[list(part.unread)] = True
-        good = ~bad
-        answers = self._answers(examined.table, good)
-        told: dict[str, Cells] = {**spread(answers.columns(), good, plan.heads)}
-        if self.kind == "jsonl" and self.rows_in.names is None:
-            self._write(OutPart(told, part.rows, bad, before=plan.json_rows(cast("Rows", part.given), part.first)))
-        else:
-            self._write(OutPart(carried_cells(plan, part, examined.table, schema, bad) | told, part.rows, bad))
-        self.bad_rows.tell(part, bad, _problems(part, examined))
-        self.rows += part.rows
-
-    def _write(self, part: OutPart) -> None:
-        if self.writer is None:
-            self.writer = _writer(self.stream, self.kind, list(part.columns), self.rows_in, tabs=self.tabs)
-        self.writer.write(part)
-
-    def end(self) -> tuple[str, ...]:
-        """Writes what is left; the answers' names in the output."""
-        if self.plan is None or self.writer is None:
-            msg = "a file of rows has at least one part"
-            raise ValueError(msg)
-        self.writer.close()
-        return tuple(self.plan.heads.values())
-
-    def total(self) -> int | None:
-        """How many rows there are, as far as anybody knows."""
-        if self.rows_in.rows is not None:
-            return self.rows_in.rows
-        position = self.rows_in.position()
-        return round(self.rows / position) if position else None
-
-    def _first(self, part: Part) -> Plan:
-        schema, names = self.predictor.schema, self.rows_in.names
-        if names is not None:
-            return plan_table(schema, names, text=self.rows_in.kind == "csv", known=self.rows_in.known, wish=self.wish)
-        return plan_rows(schema, cast("Rows", part.given), part.unread, wish=self.wish)
-
-    def _answers(self, table: Table, good: NDArray[np.bool_]) -> Answers:
-        if good.all() and table.rows:
-            return self.predictor.predict(table)
-        if good.any():
-            return self.predictor.predict(table.take(np.flatnonzero(good)))
-        return Answers.empty(self.predictor.schema.output)
-
-
-def _examined(schema: Schema, plan: Plan, part: Part) -> Examined:
-    """The part's columns for the model, checked; every problem is listed."""
-    given = part.given
-    if isinstance(given, TextTable):
-        text = TextTable({name: cells for name, cells in given.columns.items() if name in plan.inputs}, part.rows)
-        return examine(schema, text, first_row=part.first, most=None)
-    if isinstance(given, Batch):
-        given = table_of_batch(given.batch, plan.inputs)
-    if isinstance(given, Table):
-        table = given.select([name for name in given.columns if name in plan.inputs])
-        return examine(schema, table, first_row=part.first, most=None)
-    rows = [plan.for_model(row) for row in given]
-    return examine_rows(schema, rows, first_row=part.first, most=None)
-
-
-def _problems(part: Part, examined: Examined) -> dict[int, list[Problem]]:
-    """What is wrong with each bad row; of one that could not be read, only that."""
-    found: dict[int, list[Problem]] = {}
-    for problem in examined.problems:
-        if problem.row is not None:
-            found.setdefault(problem.row, []).append(problem)
-    for place, unread in part.unread.items():
-        row = part.first + place
-        found[row] = [Problem(unread.code, f"row {row} {unread.message}", row=row)]
-    return found
-
-
-def _writer(stream: BinaryIO, kind: OutKind, names: list[str], rows_in: RowsIn, *, tabs: bool) -> Writer:
-    if kind == "jsonl":
-        return JsonLinesWriter(stream)
-    if kind != "csv":
-        return ArrowWriter(stream, kind)
-    if rows_in.kind == "csv":
-        # The table comes back as it was: a semicolon stays one, and a spreadsheet that wrote a mark wants it again.
-        delimiter = "\t" if tabs else rows_in.delimiter
-        return CsvWriter(stream, names, delimiter=delimiter, marked=rows_in.marked)
-    return CsvWriter(stream, names, delimiter="\t" if tabs else ",")

@@ -17,7 +17,12 @@ _TEXT: Document = {"type": "string"}
 def job_schema() -> Document:
     """The JSON Schema of a job's document."""
     model = {"type": "object", "properties": {"name": _TEXT, "version": _TEXT}, "required": ["name", "version"]}
-    progress = {"rows": _COUNT, "total": _COUNT, "share": {"type": "number", "minimum": 0, "maximum": 1}}
+    progress = {
+        "rows": _COUNT,
+        "total": _COUNT,
+        "share": {"type": "number", "minimum": 0, "maximum": 1},
+        "bad": _COUNT | {"description": "Of these rows so many have no answer."},
+    }
     rows = {
         "answered": _COUNT,
         "bad": _COUNT,

@@ -38,7 +38,12 @@ def job_document(job: Job) -> dict[str, object]:
         "model": {"name": job.model, "version": short(job.digest)},
         "output": job.wish.output,
         "progress": _known(
-            {"rows": job.rows, "total": job.total, "share": None if share is None else round(min(share, 1.0), 4)}
+            {
+                "rows": job.rows,
+                "total": job.total,
+                "share": None if share is None else round(min(share, 1.0), 4),
+                "bad": job.bad,
+            }
         ),
         "created": moment(job.created),
         "started": moment(job.started),

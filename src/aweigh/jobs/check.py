@@ -13,6 +13,7 @@ from aweigh.runtime.rows_in import Rows, open_rows
 from aweigh.runtime.rows_out import OutKind
 from aweigh.runtime.score_plan import Wish as Carried
 from aweigh.runtime.score_plan import plan_rows, plan_table
+from aweigh.runtime.typed_head import check_typed
 from aweigh.schema import Schema
 from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, suffix_kind
 
@@ -35,9 +36,11 @@ def check_head(schema: Schema, path: Path, wish: Wish, *, named: bool) -> Wish:
     try:
         with open_bytes(path) as file:
             kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
+            if kind in {"parquet", "arrow"}:
+                # pyarrow, which reads the rows, costs more memory than the server itself: that is the worker's.
+                check_typed(schema, file, kind, wish=Carried(wish.keep, wish.ignore_extra))
         if not named:
             wish = msgspec.structs.replace(wish, output=OUTPUT_OF[kind])
-        # pyarrow, which reads the rest, costs more memory than the server itself: that is the worker's.
         if kind in {"csv", "jsonl"} or (kind == "json" and path.stat().st_size <= MAX_WHOLE_BYTES):
             _check(schema, path, wish)
     except (OSError, EOFError, zlib.error) as error:

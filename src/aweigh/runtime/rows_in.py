@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -116,8 +116,13 @@ def _opened(
             raise
         return _arrow_tables(file, position)
     index = batches.notes.index
-    names = tuple(name for name in batches.schema.names if not (name in index and _UNNAMED_INDEX.match(name)))
+    names = named_columns(batches.schema.names, index)
     return RowsIn(kind, names, _batch_parts(batches), known=index, rows=batches.rows, position=position)
+
+
+def named_columns(names: Iterable[str], index: frozenset[str]) -> tuple[str, ...]:
+    """The columns of a file without an index of pandas' that has no name."""
+    return tuple(name for name in names if not (name in index and _UNNAMED_INDEX.match(name)))
 
 
 def _position(file: BufferedReader, path: Path | None) -> Callable[[], float | None]:

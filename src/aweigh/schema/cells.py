@@ -51,7 +51,7 @@ def shown(value: object) -> str:
     return text if len(text) <= MAX_SHOWN_CHARACTERS else text[: MAX_SHOWN_CHARACTERS - 3] + "..."
 
 
-_EXPECTED = {
+EXPECTED = {
     "number": "a number",
     "integer": "a whole number",
     "boolean": "true or false",
@@ -60,10 +60,11 @@ _EXPECTED = {
     "date": "a date such as 2026-01-31",
     "datetime": "a point in time such as 2026-01-31T12:00:00",
 }
+"""What a column of each type takes, in words."""
 
 
 def _wrong(column: Column, value: object) -> BadCell:
-    return BadCell("wrong_type", f"expected {_EXPECTED[column.type]}, got {shown(value)}")
+    return BadCell("wrong_type", f"expected {EXPECTED[column.type]}, got {shown(value)}")
 
 
 def json_parser(column: Column) -> Parse:

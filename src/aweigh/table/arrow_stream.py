@@ -111,7 +111,9 @@ class ArrowLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
+    """A column in a schema, with the number of its dictionary."""
+
     name: str
     type: ArrowType
     dictionary: int | None
@@ -137,11 +139,11 @@ def iter_batches(file: BufferedIOBase, *, limits: ArrowLimits) -> Iterator[Arrow
 
 
 def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
-    fields: tuple[_Field, ...] | None = None
+    fields: tuple[Field, ...] | None = None
     notes: dict[bytes, bytes] = {}
     dictionaries: dict[int, ArrowColumn] = {}
     some = False
-    for kind, header, body in _messages(file):
+    for kind, header, body in messages(file):
         if kind == SCHEMA and fields is None:
             fields, notes = _schema(header)
         elif kind == DICTIONARY_BATCH and fields is not None:
@@ -159,7 +161,7 @@ def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
         yield ArrowBatch(tuple(_empty(field) for field in fields), 0, notes)
 
 
-def _messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
+def messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
     """Each message's kind, header and body, up to the end-of-stream mark or the end."""
     head = file.read(HEAD_BYTES)
     if head.startswith(FILE_MAGIC):
@@ -171,8 +173,8 @@ def _messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview
         (size,) = INT32.unpack_from(head, len(CONTINUATION))
         if size == 0:
             return
-        message = root(memoryview(_exactly(file, size)))
-        body = _exactly(file, message.number(3, INT64))
+        message = root(memoryview(exactly(file, size)))
+        body = exactly(file, message.number(3, INT64))
         header = message.table(2)
         if header is None:
             raise IndexError
@@ -180,7 +182,7 @@ def _messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview
         head = file.read(HEAD_BYTES)
 
 
-def _exactly(file: BufferedIOBase, count: int) -> bytes:
+def exactly(file: BufferedIOBase, count: int) -> bytes:
     """So many bytes, read in parts: a length that lies takes no memory."""
     if count < 0:
         raise IndexError
@@ -197,22 +199,27 @@ def _exactly(file: BufferedIOBase, count: int) -> bytes:
 # -- schema ----------------------------------------------------------------------------------------------------------
 
 
-def _schema(header: FlatTable) -> tuple[tuple[_Field, ...], dict[bytes, bytes]]:
+def _schema(header: FlatTable) -> tuple[tuple[Field, ...], dict[bytes, bytes]]:
     if header.number(0, INT16):
         raise UnsupportedMedia("The Arrow data has its numbers big end first.", hint="write it on an ordinary machine")
     if header.count(1) > MAX_COLUMNS:
         raise TooLarge(f"The Arrow data has more than {MAX_COLUMNS:,} columns.")
-    fields: dict[str, _Field] = {}
+    fields: dict[str, Field] = {}
     for table in header.tables(1):
-        field = _field(table)
+        field = field_of(table)
         check_name(field.name, fields)
         check_type(field.name, field.type)
         fields[field.name] = field
+    return tuple(fields.values()), notes_of(header)
+
+
+def notes_of(header: FlatTable) -> dict[bytes, bytes]:
+    """The notes in a schema."""
     notes = {}
     for note in itertools.islice(header.tables(2), MAX_NOTES):
         key, value = (note.text(i, max_bytes=MAX_NOTE_BYTES) or "" for i in range(2))
         notes[key.encode()] = value.encode()
-    return tuple(fields.values()), notes
+    return notes
 
 
 def check_name(name: str, before: Mapping[str, object]) -> None:
@@ -242,16 +249,17 @@ def check_type(name: str, kind: ArrowType) -> None:
     )
 
 
-def _field(table: FlatTable) -> _Field:
+def field_of(table: FlatTable) -> Field:
+    """A column as a schema tells of it."""
     name = table.text(0, max_bytes=MAX_NAME_BYTES) or ""
     kind = _type(table.byte(2), table.table(3))
     encoding = table.table(4)
     if encoding is None:
-        return _Field(name, kind, None)
+        return Field(name, kind, None)
     index = encoding.table(1)
     codes = "int32" if index is None else _whole(index)
     coded = ArrowType("dictionary", codes=codes, of=kind, ordered=bool(encoding.byte(2)))
-    return _Field(name, coded, encoding.number(0, INT64))
+    return Field(name, coded, encoding.number(0, INT64))
 
 
 def _whole(table: FlatTable) -> str:
@@ -304,7 +312,7 @@ class _Buffers:
         """The bytes of all buffers; those that several columns share count for each."""
         return sum(size for _, size in self._places)
 
-    def column(self, field: _Field, kind: ArrowType) -> ArrowColumn:
+    def column(self, field: Field, kind: ArrowType) -> ArrowColumn:
         """The next column, of that type.
 
         Raises:
@@ -341,7 +349,7 @@ def _open(batch: FlatTable, body: memoryview, limits: ArrowLimits) -> tuple[_Buf
 
 
 def _columns(
-    header: FlatTable, body: memoryview, fields: tuple[_Field, ...], limits: ArrowLimits
+    header: FlatTable, body: memoryview, fields: tuple[Field, ...], limits: ArrowLimits
 ) -> tuple[list[tuple[ArrowColumn, int | None]], int]:
     """A record batch's columns, each with the number of its dictionary, and its rows."""
     buffers, rows = _open(header, body, limits)
@@ -353,7 +361,7 @@ def _columns(
 
 
 def _dictionary(
-    header: FlatTable, body: memoryview, fields: tuple[_Field, ...], limits: ArrowLimits
+    header: FlatTable, body: memoryview, fields: tuple[Field, ...], limits: ArrowLimits
 ) -> tuple[int, ArrowColumn]:
     """A dictionary's number and its values; the rows of a dictionary are not rows of the table."""
     number, batch = header.number(0, INT64), header.table(1)
@@ -381,6 +389,6 @@ def _with_dictionary(column: ArrowColumn, number: int | None, dictionaries: Mapp
     return replace(column, dictionary=dictionaries[number])
 
 
-def _empty(field: _Field) -> ArrowColumn:
+def _empty(field: Field) -> ArrowColumn:
     """A column of no rows: all its buffers are empty."""
     return ArrowColumn(field.name, field.type, 0, ())

@@ -85,15 +85,25 @@ def big_result(penguins, tmp_path_factory):
 class Working:
     """`aweigh worker` with this environment, until it is stopped."""
 
-    def __init__(self, bundle: Path, env: dict[str, str], log: Path) -> None:
+    def __init__(self, bundle: Path, env: dict[str, str], log: Path, *arguments: str) -> None:
         self.log = log
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aweigh", "worker", str(bundle)],
+                [sys.executable, "-m", "aweigh", "worker", str(bundle), *arguments],
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 env=os.environ | env,
             )
+
+    def health(self) -> httpx.Client:
+        """Return a client of its health address, when it is there."""
+        end = time.monotonic() + WAIT_S
+        while time.monotonic() < end:
+            found = re.search(r"http://[\d.]+:(\d+)/health/ready", self.log.read_text())
+            if found:
+                return httpx.Client(base_url=f"http://127.0.0.1:{found[1]}", timeout=WAIT_S)
+            time.sleep(0.05)
+        pytest.fail(self.log.read_text(), pytrace=False)
 
     def stop(self, sent: int = signal.SIGTERM) -> int:
         self.process.send_signal(sent)
@@ -104,8 +114,8 @@ class Working:
 def start_worker(tmp_path):
     running = []
 
-    def start(bundle: Path, env: dict[str, str]) -> Working:
-        running.append(Working(bundle, env, tmp_path / f"worker-{len(running)}.log"))
+    def start(bundle: Path, env: dict[str, str], *arguments: str) -> Working:
+        running.append(Working(bundle, env, tmp_path / f"worker-{len(running)}.log", *arguments))
         return running[-1]
 
     yield start
@@ -516,6 +526,59 @@ def test_a_database_that_goes_away_is_503_and_the_job_goes_on_when_it_is_back(
         assert client.get(done["links"]["result"]).content == big_result
         assert done["attempts"] == 1
     assert worker.stop() == 0
+
+
+def test_a_worker_tells_whether_it_can_work(valkey, start_server, start_worker, penguins, tmp_path):
+    env = SOON | {"REDIS_URL": valkey.url, "AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path)}
+    env |= {"AWEIGH_METRICS_TOKEN": "to see", "AWEIGH_JOBS_LEASE_S": "20"}
+    server = start_server(penguins.path, "--no-ui", env=env)
+    worker = start_worker(penguins.path, env, "--health-port", "0")
+    with server.client() as client, worker.health() as health:
+        ready = until_status(health, "/health/ready", 200).json()
+        assert (ready["status"], ready["model"]["name"]) == ("ready", "penguins")
+        assert health.get("/health/live").json() == {"status": "live"}
+        until(client, post(client, csv_of(FRAME)), "done")
+        text = until_text(health, "/metrics", 'aweigh_worker_jobs_total{outcome="done"} 1')
+        assert "aweigh_worker_store_up 1" in text
+        assert "aweigh_jobs_total" in text
+        through_proxy = {"X-Forwarded-For": "203.0.113.1"}
+        assert health.get("/metrics", headers=through_proxy).status_code == 403
+        assert health.get("/metrics", headers=through_proxy | {"Authorization": "Bearer to see"}).status_code == 200
+        assert [health.get("/v1/schema").status_code, health.post("/health/live").status_code] == [404, 405]
+        valkey.stop()
+        try:
+            lost = until_status(health, "/health/ready", 503)
+            assert (lost.json()["code"], "retry-after" in lost.headers) == ("storage_down", True)
+            assert health.get("/health/live").status_code == 200
+            assert "aweigh_worker_store_up 0" in health.get("/metrics").text
+        finally:
+            valkey.start()
+        until_status(health, "/health/ready", 200)
+        until(client, post(client, csv_of(FRAME)), "done")
+    assert worker.stop() == 0
+    assert "Traceback" not in worker.log.read_text()
+
+
+def test_a_health_port_that_is_taken_is_told_at_once(start_server, start_worker, penguins, tmp_path):
+    env = SOON | {"AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path / "state")}
+    start_server(penguins.path, "--no-ui", env=env)
+    worker = start_worker(penguins.path, env, "--health-port", "0")
+    with worker.health() as health:
+        assert until_status(health, "/health/ready", 200)
+    taken = start_worker(penguins.path, env, "--health-port", str(health.base_url.port))
+    assert taken.process.wait(WAIT_S) == 2
+    assert "Traceback" not in taken.log.read_text()
+    assert worker.stop() == 0
+
+
+def until_text(client: httpx.Client, address: str, text: str) -> str:
+    end = time.monotonic() + WAIT_S
+    while time.monotonic() < end:
+        found = client.get(address).text
+        if text in found:
+            return found
+        time.sleep(0.1)
+    pytest.fail(found, pytrace=False)
 
 
 # -- limits ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import os
 import signal
 import sys
 import threading
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +16,17 @@ from aweigh.cli.terminal import Steps
 from aweigh.errors import NotReady
 
 if TYPE_CHECKING:
+    import socket
+
     from aweigh.jobs.store import Store
     from aweigh.jobs.work import Terms
     from aweigh.runtime.predictor import Predictor
+    from aweigh.server.jobs.health import Health
 
 LOW_PRIORITY = 10
 """Of 19: beside a server, whose requests come first."""
 BESIDE_IDLE_S = 30.0
+ANYWHERE = "0.0.0.0"  # noqa: S104  asked for by name, and nothing but health is there for others
 
 
 @click.command("worker")
@@ -29,9 +35,21 @@ BESIDE_IDLE_S = 30.0
               help="How many jobs to work on at once.")  # fmt: skip
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
               help="How many threads the model may use.")  # fmt: skip
+@click.option("--health-port", type=click.IntRange(0, 65_535), metavar="PORT",
+              help="Answer /health/live, /health/ready and /metrics there; 0 takes a free port.")  # fmt: skip
+@click.option("--health-host", default=ANYWHERE, show_default=True, metavar="HOST",
+              help="The address of that port: a platform asks from outside.")  # fmt: skip
 @click.option("--allow-code", is_flag=True, help="Use a bundle that holds its owner's own Python code.")
 @click.option("--beside", is_flag=True, hidden=True, help="Be the worker of the server that started this process.")
-def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, beside: bool) -> None:
+def worker(
+    bundle: Path,
+    concurrency: int,
+    threads: int,
+    health_port: int | None,
+    health_host: str,
+    allow_code: bool,
+    beside: bool,
+) -> None:
     """Run the jobs that were posted to the servers of BUNDLE.
 
     Where they are is what the servers are told as well: DATABASE_URL (PostgreSQL), REDIS_URL, or the state folder of
@@ -42,7 +60,7 @@ def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, besid
     from aweigh.jobs.store import open_store
     from aweigh.jobs.work import Terms
     from aweigh.runtime.load import load
-    from aweigh.server.serve import limit_threads, write_log
+    from aweigh.server.serve import bind, limit_threads, write_log
     from aweigh.server.settings import read_settings
 
     limit_threads(threads)
@@ -51,6 +69,7 @@ def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, besid
         os.nice(LOW_PRIORITY)
     steps = Steps()
     settings = read_settings(os.environ)
+    sock = None if health_port is None else bind(health_host, health_port)
     store = open_store(os.environ, state_dir=settings.state_dir)
     with steps.step("verify") as step:
         found = verify(bundle, allow_code=allow_code)
@@ -63,6 +82,12 @@ def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, besid
         raise NotReady("The golden rows are not answered as when the model was packed: no job is taken.")
     steps.line("ready", f"{replay.rows} golden rows are answered as the original model answers them")
     steps.line("jobs", f"from {store.state}" if store.news_url is None else "from the database that the servers use")
+    health = None
+    if sock is not None:
+        from aweigh.server.jobs.health import Health
+
+        health = Health(store, predictor, golden_rows=replay.rows, token=settings.metrics_token), sock
+        steps.line("health", f"http://{sock.getsockname()[0]}:{sock.getsockname()[1]}/health/ready")
     terms = Terms(
         lease_s=settings.jobs_lease_s,
         ttl_s=settings.jobs_ttl_s,
@@ -71,11 +96,19 @@ def worker(bundle: Path, concurrency: int, threads: int, allow_code: bool, besid
         drain_s=settings.drain_s,
     )
     # Beside a server only the jobs are worth a line in its log, which is standard error.
-    asyncio.run(_work(predictor, store, terms, steps=Steps(json=beside), beside=beside))
+    asyncio.run(_work(predictor, store, terms, steps=Steps(json=beside), beside=beside, health=health))
     steps.line("stopped", "what was under way is finished or given back")
 
 
-async def _work(predictor: "Predictor", store: "Store", terms: "Terms", *, steps: Steps, beside: bool) -> None:
+async def _work(
+    predictor: "Predictor",
+    store: "Store",
+    terms: "Terms",
+    *,
+    steps: Steps,
+    beside: bool,
+    health: "tuple[Health, socket.socket] | None",
+) -> None:
     from aweigh.jobs.job import Job
     from aweigh.jobs.news import open_news
     from aweigh.jobs.work import work
@@ -83,20 +116,33 @@ async def _work(predictor: "Predictor", store: "Store", terms: "Terms", *, steps
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for sent in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(sent, stop.set)
+        loop.add_signal_handler(sent, partial(_stop, stop, health))
+    stack = AsyncExitStack()
+    if health is not None:
+        from aweigh.server.jobs.health import answering
+
+        await stack.enter_async_context(answering(*health))
     if beside:
         threading.Thread(target=_until_alone, args=(loop, stop), daemon=True).start()
 
     def told(job: Job, outcome: str, seconds: float) -> None:
         # The id is what opens the job: a log shows only its beginning.
         steps.line("job", f"{job.id[:8]} {outcome}", seconds=seconds)
+        if health is not None:
+            health[0].told(outcome, seconds)
 
-    try:
-        await work(
-            store, predictor, open_news(store.news_url, digest=predictor.digest), terms=terms, stop=stop, told=told
-        )
-    finally:
-        store.close()
+    async with stack:
+        try:
+            news = open_news(store.news_url, digest=predictor.digest)
+            await work(store, predictor, news, terms=terms, stop=stop, told=told)
+        finally:
+            store.close()
+
+
+def _stop(stop: asyncio.Event, health: "tuple[Health, socket.socket] | None") -> None:
+    if health is not None:
+        health[0].readiness.drain()
+    stop.set()
 
 
 def _until_alone(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:

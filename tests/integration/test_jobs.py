@@ -581,6 +581,46 @@ def until_text(client: httpx.Client, address: str, text: str) -> str:
     pytest.fail(found, pytrace=False)
 
 
+@pytest.fixture
+def without_the_queue(tmp_path):
+    """Return an environment in which the extra `jobs` is not installed, for Python's own search."""
+    (tmp_path / "hidden").mkdir()
+    (tmp_path / "hidden" / "sitecustomize.py").write_text('import sys\nsys.modules["saq"] = None\n')
+    return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_redis_for_the_cache_alone_leaves_jobs_on_this_machine(
+    processes, valkey, start_server, penguins, tmp_path, without_the_queue
+):
+    env = SOON | without_the_queue | {"REDIS_URL": valkey.url, "AWEIGH_STATE_DIR": str(tmp_path / "state")}
+    server = start_server(penguins.path, "--no-ui", "--workers", processes, env=env)
+    with server.client() as client:
+        done = until(client, post(client, csv_of(FRAME)), "done")
+        assert len(pd.read_csv(io.BytesIO(client.get(done["links"]["result"]).content))) == len(FRAME)
+        assert 'aweigh_jobs_total{end="done"} 1' in client.get("/metrics").text
+    assert (tmp_path / "state/jobs.sqlite").is_file()
+    server.stop()
+    told = [line for line in server.log.read_text().splitlines() if "jobs are kept on this machine" in line]
+    assert len(told) == 1
+    assert "several replicas" in told[0]
+
+
+def test_workers_of_their_own_need_the_redis_that_is_named(
+    valkey, start_server, start_worker, penguins, tmp_path, without_the_queue
+):
+    env = SOON | without_the_queue | {"REDIS_URL": valkey.url, "AWEIGH_STATE_DIR": str(tmp_path / "state")}
+    env |= {"AWEIGH_JOBS": "worker"}
+    server = start_server(penguins.path, "--no-ui", env=env)
+    with server.client() as client:
+        refused = client.post("/v1/jobs", content=csv_of(FRAME), headers=CSV)
+        assert (refused.status_code, refused.json()["code"]) == (503, "storage_down")
+    worker = start_worker(penguins.path, env)
+    assert worker.process.wait(WAIT_S) != 0
+    assert "aweigh[jobs]" in worker.log.read_text()
+    assert not (tmp_path / "state/jobs.sqlite").exists()
+
+
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """``aweigh serve``: a bundle, or a Streamlit script, on one port until it is told to stop."""
 
+import logging
 import os
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -101,8 +102,18 @@ def serve(
             again=lambda: None if bundle is None else _verify(path, allow_code=allow_code),
             form=form,
         )
+        if bundle is not None and share.settings.jobs == "inline":
+            _warn_of_jobs()
         (serve_many if several else serve_one)(wanted, steps=steps)
     steps.line("stopped", "what was under way is finished")
+
+
+def _warn_of_jobs() -> None:
+    from aweigh.jobs.place import kept_here_instead
+
+    said = kept_here_instead(os.environ)
+    if said is not None:
+        logging.getLogger(__name__).warning(said)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,7 @@ def worker(
     steps = Steps()
     settings = read_settings(os.environ)
     sock = None if health_port is None else bind(health_host, health_port)
-    store = open_store(os.environ, state_dir=settings.state_dir)
+    store = open_store(os.environ, state_dir=settings.state_dir, inline=beside)
     with steps.step("verify") as step:
         found = verify(bundle, allow_code=allow_code)
         step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says")

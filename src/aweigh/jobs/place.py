@@ -2,10 +2,13 @@
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 RECORDS = "jobs.sqlite"
+QUEUE = ("redis", "saq")
+"""What the extra ``jobs`` brings for a Redis."""
 
 
 def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Path:
@@ -26,12 +29,28 @@ def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Pat
     return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}"
 
 
-def database_of(environ: Mapping[str, str]) -> str | None:
+def database_of(environ: Mapping[str, str], *, inline: bool = False) -> str | None:
     """The PostgreSQL (``DATABASE_URL``) or Redis (``REDIS_URL``) that holds jobs; None: this machine does.
 
-    With both, all of it is in PostgreSQL, which is made to keep things.
+    With both, all of it is in PostgreSQL, which is made to keep things. ``inline``: the jobs are run beside the server,
+    so that a Redis which is there for the cache of answers alone need not hold them.
     """
     url = environ.get("DATABASE_URL", "").strip()
     if url.startswith(("postgres://", "postgresql://")):
         return url
-    return environ.get("REDIS_URL", "").strip() or None
+    url = environ.get("REDIS_URL", "").strip()
+    return url if url and not (inline and _is_missing(QUEUE)) else None
+
+
+def kept_here_instead(environ: Mapping[str, str]) -> str | None:
+    """What to say where a Redis is named, and jobs are kept on this machine all the same."""
+    if database_of(environ, inline=True) is not None or database_of(environ) is None:
+        return None
+    return (
+        "jobs are kept on this machine and not in the Redis of REDIS_URL, since the extra 'jobs' is not installed: of "
+        "several replicas each knows only its own; pip install 'aweigh[jobs]', or set AWEIGH_JOBS=off"
+    )
+
+
+def _is_missing(modules: Sequence[str]) -> bool:
+    return any(find_spec(one) is None for one in modules)

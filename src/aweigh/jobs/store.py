@@ -51,14 +51,16 @@ class Store:
             shutil.rmtree(spool, ignore_errors=True)
 
 
-def open_store(environ: Mapping[str, str], *, state_dir: str | None = None) -> Store:
+def open_store(environ: Mapping[str, str], *, state_dir: str | None = None, inline: bool = False) -> Store:
     """The store that the environment names: PostgreSQL, Redis, or this machine's disk. Nothing is connected to yet.
+
+    ``inline``: for jobs that are run beside the server (see ``database_of``).
 
     Raises:
         MissingExtra: what is named needs packages that are not installed.
     """
     state = state_folder(environ, named=state_dir)
-    url = database_of(environ)
+    url = database_of(environ, inline=inline)
     if url is not None and url.startswith("postgres"):
         postgres = Postgres(url)
         return Store(postgres.records(), Pieces(postgres), url, state, postgres.close)

@@ -79,7 +79,7 @@ class Door:
         return await jobs.counters()
 
     def _is_blank(self) -> bool:
-        if database_of(self._environ) is not None:
+        if database_of(self._environ, inline=self._settings.jobs == "inline") is not None:
             return False
         return not (state_folder(self._environ, named=self._settings.state_dir) / RECORDS).exists()
 

@@ -283,7 +283,7 @@ def open_jobs(settings: Settings, *, digest: str, command: Sequence[str], enviro
     Raises:
         MissingExtra: the database that the environment names needs packages that are not installed.
     """
-    store = open_store(environ, state_dir=settings.state_dir)
+    store = open_store(environ, state_dir=settings.state_dir, inline=settings.jobs == "inline")
     news = open_news(store.news_url, digest=digest)
     beside = None
     if settings.jobs == "inline":

@@ -384,8 +384,9 @@ def until_marked(environ: dict[str, str], job: dict) -> Mark:
     pytest.fail("no mark was made", pytrace=False)
 
 
-@pytest.mark.parametrize("output", ["csv", "parquet"])
-@pytest.mark.parametrize("kind", ["disk", "postgres", "valkey"])
+@pytest.mark.parametrize(
+    ("kind", "output"), [("disk", "csv"), ("disk", "parquet"), ("postgres", "csv"), ("valkey", "csv")]
+)
 def test_a_job_whose_worker_is_killed_goes_on_where_it_was(
     kind, output, request, start_server, start_worker, penguins, tmp_path
 ):

@@ -22,6 +22,7 @@ from aweigh.server.settings import Settings
 NUMBER = Column(name="x", type="number", dtype="float64")
 TEXT = Column(name="said", type="text", dtype="object", nullable=True)
 OUTPUT = Output(task="number", name="y")
+GOLDEN = ({"value": 2.0}, {"value": 4.0})
 PROOF = Proof(
     rows=1, probe_rows=0, single_rows=1, absolute_tolerance=0, relative_tolerance=0, largest_difference=0, attempts=()
 )
@@ -53,8 +54,24 @@ class Model:
         return self.calls[[one[0] for one in self.calls].index(first) :]
 
 
+class Odd(Model):
+    """A model of two classes that gives the probabilities which its schema promises for small numbers at most."""
+
+    OUTPUT = Output(task="class", name="y", classes=("odd", "even"), probabilities=True)
+
+    def __init__(self, *, call_s, up_to):
+        super().__init__(call_s=call_s)
+        self.up_to = up_to
+
+    def __call__(self, table):
+        super().__call__(table)
+        even = (table["x"].data % 2 == 0).astype(np.int64)
+        sure = np.eye(2)[even] if table["x"].data.max() <= self.up_to else None
+        return Answers(self.OUTPUT, table.rows, index=even, probabilities=sure)
+
+
 @contextmanager
-def served(model, *, columns=(NUMBER,), runtime="sklearn", **settings):
+def served(model, *, columns=(NUMBER,), runtime="sklearn", output=OUTPUT, golden=GOLDEN, **settings):
     """Serve the model from a thread; the client of it, once it is ready."""
     manifest = Manifest(
         format=FORMAT,
@@ -72,8 +89,8 @@ def served(model, *, columns=(NUMBER,), runtime="sklearn", **settings):
     predictor = Predictor(
         manifest=manifest,
         digest="ab" * 32,
-        schema=Schema(columns=columns, output=OUTPUT),
-        examples=Examples(rows=[{"x": 1.0}, {"x": 2.0}], predictions=[{"value": 2.0}, {"value": 4.0}], titles=["", ""]),
+        schema=Schema(columns=columns, output=output),
+        examples=Examples(rows=[{"x": 1.0}, {"x": 2.0}], predictions=list(golden), titles=["", ""]),
         profile_json=b"{}",
         card="# Doubler",
         answer=model,
@@ -284,6 +301,22 @@ def test_the_answers_of_an_owners_function_are_not_kept_unless_asked_for(cache_b
     with served(Model(), runtime="python", cache_bytes=cache_bytes) as client:
         assert [values(ask(client, 1)) for _ in range(2)] == [[2.0]] * 2
         assert counter(client, 'aweigh_cache_hits_total{store="process"}') == hits
+
+
+@pytest.mark.parametrize("call_s", [0.0, 0.01], ids=["quick", "slow"])
+@pytest.mark.parametrize("cache_bytes", [None, 10**6], ids=["by default", "asked for"])
+@pytest.mark.parametrize("up_to", [0, 5], ids=["never", "not always"])
+def test_answers_that_are_not_what_the_schema_says_are_given_and_not_kept(up_to, cache_bytes, call_s):
+    model = Odd(call_s=call_s, up_to=up_to)
+    golden = [{"label": "odd"}, {"label": "even"}]
+    if up_to:
+        sure = [{"odd": 1.0, "even": 0.0}, {"odd": 0.0, "even": 1.0}]
+        golden = [one | {"probabilities": two} for one, two in zip(golden, sure, strict=True)]
+    with served(model, output=Odd.OUTPUT, golden=golden, cache_bytes=cache_bytes) as client:
+        for numbers in ((1, 2), (7, 8), (7, 8), (1, 8)):
+            found = [one["label"] for one in ask(client, *numbers).json()["predictions"]]
+            assert found == ["odd" if one % 2 else "even" for one in numbers]
+        assert len([one for one in model.calls if 8 in one]) >= 3
 
 
 def test_a_cached_row_is_still_warned_of():

@@ -65,7 +65,11 @@ class Known:
             return self._form.load([piece for piece in found if piece is not None])
         whole = len(places) == table.rows
         answers = await model(table if whole else table.take(np.fromiter(places.values(), dtype=np.int64)))
-        fresh = dict(zip(places, self._form.dump(answers), strict=True))
+        try:
+            fresh = dict(zip(places, self._form.dump(answers), strict=True))
+        except ValueError:
+            # Not what the schema says of them: they are given as they are, and not kept.
+            return answers if whole else await model(table)
         self._keep(list(fresh), list(fresh.values()))
         if self._shared is not None:
             self._shared.put(fresh.keys(), fresh.values())

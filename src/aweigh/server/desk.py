@@ -119,7 +119,7 @@ def open_desk(
     rows = check_rows(predictor.schema, predictor.examples.rows)
     wanted = (settings.batch_rows or 0) > 1 or bool(settings.cache_bytes)
     cost = measure(predictor.predict, rows, thoroughly=wanted)
-    known = _open_cache(predictor, cost, settings=settings, counters=counters)
+    known = _open_cache(predictor, cost, rows, settings=settings, counters=counters)
     bounds = bounds_for(
         cost,
         batch_rows=settings.batch_rows,
@@ -146,8 +146,12 @@ def open_desk(
     return Desk(queue, known=known, counters=counters)
 
 
-def _open_cache(predictor: Predictor, cost: Cost, *, settings: Settings, counters: Counters) -> Known | None:
+def _open_cache(
+    predictor: Predictor, cost: Cost, rows: Table, *, settings: Settings, counters: Counters
+) -> Known | None:
     """The cache, where answers should be kept: asked for, or of a slow model that takes no free text.
+
+    Those that are not what the schema says of them cannot be: such a model is served without.
 
     An owner's own function may know more than its row, the hour for one: its answers are kept only when asked for.
     """
@@ -156,6 +160,12 @@ def _open_cache(predictor: Predictor, cost: Cost, *, settings: Settings, counter
     hangs_on_more = predictor.manifest.runtime == "python"
     has_text = any(column.type == "text" for column in predictor.schema.columns)
     if not size_bytes or (not asked_for and (has_text or hangs_on_more or not cost.keeping_pays)):
+        return None
+    form = RowForm(predictor.schema.output)
+    try:
+        form.dump(predictor.predict(rows))
+    except ValueError:
+        _LOG.warning("the model's answers are not what its schema says of them: none are kept")
         return None
     shared = None
     secret = secret_of(settings.cache_secret)
@@ -169,6 +179,5 @@ def _open_cache(predictor: Predictor, cost: Cost, *, settings: Settings, counter
             )
         except MissingExtra as error:
             _LOG.warning("%s %s", error.message, error.hint)
-    form = RowForm(predictor.schema.output)
     keys = compile_keys(predictor.schema, digest=predictor.digest, secret=secret)
     return Known(keys, form, cache=Cache(size_bytes=size_bytes), shared=shared, tally=counters)

@@ -20,6 +20,7 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check_rows
 from aweigh.server.docs import docs_page, front_page
+from aweigh.server.jobs.health import worker_text
 from aweigh.server.jobs.told import counters_text
 from aweigh.server.metrics import Counters
 from aweigh.server.openapi import example_csv, openapi_document
@@ -310,6 +311,7 @@ def test_the_reference_names_every_setting_with_its_default():
 
 def test_the_reference_names_every_counter():
     text = Counters().text(info={"name": "x"}) + counters_text({}, {})
+    text += worker_text({}, seconds=0.0, up=True, info={})
     real = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     assert set(re.findall(r"^\| `(aweigh_\w+)", REFERENCE, re.MULTILINE)) == real
 

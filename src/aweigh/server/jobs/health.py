@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
@@ -101,30 +101,40 @@ class Health:
             shared = await asyncio.to_thread(self._shared)
         except AweighError:
             shared = ""
-        return Response("\n".join(self._lines()) + "\n" + shared, headers={"content-type": CONTENT_TYPE.decode()})
+        info = {
+            "aweigh_version": __version__,
+            "name": self._predictor.manifest.name,
+            "version": self._predictor.version,
+            "digest": self._predictor.digest,
+        }
+        own = worker_text(self._ended, seconds=self._seconds, up=self._up, info=info)
+        return Response(own + shared, headers={"content-type": CONTENT_TYPE.decode()})
 
     def _shared(self) -> str:
         if self._store.is_blank():
             return ""
         return counters_text(self._store.records.counts(), self._store.records.tallies())
 
-    def _lines(self) -> list[str]:
-        name, manifest = "aweigh_worker_jobs_total", self._predictor.manifest
-        info = f'aweigh_version="{__version__}",name="{manifest.name}",version="{self._predictor.version}"'
-        return [
-            f"# HELP {name} Jobs that this worker has let go of, by what became of them.",
-            f"# TYPE {name} counter",
-            *(f'{name}{{outcome="{one}"}} {self._ended[one]}' for one in OUTCOMES),
-            "# HELP aweigh_worker_seconds_total Seconds that this worker spent on them.",
-            "# TYPE aweigh_worker_seconds_total counter",
-            f"aweigh_worker_seconds_total {self._seconds:.10g}",
-            "# HELP aweigh_worker_store_up Whether this worker reaches the store that holds the jobs.",
-            "# TYPE aweigh_worker_store_up gauge",
-            f"aweigh_worker_store_up {int(self._up)}",
-            "# HELP aweigh_model_info The model that answers.",
-            "# TYPE aweigh_model_info gauge",
-            f'aweigh_model_info{{{info},digest="{self._predictor.digest}"}} 1',
-        ]
+
+def worker_text(ended: Mapping[str, int], *, seconds: float, up: bool, info: Mapping[str, str]) -> str:
+    """What ``/metrics`` tells of a worker itself; ``info`` are the labels of ``aweigh_model_info``."""
+    name = "aweigh_worker_jobs_total"
+    labels = ",".join(f'{key}="{value}"' for key, value in info.items())
+    lines = [
+        f"# HELP {name} Jobs that this worker has let go of, by what became of them.",
+        f"# TYPE {name} counter",
+        *(f'{name}{{outcome="{one}"}} {ended.get(one, 0)}' for one in OUTCOMES),
+        "# HELP aweigh_worker_seconds_total Seconds that this worker spent on them.",
+        "# TYPE aweigh_worker_seconds_total counter",
+        f"aweigh_worker_seconds_total {seconds:.10g}",
+        "# HELP aweigh_worker_store_up Whether this worker reaches the store that holds the jobs.",
+        "# TYPE aweigh_worker_store_up gauge",
+        f"aweigh_worker_store_up {int(up)}",
+        "# HELP aweigh_model_info The model that answers.",
+        "# TYPE aweigh_model_info gauge",
+        f"aweigh_model_info{{{labels}}} 1",
+    ]
+    return "\n".join(lines) + "\n"
 
 
 class _Server(uvicorn.Server):

@@ -27,7 +27,7 @@ MAX_NOTES, MAX_NOTE_BYTES = 64, 16 * 2**20
 NULL_BYTES = 8
 """What a row of a column of nothing counts for: it takes no room in the stream, and as a float64 in the table."""
 
-_PAIR = Struct("<qq")
+PAIR = Struct("<qq")
 """A buffer: where it starts and its size. A node: its rows and its nulls."""
 
 INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
@@ -111,7 +111,9 @@ class ArrowLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class _Field:
+class Field:
+    """A column of the stream's schema; ``dictionary`` is the number of the dictionary that its codes lead into."""
+
     name: str
     type: ArrowType
     dictionary: int | None
@@ -137,15 +139,15 @@ def iter_batches(file: BufferedIOBase, *, limits: ArrowLimits) -> Iterator[Arrow
 
 
 def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
-    fields: tuple[_Field, ...] | None = None
+    fields: tuple[Field, ...] | None = None
     notes: dict[bytes, bytes] = {}
     dictionaries: dict[int, ArrowColumn] = {}
     some = False
-    for kind, header, body in _messages(file):
+    for kind, header, body in iter_messages(file):
         if kind == SCHEMA and fields is None:
-            fields, notes = _schema(header)
+            fields, notes = read_schema(header)
         elif kind == DICTIONARY_BATCH and fields is not None:
-            number, column = _dictionary(header, body, fields, limits)
+            number, column = read_dictionary(header, body, fields, limits)
             dictionaries[number] = column
         elif kind == RECORD_BATCH and fields is not None:
             some = True
@@ -159,7 +161,7 @@ def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
         yield ArrowBatch(tuple(_empty(field) for field in fields), 0, notes)
 
 
-def _messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
+def iter_messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
     """Each message's kind, header and body, up to the end-of-stream mark or the end."""
     head = file.read(HEAD_BYTES)
     if head.startswith(FILE_MAGIC):
@@ -197,12 +199,19 @@ def _exactly(file: BufferedIOBase, count: int) -> bytes:
 # -- schema ----------------------------------------------------------------------------------------------------------
 
 
-def _schema(header: FlatTable) -> tuple[tuple[_Field, ...], dict[bytes, bytes]]:
+def read_schema(header: FlatTable) -> tuple[tuple[Field, ...], dict[bytes, bytes]]:
+    """The columns of a schema message, and the notes in it.
+
+    Raises:
+        UnsupportedMedia: numbers with the big end first, a type that no model takes.
+        MalformedBody: names that are empty or double.
+        TooLarge: more than 10,000 columns.
+    """
     if header.number(0, INT16):
         raise UnsupportedMedia("The Arrow data has its numbers big end first.", hint="write it on an ordinary machine")
     if header.count(1) > MAX_COLUMNS:
         raise TooLarge(f"The Arrow data has more than {MAX_COLUMNS:,} columns.")
-    fields: dict[str, _Field] = {}
+    fields: dict[str, Field] = {}
     for table in header.tables(1):
         field = _field(table)
         check_name(field.name, fields)
@@ -242,16 +251,16 @@ def check_type(name: str, kind: ArrowType) -> None:
     )
 
 
-def _field(table: FlatTable) -> _Field:
+def _field(table: FlatTable) -> Field:
     name = table.text(0, max_bytes=MAX_NAME_BYTES) or ""
     kind = _type(table.byte(2), table.table(3))
     encoding = table.table(4)
     if encoding is None:
-        return _Field(name, kind, None)
+        return Field(name, kind, None)
     index = encoding.table(1)
     codes = "int32" if index is None else _whole(index)
     coded = ArrowType("dictionary", codes=codes, of=kind, ordered=bool(encoding.byte(2)))
-    return _Field(name, coded, encoding.number(0, INT64))
+    return Field(name, coded, encoding.number(0, INT64))
 
 
 def _whole(table: FlatTable) -> str:
@@ -293,8 +302,8 @@ class _Buffers:
     """A batch's buffers, handed out in their order, each within the body."""
 
     def __init__(self, batch: FlatTable, body: memoryview) -> None:
-        self._nodes = iter(batch.structs(1, _PAIR))
-        self._places = batch.structs(2, _PAIR)
+        self._nodes = iter(batch.structs(1, PAIR))
+        self._places = batch.structs(2, PAIR)
         self._next = iter(self._places)
         self._views = iter(batch.structs(4, INT64))
         self._body = body
@@ -304,7 +313,7 @@ class _Buffers:
         """The bytes of all buffers; those that several columns share count for each."""
         return sum(size for _, size in self._places)
 
-    def column(self, field: _Field, kind: ArrowType) -> ArrowColumn:
+    def column(self, field: Field, kind: ArrowType) -> ArrowColumn:
         """The next column, of that type.
 
         Raises:
@@ -341,7 +350,7 @@ def _open(batch: FlatTable, body: memoryview, limits: ArrowLimits) -> tuple[_Buf
 
 
 def _columns(
-    header: FlatTable, body: memoryview, fields: tuple[_Field, ...], limits: ArrowLimits
+    header: FlatTable, body: memoryview, fields: tuple[Field, ...], limits: ArrowLimits
 ) -> tuple[list[tuple[ArrowColumn, int | None]], int]:
     """A record batch's columns, each with the number of its dictionary, and its rows."""
     buffers, rows = _open(header, body, limits)
@@ -352,8 +361,8 @@ def _columns(
     return columns, rows
 
 
-def _dictionary(
-    header: FlatTable, body: memoryview, fields: tuple[_Field, ...], limits: ArrowLimits
+def read_dictionary(
+    header: FlatTable, body: memoryview, fields: tuple[Field, ...], limits: ArrowLimits
 ) -> tuple[int, ArrowColumn]:
     """A dictionary's number and its values; the rows of a dictionary are not rows of the table."""
     number, batch = header.number(0, INT64), header.table(1)
@@ -381,6 +390,6 @@ def _with_dictionary(column: ArrowColumn, number: int | None, dictionaries: Mapp
     return replace(column, dictionary=dictionaries[number])
 
 
-def _empty(field: _Field) -> ArrowColumn:
+def _empty(field: Field) -> ArrowColumn:
     """A column of no rows: all its buffers are empty."""
     return ArrowColumn(field.name, field.type, 0, ())

@@ -17,7 +17,7 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check
 from aweigh.schema.decode import compile_decoder
-from aweigh.schema.decode_arrow import compile_arrow
+from aweigh.schema.decode_arrow import MAX_KEPT_BYTES, compile_arrow
 from aweigh.schema.layout import layout_of
 from aweigh.table.arrow import read_arrow
 from aweigh.table.blocks import Blocks
@@ -142,6 +142,20 @@ def test_a_stream_of_another_schema_is_read_by_its_own():
         assert fingerprint(read(body)) == fingerprint(patiently(SCHEMA, body))
 
 
+def test_a_schema_of_any_size_is_read_and_a_large_one_not_kept():
+    table = pa.table(PLAIN).replace_schema_metadata({"note": "x" * MAX_KEPT_BYTES})
+    read = compile_arrow(SCHEMA, max_rows=MAX_ROWS)
+    for body in (stream(table), stream(pa.table(PLAIN)), stream(table)):
+        assert isinstance(read(body).columns, Blocks)
+        assert fingerprint(read(body)) == fingerprint(patiently(SCHEMA, body))
+
+
+def test_an_index_of_pandas_is_no_column():
+    frame = pa.table(PLAIN).to_pandas().set_index("n", drop=False).rename_axis("row")
+    body = stream(pa.Table.from_pandas(frame, preserve_index=True))
+    assert outcome(compile_arrow(SCHEMA, max_rows=MAX_ROWS), body) == fingerprint(patiently(SCHEMA, body))
+
+
 def test_json_and_arrow_lie_in_the_same_layout():
     layout = layout_of(SCHEMA)
     asked = b'{"rows":[{"x":1.5}]}'
@@ -154,10 +168,6 @@ def test_json_and_arrow_lie_in_the_same_layout():
 
 LEFT = {
     "no rows": pa.schema({name: array.type for name, array in PLAIN.items()}).empty_table(),
-    "an empty batch": pa.Table.from_batches(
-        [some for cut in (slice(0, 9), slice(9, 9), slice(9, 20)) for some in pa.table(PLAIN)[cut].to_batches()]
-        or [pa.record_batch(PLAIN).slice(0, 0)]
-    ),
     "an absent column": pa.table(PLAIN).drop_columns(["city"]),
     "a column of nothing": pa.table({**PLAIN, "x": pa.nulls(ROWS)}),
     "whole numbers as floats": pa.table({**PLAIN, "n": pa.array([1.0, None] * 50)}),

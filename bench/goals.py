@@ -187,13 +187,15 @@ def _smallest(size: Mapping[str, Any]) -> str:
 def _others(results: Results) -> list[Line]:
     commands, rerun, size = (results.get(name, {}) for name in ("commands", "rerun", "size"))
     steps = len(_at(commands, "pack", "steps") or [])
-    ui = _at(size, "ui", "mb")
+    ui, once = _at(size, "ui", "mb"), _at(size, "api", "started_mb")
+    beside = [f"{once:.0f} MB once served"] if once else []
+    beside += [f"with the app {ui:.0f} MB"] if ui else []
     return [
         _line(
             "site-packages of the serving environment, API alone",
             "170 MB",
             [(_at(size, "api", "mb"), 170)],
-            "{} MB" + (f" (with the app {ui:.0f} MB)" if ui else ""),
+            "{} MB" + (f" ({'; '.join(beside)})" if beside else ""),
             _smallest(size),
         ),
         _line(

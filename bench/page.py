@@ -46,7 +46,7 @@ def write_page(*, check: bool = False) -> str:
     results = {name: found for name in SECTIONS if (found := read(name))}
     files: dict[Path, str] = {}
     parts = [HEAD.format(machine=_machine(results)), _goals(results)]
-    writers: list[tuple[str, Writer]] = [("serving", _serving)]
+    writers: list[tuple[str, Writer]] = [("serving", _serving), ("size", _size)]
     for name, writer in writers:
         if name in results:
             text, pictures = writer(results[name])
@@ -155,6 +155,49 @@ def _own(serving: Mapping[str, Any], letter: str) -> str:
         f"{figure(own['sklearn_many'])} for 1,000; ONNX Runtime {figure(own['onnx_1'])} and {figure(own['onnx_many'])}."
     )
     return text + (f" As an Arrow stream, aweigh's 1,000 rows cost {figure(arrow['cpu_ms'])} ms." if arrow else "")
+
+
+# -- what the serving environment holds ------------------------------------------------------------------------------
+
+WORTH_MB = {"api": 1.0, "ui": 5.0}
+"""Packages of less go into one line together."""
+
+
+def _size(size: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    if "packages" not in size["api"]:  # measured before it was said whose the megabytes are
+        return "", {}
+    api, ui = size["api"], size["ui"]
+    head = ["", "asked for by", "MB", "compiled: MB more"]
+    more = {name: one for name, one in ui["packages"].items() if name not in api["packages"]}
+    said = [", ".join(_sizes(one)) for one in (api, ui)]
+    text = (
+        "## What the serving environment holds\n\n"
+        f"Installed from the locks of an ONNX bundle, model A's. The API alone: {said[0]}; pip compiles all that it "
+        "installs, uv nothing.\n\n"
+        f"{table(head, _packages(api['packages'], WORTH_MB['api']), right=2)}\n\n"
+        f"With the app: {said[1]}. Streamlit asks for what comes on top:\n\n"
+        f"{table(head, _packages(more, WORTH_MB['ui']), right=2)}\n"
+    )
+    return text, {}
+
+
+def _sizes(one: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{figure(one['mb'])} MB as installed",
+        f"{figure(one['started_mb'])} MB once Python has compiled what it served with",
+        f"{figure(one['compiled_mb'])} MB where everything is compiled",
+    ]
+
+
+def _packages(packages: Mapping[str, Mapping[str, Any]], worth_mb: float) -> list[list[str]]:
+    """A line for each package that is worth one, and one for the others."""
+    large = {name: one for name, one in packages.items() if one["mb"] >= worth_mb}
+    rows = [[name, ", ".join(one["by"]), f"{one['mb']:.1f}", f"{one['pyc_mb']:.1f}"] for name, one in large.items()]
+    rest = [one for name, one in packages.items() if name not in large]
+    if rest:
+        sums = [f"{sum(one[key] for one in rest):.1f}" for key in ("mb", "pyc_mb")]
+        rows.append([f"{len(rest)} smaller ones", "", *sums])
+    return rows
 
 
 if __name__ == "__main__":

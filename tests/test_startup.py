@@ -13,7 +13,6 @@ HEAVY = {
     "httpx",
     "joblib",
     "lightgbm",
-    "nanoarrow",
     "numpy",
     "onnx",
     "onnxruntime",

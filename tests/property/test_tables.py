@@ -8,6 +8,7 @@ from strategies import rows, schemas
 
 from aweigh.schema.check import check, check_rows
 from aweigh.schema.decode import compile_decoder
+from aweigh.schema.decode_arrow import compile_arrow
 from aweigh.table import read_csv
 from aweigh.table.arrow import read_arrow
 from aweigh.table.frame import frame_to_table
@@ -30,8 +31,9 @@ def test_every_way_in_makes_the_same_table(data, schema):
     wanted = check_rows(schema, asked)
     assert_same(check_rows(schema, without_nulls(asked)), wanted)
     assert_same(compile_decoder(schema, max_rows=100)(as_json(asked)), wanted)
-    assert_same(check(schema, read_arrow(as_arrow(schema, asked))), wanted)
-    assert_same(check(schema, read_arrow(as_arrow(schema, asked, dictionary=True))), wanted)
+    for stream in (as_arrow(schema, asked), as_arrow(schema, asked, dictionary=True)):
+        assert_same(check(schema, read_arrow(stream)), wanted)
+        assert_same(compile_arrow(schema, max_rows=100)(stream), wanted)
     assert_same(check(schema, frame_to_table(as_frame(schema, asked))[0]), wanted)
     if fits_csv(schema, asked):
         assert_same(check(schema, read_csv(as_csv(schema, asked))), wanted)

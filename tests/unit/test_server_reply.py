@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from aweigh.schema import Answers, Output
-from aweigh.server.reply import Replies, compile_documents
+from aweigh.server.reply import FEW_ROWS, Replies, compile_documents
 
 NAN = float("nan")
 
@@ -48,6 +48,16 @@ def test_the_reply_is_the_documents(name):
     headers, body = Replies(answers.output, name="m", version="v").write("json", answers, [])
     assert json.loads(body)["predictions"] == json.loads(encode(answers.documents()))
     assert (b"content-length", b"%d" % len(body)) in headers
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("rows", [1, FEW_ROWS, FEW_ROWS + 1, 1000])
+def test_many_rows_are_written_as_one_is(name, rows):
+    answers = ANSWERS[name].take(np.arange(rows) % 2)
+    documents = compile_documents(answers.output)
+    alone = [msgspec.json.encode(documents(answers.take(slice(i, i + 1)))) for i in range(rows)]
+    assert msgspec.json.encode(documents(answers)) == b"[" + b",".join(one[1:-1] for one in alone) + b"]"
+    assert msgspec.json.encode(documents(answers)) == msgspec.json.encode(answers.documents())
 
 
 @pytest.mark.parametrize("name", ANSWERS)

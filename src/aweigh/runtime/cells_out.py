@@ -151,8 +151,12 @@ def as_arrow(cells: Cells) -> Any:
     """pyarrow's array; of text without a type, and of JSON that is neither text nor typed, text."""
     if isinstance(cells, NativeCells):
         return cells.batch.column(cells.name)
-    # By way of nanoarrow: pyarrow imports pandas, a second's work, to look at an array of numpy's.
-    return import_pyarrow().array(encoded(_typed(cells)))
+    # From the buffers: pyarrow imports pandas, a second's work, to look at an array of numpy's.
+    pa, made = import_pyarrow(), encoded(_typed(cells))
+    kinds = {"double": pa.float64, "timestamp": lambda: pa.timestamp("us"), "bool": pa.bool_}
+    kind = kinds.get(made.kind) or getattr(pa, made.kind)
+    buffers = [None if one is None else pa.py_buffer(one) for one in made.buffers]
+    return pa.Array.from_buffers(kind(), made.rows, buffers, made.nulls)
 
 
 def _typed(cells: TextCells | JsonCells | Values) -> Values:

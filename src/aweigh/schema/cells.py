@@ -20,6 +20,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 RESERVED_TEXT = "\ufdd0"
 """A Unicode noncharacter that stands for a missing string inside ONNX graphs; no client may send it as a whole cell."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT64_MAX = float(np.finfo(np.float64).max)
 MAX_SHOWN_CHARACTERS = 40
 MAX_DIGITS = 1000
 """Longer than any number of 64 bits with zeros before it, and shorter than what Python refuses to convert."""

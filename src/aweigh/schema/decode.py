@@ -19,6 +19,7 @@ from aweigh.schema.check import check_rows
 from aweigh.schema.column import Schema
 from aweigh.schema.decode_fast import Later, compile_fast
 from aweigh.table import Table
+from aweigh.table.blocks import Layout
 
 Decode = Callable[[bytes], Table]
 
@@ -148,8 +149,10 @@ def read_rows(schema: Schema, body: bytes, *, max_rows: int) -> Table:
 # -- the compiled decoder --------------------------------------------------------------------------------------------
 
 
-def compile_decoder(schema: Schema, *, max_rows: int) -> Decode:
+def compile_decoder(schema: Schema, *, max_rows: int, layout: Layout | None = None) -> Decode:
     """A function from the bytes of ``{"rows": [...]}`` to the table in the schema's columns, order and types.
+
+    ``layout``: that of the table's blocks, where others make tables of the schema as well.
 
     Raises:
         MalformedBody: (the function) not JSON.
@@ -161,7 +164,7 @@ def compile_decoder(schema: Schema, *, max_rows: int) -> Decode:
         return read_rows(schema, body, max_rows=max_rows)
 
     try:
-        fast = compile_fast(schema, max_rows=max_rows)
+        fast = compile_fast(schema, max_rows=max_rows, layout=layout)
     except ValueError:  # msgspec takes no name that holds a quote, a backslash or a control character
         return slow
 

@@ -6,7 +6,7 @@ wrong. It never takes what that one would refuse, and makes the same table of wh
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from operator import attrgetter
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from aweigh.schema.cells import FLOAT32_MAX, INT64_MAX, INT64_MIN, RESERVED_TEXT, Parse, json_parser
 from aweigh.schema.column import Column, Schema
+from aweigh.schema.layout import is_apart, layout_of, together
 from aweigh.schema.whole import blank
 from aweigh.table import Table, Values
 from aweigh.table.blocks import Block, Blocks, Layout
@@ -35,8 +36,10 @@ class Later(Exception):  # noqa: N818  control flow, no error of the tree
     """The fast way does not take this body: the patient reader shall decide."""
 
 
-def compile_fast(schema: Schema, *, max_rows: int) -> Callable[[bytes], Table]:
+def compile_fast(schema: Schema, *, max_rows: int, layout: Layout | None = None) -> Callable[[bytes], Table]:
     """A function from a body to its table; it raises ``Later``, or whatever numpy and msgspec raise, when in doubt.
+
+    ``layout``: the schema's own, where others make tables by it as well.
 
     Raises:
         ValueError: a column has a name that msgspec does not take.
@@ -51,8 +54,8 @@ def compile_fast(schema: Schema, *, max_rows: int) -> Callable[[bytes], Table]:
     row = msgspec.defstruct("Row", fields, kw_only=True, forbid_unknown_fields=True, gc=False)
     request = msgspec.defstruct("Request", [("rows", list[row])], forbid_unknown_fields=True)  # type: ignore[valid-type]
     decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(request)
-    parts = [_part(schema, places) for places in _together(schema)]
-    layout = Layout(schema.names, tuple(part.names for part in parts if part.block is not None))
+    parts = [_part(schema, places) for places in together(schema)]
+    blocks_of = layout_of(schema) if layout is None else layout
     colons_a_row = sum(_colons(column) for column in schema.columns)
     any_text = any(part.text for part in parts)
 
@@ -79,7 +82,7 @@ def compile_fast(schema: Schema, *, max_rows: int) -> Callable[[bytes], Table]:
                 blocks.append(part.block(some, count))
             elif part.column is not None:
                 rest[part.names[0]] = part.column(some)
-        return Table.of_blocks(Blocks(layout, blocks, rest), count)
+        return Table.of_blocks(Blocks(blocks_of, blocks, rest), count)
 
     return decode
 
@@ -141,29 +144,16 @@ class _Part:
         return sum(self.colons[i % wide] for i in gone)
 
 
-def _together(schema: Schema) -> list[list[int]]:
-    """The places of the columns that are read together."""
-    found: dict[str, list[int]] = {}
-    for i, column in enumerate(schema.columns):
-        limited = column.lower_limit is not None or column.upper_limit is not None
-        kind: str = "text" if column.is_text else column.type
-        if column.is_time or (limited and not column.is_number):
-            kind = f"column {i}"
-        found.setdefault(kind, []).append(i)
-    return list(found.values())
-
-
 def _part(schema: Schema, places: list[int]) -> _Part:
     columns = [schema.columns[i] for i in places]
     first = columns[0]
-    limited = first.lower_limit is not None or first.upper_limit is not None
     nullable = any(column.nullable for column in columns)
     block: Callable[[list[Any], int], Block] | None = None
     column: Callable[[list[Any]], Values] | None = None
-    if first.is_number:
-        block = _plain(columns, nullable=nullable, bound=_bound(columns))
-    elif first.is_time or limited:
+    if is_apart(first):
         column = _parsed(first, json_parser(first))
+    elif first.is_number:
+        block = _plain(columns, nullable=nullable, bound=compile_bound(columns))
     elif first.is_text:
         block = _texts(columns, nullable=nullable)
     else:
@@ -209,11 +199,14 @@ def _plain(columns: list[Column], *, nullable: bool, bound: Bound | None) -> Cal
     return block
 
 
-def _bound(columns: list[Column]) -> Bound | None:
-    """Leaves numbers beyond the columns' limits to the reader and rounds to 32 bits, in place; None: neither is due."""
+def compile_bound(columns: Sequence[Column], *, most: float = math.inf) -> Bound | None:
+    """Leaves numbers beyond the columns' limits to the reader and rounds to 32 bits, in place; None: neither is due.
+
+    ``most``: beyond it lies no number at all. (JSON has no word for infinity.)
+    """
     whole = columns[0].type == "integer"
     dtype = _DTYPES[columns[0].type]
-    ends = (INT64_MIN, INT64_MAX) if whole else (-math.inf, math.inf)
+    ends = (INT64_MIN, INT64_MAX) if whole else (-most, most)
     limits: NDArray[Any] = np.full((2, len(columns)), [[end] for end in ends], dtype=dtype)
     for i, column in enumerate(columns):
         parse = json_parser(column)
@@ -224,7 +217,7 @@ def _bound(columns: list[Column]) -> Bound | None:
     if single.any():
         limits[:, single] = np.clip(limits[:, single], -FLOAT32_MAX, FLOAT32_MAX)
     low, high = limits
-    if (low == ends[0]).all() and (high == ends[1]).all():
+    if (whole or math.isinf(most)) and (low == ends[0]).all() and (high == ends[1]).all():
         return None
 
     def bound(data: NDArray[Any], missing: NDArray[np.bool_] | None) -> None:

@@ -1,9 +1,11 @@
 """Replies of ``/v1/predict``: answers and warnings as JSON, CSV or Arrow, with the headers that go before them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import starmap
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from aweigh.errors import Problem
 from aweigh.schema.answers import Answers, class_key
@@ -14,6 +16,9 @@ from aweigh.table import write_csv
 
 Headers = list[tuple[bytes, bytes]]
 Reply = tuple[Headers, bytes]
+
+FEW_ROWS = 4
+"""Up to here rows are made one by one."""
 
 JSON_OUT = (b"content-type", b"application/json")
 CSV_OUT = b"text/csv; charset=utf-8; header=present"
@@ -32,6 +37,8 @@ def compile_documents(output: Output) -> Callable[[Answers], Sequence[object]]:
             return _class_documents(output)
         if output.task in {"numbers", "transform"}:
             return _value_documents(output.names)
+        if output.task == "number":
+            return _number_documents()
     except ValueError:
         pass
     return Answers.documents
@@ -39,14 +46,17 @@ def compile_documents(output: Output) -> Callable[[Answers], Sequence[object]]:
 
 def _class_documents(output: Output) -> Callable[[Answers], Sequence[object]]:
     label_of = output.classes.__getitem__
+    labels: NDArray[np.object_] = np.empty(len(output.classes), dtype=object)
+    labels[:] = output.classes
     chances = _struct([class_key(one) for one in output.classes])
     document = msgspec.defstruct("Document", ["label", "probabilities"], gc=False)
 
     def documents(answers: Answers) -> Sequence[object]:
         if answers.index is None or answers.probabilities is None:
             return answers.documents()
-        rows = starmap(chances, answers.probabilities.tolist())
-        return list(map(document, map(label_of, answers.index.tolist()), rows))
+        few = answers.rows <= FEW_ROWS
+        names = map(label_of, answers.index.tolist()) if few else labels[answers.index].tolist()
+        return list(map(document, names, _objects(chances, answers.probabilities)))
 
     return documents
 
@@ -58,9 +68,27 @@ def _value_documents(names: tuple[str, ...]) -> Callable[[Answers], Sequence[obj
     def documents(answers: Answers) -> Sequence[object]:
         if answers.values is None:
             return answers.documents()
-        return list(map(document, starmap(numbers, answers.values.tolist())))  # what is not finite is written null
+        return list(map(document, _objects(numbers, answers.values)))  # what is not finite is written null
 
     return documents
+
+
+def _number_documents() -> Callable[[Answers], Sequence[object]]:
+    document = msgspec.defstruct("Document", ["value"], gc=False)
+
+    def documents(answers: Answers) -> Sequence[object]:
+        if answers.values is None:
+            return answers.documents()
+        return list(map(document, answers.values[:, 0].tolist()))
+
+    return documents
+
+
+def _objects(make: Callable[..., object], numbers: NDArray[np.float64]) -> Iterable[object]:
+    """An object of each row: by row, or where there are many by column, which makes no list a row."""
+    if len(numbers) <= FEW_ROWS:
+        return starmap(make, numbers.tolist())
+    return map(make, *numbers.T.tolist())
 
 
 def _struct(names: Sequence[str]) -> Callable[..., object]:

@@ -24,6 +24,7 @@ from aweigh.schema.answers import Answers
 from aweigh.schema.check import check
 from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import compile_warnings
+from aweigh.schema.layout import layout_of
 from aweigh.server.body import ClientGone
 from aweigh.server.desk import Desk, open_desk
 from aweigh.server.finish import coded, finish
@@ -102,7 +103,9 @@ class Service:
         self.inline = True
         self.warnings = compile_warnings(predictor.schema, limit=MAX_WARNINGS)
         self._answer = predictor.answer
-        self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows)
+        self._layout = layout_of(predictor.schema)
+        self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows, layout=self._layout)
+        self._decode_arrow: Decode | None = None
         self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
         self._counters = counters
         self._settings = settings
@@ -257,9 +260,11 @@ class Service:
             return self._decode(asked.body)
         if asked.kind == "csv":
             return check(self.schema, read_csv(asked.body, charset=asked.charset, max_rows=self.max_rows))
-        from aweigh.table.arrow import read_arrow
+        if self._decode_arrow is None:  # most servers are never asked for it
+            from aweigh.schema.decode_arrow import compile_arrow
 
-        return check(self.schema, read_arrow(asked.body, max_rows=self.max_rows))
+            self._decode_arrow = compile_arrow(self.schema, max_rows=self.max_rows, layout=self._layout)
+        return self._decode_arrow(asked.body)
 
     def predict(self, table: Table) -> Answers:
         """The model's answers, counted.

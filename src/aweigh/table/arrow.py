@@ -2,7 +2,7 @@
 
 Numbers, booleans, text, dictionaries of text or whole numbers, dates, points in time and decimals are read; what is
 nested, binary or of elapsed time is refused by its column's name. Nothing of a batch is believed: offsets, codes and
-UTF-8 are checked before they are used. Reading needs neither pyarrow nor nanoarrow; writing is nanoarrow's.
+UTF-8 are checked before they are used. Neither reading nor writing (``arrow_write.py``) needs a library.
 """
 
 import datetime as dt

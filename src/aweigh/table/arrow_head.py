@@ -13,7 +13,7 @@ from aweigh.table.arrow_stream import (
     ArrowType,
     exactly,
     field_of,
-    messages,
+    iter_messages,
     notes_of,
     unreadable,
 )
@@ -27,7 +27,7 @@ def read_fields(file: BufferedIOBase) -> tuple[dict[str, ArrowType], dict[bytes,
         MalformedBody: it does not begin with a schema.
     """
     try:
-        kind, header, _ = next(messages(file), (0, None, None))
+        kind, header, _ = next(iter_messages(file), (0, None, None))
         if kind != SCHEMA or header is None:
             raise IndexError
         fields = [field_of(table) for table in itertools.islice(header.tables(1), MAX_COLUMNS)]

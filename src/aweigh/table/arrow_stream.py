@@ -27,7 +27,7 @@ MAX_NOTES, MAX_NOTE_BYTES = 64, 16 * 2**20
 NULL_BYTES = 8
 """What a row of a column of nothing counts for: it takes no room in the stream, and as a float64 in the table."""
 
-_PAIR = Struct("<qq")
+PAIR = Struct("<qq")
 """A buffer: where it starts and its size. A node: its rows and its nulls."""
 
 INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
@@ -112,7 +112,7 @@ class ArrowLimits:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column in a schema, with the number of its dictionary."""
+    """A column of the stream's schema; ``dictionary`` is the number of the dictionary that its codes lead into."""
 
     name: str
     type: ArrowType
@@ -143,11 +143,11 @@ def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
     notes: dict[bytes, bytes] = {}
     dictionaries: dict[int, ArrowColumn] = {}
     some = False
-    for kind, header, body in messages(file):
+    for kind, header, body in iter_messages(file):
         if kind == SCHEMA and fields is None:
-            fields, notes = _schema(header)
+            fields, notes = read_schema(header)
         elif kind == DICTIONARY_BATCH and fields is not None:
-            number, column = _dictionary(header, body, fields, limits)
+            number, column = read_dictionary(header, body, fields, limits)
             dictionaries[number] = column
         elif kind == RECORD_BATCH and fields is not None:
             some = True
@@ -161,7 +161,7 @@ def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
         yield ArrowBatch(tuple(_empty(field) for field in fields), 0, notes)
 
 
-def messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
+def iter_messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
     """Each message's kind, header and body, up to the end-of-stream mark or the end."""
     head = file.read(HEAD_BYTES)
     if head.startswith(FILE_MAGIC):
@@ -199,7 +199,14 @@ def exactly(file: BufferedIOBase, count: int) -> bytes:
 # -- schema ----------------------------------------------------------------------------------------------------------
 
 
-def _schema(header: FlatTable) -> tuple[tuple[Field, ...], dict[bytes, bytes]]:
+def read_schema(header: FlatTable) -> tuple[tuple[Field, ...], dict[bytes, bytes]]:
+    """The columns of a schema message, and the notes in it.
+
+    Raises:
+        UnsupportedMedia: numbers with the big end first, a type that no model takes.
+        MalformedBody: names that are empty or double.
+        TooLarge: more than 10,000 columns.
+    """
     if header.number(0, INT16):
         raise UnsupportedMedia("The Arrow data has its numbers big end first.", hint="write it on an ordinary machine")
     if header.count(1) > MAX_COLUMNS:
@@ -301,8 +308,8 @@ class _Buffers:
     """A batch's buffers, handed out in their order, each within the body."""
 
     def __init__(self, batch: FlatTable, body: memoryview) -> None:
-        self._nodes = iter(batch.structs(1, _PAIR))
-        self._places = batch.structs(2, _PAIR)
+        self._nodes = iter(batch.structs(1, PAIR))
+        self._places = batch.structs(2, PAIR)
         self._next = iter(self._places)
         self._views = iter(batch.structs(4, INT64))
         self._body = body
@@ -360,7 +367,7 @@ def _columns(
     return columns, rows
 
 
-def _dictionary(
+def read_dictionary(
     header: FlatTable, body: memoryview, fields: tuple[Field, ...], limits: ArrowLimits
 ) -> tuple[int, ArrowColumn]:
     """A dictionary's number and its values; the rows of a dictionary are not rows of the table."""

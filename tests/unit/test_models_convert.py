@@ -167,7 +167,7 @@ def test_columns_of_any_name_find_their_input(frame):
 
 
 def test_the_graph_is_in_doubles_and_says_nothing_of_its_making(frame):
-    model = RandomForestClassifier(4, random_state=0).fit(frame[["a", "b"]], frame["c"])
+    model = RandomForestClassifier(4, min_samples_leaf=3, random_state=0).fit(frame[["a", "b"]], frame["c"])
     output = Output(task="class", name="c", classes=("x", "y"), probabilities=True)
     form = onnx_form(model, schema_of(frame[["a", "b"]], output))
     graph = onnx.load_from_string(form.data)

@@ -10,14 +10,18 @@ on a threshold of infinity, which is what a split of missing values alone has.
 # ruff: noqa: SLF001  what a fitted tree consists of, scikit-learn keeps in attributes that it does not document
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.models.forest_graph import Boosted, Link, draw_link, draw_sums
+from aweigh.models.forest_graph import LARGEST_WHOLE, Boosted, Link, draw_link, draw_sums
 from aweigh.models.step import Convert, Step, Steps
-from aweigh.models.trees import Forest, Tree
+from aweigh.models.trees import Forest, Tree, rounded_down
+
+TO_DOUBLE = 11
+"""``TensorProto.DOUBLE``."""
 
 
 def steps() -> Steps:
@@ -156,10 +160,49 @@ def _given(step: Step, *, double_values: bool) -> str:
 def _averaging_classifier(scope: Any, operator: Any, container: Any) -> None:
     step = Step(scope, operator, container)
     step.refuse_raw_scores()
+    if _are_votes(step.model):
+        _voting_classifier(step)
+        return
     forest, count = _averaged(step.model)
     place, sums = step.places(_given(step, double_values=False), forest)
     chances = step.pen.node("Div", [sums, step.number(count)])
     step.finish(step.labels(place), chances)
+
+
+def _voting_classifier(step: Step) -> None:
+    """A forest whose every leaf is of one class, as scikit-learn grows them unless it is told to stop earlier.
+
+    Votes are whole numbers, and adding up fewer than 2^24 of them rounds nothing in single precision either: the trees
+    take a third less memory so, of two classes half of what they take in double, and a row a quarter less time.
+    """
+    members, pen = _members(step.model), step.pen
+    width = members[0].tree_.value.shape[2]
+    two = width == 2
+    trees = [
+        _tree(one.tree_, one.tree_.value[:, 0, 1:] if two else one.tree_.value[:, 0, :], range(1 if two else width))
+        for one in members
+    ]
+    trees = [replace(tree, threshold=rounded_down(tree.threshold)) for tree in trees]
+    base = [0.0] if two else [0.0] * width
+    forest = Forest(tuple(trees), tuple(base), rule="BRANCH_LEQ", double_values=False, double_sums=False)
+    votes = draw_sums(pen, _given(step, double_values=False), Boosted(forest, Link()))
+    count = pen.constant(np.array([len(members)], np.float32))
+    if two:
+        votes = pen.node("Concat", [pen.node("Sub", [count, votes]), votes], axis=1)
+    place = pen.node("ArgMax", [votes], axis=1, keepdims=0)  # a tie goes to the first class
+    step.finish(step.labels(place), step.binary("Div", pen.node("Cast", [votes], to=TO_DOUBLE), len(members)))
+
+
+def _are_votes(model: Any) -> bool:
+    """Whether every leaf gives all to one class, and there are few enough for single precision."""
+    members = _members(model)
+    if len(members) >= LARGEST_WHOLE:
+        return False
+    for one in members:
+        values = one.tree_.value[one.tree_.children_left < 0]
+        if values.shape[1] != 1 or values.shape[2] < 2 or not ((values == 0) | (values == 1)).all():
+            return False
+    return True
 
 
 def _averaging_regressor(scope: Any, operator: Any, container: Any) -> None:

@@ -120,12 +120,28 @@ def tree_ensemble(forest: Forest) -> dict[str, Any]:
         for key, cells in zip(_NODE_KEYS, columns, strict=True):
             nodes[f"nodes_{key}"].extend(cells)
         at = np.flatnonzero(tree.left < 0)
-        width = len(tree.targets)
-        leaves["target_treeids"].extend([number] * (len(at) * width))
-        leaves["target_nodeids"].extend(np.repeat(at, width).tolist())
-        leaves["target_ids"].extend(list(tree.targets) * len(at))
-        leaves["target_weights"].extend(tree.weights[at].ravel().tolist())
+        weights = tree.weights[at]
+        # A zero changes no sum, as the base has given every target a number; a leaf of zeros keeps one.
+        counts = weights != 0
+        counts[:, 0] |= ~counts.any(axis=1)
+        leaf, target = np.nonzero(counts)
+        leaves["target_treeids"].extend([number] * len(leaf))
+        leaves["target_nodeids"].extend(at[leaf].tolist())
+        leaves["target_ids"].extend(np.array(tree.targets)[target].tolist())
+        leaves["target_weights"].extend(weights[leaf, target].tolist())
     return {"n_targets": forest.targets, **nodes, **leaves}
+
+
+def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest numbers of single precision that are not above the thresholds.
+
+    A number that is itself of single precision is at most a threshold exactly when it is at most this.
+    """
+    with np.errstate(over="ignore"):
+        single = thresholds.astype(np.float32)
+    above = single.astype(np.float64) > thresholds
+    single[above] = np.nextafter(single[above], np.float32(-np.inf))
+    return single.astype(np.float64)
 
 
 def _base_tree(base: tuple[float, ...]) -> Tree:

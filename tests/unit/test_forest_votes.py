@@ -6,14 +6,23 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.base import clone
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from aweigh.models import sklearn_trees
 from aweigh.models.convert import onnx_form
 from aweigh.models.trees import rounded_down
 from aweigh.packing.sample import open_sample
 from aweigh.schema import Output, Schema
 from aweigh.schema.check import check_rows
+from aweigh.table import Table
+from aweigh.table.blocks import Block, Blocks, Layout
 
 ROWS = 600
 
@@ -27,10 +36,10 @@ def table_of(classes):
     return frame, np.digitize(score, np.quantile(score, np.arange(1, classes) / classes))
 
 
-def form_of(model, frame, target):
-    classes = tuple(np.unique(target).tolist())
+def form_of(model, frame, target, *, output=None):
     columns, _ = open_sample(frame)
-    output = Output(task="class", name="y", classes=classes, probabilities=True)
+    if output is None:
+        output = Output(task="class", name="y", classes=tuple(np.unique(target).tolist()), probabilities=True)
     return onnx_form(model.fit(frame, target), Schema(columns=columns, output=output)), columns, output
 
 
@@ -55,9 +64,11 @@ def edges_of(model, frame):
     return rows
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier])
-def test_votes_are_those_of_scikit_learn_at_every_edge(kind, classes):
+def test_votes_are_those_of_scikit_learn_at_every_edge(kind, classes, turned, monkeypatch):
+    monkeypatch.setattr(sklearn_trees, "LARGE_NODES", 0 if turned else 10**9)
     frame, target = table_of(classes)
     model = kind(random_state=0) if kind is DecisionTreeClassifier else kind(40, random_state=0)
     form, columns, output = form_of(model, frame, target)
@@ -73,6 +84,38 @@ def test_votes_are_those_of_scikit_learn_at_every_edge(kind, classes):
     for i in range(0, len(told), 37):
         alone = form.predict(check_rows(schema, told[i : i + 1]))
         assert alone.probabilities.tolist() == answers.probabilities[i : i + 1].tolist()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        RandomForestClassifier(20, min_samples_leaf=4, random_state=0),
+        RandomForestRegressor(20, random_state=0),
+        ExtraTreesRegressor(20, random_state=0),
+        DecisionTreeRegressor(random_state=0),
+    ],
+)
+@pytest.mark.parametrize("missing", [False, True])
+def test_trees_that_are_turned_around_give_the_same_bits(model, missing, monkeypatch):
+    """At the thresholds, beyond all of them, and where cells are missing that were, or never were, in training."""
+    frame, target = table_of(2)
+    frame = frame if missing else frame.fillna(0.0)
+    regressor = not hasattr(model, "predict_proba")
+    output = Output(task="number", name="y") if regressor else None
+    answers = []
+    for large in (10**9, 0):
+        monkeypatch.setattr(sklearn_trees, "LARGE_NODES", large)
+        form, _, output = form_of(clone(model), frame, target + 0.1 if regressor else target, output=output)
+        nodes = [node.op_type for node in onnx.load_from_string(form.data).graph.node]
+        assert ("Neg" in nodes) is (large == 0)
+        rows = edges_of(clone(model).fit(frame, target), frame)
+        rows.iloc[:6, :] = np.repeat([[1e300], [-1e300], [3.5e38], [-3.5e38], [0.0], [-0.0]], 4, axis=1)
+        rows.iloc[6:40:3, 2] = np.nan
+        block = Block(rows[["a", "b", "c", "d"]].to_numpy(float), rows.isna().to_numpy())
+        answers.append(form.predict(Table(Blocks(Layout(tuple("abcd"), (tuple("abcd"),)), [block], {}), len(rows))))
+    first, second = answers
+    assert np.array_equal(first.values, second.values) if regressor else first.index.tolist() == second.index.tolist()
+    assert regressor or np.array_equal(first.probabilities, second.probabilities)
 
 
 def test_a_tie_goes_to_the_first_class():

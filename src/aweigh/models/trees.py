@@ -4,8 +4,8 @@ XGBoost, LightGBM and CatBoost each read their own file into a ``Forest``; ``for
 it. What a library's trees do that a ``Forest`` cannot say (linear leaves, several numbers in a leaf) is refused there.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -142,6 +142,38 @@ def rounded_down(thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
     above = single.astype(np.float64) > thresholds
     single[above] = np.nextafter(single[above], np.float32(-np.inf))
     return single.astype(np.float64)
+
+
+def likely_first(forest: Forest, samples: Sequence[NDArray[Any]], *, width: int) -> Forest:
+    """The same forest with the child that most rows go to as every node's right one, where that is to be had.
+
+    ONNX Runtime lays a node's right child next to it: a row that goes the usual ways finds most of its nodes in memory
+    that is there already, and what is missing goes the usual way as well. To turn ``x <= t`` around, the node asks
+    ``-x`` for ``-x < -t``: the forest is given the ``width`` features and behind them the same with their signs
+    changed. ``samples`` are the training rows that came by each node of each tree; the rule must be BRANCH_LEQ.
+    """
+    real = np.float64 if forest.double_sums else np.float32
+    trees = [_turned(tree, count, real, width) for tree, count in zip(forest.trees, samples, strict=True)]
+    return replace(forest, trees=tuple(trees))
+
+
+def _turned(tree: Tree, samples: NDArray[Any], real: Any, width: int) -> Tree:
+    inner = tree.left >= 0
+    more = samples[np.maximum(tree.left, 0)] > samples[np.maximum(tree.right, 0)]
+    # Nothing is beyond infinity, and minus infinity is not below itself.
+    turn = inner & more & np.isfinite(tree.threshold)
+    turn[list(tree.members)] = False
+    opposite = np.nextafter(-tree.threshold.astype(real), real(-np.inf)).astype(np.float64)
+    return Tree(
+        np.where(turn, tree.feature + width, tree.feature),
+        np.where(turn, opposite, tree.threshold),
+        np.where(turn, tree.right, tree.left),
+        np.where(turn, tree.left, tree.right),
+        tree.missing_left ^ turn,
+        tree.weights,
+        tree.targets,
+        tree.members,
+    )
 
 
 def _base_tree(base: tuple[float, ...]) -> Tree:

@@ -67,21 +67,21 @@ def compile_fast(schema: Schema, *, max_rows: int, layout: Layout | None = None)
         if b"\\" in body or (any_text and not body.isascii()):
             _refuse_escapes(body, any_text=any_text)
         surplus = _count(body) - 1 - count * colons_a_row
-        cells = [part.get(rows) for part in parts]
-        for part, some in zip(parts, cells, strict=True):
-            if part.nullable and UNSET in some:
-                surplus += part.without_absent(some)
-        if surplus and any_text:
-            surplus -= sum(_in_texts(some) for part, some in zip(parts, cells, strict=True) if part.text)
-        if surplus:
-            raise Later
         blocks: list[Block] = []
         rest: dict[str, Values] = {}
-        for part, some in zip(parts, cells, strict=True):
+        texts: list[list[Any]] = []
+        for part in parts:
+            cells = part.get(rows)
+            if part.nullable and UNSET in cells:
+                surplus += part.without_absent(cells)
+            if part.text:
+                texts.append(cells)
             if part.block is not None:
-                blocks.append(part.block(some, count))
+                blocks.append(part.block(cells, count))
             elif part.column is not None:
-                rest[part.names[0]] = part.column(some)
+                rest[part.names[0]] = part.column(cells)
+        if surplus and surplus != sum(map(_in_texts, texts)):
+            raise Later
         return Table.of_blocks(Blocks(blocks_of, blocks, rest), count)
 
     return decode

@@ -81,6 +81,10 @@ models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold eac
 models-page: $(DEV) ## Write docs/reference/models.md: what every model of the suite is served as
 	$(BIN)/python tools/models_table.py
 
+.PHONY: accept-cost
+accept-cost: $(DEV) ## Take what a one-row request costs now, in instructions, as what it may cost (tests/unit/request_cost.json)
+	ACCEPT_COST=1 $(PYTEST) tests/unit/test_request_cost.py
+
 BENCH = $(BIN)/python -m bench
 
 .PHONY: bench

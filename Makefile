@@ -91,6 +91,18 @@ BENCH = $(BIN)/python -m bench
 bench: $(DEV) ## Measure this server, the floor and the installed peers; write docs/explanation/performance.md (ARGS="--only serving")
 	$(BENCH) $(ARGS)
 
+.PHONY: profile
+profile: $(DEV) ## Measure where each microsecond of a one-row request goes, and write it into the page
+	$(BENCH) --only profile $(ARGS)
+
+.PHONY: soak
+soak: $(DEV) ## Ten minutes at 80 % of the capacity, a process killed every 20 s (ARGS="--minutes 2")
+	$(BENCH) --only soak $(ARGS)
+
+.PHONY: bench-check
+bench-check: $(DEV) ## Fail when a one-row request costs more CPU, against the floor, than bench/results/profile.json says
+	$(BENCH).stages
+
 .PHONY: bench-peers
 bench-peers: $(DEV) ## Install the peers that make bench compares with, each in an environment of its own (1.2 GB)
 	$(BENCH).install_peers $(ARGS)

@@ -65,30 +65,37 @@ class Bar:
     note: str = ""
 
 
-def bars(title: str, panels: Sequence[tuple[str, Sequence[Bar]]], *, unit: str) -> str:
-    """Panels of bars under one another, all on the same logarithmic scale."""
+def bars(
+    title: str,
+    panels: Sequence[tuple[str, Sequence[Bar]]],
+    *,
+    unit: str,
+    short: str = "ms",
+    names: int = NAME_WIDTH,
+    logarithmic: bool = True,
+) -> str:
+    """Panels of bars under one another, all on the same scale; ``names`` is the room for the bars' names."""
     values = [bar.value for _, some in panels for bar in some]
     low, high = 10 ** math.floor(math.log10(min(values))), max(values)
-    room = WIDTH - NAME_WIDTH - VALUE_WIDTH - 20
+    room = WIDTH - names - VALUE_WIDTH - 20
+    scale = f"{unit}, logarithmic" if logarithmic else unit
 
     def length(value: float) -> float:
-        return max(2.0, room * math.log(value / low) / math.log(high / low))
+        share = math.log(value / low) / math.log(high / low) if logarithmic else value / high
+        return max(2.0, room * share)
 
-    parts, y = [_text(20, 30, title, kind="bold"), _text(WIDTH - 20, 30, f"{unit}, logarithmic", kind="quiet small",
-                anchor="end")], 38.0  # fmt: skip
+    parts, y = [_text(20, 30, title, kind="bold"), _text(WIDTH - 20, 30, scale, kind="quiet small", anchor="end")], 38.0
     for heading, some in panels:
         y += 26
         parts.append(_text(20, y, heading, kind="quiet"))
         y += 10
         for bar in some:
             strong = "bold" if bar.kind == "ours" else ""
-            parts.append(_text(20 + NAME_WIDTH - 12, y + 14, bar.name, kind=strong, anchor="end"))
+            parts.append(_text(20 + names - 12, y + 14, bar.name, kind=strong, anchor="end"))
             wide = length(bar.value)
-            parts.append(
-                f'<rect class="{bar.kind}" x="{20 + NAME_WIDTH}" y="{y}" width="{wide:.1f}" height="18" rx="2"/>'
-            )
-            said = f"{figure(bar.value)} ms{f', {bar.note}' if bar.note else ''}"
-            parts.append(_text(20 + NAME_WIDTH + wide + 8, y + 14, said, kind=f"number small {strong}"))
+            parts.append(f'<rect class="{bar.kind}" x="{20 + names}" y="{y}" width="{wide:.1f}" height="18" rx="2"/>')
+            said = f"{figure(bar.value)} {short}{f', {bar.note}' if bar.note else ''}"
+            parts.append(_text(20 + names + wide + 8, y + 14, said, kind=f"number small {strong}"))
             y += ROW
     said = "; ".join(f"{heading}: {', '.join(f'{bar.name} {figure(bar.value)}' for bar in some)}"
                      for heading, some in panels)  # fmt: skip

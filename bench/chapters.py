@@ -51,13 +51,13 @@ def profile(found: Mapping[str, Any]) -> Chapter:
     )
     panels = [
         (
-            f"Model {letter}: {figure(sums[letter])} µs, of which the floor has {figure(sums['floor'])}",
+            f"Model {letter}: {figure(sums[letter])} µs, the floor {figure(sums['floor'])}",
             [Bar(stage, own, _kind(stage)) for stage in STAGES if (own := stages[letter].get(stage))],
         )
         for letter in LETTERS
     ]
     title = "Where the CPU of a one-row request goes"
-    svg = bars(title, panels, unit="microseconds", short="µs", names=250, logarithmic=False)
+    svg = bars(title, panels, unit="microseconds", short="µs", names=260, logarithmic=False)
     return text, {"profile": svg}
 
 
@@ -102,8 +102,8 @@ def _curve(name: str, points: Points, *, ours: bool = False) -> Curve:
 def growth(found: Mapping[str, Any]) -> Chapter:
     """How costs grow with rows, columns, connections and the model's bytes."""
     sizes = found["sizes"]
-    memory = [(one["bundle_bytes"], one["pss_mb"]) for one in sizes]
-    start = [(one["bundle_bytes"], one["start_cpu_s"]) for one in sizes]
+    memory = [(one["model_bytes"], one["pss_mb"]) for one in sizes]
+    start = [(one["model_bytes"], one["start_cpu_s"]) for one in sizes]
     panels = [
         Panel(
             f"Model {letter}: rows of a request",
@@ -118,11 +118,11 @@ def growth(found: Mapping[str, Any]) -> Chapter:
         Panel("Connections, one row", "connections", "CPU ms a request", _lines(found["connections"], "A", "C")),
         Panel(
             "Memory of the server",
-            "bytes of the bundle",
+            "bytes of the model",
             "MB (PSS)",
-            (_curve("aweigh", memory, ours=True), _curve("its bytes", [(x, x / 2**20) for x, _ in memory if x > 1e6])),
+            (_curve("aweigh", memory, ours=True), _curve("its bytes", [(x, x / 2**20) for x, _ in memory if x >= 1e6])),
         ),
-        Panel("Start to the first answer", "bytes of the bundle", "CPU seconds", (_curve("aweigh", start, ours=True),)),
+        Panel("Start to the first answer", "bytes of the model", "CPU seconds", (_curve("aweigh", start, ours=True),)),
     ]
     lines = [*_rows_said(found["rows"]), _columns_said(found["columns"]), _connections_said(found["connections"])]
     lines.append(_sizes_said(sizes))
@@ -171,10 +171,10 @@ def _connections_said(found: Mapping[str, Points]) -> str:
 
 def _sizes_said(sizes: Sequence[Mapping[str, float]]) -> str:
     small, large = sizes[0], sizes[-1]
-    grown = (large["pss_mb"] - small["pss_mb"]) / ((large["bundle_bytes"] - small["bundle_bytes"]) / 2**20)
+    grown = (large["pss_mb"] - small["pss_mb"]) / ((large["model_bytes"] - small["model_bytes"]) / 2**20)
     return (
-        f"**The model's bytes**, {_bytes(small['bundle_bytes'])} to {_bytes(large['bundle_bytes'])}: memory from "
-        f"{figure(small['pss_mb'])} to {figure(large['pss_mb'])} MB, {figure(grown)} for each MB of the bundle; start "
+        f"**The model's bytes**, {_bytes(small['model_bytes'])} to {_bytes(large['model_bytes'])}: memory from "
+        f"{figure(small['pss_mb'])} to {figure(large['pss_mb'])} MB, {figure(grown)} for each MB of the model; start "
         f"from {figure(small['start_cpu_s'])} to {figure(large['start_cpu_s'])} CPU s; a request "
         f"{figure(small['cpu_ms'])} and {figure(large['cpu_ms'])} ms. Packing the largest took "
         f"{figure(large['pack_s'])} s and {figure(large['pack_mb'])} MB."
@@ -182,7 +182,7 @@ def _sizes_said(sizes: Sequence[Mapping[str, float]]) -> str:
 
 
 def _bytes(size: float) -> str:
-    return f"{figure(size / 1e6)} MB"
+    return f"{size / 1e6:g} MB" if size >= 1e6 else f"{size / 1e3:g} kB"
 
 
 # -- the soak --------------------------------------------------------------------------------------------------------

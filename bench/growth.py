@@ -20,7 +20,7 @@ CONNECTIONS = (1, 10, 100, 500)
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000, 500_000_000)
 SECONDS = 2.0
 STARTS = 3
-HALF_AS_BIG = 100_000_000
+SLOW_BYTES = 100_000_000
 """From here on a model is started once: it takes seconds, of which the kernel's steps of 10 ms are no part."""
 
 VALUES = replace(AWEIGH, answers=lambda document: [row["value"] for row in document["predictions"]])
@@ -91,9 +91,10 @@ def _connections(tell: Tell) -> dict[str, Points]:
 
 
 def _sizes(tell: Tell) -> list[dict[str, float]]:
-    found = []
+    found: list[dict[str, float]] = []
     for size in SIZES:
-        found.append(_size(heavy(size, tell=tell), STARTS if size < HALF_AS_BIG else 1))
+        model = heavy(size, tell=tell)
+        found.append({"model_bytes": size} | _size(model, STARTS if size < SLOW_BYTES else 1))
         tell(f"a model of {size:,} bytes: {found[-1]}")
     return found
 

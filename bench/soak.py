@@ -100,7 +100,7 @@ class _Soak:
         self._kills: list[float] = []
         self._back_s: list[float] = []
         self._memory: list[tuple[float, float]] = []
-        self._oldest = min(_children(pid), key=psutil.Process.create_time).pid
+        self._oldest = min(_children(pid), key=_born).pid
         self._oldest_memory: list[tuple[float, float]] = []
         self._rates: list[tuple[float, float]] = []
 
@@ -153,7 +153,7 @@ class _Soak:
                 return
             before = set(_children(self._pid))
             begun = client.now()
-            max(before, key=psutil.Process.create_time).kill()
+            max(before, key=_born).kill()
             self._kills.append(round(begun, 2))
             await asyncio.to_thread(self._wait, before)
             self._back_s.append(round(client.now() - begun, 2))
@@ -206,6 +206,11 @@ class _Soak:
             "oldest_memory": self._oldest_memory,
             "rates": self._rates,
         }
+
+
+def _born(process: psutil.Process) -> tuple[float, int]:
+    """When; two that were started at once have one time, told in steps of 10 ms."""
+    return process.create_time(), process.pid
 
 
 def _children(pid: int) -> list[psutil.Process]:

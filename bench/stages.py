@@ -30,17 +30,17 @@ LIVE_S = 4.0
 LETTERS = "AC"
 
 HTTP, ROAD, READ, FEED, MODEL, OUT, WARN, WRITE = (
-    "HTTP: bytes to request, event loop",
+    "HTTP: request, event loop",
     "gate, endpoint, counters, clock",
     "JSON to table",
     "table to the model's inputs",
     "the model's own call",
     "outputs to answers",
     "looking for unusual values",
-    "reply: JSON, headers, one write",
+    "reply: JSON, headers, write",
 )
 KERNEL = "kernel: sockets, waking"
-FRAMEWORK = "framework: routing, request, response"
+FRAMEWORK = "framework: routing, objects"
 STAGES = (HTTP, FRAMEWORK, ROAD, READ, FEED, MODEL, OUT, WARN, WRITE, KERNEL)
 PLACES: tuple[tuple[str, str], ...] = (
     ("bench/one_request.py", ""),

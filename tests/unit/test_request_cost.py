@@ -120,7 +120,7 @@ def test_what_is_counted_is_the_road_and_not_another(counted):
     for letter in "AC":
         where = " ".join(counted[letter]["where"])
         assert "aweigh.server.protocol:" in where
-        assert "aweigh.schema.decode_fast:" in where
+        assert "aweigh.schema.decode" in where
         assert "aweigh.server.desk" not in where
         assert "check_rows" not in where
         assert "starlette.routing" not in where

@@ -10,13 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
+Pieces = tuple[bytes, ...]
+"""A request as it arrives: in one piece, or in several."""
+
 HEAD = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: %b\r\nContent-Length: %d\r\n\r\n"
 JSON = b"application/json"
 
 
 def request(path: str, body: bytes, *, content_type: bytes = JSON) -> bytes:
-    """A request as ``wrk`` and most clients send it: head and body in one piece."""
+    """A request as ``wrk`` sends it: head and body in one piece."""
     return HEAD % (path.encode(), content_type, len(body)) + body
+
+
+def in_two(whole: bytes) -> Pieces:
+    """The request as many clients send it: the head, and then the body."""
+    head, between, body = whole.partition(b"\r\n\r\n")
+    return head + between, body
 
 
 class Answers(asyncio.Transport):
@@ -29,10 +38,10 @@ class Answers(asyncio.Transport):
         self._loop = loop
         self._parts: list[bytes] = []
         self._left_bytes = -1
-        self._todo: list[bytes] = []
+        self._todo: list[Pieces] = []
         self.protocol: Any = None
 
-    def send(self, requests: Sequence[bytes]) -> None:
+    def send(self, requests: Sequence[Pieces]) -> None:
         """Ask all of these, one after another, and return when the last is answered and put away.
 
         Raises:
@@ -49,7 +58,8 @@ class Answers(asyncio.Transport):
 
     def _next(self) -> None:
         if self._todo:
-            self._loop.call_soon(self.protocol.data_received, self._todo.pop())
+            for piece in self._todo.pop():
+                self._loop.call_soon(self.protocol.data_received, piece)
         else:
             self._loop.stop()
 
@@ -154,9 +164,9 @@ class InProcess:
         """Send these one after another; the last answer, head and all."""
         return self.send([request(self.path, body, content_type=content_type) for body in bodies])
 
-    def send(self, requests: Sequence[bytes]) -> bytes:
+    def send(self, requests: Sequence[bytes | Pieces]) -> bytes:
         """The same with requests that are made already."""
-        self._answers.send(requests)
+        self._answers.send([(one,) if isinstance(one, bytes) else one for one in requests])
         return self._answers.last
 
     def __enter__(self) -> Self:

@@ -4,6 +4,7 @@
 bundle, and where they are spent; ``BODIES`` is a file of JSON with the bodies that are asked in turn. On one Python
 with one set of packages the counts are the same on every machine, busy or not. What would make them jump:
 
+- a request that arrives in two pieces, as many clients send it: that is counted by itself;
 - coverage and debuggers, which trace as well: such a process is refused;
 - first times (imports, caches, a model that is measured): everything is asked often before anything is counted;
 - a stage of a length not seen before, which ``Server-Timing`` writes anew: the least of several rounds is taken;
@@ -21,12 +22,13 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from bench.one_request import InProcess
+from bench.one_request import InProcess, in_two, request
 from bench.places import BENCH, ROOT
 
 WARM, ROUNDS = 40, 5
 STARTS = 5
 QUEUED = b"queue;dur="
+IN_TWO = ", head and body apart"
 
 
 class Count:
@@ -69,8 +71,10 @@ OURS = frozenset({str(BENCH / "one_request.py"), __file__, socket.__file__})
 """Code that asks and counts; and uvloop's pair of sockets for signals, made whenever the loop is started."""
 
 
-def count(server: InProcess, bodies: Sequence[bytes]) -> dict[str, Any]:
+def count(server: InProcess, bodies: Sequence[bytes], *, pieces: bool = False) -> dict[str, Any]:
     """``opcodes`` and ``calls`` of one request, and ``where``: the opcodes by function.
+
+    With ``pieces`` head and body of each request arrive one after the other.
 
     Raises:
         RuntimeError: this process is traced already.
@@ -78,14 +82,16 @@ def count(server: InProcess, bodies: Sequence[bytes]) -> dict[str, Any]:
     if sys.gettrace() is not None or sys.getprofile() is not None:
         msg = "this process is traced already, by coverage or a debugger"
         raise RuntimeError(msg)
+    whole = [request(server.path, body) for body in bodies]
+    requests = [in_two(one) for one in whole] if pieces else whole
     for _ in range(WARM):
-        Count().during(lambda: server.ask(bodies))
+        Count().during(lambda: server.send(requests))
     gc.collect()
     gc.disable()
     try:
         rounds = [Count() for _ in range(ROUNDS)]
         for one in rounds:
-            one.during(lambda: server.ask(bodies))
+            one.during(lambda: server.send(requests))
     finally:
         gc.enable()
     least = min(rounds, key=lambda one: one.opcodes.total())
@@ -108,8 +114,8 @@ def _place(code: CodeType) -> str:
     return f"{path.stem}:{code.co_qualname}"
 
 
-def count_bundle(bundle: Path, bodies: Sequence[bytes]) -> dict[str, Any]:
-    """The same of a bundle's API, answered at once and not behind a queue.
+def count_bundle(bundle: Path, bodies: Sequence[bytes]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The same of a bundle's API, answered at once and not behind a queue; in one piece, and in two.
 
     Raises:
         RuntimeError: it is always put behind one.
@@ -117,7 +123,7 @@ def count_bundle(bundle: Path, bodies: Sequence[bytes]) -> dict[str, Any]:
     for _ in range(STARTS):
         with InProcess.aweigh(bundle) as server:
             if QUEUED not in server.ask(bodies):
-                return count(server, bodies)
+                return count(server, bodies), count(server, bodies, pieces=True)
     msg = f"of {STARTS} starts every one measured a model too slow to be asked at once"
     raise RuntimeError(msg)
 
@@ -132,7 +138,7 @@ def main(arguments: Sequence[str]) -> dict[str, Any]:
         if not found:
             with InProcess.floor() as server:
                 found["floor"] = count(server, bodies)
-        found[name] = count_bundle(Path(bundle), bodies)
+        found[name], found[name + IN_TWO] = count_bundle(Path(bundle), bodies)
     return found
 
 

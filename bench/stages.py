@@ -57,6 +57,7 @@ PLACES: tuple[tuple[str, str], ...] = (
     ("aweigh/server/ulid", WRITE),
     ("aweigh/server/whole", WRITE),
     ("aweigh/server/protocol", HTTP),
+    ("aweigh/server/lane", HTTP),
     ("aweigh/server/", ROAD),
     ("uvicorn/", HTTP),
     ("onnxruntime/", MODEL),

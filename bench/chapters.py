@@ -207,8 +207,15 @@ def soak(found: Mapping[str, Any]) -> Chapter:
             f"{figure(found['p50_ms'])}, {figure(found['p99_ms'])}, {figure(found['max_ms'])} ms",
         ],
         ["CPU of a request, starting anew included", f"{figure(found['cpu_ms'])} ms"],
-        ["slope of the memory of all, after the first quarter", f"{_above(found['slope_mb_per_hour'])} MB an hour"],
-        ["the same of the process that is never killed", f"{_above(found['oldest_slope_mb_per_hour'])} MB an hour"],
+        [
+            f"memory of all, median from {minutes / 4:g} to {minutes / 2:g} minutes, and of the last {minutes / 4:g}",
+            f"{_median(_between(found['memory'], 0.25, 0.5))}, {_median(_between(found['memory'], 0.75, 1))} MB",
+        ],
+        [
+            "of the process that is never killed, slope after the first quarter",
+            f"{_above(found['oldest_slope_mb_per_hour'])} MB an hour",
+        ],
+        ["of the parent", f"{_above(found['parent_slope_mb_per_hour'])} MB an hour"],
     ]
     text = (
         f"## {minutes:g} minutes, and a kill every {apart:.0f} seconds\n\n"
@@ -220,12 +227,21 @@ def soak(found: Mapping[str, Any]) -> Chapter:
         "![Memory over time](../images/soak-memory.svg)\n\n![Answers a second](../images/soak-answers.svg)\n"
     )
     memory = [_curve("all processes", found["memory"], ours=True), _curve("never killed", found["oldest_memory"])]
+    memory.append(_curve("parent", found["parent_memory"]))
     rates = [_curve("answered", found["rates"], ours=True)]
     mark = "a process killed"
     return text, {
-        "soak-memory": timeline("Memory", memory, unit="MB: of all, of one alone", marks=kills, mark_name=mark),
+        "soak-memory": timeline(
+            "Memory", memory, unit="MB: of all together, of two by themselves", marks=kills, mark_name=mark
+        ),
         "soak-answers": timeline("Answers", rates, unit="a second", marks=kills, mark_name=mark),
     }
+
+
+def _between(points: Points, first: float, last: float) -> list[float]:
+    """The values in these shares of the time."""
+    end = points[-1][0]
+    return [y for x, y in points if first * end <= x <= last * end]
 
 
 def _median(values: Sequence[float]) -> str:

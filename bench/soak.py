@@ -2,7 +2,8 @@
 
 Every answer is held against the right one, byte by byte. Counted are answers, wrong ones, refusals and requests that
 broke; for each kill the time until as many processes as before are up; and, every two seconds, the memory of all of
-them and of the one that is never killed, which would show what grows with time.
+them, and of the two that live through it, which would show what grows with time or with every kill: the oldest of
+those that answer, and their parent.
 """
 
 import asyncio
@@ -102,6 +103,7 @@ class _Soak:
         self._memory: list[tuple[float, float]] = []
         self._oldest = min(_children(pid), key=_born).pid
         self._oldest_memory: list[tuple[float, float]] = []
+        self._parent_memory: list[tuple[float, float]] = []
         self._rates: list[tuple[float, float]] = []
 
     async def run(self) -> dict[str, Any]:
@@ -139,6 +141,7 @@ class _Soak:
             when_mb = round(client.now(), 1)
             self._memory.append((when_mb, round(await asyncio.to_thread(pss_mb, self._pid), 2)))
             self._oldest_memory.append((when_mb, round(private_mb(self._oldest), 2)))
+            self._parent_memory.append((when_mb, round(private_mb(self._pid), 2)))
             now, total = client.now(), client.seen.answered
             self._rates.append((round(now, 1), round((total - answered) / (now - when), 1)))
             answered, when = total, now
@@ -178,9 +181,9 @@ class _Soak:
     def _told(self, client: Client, capacity: float, rate: float, used_s: float) -> dict[str, Any]:
         seen, seconds = client.seen, self._wanted.seconds
         latencies = sorted(seen.latencies_ms) or [0.0]
-        settled, oldest = (
+        oldest, parent = (
             [point for point in points if point[0] >= seconds * SETTLED_SHARE]
-            for points in (self._memory, self._oldest_memory)
+            for points in (self._oldest_memory, self._parent_memory)
         )
         kinds = Counter(text[:3].decode() for _, text in seen.refused)
         return {
@@ -200,10 +203,11 @@ class _Soak:
             "max_ms": round(latencies[-1], 1),
             "kills": self._kills,
             "back_s": self._back_s,
-            "slope_mb_per_hour": round(slope(settled) * 3600, 2),
+            "parent_slope_mb_per_hour": round(slope(parent) * 3600, 2),
             "oldest_slope_mb_per_hour": round(slope(oldest) * 3600, 2),
             "memory": self._memory,
             "oldest_memory": self._oldest_memory,
+            "parent_memory": self._parent_memory,
             "rates": self._rates,
         }
 

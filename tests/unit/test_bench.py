@@ -110,8 +110,9 @@ SOAK = {
     "model": "C", "processes": 2, "seconds": 600.0, "connections": 32, "capacity_rps": 5000, "rate_rps": 4000,
     "answered": 2_400_000, "wrong": 0, "refused": {}, "broken": 30, "broken_at_kills": [16, 14], "not_let_in": 0,
     "cpu_ms": 0.25, "p50_ms": 2.0, "p99_ms": 300.0, "max_ms": 900.0, "kills": [20.0, 40.0], "back_s": [0.7, 0.9],
-    "slope_mb_per_hour": -1.5, "oldest_slope_mb_per_hour": 0.25,
-    "memory": [[2.0, 200.0], [590.0, 201.0]], "oldest_memory": [[2.0, 80.0], [590.0, 80.1]],
+    "parent_slope_mb_per_hour": -1.5, "oldest_slope_mb_per_hour": 0.25,
+    "memory": [[2.0, 200.0], [200.0, 190.0], [590.0, 201.0]], "oldest_memory": [[2.0, 80.0], [590.0, 80.1]],
+    "parent_memory": [[2.0, 40.0], [590.0, 40.0]],
     "rates": [[2.0, 4000.0], [590.0, 4001.0]],
 }  # fmt: skip
 
@@ -122,9 +123,10 @@ def test_the_soak_tells_what_failed_and_when():
     assert "| of them wrong | 0 |" in text
     assert "| requests that broke, under way at a process when it was killed | 30 |" in text
     assert "| requests that broke at any other time | 0 |" in text
-    assert "| slope of the memory of all, after the first quarter | -1.50 MB an hour |" in text
-    assert "| the same of the process that is never killed | +0.250 MB an hour |" in text
-    assert {"all processes", "never killed", "200", "600 s"} & set(texts(pictures["soak-memory"]))
+    assert "| memory of all, median from 2.5 to 5 minutes, and of the last 2.5 | 190, 201 MB |" in text
+    assert "| of the process that is never killed, slope after the first quarter | +0.250 MB an hour |" in text
+    assert "| of the parent | -1.50 MB an hour |" in text
+    assert {"all processes", "never killed", "parent", "200", "500 s"} <= set(texts(pictures["soak-memory"]))
     assert pictures["soak-answers"].count('class="mark"') == 2
 
 

@@ -45,8 +45,8 @@ def profile(found: Mapping[str, Any]) -> Chapter:
         "![Where the CPU of a one-row request goes](../images/profile.svg)\n\n"
         f"{table(head, [*rows, last])}\n\n"
         "All but the last line is measured in one process without sockets: the CPU of a request over many, split by "
-        "what is under way when one looks, two thousand times a second. The kernel's is what a real server takes "
-        f"beyond it, under 32 connections. Without the kernel, requests cost {ratios} times the floor."
+        "what is under way when one looks, two thousand times a second. The kernel's is what the system counts as its "
+        f"own for a real server under 32 connections. Without it, requests cost {ratios} times the floor."
         f"{_spied(found)}\n"
     )
     panels = [

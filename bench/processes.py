@@ -36,6 +36,16 @@ def cpu_s(pid: int) -> float:
     return total
 
 
+def kernel_s(pid: int) -> float:
+    """Those of them that the kernel spent for the tree."""
+    total = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.system + times.children_system
+    return total
+
+
 def pss_mb(pid: int) -> float:
     """Proportional memory of the tree in MiB: a page that several processes share is split among them."""
     total_kb = 0

@@ -2,8 +2,8 @@
 
 In this process, without sockets (``one_request.py``): the CPU of a request, the floor and each model asked in turn
 many times; then what is under way is looked at two thousand times a second, and counted by the module that called it.
-What a running server takes beyond that is the kernel's: sockets, waiting, waking. Where ``py-spy`` is installed, it
-looks at that server from outside, under load, as a check.
+The kernel's share, sockets, waiting and waking, is what the system counts as its own for a real server under load.
+Where ``py-spy`` is installed, it looks at that server from outside meanwhile, as a check.
 """
 
 import shutil
@@ -22,6 +22,7 @@ from typing import Any
 from bench.load import Sent, load
 from bench.models import ALL, A, Model, ensure
 from bench.one_request import InProcess, request
+from bench.processes import kernel_s
 from bench.servers import AWEIGH, DISTINCT, FLOOR, Server
 
 TURNS, TURN_S = 15, 0.1
@@ -95,7 +96,7 @@ def measure(*, tell: Callable[[str], None]) -> dict[str, Any]:
         found["live"][name] = live
         if spied:
             found["spied"][name] = spied
-        found["stages"][name][KERNEL] = round(max(0.0, live["us"] - whole), 2)
+        found["stages"][name][KERNEL] = live["kernel_us"]
         tell(f"{name}: {found['stages'][name]}; live {live}; py-spy {spied or 'is not installed'}")
     return found
 
@@ -189,9 +190,12 @@ def _live(name: str) -> tuple[dict[str, float], dict[str, float]]:
     with Server(FLOOR if name == "floor" else AWEIGH, model) as server:
         sent = server.one_row_bodies()
         load(server.url, sent, pid=server.pid, connections=8, seconds=1)
+        before = kernel_s(server.pid)
         figures = load(server.url, sent, pid=server.pid, connections=32, seconds=LIVE_S)
+        kernel_us = (kernel_s(server.pid) - before) / figures["requests"] * 1e6
         spied = _spied(server, sent)
-    return {"us": round(figures["cpu_ms"] * 1000, 2), "rps": round(figures["rps"])}, spied
+    whole_us = figures["cpu_ms"] * 1000
+    return {"us": round(whole_us, 2), "kernel_us": round(kernel_us, 2), "rps": round(figures["rps"])}, spied
 
 
 def py_spy() -> str | None:

@@ -81,11 +81,27 @@ models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold eac
 models-page: $(DEV) ## Write docs/reference/models.md: what every model of the suite is served as
 	$(BIN)/python tools/models_table.py
 
+.PHONY: accept-cost
+accept-cost: $(DEV) ## Take what a one-row request costs now, in instructions, as what it may cost (tests/unit/request_cost.json)
+	ACCEPT_COST=1 $(PYTEST) tests/unit/test_request_cost.py
+
 BENCH = $(BIN)/python -m bench
 
 .PHONY: bench
 bench: $(DEV) ## Measure this server, the floor and the installed peers; write docs/explanation/performance.md (ARGS="--only serving")
 	$(BENCH) $(ARGS)
+
+.PHONY: profile
+profile: $(DEV) ## Measure where each microsecond of a one-row request goes, and write it into the page
+	$(BENCH) --only profile $(ARGS)
+
+.PHONY: soak
+soak: $(DEV) ## Ten minutes at 80 % of the capacity, a process killed every 20 s (ARGS="--minutes 2")
+	$(BENCH) --only soak $(ARGS)
+
+.PHONY: bench-check
+bench-check: $(DEV) ## Fail when a one-row request costs more CPU, against the floor, than bench/results/profile.json says
+	$(BENCH).stages
 
 .PHONY: bench-peers
 bench-peers: $(DEV) ## Install the peers that make bench compares with, each in an environment of its own (1.2 GB)

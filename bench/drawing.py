@@ -16,12 +16,12 @@ STYLE = """
   .quiet { fill: #55646e; } .small { font-size: 11.5px; } .bold { font-weight: 600; } .number { font-variant-numeric: tabular-nums; }
   .ground { fill: #ffffff; } .axis { stroke: #dbe2e6; stroke-width: 1; fill: none; }
   .bar { fill: #aab6bd; } .ours { fill: #0b6a83; } .base { fill: #7d8b94; }
-  .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke: #7d8b94; } .line.ours { stroke: #0b6a83; fill: none; }
+  .line { fill: none; stroke-width: 2; stroke-linejoin: round; stroke: #7d8b94; } .line.ours { stroke: #0b6a83; } path.line { fill: none; }
   .mark { stroke: #a3211b; stroke-width: 1; } .thin { stroke-dasharray: 3 3; stroke: #7d8b94; fill: none; }
   @media (prefers-color-scheme: dark) {
     text { fill: #e8edf0; } .quiet { fill: #9fb0ba; } .ground { fill: #12181c; } .axis { stroke: #2f3a42; }
     .bar { fill: #46545d; } .ours { fill: #4fb0c9; } .base { fill: #8b9aa4; }
-    .line { stroke: #8b9aa4; } .line.ours { stroke: #4fb0c9; fill: none; } .mark { stroke: #ff9d94; } .thin { stroke: #6b7b86; }
+    .line { stroke: #8b9aa4; } .line.ours { stroke: #4fb0c9; } .mark { stroke: #ff9d94; } .thin { stroke: #6b7b86; }
   }
 """
 Point = tuple[float, float]
@@ -65,30 +65,37 @@ class Bar:
     note: str = ""
 
 
-def bars(title: str, panels: Sequence[tuple[str, Sequence[Bar]]], *, unit: str) -> str:
-    """Panels of bars under one another, all on the same logarithmic scale."""
+def bars(
+    title: str,
+    panels: Sequence[tuple[str, Sequence[Bar]]],
+    *,
+    unit: str,
+    short: str = "ms",
+    names: int = NAME_WIDTH,
+    logarithmic: bool = True,
+) -> str:
+    """Panels of bars under one another, all on the same scale; ``names`` is the room for the bars' names."""
     values = [bar.value for _, some in panels for bar in some]
     low, high = 10 ** math.floor(math.log10(min(values))), max(values)
-    room = WIDTH - NAME_WIDTH - VALUE_WIDTH - 20
+    room = WIDTH - names - VALUE_WIDTH - 20
+    scale = f"{unit}, logarithmic" if logarithmic else unit
 
     def length(value: float) -> float:
-        return max(2.0, room * math.log(value / low) / math.log(high / low))
+        share = math.log(value / low) / math.log(high / low) if logarithmic else value / high
+        return max(2.0, room * share)
 
-    parts, y = [_text(20, 30, title, kind="bold"), _text(WIDTH - 20, 30, f"{unit}, logarithmic", kind="quiet small",
-                anchor="end")], 38.0  # fmt: skip
+    parts, y = [_text(20, 30, title, kind="bold"), _text(WIDTH - 20, 30, scale, kind="quiet small", anchor="end")], 38.0
     for heading, some in panels:
         y += 26
         parts.append(_text(20, y, heading, kind="quiet"))
         y += 10
         for bar in some:
             strong = "bold" if bar.kind == "ours" else ""
-            parts.append(_text(20 + NAME_WIDTH - 12, y + 14, bar.name, kind=strong, anchor="end"))
+            parts.append(_text(20 + names - 12, y + 14, bar.name, kind=strong, anchor="end"))
             wide = length(bar.value)
-            parts.append(
-                f'<rect class="{bar.kind}" x="{20 + NAME_WIDTH}" y="{y}" width="{wide:.1f}" height="18" rx="2"/>'
-            )
-            said = f"{figure(bar.value)} ms{f', {bar.note}' if bar.note else ''}"
-            parts.append(_text(20 + NAME_WIDTH + wide + 8, y + 14, said, kind=f"number small {strong}"))
+            parts.append(f'<rect class="{bar.kind}" x="{20 + names}" y="{y}" width="{wide:.1f}" height="18" rx="2"/>')
+            said = f"{figure(bar.value)} {short}{f', {bar.note}' if bar.note else ''}"
+            parts.append(_text(20 + names + wide + 8, y + 14, said, kind=f"number small {strong}"))
             y += ROW
     said = "; ".join(f"{heading}: {', '.join(f'{bar.name} {figure(bar.value)}' for bar in some)}"
                      for heading, some in panels)  # fmt: skip
@@ -177,11 +184,11 @@ def _panel(panel: Panel, left: float, top: float) -> list[str]:
 
 def _power(decade: int) -> str:
     if decade >= 9:
-        return f"{10 ** (decade - 9)} G"
+        return f"{10 ** (decade - 9)}G"
     if decade >= 6:
-        return f"{10 ** (decade - 6)} M"
+        return f"{10 ** (decade - 6)}M"
     if decade >= 3:
-        return f"{10 ** (decade - 3)} k"
+        return f"{10 ** (decade - 3)}k"
     return f"{10**decade:g}"
 
 
@@ -197,25 +204,35 @@ def _apart(heights: Sequence[float], least: float = 14.0) -> list[float]:
 # -- time ------------------------------------------------------------------------------------------------------------
 
 
+def round_step(most: float) -> float:
+    """A round distance of which four to nine reach so far: one, two or five times a power of ten."""
+    power: float = 10.0 ** math.floor(math.log10(most))
+    return next(power * one for one in (1.0, 0.5, 0.2, 0.1) if most / (power * one) >= 4)
+
+
 def timeline(
-    title: str, lines: Sequence[Curve], *, unit: str, marks: Sequence[float], mark_name: str, height: float = 240
+    title: str, lines: Sequence[Curve], *, unit: str, marks: Sequence[float], mark_name: str, height: float = 250
 ) -> str:
     """Lines over seconds, from zero up, with a thin stroke where something was done."""
     end = max(x for line in lines for x, _ in line.points)
-    top = max(y for line in lines for _, y in line.points) * 1.15
-    x0, x1, y0, y1 = 64.0, WIDTH - 130.0, height - 44, 50.0
+    highest = max(y for line in lines for _, y in line.points)
+    step = round_step(highest)
+    top = step * math.ceil(highest / step)
+    x0, x1, y0, y1 = 64.0, WIDTH - 130.0, height - 40, 64.0
 
     def at(point: Point) -> Point:
         return x0 + point[0] / end * (x1 - x0), y0 - point[1] / top * (y0 - y1)
 
     parts = [_text(20, 30, title, kind="bold"),
              _text(WIDTH - 20, 30, f"red strokes: {mark_name}", kind="quiet small", anchor="end")]  # fmt: skip
-    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y = at((0, top / 1.15 * share))[1]
+    for i in range(round(top / step) + 1):
+        y = at((0, step * i))[1]
         parts.append(f'<path class="axis" d="M{x0} {y:.1f}H{x1}"/>')
-        parts.append(_text(x0 - 6, y + 4, figure(top / 1.15 * share), kind="quiet small number", anchor="end"))
-        x = at((end * share, 0))[0]
-        parts.append(_text(x, y0 + 18, f"{end * share:.0f} s", kind="quiet small number", anchor="middle"))
+        parts.append(_text(x0 - 6, y + 4, f"{step * i:,g}", kind="quiet small number", anchor="end"))
+    step = round_step(end)
+    for i in range(math.floor(end / step) + 1):
+        x = at((step * i, 0))[0]
+        parts.append(_text(x, y0 + 18, f"{step * i:g} s", kind="quiet small number", anchor="middle"))
     parts.append(_text(20, 46, unit, kind="quiet small"))
     parts += [f'<path class="mark" d="M{at((mark, 0))[0]:.1f} {y0:.1f}v-7"/>' for mark in marks if mark <= end]
     ends = _apart([at(line.points[-1])[1] for line in lines])

@@ -22,7 +22,8 @@ class Line:
 
 def lines(results: Results) -> list[Line]:
     """A line for each goal."""
-    return [*_serving(results.get("serving", {})), *_files(results.get("files", {})), *_others(results)]
+    found = [*_serving(results.get("serving", {})), *_files(results.get("files", {})), *_others(results)]
+    return [*found, _soak(results.get("soak", {}))]
 
 
 def _line(goal: str, asked: str, pairs: list[tuple[float | None, float]], said: str, peer: str = "-") -> Line:
@@ -217,3 +218,14 @@ def _others(results: Results) -> list[Line]:
             "{} s",
         ),
     ]
+
+
+def _soak(soak: Mapping[str, Any]) -> Line:
+    goal = (
+        "minutes at 80 % of the capacity, a process killed every 20 s: wrong answers, failures beyond those under way"
+    )
+    if not soak:
+        return Line(goal, "0, 0", "not measured", "-", None)
+    beyond_kills = soak["broken"] - sum(soak["broken_at_kills"]) + sum(soak["refused"].values()) + soak["not_let_in"]
+    said = f"{soak['wrong']:,} of {soak['answered']:,}, {beyond_kills:,}; {len(soak['kills'])} kills"
+    return Line(f"{soak['seconds'] / 60:g} {goal}", "0, 0", said, "-", not soak["wrong"] and not beyond_kills)

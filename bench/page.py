@@ -8,13 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import goals
+from bench import chapters, goals
+from bench.chapters import table
 from bench.drawing import Bar, bars, figure
 from bench.places import IMAGES, PAGE, ROOT
 from bench.results import read
 from bench.servers import FLOOR, KINDS
 
-SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "soak", "growth")
+SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "soak")
 TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
 LETTERS = {"A": "30 numbers, scaler + logistic regression", "B": "30 numbers, histogram boosting",
            "C": "4 texts and 6 numbers, imputers, one-hot, forest of 100"}  # fmt: skip
@@ -46,7 +47,13 @@ def write_page(*, check: bool = False) -> str:
     results = {name: found for name in SECTIONS if (found := read(name))}
     files: dict[Path, str] = {}
     parts = [HEAD.format(machine=_machine(results)), _goals(results)]
-    writers: list[tuple[str, Writer]] = [("serving", _serving), ("size", _size)]
+    writers: list[tuple[str, Writer]] = [
+        ("serving", _serving),
+        ("profile", chapters.profile),
+        ("growth", chapters.growth),
+        ("soak", chapters.soak),
+        ("size", _size),
+    ]
     for name, writer in writers:
         if name in results:
             text, pictures = writer(results[name])
@@ -81,12 +88,6 @@ def _machine(results: Mapping[str, Mapping[str, Any]]) -> str:
         f"Python {one['python']}, {versions}.{GENERATORS.get(load, '')} "
         f"When, and how busy the machine was before: {dates}."
     )
-
-
-def table(head: list[str], rows: list[list[str]], *, right: int = 1) -> str:
-    """A table whose columns from ``right`` on are numbers."""
-    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * right + "---:|" * (len(head) - right)]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def _goals(results: Mapping[str, Mapping[str, Any]]) -> str:

@@ -36,6 +36,16 @@ def cpu_s(pid: int) -> float:
     return total
 
 
+def kernel_s(pid: int) -> float:
+    """Those of them that the kernel spent for the tree."""
+    total = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.system + times.children_system
+    return total
+
+
 def pss_mb(pid: int) -> float:
     """Proportional memory of the tree in MiB: a page that several processes share is split among them."""
     total_kb = 0
@@ -44,6 +54,14 @@ def pss_mb(pid: int) -> float:
             text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
             total_kb += int(text.partition("\nPss:")[2].split()[0])
     return total_kb / 1024
+
+
+def private_mb(pid: int) -> float:
+    """Memory in MiB that is this process's alone: whoever else comes or goes does not move it."""
+    with contextlib.suppress(OSError):
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii")
+        return sum(map(int, re.findall(r"^Private_(?:Clean|Dirty):\s+(\d+) kB", text, re.MULTILINE))) / 1024
+    return 0.0
 
 
 def stop(process: "subprocess.Popen[bytes]") -> None:

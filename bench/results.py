@@ -1,9 +1,13 @@
 """The figures as they are kept: one JSON document for each section, from which the page is made."""
 
 import json
+import re
 from typing import Any
 
 from bench.places import RESULTS
+
+_NUMBERS = re.compile(r"\[\s*([-+\d.e,\s]+?)\s*\]")
+"""A list of numbers alone: written on one line."""
 
 
 def read(section: str) -> dict[str, Any]:
@@ -16,5 +20,5 @@ def read(section: str) -> dict[str, Any]:
 def write(section: str, figures: dict[str, Any]) -> None:
     """Keeps a section's figures."""
     RESULTS.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(figures, indent=1, ensure_ascii=False) + "\n"
-    (RESULTS / f"{section}.json").write_text(text, encoding="utf-8")
+    text = _NUMBERS.sub(lambda one: f"[{' '.join(one[1].split())}]", json.dumps(figures, indent=1, ensure_ascii=False))
+    (RESULTS / f"{section}.json").write_text(text + "\n", encoding="utf-8")

@@ -108,7 +108,7 @@ def count(server: InProcess, bodies: Sequence[bytes], *, pieces: bool = False) -
 def _place(code: CodeType) -> str:
     """Module and function, without this machine's folders."""
     path = Path(code.co_filename)
-    for root in (ROOT / "src", ROOT, *(one for one in path.parents if one.name == "site-packages")):
+    for root in (*(one for one in path.parents if one.name == "site-packages"), ROOT / "src", ROOT):
         if path.is_relative_to(root):
             return f"{path.relative_to(root).with_suffix('').as_posix().replace('/', '.')}:{code.co_qualname}"
     return f"{path.stem}:{code.co_qualname}"

@@ -319,6 +319,13 @@ def test_answers_that_are_not_what_the_schema_says_are_given_and_not_kept(up_to,
         assert len([one for one in model.calls if 8 in one]) >= 3
 
 
+@pytest.mark.parametrize(("count", "said"), [(1, True), (3000, False)])
+def test_answers_are_not_kept_where_looking_for_one_takes_as_long_as_the_model(count, said):
+    wide = tuple(Column(name=f"c{i}", type="number", dtype="float64", nullable=True) for i in range(count))
+    with served(Model(call_s=0.001), columns=(NUMBER, *wide)) as client:
+        assert ("cache;desc" in ask(client, 3).headers["server-timing"]) is said
+
+
 def test_a_cached_row_is_still_warned_of():
     column = Column(name="x", type="number", dtype="float64", minimum=0, maximum=10)
     with served(Model(), columns=(column,)) as client:

@@ -102,7 +102,7 @@ def measure(ask: Ask, rows: Table, *, thoroughly: bool = False, clock: Callable[
     Larger calls are left out when smaller ones already take longer than a batch should. Of a model that is quicker
     than any queue nothing more is asked, unless ``thoroughly``.
     """
-    one_s = _quickest(lambda: ask(rows.take(slice(0, 1))), clock)
+    one_s = quickest(lambda: ask(rows.take(slice(0, 1))), clock)
     sizes, seconds = [1], [one_s]
     if one_s < PAYS * TURN_S and not thoroughly:
         return Cost((1,), (one_s,), gather_s=0.0, switch_s=0.0, steady=True)
@@ -111,12 +111,12 @@ def measure(ask: Ask, rows: Table, *, thoroughly: bool = False, clock: Callable[
             break
         table = rows.take(np.arange(size) % rows.rows)
         sizes.append(size)
-        seconds.append(_quickest(lambda table=table: ask(table), clock))  # type: ignore[misc]
+        seconds.append(quickest(lambda table=table: ask(table), clock))  # type: ignore[misc]
     singles = [rows.take(slice(i % rows.rows, i % rows.rows + 1)) for i in range(8)]
     answers = ask(concatenate(singles))
-    gather_s = _quickest(lambda: concatenate(singles), clock) / 8 + _quickest(lambda: answers.take(slice(0, 1)), clock)
+    gather_s = quickest(lambda: concatenate(singles), clock) / 8 + quickest(lambda: answers.take(slice(0, 1)), clock)
     with ThreadPoolExecutor(1) as pool:
-        switch_s = _quickest(lambda: pool.submit(_nothing).result(), clock)
+        switch_s = quickest(lambda: pool.submit(_nothing).result(), clock)
     # Only where it matters: a quick model is neither batched nor cached.
     worth_it = max(seconds) >= KNOWN_PAYS_S
     return Cost(tuple(sizes), tuple(seconds), gather_s, switch_s, not worth_it or is_steady(ask, rows, sizes=sizes[1:]))
@@ -155,7 +155,8 @@ def bounds_for(
     return Bounds(max(1, most), waiting, wait_s, 1 if most > 1 else lanes)
 
 
-def _quickest(work: Callable[[], object], clock: Callable[[], float]) -> float:
+def quickest(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds of the quickest of a few times that the work is done."""
     best = float("inf")
     end = clock() + SPENT_S
     for _ in range(REPEATS):

@@ -12,12 +12,11 @@ from starlette.types import Receive
 from aweigh.errors import MissingExtra
 from aweigh.runtime.batching import Left, Place, Queue
 from aweigh.runtime.cache import Cache, compile_keys, secret_of
-from aweigh.runtime.cost import Cost, bounds_for, measure
+from aweigh.runtime.cost import Cost, bounds_for, measure, quickest
 from aweigh.runtime.known import Known
 from aweigh.runtime.predictor import Predictor
 from aweigh.runtime.shared_cache import SharedCache, connect
 from aweigh.schema.answers import Answers
-from aweigh.schema.check import check_rows
 from aweigh.schema.stored import RowForm
 from aweigh.server.body import ClientGone
 from aweigh.server.metrics import Counters
@@ -27,6 +26,9 @@ from aweigh.table import Table
 
 CACHE_BYTES = 16 * 2**20
 """What a process keeps of answers when nothing else was asked for: some 50,000 of two classes."""
+
+LOOKING_PAYS = 4.0
+"""Answers are kept, unasked, of models that take so many times what making a row's key takes."""
 
 HERE_S, FEW_HERE = 0.01, 8
 """Batches are asked on the event loop when at least so many rows take no longer; otherwise in a thread."""
@@ -109,14 +111,13 @@ async def _leave_with_client(place: Place, receive: Receive) -> None:
 
 
 def open_desk(
-    predictor: Predictor, *, settings: Settings, counters: Counters, inline_s: float, lanes: int
+    predictor: Predictor, rows: Table, *, settings: Settings, counters: Counters, inline_s: float, lanes: int
 ) -> Desk | None:
     """The desk that suits the model, by measuring what it costs; None where asking it at once is cheaper.
 
-    A model that answers a row within ``inline_s`` is asked on the event loop, otherwise in ``lanes`` threads, or in
-    one when rows are put together.
+    ``rows`` are some that the model answers, as requests bring them. A model that answers a row within ``inline_s`` is
+    asked on the event loop, otherwise in ``lanes`` threads, or in one when rows are put together.
     """
-    rows = check_rows(predictor.schema, predictor.examples.rows)
     wanted = (settings.batch_rows or 0) > 1 or bool(settings.cache_bytes)
     cost = measure(predictor.predict, rows, thoroughly=wanted)
     known = _open_cache(predictor, cost, rows, settings=settings, counters=counters)
@@ -161,6 +162,11 @@ def _open_cache(
     has_text = any(column.type == "text" for column in predictor.schema.columns)
     if not size_bytes or (not asked_for and (has_text or hangs_on_more or not cost.keeping_pays)):
         return None
+    secret = secret_of(settings.cache_secret)
+    keys = compile_keys(predictor.schema, digest=predictor.digest, secret=secret)
+    first = rows.take(slice(0, 1))
+    if not asked_for and cost.one_s < LOOKING_PAYS * quickest(lambda: keys(first)):
+        return None  # thousands of columns: looking for the answer takes as long as asking
     form = RowForm(predictor.schema.output)
     try:
         form.dump(predictor.predict(rows))
@@ -168,7 +174,6 @@ def _open_cache(
         _LOG.warning("the model's answers are not what its schema says of them: none are kept")
         return None
     shared = None
-    secret = secret_of(settings.cache_secret)
     if settings.redis_url is not None and (asked_for or cost.sharing_pays):
         try:
             shared = SharedCache(
@@ -179,5 +184,4 @@ def _open_cache(
             )
         except MissingExtra as error:
             _LOG.warning("%s %s", error.message, error.hint)
-    keys = compile_keys(predictor.schema, digest=predictor.digest, secret=secret)
     return Known(keys, form, cache=Cache(size_bytes=size_bytes), shared=shared, tally=counters)

@@ -235,8 +235,9 @@ class Service:
         asked = Asked("json", None, "json", encode({"rows": self.predictor.examples.rows[:1]}))
         for _ in range(2):
             self._ask(partial(self.read, asked), partial(self._replies.write, "json"), Timing())
+        rows = self._decode(encode({"rows": self.predictor.examples.rows[: self.max_rows]}))
         self._desk = open_desk(
-            self.predictor, settings=self._settings, counters=self._counters, inline_s=INLINE_S, lanes=THREADS
+            self.predictor, rows, settings=self._settings, counters=self._counters, inline_s=INLINE_S, lanes=THREADS
         )
         self.inline = self._desk is None
 

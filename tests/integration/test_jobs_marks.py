@@ -174,6 +174,20 @@ def test_a_worker_that_stops_loses_nothing(store, predictor, content):
     remove(store, job.id)
 
 
+def test_a_worker_that_stops_at_a_file_without_rows_leaves_no_half_of_it(store, predictor, expected, tmp_path):
+    content = FRAME.head(0).to_csv(index=False).encode()
+    (tmp_path / "in.csv").write_bytes(content)
+    score(predictor, tmp_path / "in.csv", tmp_path / "out", options=ScoreOptions(kind=expected[0]))
+    job = post(store, content, expected[0])
+    stop = threading.Event()
+    stop.set()
+    assert attempt_at(store, job, predictor, stop=stop) == "given back"
+    assert attempt_at(store, job, predictor) == "done"
+    done, _ = store.records.get(job.id)
+    assert read(store, job, done.result) == (tmp_path / "out").read_bytes()
+    remove(store, job.id)
+
+
 @pytest.mark.parametrize("what", ["by another version", "gone", "too short", "of other parts"])
 def test_a_mark_that_does_not_fit_is_not_gone_on_with(what, store, predictor, content, expected):
     job = post(store, content, expected[0])

@@ -294,3 +294,16 @@ def test_inputs_of_one_element_are_one_matrix_in_the_order_of_a_tables_blocks():
     assert sorted(operators) == ["Gather", "Gather", "LabelEncoder", "Neg", "Neg"]
     for got, expected in zip(answers(proto, feeds), wanted, strict=True):
         np.testing.assert_array_equal(got, expected)
+
+
+def test_an_empty_pick_of_a_matrix_of_unknown_width_picks_nothing():
+    proto = model(
+        [node("Gather", "x places", "none", axis=1), node("Concat", "none x", "y", axis=1)],
+        {"x": (DOUBLE, "w")},
+        {"y": (DOUBLE, "v")},
+        places=np.array([], np.int64),
+    )
+    feeds = {"x": numbers(DOUBLE, 3)}
+    before = answers(proto, feeds)
+    draw_fewer(proto)
+    assert bits(answers(proto, feeds)[0]) == bits(before[0])

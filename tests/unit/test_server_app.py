@@ -1,5 +1,6 @@
 """The app in this process, around models that misbehave: what no real bundle would do for a test."""
 
+import json
 import logging
 import socket
 import threading
@@ -424,6 +425,16 @@ def test_counters_are_for_this_machine_or_the_token(client, headers, status):
 def test_without_a_token_none_is_right(said):
     scope = {"client": ("10.0.0.9", 1), "headers": [(b"authorization", said.encode())]}
     assert not may_read(scope, token=None)
+
+
+@pytest.mark.parametrize("media", ["application/json", "application/json; charset=utf-8"], ids=["at once", "later"])
+def test_the_least_limit_of_a_body_holds_whichever_way_it_comes(media):
+    with client_of(settings=Settings(max_body_bytes=1024)) as client:
+        wait_until_ready(client)
+        body = json.dumps({"rows": [{"x": 1.5}] * 200})
+        for _ in range(2):
+            assert client.post("/v1/predict", content=body, headers={"content-type": media}).status_code == 413
+        assert ask(client, 1).status_code == 200
 
 
 def test_what_the_settings_limit_is_limited():

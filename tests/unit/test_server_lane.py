@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from aweigh.server import lane as lanes
+from aweigh.server import protocol
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
 from aweigh.server.settings import Settings
@@ -28,7 +29,7 @@ class App:
         if self.decline:
             return None
         self.ways.append(("lane", headers.get(b"x-who"), body))
-        return TAIL % (len(body), body)
+        return 200, TAIL % (len(body), body)
 
     async def __call__(self, scope, receive, send):
         if scope["type"] == "lifespan":
@@ -261,6 +262,31 @@ def test_a_connection_is_kept_while_it_is_used_and_closed_when_it_is_not():
             time.sleep(0.6)
             sock.sendall(ask()[-1:])
             assert read_answers(sock, 1) == [BODY]
+
+
+def test_more_may_be_sent_ahead_than_a_head_may_have():
+    """What is counted of a head is what came of it, not the requests that came in the same segment before it."""
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        sent = ask() * 1500 + ask(b'{"rows":[%b]}' % (b"1," * 3000))
+        assert len(sent) > protocol.MAX_HEAD_BYTES
+        sock.sendall(sent[:-3050])  # ends in the last body
+        sock.sendall(sent[-3050:] + ask()[:40])  # and in a head
+        time.sleep(0.1)
+        sock.sendall(ask()[40:])
+        assert read_answers(sock, 1502)[-1] == BODY
+
+
+@pytest.mark.parametrize("ahead", [b"", ask() * 30])
+def test_a_head_that_is_too_large_is_refused_wherever_it_begins(ahead):
+    with serving(App()) as (_, connect), connect() as sock:
+        sock.sendall(ahead + b"GET / HTTP/1.1\r\nX: " + b"a" * (2 * protocol.MAX_HEAD_BYTES))
+        found = b""
+        while b"HTTP/1.1 431 " not in found:
+            piece = sock.recv(65536)
+            assert piece, found[-300:]
+            found += piece
+        assert found.count(b"HTTP/1.1 200 ") == ahead.count(b"POST")
 
 
 def test_few_heads_are_kept(monkeypatch):

@@ -143,6 +143,25 @@ def test_lots_hold_neighbours_within_the_limit():
     assert all(len(lot) > 1 for lot in many[:-1])
 
 
+def test_many_words_are_looked_up_once_each():
+    """A column of 50,000 names: looking through a list for each took a minute."""
+
+    class Counted(str):
+        __slots__ = ()
+        compared = 0
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+    words = [Counted(f"w{i}") for i in range(2000)]
+    column = Coded(words, np.zeros((2001, 1)), ("gone", "w7"))
+    assert column.places(["gone", "w1999", "never"]) == [7, 1999, 2000]
+    assert column.places(words) == list(range(2000))
+    assert Counted.compared < 20_000
+
+
 # -- a whole model ---------------------------------------------------------------------------------------------------
 
 

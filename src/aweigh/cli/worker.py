@@ -117,11 +117,6 @@ async def _work(
     loop = asyncio.get_running_loop()
     for sent in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(sent, partial(_stop, stop, health))
-    stack = AsyncExitStack()
-    if health is not None:
-        from aweigh.server.jobs.health import answering
-
-        await stack.enter_async_context(answering(*health))
     if beside:
         threading.Thread(target=_until_alone, args=(loop, stop), daemon=True).start()
 
@@ -131,12 +126,14 @@ async def _work(
         if health is not None:
             health[0].told(outcome, seconds)
 
-    async with stack:
-        try:
-            news = open_news(store.news_url, digest=predictor.digest)
-            await work(store, predictor, news, terms=terms, stop=stop, told=told)
-        finally:
-            store.close()
+    async with AsyncExitStack() as stack:
+        stack.callback(store.close)  # after the last who looks at it
+        if health is not None:
+            from aweigh.server.jobs.health import answering
+
+            await stack.enter_async_context(answering(*health))
+        news = open_news(store.news_url, digest=predictor.digest)
+        await work(store, predictor, news, terms=terms, stop=stop, told=told)
 
 
 def _stop(stop: asyncio.Event, health: "tuple[Health, socket.socket] | None") -> None:

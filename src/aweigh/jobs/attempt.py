@@ -137,6 +137,10 @@ class Attempt:
         if self.lease.lost:
             raise Lost
         stopping = self.stop.is_set()
+        if not sofar.rows:  # a file without rows: nothing is worth keeping but a head that would be written again
+            if stopping:
+                raise Stopping
+            return
         if not stopping and time.monotonic() < self.next_mark:
             return
         begun = time.monotonic()

@@ -151,7 +151,7 @@ def _pick_of_picked(net: Net, node: "onnx.NodeProto") -> bool:
     if picked is None:
         return False
     source, places = picked
-    if places.ndim == 1 and len(places) == net.width(source) and runs_from_zero(places):
+    if places.ndim == 1 and 0 < len(places) == net.width(source) and runs_from_zero(places):
         return net.bypass(node, source)
     before = _picked(net, net.maker(source, "Gather"))
     if before is None or before[1].ndim != 1:

@@ -5,7 +5,7 @@ looked up one after the other. Where the table would grow large (many categories
 are taken in several lots, and what is large alone has its own small dictionary and table.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,11 +33,15 @@ class Coded:
         """The words that are told apart."""
         return {*self.words, *(self.filled or ())[:1]}
 
-    def place(self, word: str) -> int:
-        """The row of a word."""
-        if self.filled is not None and word == self.filled[0]:
-            word = self.filled[1]
-        return self.words.index(word) if word in self.words else len(self.words)
+    def places(self, words: Iterable[str]) -> list[int]:
+        """The rows of these words."""
+        found: dict[str, int] = {}
+        for i, word in enumerate(self.words):
+            found.setdefault(word, i)
+        other = len(self.words)
+        if self.filled is not None:
+            found[self.filled[0]] = found.get(self.filled[1], other)
+        return [found.get(word, other) for word in words]
 
 
 def draw_lookup(pen: Pen, given: Sequence[str], columns: Sequence[Coded]) -> list[str]:
@@ -73,7 +77,7 @@ def _alone(pen: Pen, matrix: str, place: int, column: Coded) -> str:
     """One column, by its own dictionary and table."""
     cells = pen.node("Gather", [matrix, pen.constant(np.array(place))], axis=1)
     words = list(dict.fromkeys((*column.words, *(column.filled or ())[:1])))
-    code = _numbered(pen, cells, words, [column.place(word) for word in words], len(column.words))
+    code = _numbered(pen, cells, words, column.places(words), len(column.words))
     return pen.node("Gather", [pen.constant(column.rows), code], axis=0)
 
 
@@ -87,7 +91,7 @@ def _together(pen: Pen, matrix: str, columns: Sequence[Coded]) -> str:
     ends = np.cumsum([0, *widths])
     table = np.zeros((len(columns), count, ends[-1]))
     for i, column in enumerate(columns):
-        places = [*(column.place(word) for word in words), len(column.words)]
+        places = [*column.places(words), len(column.words)]
         table[i, :, ends[i] : ends[i + 1]] = column.rows[places]
     code = _numbered(pen, matrix, words, list(range(len(words))), len(words))
     first = np.arange(len(columns), dtype=np.int64).reshape(1, -1) * count

@@ -200,10 +200,11 @@ def _laid(batch: Batch, field: int, kind: str) -> tuple[Places, Places]:
     """Where each text of a column begins in the body, and its size: text laid end to end."""
     start, size = batch.places[batch.firsts[field] + 2]
     bounds = batch.numbers(field, OFFSETS[kind], count=batch.rows + 1)
+    bounds = bounds.astype(np.int64, copy=False)  # a difference of 32 bits would go round
     sizes = np.diff(bounds)
     if bounds[0] < 0 or bounds[-1] > size or sizes.min() < 0:
         raise Later
-    return bounds[:-1] + np.int64(start), sizes.astype(np.int64, copy=False)
+    return bounds[:-1] + np.int64(start), sizes
 
 
 def _viewed(batch: Batch, field: int, missing: Mask | None) -> tuple[Places, Places]:

@@ -43,18 +43,17 @@ class Predict:
             await refuse_unread(unread.error, scope, receive, send)
             return
         except AweighError as error:
-            body = encode(document_of(error))
-            await _send(send, status_of(error), headers_of(error, size_bytes=len(body)), body)
+            await _send(send, *_problem(error))
             return
         await send_whole(scope, send, status=200, headers=headers, body=body)
 
-    def at_once(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[bytes, bytes] | None:
-        """The reply to a small, plain request, JSON for JSON, as header lines and body.
+    def at_once(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[int, bytes, bytes] | None:
+        """The reply to a small, plain request, JSON for JSON, as status, header lines and body.
 
         None where ``__call__`` has more to look at.
 
         Raises:
-            Exception: there is none, as ``__call__`` will say.
+            Exception: something else failed than the request, as ``__call__`` will say.
         """
         get = headers.get
         if (
@@ -63,9 +62,14 @@ class Predict:
             or get(b"content-type") != JSON
             or get(b"accept", ANYTHING) not in TAKES_JSON
             or b"content-encoding" in headers
+            or len(body) > self._settings.max_body_bytes
         ):
             return None
-        return self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""))
+        try:
+            return 200, *self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""))
+        except AweighError as error:
+            status, lines, told = _problem(error)
+            return status, b"".join([b"%b: %b\r\n" % one for one in lines]), told
 
     async def _reply(self, scope: Scope, receive: Receive) -> Reply:
         if scope["method"] != "POST":
@@ -87,6 +91,11 @@ class Predict:
         body = await read_body(scope, receive, settings=self._settings)
         asked = Asked(kind, charset, reply_kind, body, b",".join(codings))
         return await self._service.reply(asked, receive=receive)
+
+
+def _problem(error: AweighError) -> tuple[int, Headers, bytes]:
+    body = encode(document_of(error))
+    return status_of(error), headers_of(error, size_bytes=len(body)), body
 
 
 async def _send(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -14,8 +14,8 @@ from aweigh.server.lane import Lane
 from aweigh.server.metrics import Counters, route_of
 from aweigh.server.whole import STARTS
 
-AtOnce = Callable[[Mapping[bytes, bytes], bytes], tuple[bytes, bytes] | None]
-"""From headers and a body to the reply's header lines and body. None, or whatever it raises: the endpoint is asked."""
+AtOnce = Callable[[Mapping[bytes, bytes], bytes], tuple[int, bytes, bytes] | None]
+"""From headers and body to the reply's status, header lines and body. None, or what it raises: ask the endpoint."""
 
 TRUSTED_HEADERS = frozenset({b"x-aweigh-user"})
 """Headers that only the gate itself may set: what they say is believed behind it."""
@@ -67,7 +67,7 @@ class Gate:
         route = route_of(path)
         ours = b"".join([b"%b: %b\r\n" % one for one in (*SAFE, *API_ONLY)]) + b"\r\n"
 
-        def lane(headers: Mapping[bytes, bytes], body: bytes) -> bytes | None:
+        def lane(headers: Mapping[bytes, bytes], body: bytes) -> tuple[int, bytes] | None:
             if not TRUSTED_HEADERS.isdisjoint(headers):
                 return None
             try:
@@ -76,9 +76,9 @@ class Gate:
                 return None
             if reply is None:
                 return None
-            self._counters.answered(route, 200)
-            lines, found = reply
-            return b"%b%b%b" % (lines, ours, found)
+            status, lines, found = reply
+            self._counters.answered(route, status)
+            return status, b"%b%b%b" % (lines, ours, found)
 
         return lane
 

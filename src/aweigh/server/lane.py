@@ -15,9 +15,9 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from aweigh.server.protocol import BoundedProtocol
 
-Lane = Callable[[Mapping[bytes, bytes], bytes], bytes | None]
-"""From a request's headers, none of them there twice, and its whole body to its answer: the header lines, an empty
-line, the body. None: the ordinary way is to answer, or to say what is wrong. It raises nothing."""
+Lane = Callable[[Mapping[bytes, bytes], bytes], tuple[int, bytes] | None]
+"""From a request's headers, none of them there twice, and its whole body to its answer: the status, and header lines,
+an empty line, the body. None: the ordinary way is to answer, or to say what is wrong. It raises nothing."""
 
 INLINE_BYTES = 16 * 1024
 """Bodies up to here are answered on the event loop: a few dozen rows, well under a millisecond of parsing."""
@@ -30,7 +30,6 @@ Nagle's algorithm on, with the acknowledgement that is delayed by 40 ms."""
 MOST_HEADS, LONGEST_HEAD_BYTES = 512, 2048
 """So many heads that were parsed before are kept, of at most so many bytes: a client's differ in the body's length."""
 
-_OK = STATUS_LINE[200]
 _END = b"\r\n\r\n"
 
 
@@ -83,6 +82,7 @@ class LaneProtocol(BoundedProtocol):
         if self._lane is None:
             super().on_body(body)
             return
+        self._body_bytes += len(body)
         self._held = self._held + body if self._held else body
         if len(self._held) > INLINE_BYTES:
             self.release()
@@ -109,8 +109,9 @@ class LaneProtocol(BoundedProtocol):
                 self._heads.clear()
             self._heads[head] = Known(lane, headers, len(body))
 
-    def _write(self, answer: bytes) -> None:
-        self.transport.write(b"%b%b%b" % (_OK, self._default_lines(), answer))
+    def _write(self, answer: tuple[int, bytes]) -> None:
+        status, rest = answer
+        self.transport.write(b"%b%b%b" % (STATUS_LINE[status], self._default_lines(), rest))
         self.server_state.total_requests += 1
         self._used_s = self.loop.time()
         if self.timeout_keep_alive_task is None:

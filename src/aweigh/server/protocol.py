@@ -43,7 +43,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Start the clock: a connection that says nothing is closed."""
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it itself
         self._in_head = True
-        self._head_bytes = 0
+        self._begun = False
+        self._head_bytes = self._body_bytes = 0
         self._head_timer: asyncio.TimerHandle | None = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,12 +67,13 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def begin_head(self) -> None:
         """The bytes that come now are a head's."""
-        self._in_head = True
+        self._in_head = self._begun = True
         self._head_bytes = 0
 
     def end_head(self) -> None:
         """They are a body's."""
         self._in_head = False
+        self._body_bytes = 0
         self._stop_clock()
 
     @property
@@ -107,14 +109,25 @@ class BoundedProtocol(HttpToolsProtocol):
         """Bytes came; those of a head that is not whole yet are counted and timed."""
         if self._refused:
             return
+        self._begun = False
         super().data_received(data)
         if not self._in_head or self.transport.is_closing():
             return
-        self._head_bytes += len(data)
+        self._head_bytes += self._behind_others(data) if self._begun else len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
             self._refuse(Refused("head_too_large", "The address and headers are too large."))
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def _behind_others(self, data: bytes) -> int:
+        """How much of what came belongs to the head that began in it: all that is behind the request before it."""
+        at = data.rfind(b"\r\n\r\n")
+        return len(data) if at < 0 else max(0, len(data) - at - 4 - self._body_bytes)
+
+    def on_body(self, body: bytes) -> None:
+        """A part of a body came."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""

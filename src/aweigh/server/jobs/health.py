@@ -1,6 +1,7 @@
 """A worker's own address, for the platform that watches it: whether it lives, whether it can work, and what it did."""
 
 import asyncio
+import logging
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Generator, Mapping
@@ -31,6 +32,7 @@ LOOK_S = 2.0
 """How often the store is asked whether it is there."""
 NOBODY = "0" * ID_LENGTH
 CLOSE_S = 1
+_LOG = logging.getLogger(__name__)
 OUTCOMES = ("done", "failed", "cancelled", "given back", "lost")
 
 
@@ -73,6 +75,9 @@ class Health:
             if not self._store.is_blank():
                 self._store.records.get(NOBODY)
         except AweighError:
+            return False
+        except Exception:  # noqa: BLE001  whatever it is, the platform is told, and asks again
+            _LOG.exception("the store that holds the jobs cannot be looked at")
             return False
         return True
 

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh.errors import DataError, MalformedBody, TooLarge, UnsupportedMedia
+from aweigh.schema import Column, Output, Schema
+from aweigh.schema.decode_arrow import compile_arrow
 from aweigh.table import Values
 from aweigh.table.arrow import read_arrow, write_arrow
 
@@ -181,6 +183,17 @@ def test_offsets_that_lead_nowhere_are_refused(offsets):
     lying = body[:at] + np.array(offsets, np.int32).tobytes() + body[at + 8 :]
     with pytest.raises(MalformedBody, match="column 't' contradicts itself"):
         read_arrow(lying)
+
+
+def test_offsets_that_fall_so_far_that_their_difference_goes_round_are_refused():
+    body = stream(pa.table({"t": ["a", "bb", "c", "dd"]}))
+    said = np.array([0, 1, 3, 4, 6], np.int32).tobytes()
+    assert body.count(said) == 1
+    lying = body.replace(said, np.array([0, 2**31 - 1, -(2**31), -1, 5], np.int32).tobytes())
+    schema = Schema(columns=(Column(name="t", type="text", dtype="str"),), output=Output(task="number", name="y"))
+    for read in (read_arrow, compile_arrow(schema, max_rows=9)):
+        with pytest.raises(MalformedBody, match="column 't' contradicts itself"):
+            read(lying)
 
 
 def test_codes_beyond_the_dictionary_are_refused():

@@ -560,6 +560,17 @@ def test_a_worker_tells_whether_it_can_work(valkey, start_server, start_worker, 
     assert "Traceback" not in worker.log.read_text()
 
 
+def test_a_worker_without_its_database_is_never_ready_and_stops_when_told(start_worker, penguins, tmp_path):
+    env = SOON | {"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x", "AWEIGH_STATE_DIR": str(tmp_path)}
+    worker = start_worker(penguins.path, env, "--health-port", "0")
+    with worker.health() as health:
+        assert {health.get("/health/ready").status_code for _ in range(20)} == {503}
+        assert "aweigh_worker_store_up 0" in health.get("/metrics").text
+    begun = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - begun < 8
+
+
 def test_a_health_port_that_is_taken_is_told_at_once(start_server, start_worker, penguins, tmp_path):
     env = SOON | {"AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path / "state")}
     start_server(penguins.path, "--no-ui", env=env)

@@ -1,5 +1,6 @@
 """Where jobs are kept: the same steps on this machine's disk, in PostgreSQL and in Valkey; two cannot make one step."""
 
+import logging
 import os
 import threading
 import time
@@ -294,3 +295,28 @@ def test_threads_share_a_store(store):
     for one in threads:
         one.join()
     assert failed == []
+
+
+def test_a_database_that_refuses_is_told_of_at_once(tmp_path):
+    """A pool tries again for seconds: a request, a scrape and a stop would each wait for it."""
+    store = open_store({"DATABASE_URL": "postgres://u:p@127.0.0.1:1/x"}, state_dir=str(tmp_path))
+    begun = time.monotonic()
+    for _ in range(10):
+        with pytest.raises(StorageDown):
+            store.records.get("0" * 26)
+    assert time.monotonic() - begun < 5.0, "ten calls wait less than one of a pool's"
+
+
+def test_a_redis_that_throws_away_is_told_of_once(valkey, caplog, tmp_path):
+    valkey.client.config_set("maxmemory", "64mb")
+    valkey.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        store = open_store({"REDIS_URL": valkey.url}, state_dir=str(tmp_path))
+        with caplog.at_level(logging.WARNING):
+            for _ in range(2):
+                remove(store, post(store).id)
+        store.close()
+    finally:
+        valkey.client.config_set("maxmemory-policy", "noeviction")
+        valkey.client.config_set("maxmemory", "0")
+    assert caplog.text.count("maxmemory-policy allkeys-lru") == 1

@@ -9,8 +9,10 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
 ROW = {
@@ -106,7 +108,7 @@ def test_a_taken_port_is_told_in_a_sentence(penguins):
         port = sock.getsockname()[1]
         code, words = refused(penguins.path, "--no-ui", "--port", port)
     assert code == 2
-    assert f"Port {port} is taken by another program." in words
+    assert f"Port {port} is taken." in words
     assert "Traceback" not in words
 
 
@@ -207,4 +209,14 @@ def test_a_streamlit_script_is_served_beside_health(start_server, tmp_path):
         assert client.get("/").status_code == 200
         assert client.get("/health/ready").json() == {"status": "ready", "golden_rows": 0}
         assert client.get("/v1/predict").status_code == 404
+    assert server.stop() == 0
+
+
+def test_the_demo_is_served_by_a_process_that_has_trained_nothing(start_server):
+    server = start_server(program=[sys.executable, "-m", "aweigh", "demo"])
+    with server.client() as client:
+        assert client.get("/v1/model").json()["name"] == "penguins"
+    held = {Path(one.path).name for one in psutil.Process(server.process.pid).memory_maps()}
+    assert any("onnxruntime" in name for name in held)
+    assert not any("sklearn" in name or "_criterion" in name or "lapack" in name for name in held)
     assert server.stop() == 0

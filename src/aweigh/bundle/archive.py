@@ -168,7 +168,7 @@ def _refuse_end(stream: BinaryIO, size: int) -> NoReturn:
         if stream.read(len(_LOCAL_SIGNATURE)) == _LOCAL_SIGNATURE:
             _refuse("it is cut short, or data follows it", hint="copy it again from where it came")
         raise DamagedBundle(
-            "The file is no bundle.", hint="a bundle is what `aweigh pack` writes: NAME.aweigh, or a folder"
+            "The file is no bundle.", hint="a bundle is what comes of a model: aweigh pack MODEL --data SAMPLE"
         )
     if len(tail) - at >= _END.size and _END.unpack_from(tail, at)[-1] == len(tail) - at - _END.size:
         _refuse("it carries a comment")

@@ -1,5 +1,7 @@
 """``aweigh demo``: the whole road on real data. Train, pack, verify, serve."""
 
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,19 +49,33 @@ unit = "g"
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, envvar="PORT", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Keep model and bundle in this folder (default: a temporary one).")  # fmt: skip
-def demo(port: int, output: Path | None) -> None:
+@click.option("--only-pack", is_flag=True, hidden=True, help="Stop before serving.")
+def demo(port: int, output: Path | None, only_pack: bool) -> None:
     """Train on the Palmer penguins, pack, verify and serve: the whole road in one command."""
-    steps = Steps()
+    if only_pack:
+        _pack(output or Path())
+        return
     with tempfile.TemporaryDirectory(prefix="aweigh-demo-") as temporary:
         folder = output or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        model = folder / "penguins.joblib"
-        with steps.step("train") as step:
-            rows, accuracy = train(model)
-            step.says(f"{rows} penguins, {accuracy:.1%} right in cross-validation")
-        (folder / "aweigh.toml").write_text(CONFIG, encoding="utf-8")
-        packed = run_pack(str(model), penguins_path(), steps=steps, target=TARGET, output=folder)
-        _serve(packed.path, port)
+        # In a process of its own: what training imports takes 250 MB, and a server need not hold it.
+        command = [sys.executable, "-P", "-m", "aweigh", "demo", "--only-pack", "--output", str(folder)]
+        done = subprocess.run(command, check=False)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+        newest = max(folder.glob("penguins-*.aweigh"), key=lambda path: path.stat().st_mtime)
+        _serve(newest, port)
+
+
+def _pack(folder: Path) -> None:
+    """Train, and pack what came of it."""
+    steps = Steps()
+    folder.mkdir(parents=True, exist_ok=True)
+    model = folder / "penguins.joblib"
+    with steps.step("train") as step:
+        rows, accuracy = train(model)
+        step.says(f"{rows} penguins, {accuracy:.1%} right in cross-validation")
+    (folder / "aweigh.toml").write_text(CONFIG, encoding="utf-8")
+    run_pack(str(model), penguins_path(), steps=steps, target=TARGET, output=folder)
 
 
 def train(path: Path) -> tuple[int, float]:

@@ -1,5 +1,6 @@
 """Jobs in PostgreSQL, for servers and workers that share no disk: records in one table, files in pieces in another."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -51,9 +52,17 @@ class Postgres:
             StorageDown: the database cannot be reached, or fails.
             StorageFull: it has no room left.
         """
-        with database(), self._opened().connection(timeout=PATIENCE_S) as connection:
-            cursor = connection.execute(statement.replace("?", "%s"), arguments)
-            return cursor.fetchall() if cursor.description is not None else []
+        from psycopg_pool import PoolTimeout
+
+        with database():
+            pool = self._opened()
+            try:
+                with pool.connection(timeout=PATIENCE_S) as connection:
+                    cursor = connection.execute(statement.replace("?", "%s"), arguments)
+                    return cursor.fetchall() if cursor.description is not None else []
+            except PoolTimeout:
+                self._drop(pool)
+                raise
 
     def close(self) -> None:
         """Closes all connections."""
@@ -62,11 +71,24 @@ class Postgres:
                 self._pool.close()
                 self._pool = None
 
+    def _drop(self, pool: Any) -> None:
+        """Gives up a pool that had no connection in time, so that the next call asks anew and is told at once."""
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+        pool.close(timeout=0)
+
     def _opened(self) -> Any:
         with self._lock:
             if self._pool is None:
+                import psycopg
                 from psycopg_pool import ConnectionPool
 
+                # A pool tries again and again for as long as it may: one call says at once that nobody is there.
+                patience_s = round(PATIENCE_S)
+                first = psycopg.connect(self._url, autocommit=True, connect_timeout=patience_s)
+                with first, first.transaction():
+                    _migrate(first)
                 pool = ConnectionPool(
                     self._url,
                     min_size=0,
@@ -75,15 +97,10 @@ class Postgres:
                     open=False,
                     # A connection that a restart of the database has cut is noticed before it is used.
                     check=ConnectionPool.check_connection,
-                    kwargs={"autocommit": True, "connect_timeout": round(PATIENCE_S)},
+                    kwargs={"autocommit": True, "connect_timeout": patience_s},
                 )
+                logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # whoever asks is told, once
                 pool.open()
-                try:
-                    with pool.connection(timeout=PATIENCE_S) as connection, connection.transaction():
-                        _migrate(connection)
-                except BaseException:
-                    pool.close()
-                    raise
                 self._pool = pool
             return self._pool
 

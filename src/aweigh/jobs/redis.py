@@ -4,6 +4,7 @@ A job is a hash, ``aweigh:job:ID``; what there is to do, what runs out and what 
 script changes all of them at once, and only if the job is still at the revision that is to be changed.
 """
 
+import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from aweigh.jobs.job import STATES, Job
 from aweigh.jobs.pieces import PIECE_BYTES, pieces
 from aweigh.registry import require
 
+_LOG = logging.getLogger(__name__)
 PATIENCE_S = 5.0
 PREFIX = "aweigh:"
 
@@ -93,11 +95,25 @@ def database() -> Iterator[None]:
         raise StorageDown("The Redis that holds the jobs cannot be used.") from error
 
 
+def _warn_of_eviction(client: Any) -> None:
+    """Says so where the Redis would throw jobs away to make room: a cache's usual setting, and the end of a result."""
+    with database():
+        memory = client.info("memory")
+    policy = memory.get("maxmemory_policy", "noeviction")
+    if memory.get("maxmemory") and policy != "noeviction":
+        _LOG.warning(
+            "the Redis that holds the jobs throws away what it has no room for (maxmemory-policy %s), and results with "
+            "it: set noeviction, or keep jobs in PostgreSQL (DATABASE_URL)",
+            policy,
+        )
+
+
 class RedisRecords:
     """Jobs as hashes; see ``SqlRecords`` for what each call does."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
+        self._looked = False
         self._put = client.register_script(PUT)
         self._remove = client.register_script(REMOVE)
 
@@ -109,6 +125,9 @@ class RedisRecords:
 
     def add(self, job: Job) -> Job:
         """Records a job, or finds the one that has its key already."""
+        if not self._looked:
+            self._looked = True
+            _warn_of_eviction(self._client)
         answer = self._store(job, 0)
         if isinstance(answer, bytes):
             found = self.get(answer.decode())

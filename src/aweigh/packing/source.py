@@ -27,6 +27,10 @@ _BY_MODULE: dict[str, Family] = {
 }
 
 
+TABLES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".feather", ".xlsx", ".xls"})
+"""What is no model by its name: the first letters of a CSV may well be those of an old pickle."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
     """A model that was read. ``told`` says how, for people; ``entry`` is the ``module:function`` of a callable."""
@@ -75,6 +79,10 @@ def _open_file(path: Path, tell: Tell) -> Source:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no file"
         raise UsageError(f"{path} is {kind}.", hint="give the model's file: aweigh pack model.joblib --data sample.csv")
+    if path.suffix.lower() in TABLES:
+        raise UsageError(
+            f"{path} is a table, and no model.", hint=f"name the model first: aweigh pack MODEL --data {path}"
+        )
     from aweigh.models.scan import check
 
     scan = check(path)

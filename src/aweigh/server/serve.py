@@ -89,7 +89,8 @@ def _cannot_bind(host: str, port: int, error: OSError) -> UsageError:
     import errno
 
     if error.errno == errno.EADDRINUSE:
-        return UsageError(f"Port {port} is taken by another program.", hint=f"choose another: --port {port + 1}, or 0")
+        hint = f"choose another: --port {port + 1}, or 0; what a server left that was killed is gone in two seconds"
+        return UsageError(f"Port {port} is taken.", hint=hint)
     if error.errno == errno.EACCES:
         return UsageError(f"Port {port} may not be used by this user.", hint="choose one above 1023: --port 8000")
     return UsageError(f"The address {host}:{port} cannot be had: {error.strerror}.", hint="try --host 127.0.0.1")

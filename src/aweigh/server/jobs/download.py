@@ -8,7 +8,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import Scope, Send
 
-from aweigh.errors import AweighError, StorageDown
+from aweigh.errors import AweighError
 from aweigh.jobs.store import Store
 from aweigh.server.problems import Refused
 
@@ -74,7 +74,7 @@ async def _piece(read: Callable[[int, int], bytes], start: int, end: int) -> byt
         return b""
     piece = await anyio.to_thread.run_sync(read, start, min(PIECE_BYTES, end - start))
     if not piece:
-        raise StorageDown("The file is not there any more.")
+        raise Refused("no_result", "The file is gone: the store has lost it.", hint="post the job again")
     return piece
 
 

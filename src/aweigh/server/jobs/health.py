@@ -45,7 +45,7 @@ class Health:
         self._store = store
         self._predictor = predictor
         self._token = token
-        self._up = True
+        self._up = False
         self._ended: Counter[str] = Counter()
         self._seconds = 0.0
 
@@ -54,11 +54,15 @@ class Health:
         self._ended[outcome] += 1
         self._seconds += seconds
 
+    async def look(self) -> None:
+        """Asks the store whether it is there."""
+        self._up = await asyncio.to_thread(self._look)
+
     async def watch(self) -> None:
-        """Asks the store again and again whether it is there."""
+        """Asks again and again."""
         while True:
-            self._up = await asyncio.to_thread(self._look)
             await asyncio.sleep(LOOK_S)
+            await self.look()
 
     def app(self) -> ASGIApp:
         """The addresses."""
@@ -159,6 +163,7 @@ async def answering(health: Health, sock: socket.socket) -> AsyncIterator[None]:
     )  # fmt: skip
     server = _Server(config)
     server.server_state = Connections()
+    await health.look()
     serving = asyncio.create_task(server.serve(sockets=[sock]))
     watching = asyncio.create_task(health.watch())
     try:

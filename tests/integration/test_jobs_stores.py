@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import pytest
+import redis
 
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs import store as steps
@@ -308,8 +309,9 @@ def test_a_database_that_refuses_is_told_of_at_once(tmp_path):
 
 
 def test_a_redis_that_throws_away_is_told_of_once(valkey, caplog, tmp_path):
-    valkey.client.config_set("maxmemory", "64mb")
-    valkey.client.config_set("maxmemory-policy", "allkeys-lru")
+    client = redis.Redis.from_url(valkey.url)
+    client.config_set("maxmemory", "64mb")
+    client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         store = open_store({"REDIS_URL": valkey.url}, state_dir=str(tmp_path))
         with caplog.at_level(logging.WARNING):
@@ -317,6 +319,7 @@ def test_a_redis_that_throws_away_is_told_of_once(valkey, caplog, tmp_path):
                 remove(store, post(store).id)
         store.close()
     finally:
-        valkey.client.config_set("maxmemory-policy", "noeviction")
-        valkey.client.config_set("maxmemory", "0")
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "0")
+        client.close()
     assert caplog.text.count("maxmemory-policy allkeys-lru") == 1

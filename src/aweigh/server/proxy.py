@@ -17,7 +17,7 @@ from aweigh.errors import NotReady
 from aweigh.server.gate import SAFE
 from aweigh.server.starting import starting_page
 from aweigh.server.sticky import Choice, Sticky, wants_html
-from aweigh.server.upstream import HOP_BY_HOP, Links, Reply, pump, request_head, target_of
+from aweigh.server.upstream import HOP_BY_HOP, Links, Reply, has_hung_up, pump, request_head, target_of
 
 OPEN_TIMEOUT_S = 10.0
 GONE = 1012
@@ -74,7 +74,7 @@ class Proxy:
             try:
                 await reply.relay(link.reader)
             finally:
-                hung_up = body.done()
+                hung_up = has_hung_up(body)
                 body.cancel()
                 if again and reply.done and reply.may_go_on and not hung_up:
                     self._links.keep(link)

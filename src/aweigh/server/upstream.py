@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import select
 import time
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ HOP_BY_HOP = frozenset(
     }
 )
 """Headers that belong to one connection (RFC 9110, 7.6.1)."""
+
+TURNS = 5
+"""Turns of the event loop in which an answer is taken from the socket, read and handed on."""
 
 READ_BYTES = 64 * 1024
 MOST_KEPT = 16
@@ -99,7 +103,11 @@ def request_head(scope: Scope, *, keep: bool, chunked: bool) -> bytes:
 
 
 async def pump(receive: Receive, writer: asyncio.StreamWriter, *, chunked: bool, has_body: bool) -> None:
-    """The request's body to the other process; then waits for the client to hang up, and hangs up there too."""
+    """The request's body to the other process; then waits for the client to hang up, and hangs up there too.
+
+    Raises:
+        OSError: the other process takes no more of it: it may well have answered already.
+    """
     more = has_body
     while True:
         message = await receive()
@@ -108,6 +116,9 @@ async def pump(receive: Receive, writer: asyncio.StreamWriter, *, chunked: bool,
             return
         if not more:
             continue
+        if _has_answered(writer):
+            for _ in range(TURNS):  # to be read first: writing to who has left would lose it
+                await asyncio.sleep(0)
         body = message.get("body", b"")
         more = message.get("more_body", False)
         if chunked:
@@ -117,6 +128,18 @@ async def pump(receive: Receive, writer: asyncio.StreamWriter, *, chunked: bool,
         else:
             writer.write(body)
         await writer.drain()
+
+
+def _has_answered(writer: asyncio.StreamWriter) -> bool:
+    """Whether something has come from the other side that the event loop has not taken yet."""
+    poller = select.poll()
+    poller.register(writer.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def has_hung_up(body: "asyncio.Task[None]") -> bool:
+    """Whether the client has, by what became of the task that sends its body."""
+    return body.done() and not body.cancelled() and body.exception() is None
 
 
 class Reply:
@@ -163,14 +186,20 @@ class Reply:
     async def relay(self, reader: asyncio.StreamReader) -> None:
         """Read the answer and hand it on, until it is done or breaks off."""
         while not self.done:
+            broken = False
             try:
                 data = await reader.read(READ_BYTES)
-                if not data:
-                    break
-                self._parser.feed_data(data)
-            except (OSError, httptools.HttpParserError):
+            except OSError:
+                # A write that failed ends the connection in asyncio's eyes; what had been read before is still there.
+                data, broken = bytes(getattr(reader, "_buffer", b"")), True
+            try:
+                if data:
+                    self._parser.feed_data(data)
+            except httptools.HttpParserError:
                 break
             await self._forward()
+            if broken or not data:
+                break
 
     async def _forward(self) -> None:
         if not self._head_done:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,9 @@ for _variable in [name for name in os.environ if name.startswith("AWEIGH_")]:
     del os.environ[_variable]
 for _variable in ("PORT", "DATABASE_URL", "REDIS_URL"):
     os.environ.pop(_variable, None)
+# Nor are the developer's own keys the tests'.
+_config = tempfile.TemporaryDirectory(prefix="aweigh-tests-")
+os.environ["AWEIGH_CONFIG_DIR"] = _config.name
 
 import hypothesis  # noqa: E402  (reads nothing of the above, but numpy does, and a strategy may bring it)
 
@@ -60,6 +64,8 @@ def require_tool(name: str) -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    # A command tells the processes that it starts which policy it was given; the next test was given none.
+    os.environ.pop("AWEIGH_TRUST", None)
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             require_tool(name)

@@ -283,7 +283,7 @@ def test_one_that_grows_is_replaced_without_a_failed_request(start_server, tmp_p
     frame = pd.DataFrame({"x": [1.0, 2.0, 3.5, 4.0] * 5})
     packed = pack("leaking:predict", frame, name="leaking", output=tmp_path)
     server = start_server(
-        packed.path, "--workers", 2, "--no-ui", "--allow-code",
+        packed.path, "--workers", 2, "--no-ui",
         env=NO_DELAY | {"AWEIGH_MAX_PROCESS_MB": "450"}, program=("-c", IMPATIENT),
     )  # fmt: skip
     assert server.url

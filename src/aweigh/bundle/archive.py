@@ -70,8 +70,10 @@ class _Entry(NamedTuple):
         return self.offset + _LOCAL.size + len(self.name)
 
 
-def write_bundle(files: Mapping[str, bytes], path: Path) -> None:
+def write_bundle(files: Mapping[str, bytes], path: Path, *, like: Path | None = None) -> None:
     """Write the files as one archive: the same files give the same bytes, and the file appears whole or not at all.
+
+    With ``like`` it has the mode and the owner of the file that is there.
 
     Raises:
         DamagedBundle: a name that no file of a bundle may have.
@@ -83,7 +85,7 @@ def write_bundle(files: Mapping[str, bytes], path: Path) -> None:
     total = sum(len(files[name]) + len(name.encode()) * 2 + _LOCAL.size + _CENTRAL.size for name in names) + _END.size
     if total > MAX_BUNDLE_BYTES:
         raise TooLarge("The bundle would be larger than 4 GiB.", hint="a smaller model serves faster, too")
-    with whole_file(path) as stream:
+    with whole_file(path, like=like) as stream:
         entries = []
         offset = 0
         for name in names:

@@ -8,6 +8,7 @@ when every byte is on the disk does it take its name, in one step.
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,10 +21,11 @@ FILE_MODE = 0o666
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
     """A file to write that takes the name ``path`` at the end of the block, if no error ended it.
 
-    What was at ``path`` stays until then. A device or a pipe (``/dev/stdout``) is written to as it is.
+    What was at ``path`` stays until then. With ``like`` it has the mode of the file that is there, and its owner where
+    this user may give files away. A device or a pipe (``/dev/stdout``) is written to as it is.
 
     Raises:
         OSError: the folder cannot be written to, or the disk is full; nothing is left behind.
@@ -42,6 +44,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with os.fdopen(file, "wb") as stream:
             yield stream
             stream.flush()
+            if like is not None:
+                _liken(file, like.stat())
             os.fsync(file)
             if unnamed is not None:
                 # linkat(2) with AT_SYMLINK_FOLLOW, which Python only calls when it is given a folder.
@@ -52,6 +56,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             os.unlink(part, dir_fd=folder)
         os.close(folder)
+
+
+def _liken(file: int, like: os.stat_result) -> None:
+    """Gives an open file the owner, the group and the mode of another one."""
+    with suppress(PermissionError):
+        os.fchown(file, -1, like.st_gid)
+        os.fchown(file, like.st_uid, -1)
+    os.fchmod(file, stat.S_IMODE(like.st_mode))
 
 
 def _open_unnamed(folder: Path) -> int | None:

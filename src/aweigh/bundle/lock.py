@@ -29,7 +29,7 @@ PLATFORM = "x86_64-manylinux_2_28"
 """Where bundles are served; the hashes are those of a version's files for every platform."""
 OLDEST_PYTHON = (3, 11)
 
-_EXTRAS: dict[str, str] = {name: name for name in ("sklearn", "xgboost", "lightgbm", "catboost")}
+_EXTRAS: dict[str, str] = {name: name for name in ("sklearn", "xgboost", "lightgbm", "catboost")} | {"python": "trust"}
 """Which of aweigh's extras a runtime needs; ONNX Runtime is among its plain dependencies."""
 
 _PASSED_ON = re.compile(
@@ -56,12 +56,14 @@ class Lock:
         return read_lock(self.text)
 
 
-def serving_requirements(runtime: str, *, ui: bool) -> tuple[str, ...]:
+def serving_requirements(runtime: str, *, ui: bool, trust: bool = False) -> tuple[str, ...]:
     """What an environment needs beside aweigh itself to serve a bundle of that runtime, with the app or the API alone.
+
+    With ``trust`` also to check whose signature it bears, which code needs in any case.
 
     Read from aweigh's own metadata, so that it is said in one place. On the platform that bundles are served on.
     """
-    wanted = {"", _EXTRAS.get(runtime, ""), "ui" if ui else ""}
+    wanted = {"", _EXTRAS.get(runtime, ""), "ui" if ui else "", "trust" if trust else ""}
     environment = _environment(f"{sys.version_info.major}.{sys.version_info.minor}")
     found = {}
     for requirement in _requirements(importlib.metadata.requires("aweigh") or ()):
@@ -71,16 +73,19 @@ def serving_requirements(runtime: str, *, ui: bool) -> tuple[str, ...]:
     return tuple(found[name] for name in sorted(found))
 
 
-def lock_serving(runtime: str, *, python: str, more: Sequence[str] = ()) -> tuple[Lock, Lock]:
+def lock_serving(runtime: str, *, python: str, more: Sequence[str] = (), trust: bool = False) -> tuple[Lock, Lock]:
     """The lock of the API alone, and that of API and app, which holds the same and more; ``more`` is for the model.
+
+    With ``trust`` both hold what checks signatures.
 
     Raises:
         ConfigError: neither an index nor what is installed here has what is needed.
     """
     installed = installed_versions()
-    both = lock([*serving_requirements(runtime, ui=True), *more], python=python, installed=installed)
+    both = lock([*serving_requirements(runtime, ui=True, trust=trust), *more], python=python, installed=installed)
     pinned = {one.name: one.version for one in both.packages}
-    api = lock([*serving_requirements(runtime, ui=False), *more], python=python, installed=installed | pinned)
+    needed = [*serving_requirements(runtime, ui=False, trust=trust), *more]
+    api = lock(needed, python=python, installed=installed | pinned)
     return api, both
 
 

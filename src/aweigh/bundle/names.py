@@ -6,6 +6,10 @@ from collections.abc import Iterable
 from aweigh.errors import DamagedBundle
 
 MANIFEST = "manifest.json"
+SIGNATURE = "signature.json"
+UNNAMED = frozenset({MANIFEST, SIGNATURE})
+"""Files that no manifest names: itself, and what is signed over it."""
+
 SCHEMA = "schema.json"
 EXAMPLES = "examples.json"
 PROFILE = "profile.json"

@@ -3,6 +3,7 @@
 ``open_bundle`` reads what a bundle says of itself and believes none of it: enough to look at one, never to serve it.
 """
 
+import os
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 from aweigh.bundle.archive import MAX_BUNDLE_BYTES, list_archive
 from aweigh.bundle.coherence import check_documents, check_graph, check_manifest, read_manifest
 from aweigh.bundle.contents import bytes_to_check, check_content, holds_code
+from aweigh.bundle.dsse import MAX_ENVELOPE_BYTES
 from aweigh.bundle.files import Member, list_folder, size_limit
 from aweigh.bundle.manifest import Manifest, digest_of, short
-from aweigh.bundle.names import MANIFEST, MODEL_FOLDER
+from aweigh.bundle.names import MANIFEST, MODEL_FOLDER, SIGNATURE, UNNAMED
+from aweigh.bundle.signature import Signer, check_payload, check_signature
+from aweigh.bundle.trust import Trust, own_trust
 from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle
 from aweigh.schema.column import Schema
 
@@ -41,9 +45,10 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifiedBundle:
-    """A bundle whose every byte is what its manifest says, and whose code, if it has any, the caller vouched for.
+    """A bundle whose every byte is what its manifest says, and that those have signed whom the caller trusts.
 
-    ``digest`` has 64 hex digits. Only ``verify`` makes one.
+    ``digest`` has 64 hex digits. ``signers`` are those whose signatures counted, none where nobody was asked for. Only
+    ``verify`` makes one.
     """
 
     path: Path
@@ -51,6 +56,7 @@ class VerifiedBundle:
     digest: str
     schema: Schema
     members: Mapping[str, Member]
+    signers: tuple[Signer, ...]
     token: InitVar[object]
 
     def __post_init__(self, token: object) -> None:
@@ -98,26 +104,72 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, read_manifest(content), digest_of(content), members)
 
 
-def verify(path: Path | str, *, allow_code: bool = False) -> VerifiedBundle:
+def verify(path: Path | str, *, trust: Trust | None = None) -> VerifiedBundle:
     """The bundle at ``path``, every byte of it held against its manifest, and fit to be loaded.
 
-    ``allow_code`` is the caller's word that the owner's own Python in the bundle may run here.
+    With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python must be
+    signed in any case: where no policy is given, by this user.
 
     Raises:
         DamagedBundle: a byte, a name or a size differs, a file is missing or extra, or the parts do not fit.
-        UntrustedBundle: it holds code, and ``allow_code`` is false.
+        UntrustedBundle: the signatures that are needed are not there.
+        UsageError: this user's own key cannot be read.
     """
     bundle = open_bundle(path)
+    schema = check(bundle)
+    signers = _signers(bundle, trust)
+    return VerifiedBundle(bundle.path, bundle.manifest, bundle.digest, schema, bundle.members, signers, token=_TOKEN)
+
+
+def check(bundle: Bundle) -> Schema:
+    """Every byte of it is what the manifest says, and the parts fit; it may still be anybody's. Its schema.
+
+    Raises:
+        DamagedBundle: they do not.
+    """
     _check_names(bundle)
     check_manifest(bundle.manifest)
     schema = check_documents(_check_bytes(bundle))
     check_graph(bundle.manifest, schema)
-    if holds_code(bundle.manifest) and not allow_code:
-        raise UntrustedBundle(
-            f"The bundle {bundle.manifest.name} holds its owner's own Python code, which serving would run.",
-            hint="if you trust whoever made it, say so with --allow-code (in Python: allow_code=True)",
-        )
-    return VerifiedBundle(bundle.path, bundle.manifest, bundle.digest, schema, bundle.members, token=_TOKEN)
+    return schema
+
+
+def _signers(bundle: Bundle, trust: Trust | None) -> tuple[Signer, ...]:
+    """Whose signatures count; a signature that nobody asked for must still be one of this bundle.
+
+    Raises:
+        UntrustedBundle: too few.
+        DamagedBundle: the signature is none, or another bundle's.
+    """
+    name, has_code = bundle.manifest.name, holds_code(bundle.manifest)
+    content = read_signature(bundle)
+    if trust is None and has_code:
+        trust = own_trust(os.environ)
+        if trust is None or content is None:
+            raise UntrustedBundle(
+                f"The bundle {name} holds its owner's own Python, which serving would run, and you have not signed it.",
+                hint="say who may sign code with --trust (a policy with code = true); or, when you have read it: "
+                "aweigh sign BUNDLE",
+            )
+    if trust is None:
+        return ()
+    return check_signature(content, name=name, digest=bundle.digest, has_code=has_code, trust=trust)
+
+
+def read_signature(bundle: Bundle) -> bytes | None:
+    """The bundle's signature, which is of this bundle and not looked at further; None where there is none.
+
+    Raises:
+        DamagedBundle: it is none, or another bundle's.
+    """
+    member = bundle.members.get(SIGNATURE)
+    if member is None:
+        return None
+    if member.size_bytes > MAX_ENVELOPE_BYTES:
+        raise DamagedBundle(f"The signature is larger than {MAX_ENVELOPE_BYTES // 1024} KiB.")
+    _, content = member.look(keep_bytes=member.size_bytes)
+    check_payload(content, name=bundle.manifest.name, digest=bundle.digest)
+    return content
 
 
 def _list(path: Path) -> dict[str, Member]:
@@ -153,7 +205,7 @@ def _differs(name: str) -> DamagedBundle:
 def _check_names(bundle: Bundle) -> None:
     """The files are those that the manifest names, and none is too large."""
     named = bundle.manifest.files
-    extra = sorted(bundle.members.keys() - named.keys() - {MANIFEST})
+    extra = sorted(bundle.members.keys() - named.keys() - UNNAMED)
     if extra:
         raise DamagedBundle(f"The bundle holds {extra[0]!a}, which its manifest does not name.")
     missing = sorted(named.keys() - bundle.members.keys())

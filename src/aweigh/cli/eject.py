@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from aweigh.cli.terminal import Steps, human_size
+from aweigh.cli.trusting import trust_option, trusted
 from aweigh.errors import UsageError
 
 
@@ -14,7 +15,8 @@ from aweigh.errors import UsageError
 @click.option("-o", "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="The folder to write to (default: NAME-app).")  # fmt: skip
 @click.option("--force", is_flag=True, help="Write over files that are there.")
-def eject(path: Path, output: Path | None, force: bool) -> None:
+@trust_option
+def eject(path: Path, output: Path | None, force: bool, trust: Path | None) -> None:
     """Write the generated app of a BUNDLE as a Streamlit script to make your own.
 
     The script asks the same API as the app does. It is yours from then on: aweigh never writes to it again.
@@ -22,7 +24,7 @@ def eject(path: Path, output: Path | None, force: bool) -> None:
     from aweigh.bundle.verify import verify
     from aweigh.ui.eject import files_of
 
-    bundle = verify(path)
+    bundle = verify(path, trust=trusted(trust))
     folder = output or Path(f"{bundle.manifest.name}-app")
     files = files_of(bundle.manifest, bundle.schema, bundle=shlex.quote(path.name))
     there = [name for name in files if (folder / name).exists()]
@@ -38,4 +40,5 @@ def eject(path: Path, output: Path | None, force: bool) -> None:
         target.write_bytes(content)
         steps.line("wrote", str(target), figure=human_size(len(content)))
     app = folder / "app.py"
-    steps.next(f"aweigh serve {shlex.quote(str(path))} --app {shlex.quote(str(app))}")
+    option = "" if trust is None else f" --trust {shlex.quote(str(trust))}"
+    steps.next(f"aweigh serve {shlex.quote(str(path))} --app {shlex.quote(str(app))}{option}")

@@ -11,8 +11,11 @@ from aweigh.bundle.coherence import check_manifest, read_schema
 from aweigh.bundle.manifest import Manifest, Proof, short
 from aweigh.bundle.names import REQUIREMENTS, REQUIREMENTS_UI, SCHEMA
 from aweigh.bundle.requirements import Pinned, read_lock
-from aweigh.bundle.verify import Bundle, open_bundle
+from aweigh.bundle.signature import check_payload
+from aweigh.bundle.verify import Bundle, open_bundle, read_signature
 from aweigh.cli.terminal import Steps, aligned, clean, human_size, print_document
+from aweigh.cli.trusting import trust_option
+from aweigh.errors import UsageError
 from aweigh.schema.column import Column, Output, Schema
 
 if TYPE_CHECKING:
@@ -27,17 +30,22 @@ SHOWN_CHARACTERS = 60
 @click.option("--measure", is_flag=True, help="Load it, and tell how long each of its forms takes here.")
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True,
               help="On so many threads, with --measure.")  # fmt: skip
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def inspect_bundle(path: Path, measure: bool, threads: int, as_json: bool) -> None:
+def inspect_bundle(path: Path, measure: bool, threads: int, trust: Path | None, as_json: bool) -> None:
     """Show what is in a BUNDLE: model, proof, columns, files, environment.
 
     It shows what the bundle says of itself. Whether every byte of it is so is what 'aweigh verify' tells.
     """
+    source = click.get_current_context().get_parameter_source("trust")
+    if source == click.core.ParameterSource.COMMANDLINE and not measure:
+        raise UsageError("Without --measure nothing is loaded, and --trust is asked by nobody.",
+                         hint="who has signed it is told by aweigh verify BUNDLE --trust FILE")  # fmt: skip
     bundle = open_bundle(path)
     check_manifest(bundle.manifest)
     schema = read_schema(bundle.read(SCHEMA))
     locks = {name: read_lock(bundle.read(name).decode()) for name in _locks(bundle)}
-    forms = _measured(path, threads) if measure else None
+    forms = _measured(path, threads, trust) if measure else None
     if as_json:
         print_document(
             document(bundle, schema, locks)
@@ -49,12 +57,13 @@ def inspect_bundle(path: Path, measure: bool, threads: int, as_json: bool) -> No
     Steps().next(f"aweigh verify {shlex.quote(str(path))}")
 
 
-def _measured(path: Path, threads: int) -> "Forms | None":
+def _measured(path: Path, threads: int, trust: Path | None) -> "Forms | None":
     """The bundle's forms as ``aweigh serve --form fastest`` would measure them here."""
     from aweigh.bundle.verify import verify
+    from aweigh.cli.trusting import trusted
     from aweigh.runtime.load import load
 
-    return load(verify(path), threads=threads, form="fastest").forms
+    return load(verify(path, trust=trusted(trust)), threads=threads, form="fastest").forms
 
 
 def forms_lines(forms: "Forms") -> list[str]:
@@ -109,6 +118,7 @@ def lines(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]]) 
         ("python", f"{manifest.python}; {_told_locks(locks)}"),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))),
         ("code", _told_code(manifest)),
+        ("signed", _told_signature(bundle)),
         ("digest", bundle.digest),
     ]
     files = [(name, human_size(entry.size_bytes)) for name, entry in sorted(manifest.files.items())]
@@ -164,7 +174,17 @@ def _told_code(manifest: Manifest) -> str:
     if not manifest.code:
         return "none: serving it runs nothing of its maker's"
     own = sorted(name for name in manifest.files if name.endswith(".py"))
-    return f"its maker's own Python, which runs only with --allow-code: {_some(own)}"
+    return f"its maker's own Python, which runs only when signed by who may: {_some(own)}"
+
+
+def _told_signature(bundle: Bundle) -> str:
+    """By which keys a bundle says that it is signed, which is for ``aweigh verify --trust`` to find out."""
+    content = read_signature(bundle)
+    if content is None:
+        return "by nobody"
+    keys = check_payload(content, name=bundle.manifest.name, digest=bundle.digest)
+    named = ", ".join(keyid[:12] for keyid in keys)
+    return f"by key {named}, it says; whether that is true: aweigh verify BUNDLE --trust FILE"
 
 
 def _attempts(proof: Proof) -> list[str]:

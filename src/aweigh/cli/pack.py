@@ -9,6 +9,7 @@ import click
 import msgspec
 
 from aweigh.cli.terminal import Steps, human_size, print_document
+from aweigh.cli.trusting import private_key
 
 if TYPE_CHECKING:
     from aweigh.config import Config
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 @click.option("--python", metavar="X.Y", help="The Python version to lock for (default: the one that runs this).")
 @click.option("--with-native", is_flag=True,
               help="Lock the model's own library, too, where its trees are quicker for many rows at once.")  # fmt: skip
+@click.option("--key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="Sign the bundle with this key (your own Python is signed with your own key, too).")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
 def pack(
     model: str,
@@ -38,6 +41,7 @@ def pack(
     config_path: Path | None,
     python: str | None,
     with_native: bool,
+    key: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of a trained MODEL, proven to answer as the original does.
@@ -47,11 +51,18 @@ def pack(
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
-                      python=python, with_native=with_native)  # fmt: skip
+                      python=python, with_native=with_native, key=key)  # fmt: skip
     if as_json:
         print_document(document(packed))
         return
-    steps.next(f"aweigh serve {shlex.quote(str(packed.path))}")
+    steps.next(f"aweigh serve {shlex.quote(str(packed.path))}{trust_for(packed, key)}")
+
+
+def trust_for(packed: "Packed", key: Path | None) -> str:
+    """The option that serving it here takes: code that only another key than your own has signed needs a policy."""
+    if key is None or packed.own or not packed.manifest.code:
+        return ""
+    return f" --trust {shlex.quote(str(key.with_name('trust.toml')))}"
 
 
 def run_pack(
@@ -65,6 +76,7 @@ def run_pack(
     config_path: Path | None = None,
     python: str | None = None,
     with_native: bool = False,
+    key: Path | None = None,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
     from aweigh.packing import pack as make
@@ -87,7 +99,7 @@ def run_pack(
         at = now
 
     packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
-                  with_native=with_native, tell=tell)  # fmt: skip
+                  with_native=with_native, key=None if key is None else private_key(key), tell=tell)  # fmt: skip
     for step, text, _ in kept:
         steps.line(step, text, figure=human_size(packed.size_bytes))
     for note in packed.notes:

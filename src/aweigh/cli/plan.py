@@ -11,6 +11,7 @@ import click
 
 from aweigh.cli.plan_words import MEGA, memory_words, needed_bytes, sentence
 from aweigh.cli.terminal import TEXT_WIDTH, Steps, human_size, print_document
+from aweigh.cli.trusting import trust_option, trusted
 from aweigh.runtime.machine import Machine, parse_size, read_machine, with_wishes
 from aweigh.runtime.measured import Measured, cache_folder, keep_measured, key_of, read_measured
 from aweigh.runtime.plan import Plan, Wishes, make_plan
@@ -31,10 +32,10 @@ Row = tuple[str, str, str]
 @click.option("--cpus", type=click.FloatRange(0.01, 1024), help="Plan for so many CPUs; 0.5 is half of one.")
 @click.option("--no-ui", is_flag=True, help="Plan for the API alone.")
 @click.option("--fresh", is_flag=True, help="Measure anew, even where a measurement is kept.")
-@click.option("--allow-code", is_flag=True, help="Serve a bundle that holds its owner's own Python code.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def plan_bundle(
-    path: Path, memory: str | None, cpus: float | None, no_ui: bool, fresh: bool, allow_code: bool, as_json: bool
+    path: Path, memory: str | None, cpus: float | None, no_ui: bool, fresh: bool, trust: Path | None, as_json: bool
 ) -> None:
     """Measure what a BUNDLE takes and gives, and say what a machine holds of it: processes, threads, memory.
 
@@ -49,7 +50,7 @@ def plan_bundle(
     limit_threads(1)
     steps = Steps(json=as_json)
     settings = read_settings(os.environ)
-    bundle = verify(path, allow_code=allow_code)
+    bundle = verify(path, trust=trusted(trust))
     measured = _measured(bundle, settings=settings, fresh=fresh, steps=steps)
     plan = make_plan(measured, machine, wishes=Wishes(ui=not no_ui))
     said = sentence(plan, measured, machine)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 import click
 
 from aweigh.cli.terminal import Progress, Steps, human_size, print_document
+from aweigh.cli.trusting import trust_option, trusted
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 @click.option("--form", envvar="AWEIGH_FORM", metavar="NAME", show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ... (default: fastest for large "
                    "files, else auto).")  # fmt: skip
-@click.option("--allow-code", is_flag=True, help="Use a bundle that holds its owner's own Python code.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; progress goes to standard error.")
 def predict(
     bundle: Path,
@@ -63,7 +64,7 @@ def predict(
     delimiter: str | None,
     threads: int | None,
     form: str | None,
-    allow_code: bool,
+    trust: Path | None,
     as_json: bool,
 ) -> int:
     """Answer every row of DATA with a BUNDLE's model.
@@ -84,7 +85,7 @@ def predict(
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter) or _bad_delimiter(delimiter)
     steps = Steps(json=as_json or out == STDOUT)
     started = time.perf_counter()
-    predictor = load(verify(bundle, allow_code=allow_code), threads=threads or _cores(),
+    predictor = load(verify(bundle, trust=trusted(trust)), threads=threads or _cores(),
                      form=form or _form_for(data))  # fmt: skip
     told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
     steps.line("bundle", told, seconds=time.perf_counter() - started)

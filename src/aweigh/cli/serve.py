@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aweigh.cli.terminal import Steps
+from aweigh.cli.trusting import signed_by, trust_option, trusted
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Workers(click.ParamType[int | str]):
               help="Who may come in. Beyond this machine 'none' must be said out loud.")  # fmt: skip
 @click.option("--form", default="auto", envvar="AWEIGH_FORM", metavar="NAME", show_default=True, show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ...")  # fmt: skip
-@click.option("--allow-code", is_flag=True, help="Serve a bundle that holds its owner's own Python code.")
+@trust_option
 def serve(
     path: Path,
     host: str,
@@ -57,7 +58,7 @@ def serve(
     no_ui: bool,
     auth: str | None,
     form: str,
-    allow_code: bool,
+    trust: Path | None,
 ) -> None:
     """Serve a bundle, or a Streamlit script, on one port: the app at /, the API under /v1 and /v2.
 
@@ -81,7 +82,7 @@ def serve(
             hint="if that is what you want, say so: --auth none",
         )
     steps = Steps()
-    bundle, script = _open(path, script=script, no_ui=no_ui, allow_code=allow_code, steps=steps)
+    bundle, script = _open(path, script=script, no_ui=no_ui, trust=trust, steps=steps)
     has_ui = not no_ui and _has_streamlit(script, steps=steps)
     said = Said(workers=workers, ui_processes=ui_processes, threads=threads, ui=has_ui, public=not loopback)
     share = _share(bundle, said=said, settings=settings, steps=steps)
@@ -99,7 +100,8 @@ def serve(
             workers=share.workers,
             ui_processes=max(1, share.ui_processes) if has_ui and several else 0,
             threads=share.threads,
-            again=lambda: None if bundle is None else _verify(path, allow_code=allow_code),
+            # The policy is read where it was read first, which the environment tells by now.
+            again=lambda: None if bundle is None else _verify(path, trust=None),
             form=form,
         )
         if bundle is not None and share.settings.jobs == "inline":
@@ -145,7 +147,7 @@ def _share(bundle: "VerifiedBundle | None", *, said: "Said", settings: "Settings
 
 
 def _open(
-    path: Path, *, script: Path | None, no_ui: bool, allow_code: bool, steps: Steps
+    path: Path, *, script: Path | None, no_ui: bool, trust: Path | None, steps: Steps
 ) -> "tuple[VerifiedBundle | None, Path | None]":
     """The bundle and the script that the arguments name.
 
@@ -156,19 +158,20 @@ def _open(
     if path.suffix == ".py":
         if script is not None or no_ui:
             raise UsageError("A Streamlit script is all app: neither --app nor --no-ui goes with it.")
+        trusted(trust)  # for what the script loads
         return None, path
     if script is not None and no_ui:
         raise UsageError("--app names an app and --no-ui asks for none.", hint="leave one of them out")
     with steps.step("verify") as step:
-        bundle = _verify(path, allow_code=allow_code)
-        step.says(f"{bundle.manifest.name} {bundle.version}: every byte is as its manifest says")
+        bundle = _verify(path, trust=trust)
+        step.says(f"{bundle.manifest.name} {bundle.version}: every byte is as its manifest says{signed_by(bundle)}")
     return bundle, script
 
 
-def _verify(path: Path, *, allow_code: bool) -> "VerifiedBundle":
+def _verify(path: Path, *, trust: Path | None) -> "VerifiedBundle":
     from aweigh.bundle.verify import verify
 
-    return verify(path, allow_code=allow_code)
+    return verify(path, trust=trusted(trust))
 
 
 def _has_streamlit(script: Path | None, *, steps: Steps) -> bool:

@@ -243,8 +243,7 @@ def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness")
 
     if predictor is None or wanted.settings.jobs == "off":
         return None
-    code = ["--allow-code"] if predictor.manifest.code else []
-    command = [sys.executable, "-P", "-m", "aweigh", "worker", "--beside", *code, str(wanted.path.resolve())]
+    command = [sys.executable, "-P", "-m", "aweigh", "worker", "--beside", str(wanted.path.resolve())]
     return Door(wanted.settings, predictor=predictor, readiness=readiness, command=command, environ=os.environ)
 
 

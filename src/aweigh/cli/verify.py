@@ -9,39 +9,42 @@ import click
 from aweigh.bundle.names import MANIFEST
 from aweigh.bundle.verify import VerifiedBundle, verify
 from aweigh.cli.terminal import Steps, human_size, print_document
+from aweigh.cli.trusting import trust_option, trusted
 
 
 @click.command("verify")
 @click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.option("--allow-code", is_flag=True, help="Also take a bundle that holds its maker's own Python code.")
+@trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify_bundle(path: Path, allow_code: bool, as_json: bool) -> None:
-    """Check a BUNDLE: every byte, every name, and that its parts fit together.
+def verify_bundle(path: Path, trust: Path | None, as_json: bool) -> None:
+    """Check a BUNDLE: every byte, every name, that its parts fit together, and with --trust who has signed it.
 
-    Exits with 3 when it is damaged, or holds code that nobody has vouched for. Nothing of it is run. Bundles of one
-    digest hold the same bytes: to know that it is the one that was made, compare the digest with its maker's.
+    Exits with 3 when it is damaged, when the signatures that --trust wants are not there, or when it holds code that
+    nobody trusted has signed. Nothing of it is run.
     """
     started = time.perf_counter()
-    bundle = verify(path, allow_code=allow_code)
+    bundle = verify(path, trust=trusted(trust))
     if as_json:
         print_document(document(bundle))
         return
     steps = Steps()
     for name, text in told(bundle):
         steps.line(name, text, seconds=time.perf_counter() - started if name == "files" else 0.0)
-    code = " --allow-code" if bundle.manifest.code else ""
-    steps.next(f"aweigh serve {shlex.quote(str(path))}{code}")
+    option = "" if trust is None else f" --trust {shlex.quote(str(trust))}"
+    steps.next(f"aweigh serve {shlex.quote(str(path))}{option}")
 
 
 def told(bundle: VerifiedBundle) -> list[tuple[str, str]]:
     """What was checked, a line each."""
     size = human_size(_size_bytes(bundle))
-    code = "its maker's own Python, which you allowed" if bundle.manifest.code else "none, and no pickle"
+    code = "its maker's own Python, signed by who may" if bundle.manifest.code else "none, and no pickle"
+    signed = " and ".join(f"{one.name} (key {one.keyid[:12]})" for one in bundle.signers)
     return [
         ("bundle", f"{bundle.manifest.name} {bundle.version}"),
         ("files", f"{len(bundle.names) + 1} files, {size}: every byte is as the manifest says"),
         ("parts", "manifest, schema, golden rows and locks fit together"),
         ("code", code),
+        ("signed", f"by {signed}" if signed else "nobody was asked for; --trust says whose signature it must bear"),
         ("digest", bundle.digest),
     ]
 
@@ -56,6 +59,7 @@ def document(bundle: VerifiedBundle) -> dict[str, object]:
         "files": len(bundle.names) + 1,
         "size_bytes": _size_bytes(bundle),
         "code": bundle.manifest.code,
+        "signers": [{"name": one.name, "keyid": one.keyid} for one in bundle.signers],
         "whole": True,
     }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aweigh.cli.terminal import Steps
+from aweigh.cli.trusting import signed_by, trust_option, trusted
 from aweigh.errors import NotReady
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ ANYWHERE = "0.0.0.0"  # noqa: S104  asked for by name, and nothing but health is
               help="Answer /health/live, /health/ready and /metrics there; 0 takes a free port.")  # fmt: skip
 @click.option("--health-host", default=ANYWHERE, show_default=True, metavar="HOST",
               help="The address of that port: a platform asks from outside.")  # fmt: skip
-@click.option("--allow-code", is_flag=True, help="Use a bundle that holds its owner's own Python code.")
+@trust_option
 @click.option("--beside", is_flag=True, hidden=True, help="Be the worker of the server that started this process.")
 def worker(
     bundle: Path,
@@ -47,7 +48,7 @@ def worker(
     threads: int,
     health_port: int | None,
     health_host: str,
-    allow_code: bool,
+    trust: Path | None,
     beside: bool,
 ) -> None:
     """Run the jobs that were posted to the servers of BUNDLE.
@@ -72,8 +73,8 @@ def worker(
     sock = None if health_port is None else bind(health_host, health_port)
     store = open_store(os.environ, state_dir=settings.state_dir, inline=beside)
     with steps.step("verify") as step:
-        found = verify(bundle, allow_code=allow_code)
-        step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says")
+        found = verify(bundle, trust=trusted(trust))
+        step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says{signed_by(found)}")
     with steps.step("load") as step:
         predictor = load(found, threads=threads)
         step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")

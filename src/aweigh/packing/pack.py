@@ -4,7 +4,7 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ from aweigh import registry
 from aweigh._version import __version__
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
+from aweigh.bundle.keys import PrivateKey
 from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
+from aweigh.bundle.names import SIGNATURE
 from aweigh.config import Config, find_config
 from aweigh.errors import UsageError
 from aweigh.models.family import Described, Form
@@ -25,6 +27,7 @@ from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
+from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
 from aweigh.packing.telling import told_lock, told_proof, told_schema
 from aweigh.profile import build_profile
@@ -55,6 +58,8 @@ class Packed:
     schema: Schema
     size_bytes: int
     notes: tuple[str, ...]
+    own: bool = False
+    """Whether it bears this user's own signature, so that its code runs here without a policy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,8 @@ class Wishes:
     config: Config | None = None
     python: str = RUNNING_PYTHON
     with_native: bool = False
+    key: PrivateKey | None = None
+    own: PrivateKey | None = None
 
 
 def pack(  # noqa: PLR0913  the public face: each is a word that people want to say
@@ -79,6 +86,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     config: Config | None = None,
     python: str | None = None,
     with_native: bool = False,
+    key: "Path | str | PrivateKey | None" = None,
     tell: Tell = lambda _step, _text: None,
 ) -> Packed:
     """Makes a bundle of a model and a sample of its input, and proves that it answers as the original does.
@@ -86,7 +94,9 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     ``model`` is a path, ``"module:function"``, or a fitted model in memory. ``sample`` is a path or a DataFrame of rows
     as the model takes them, with or without the ``target`` column. ``output`` is a file, or a folder for
     ``NAME-DIGEST.aweigh`` (default: the working folder). ``python`` is the version to lock for, such as ``"3.12"``.
-    ``with_native`` locks the model's own library as well, where its trees are quicker for many rows at once.
+    ``with_native`` locks the model's own library as well, where its trees are quicker for many rows at once. ``key``
+    signs the bundle (an encrypted one with ``AWEIGH_KEY_PASSPHRASE``); one that runs your own Python is signed
+    with your own key as well.
 
     >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
 
@@ -103,8 +113,12 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         config=config,
         python=python or RUNNING_PYTHON,
         with_native=with_native,
+        key=read_key(Path(key)) if isinstance(key, str | Path) else key,
     )
     source = open_model(model, tell=tell)
+    if source.family == "python":
+        # A key that cannot be had is told now, and not after minutes of proving.
+        wishes = replace(wishes, own=own_beside(wishes.key))
     data = Path(sample) if isinstance(sample, str) else sample
     return _pack(source, data, wishes, tell)
 
@@ -131,7 +145,8 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native)
     if forms.reason:
         tell("forms", forms.reason)
-    locks = lock_serving(form.runtime, python=wishes.python, more=[*form.requirements, *needed_by(forms)])
+    locks = lock_serving(form.runtime, python=wishes.python, more=[*form.requirements, *needed_by(forms)],
+                         trust=wishes.key is not None or wishes.own is not None)  # fmt: skip
     tell("lock", told_lock(locks[0], wishes.python))
     manifest = msgspec.structs.replace(
         _manifest(chosen, source, described, form, proof, wishes, config),
@@ -256,11 +271,18 @@ def _write(
     whole = assemble(files, manifest)
     digest = digest_of(whole["manifest.json"])
     path = _place(wishes.output, f"{manifest.name}-{short(digest)}.aweigh")
+    by_id = {key.public.keyid: key for key in (wishes.key, wishes.own) if key is not None}
+    keys = [*by_id.values()]
+    signature = sign_all(manifest.name, digest, keys)
+    if signature is not None:
+        whole[SIGNATURE] = signature
+    for key in keys:
+        tell("signed", f"with {'your own key' if key is wishes.own else 'the key'} {key.public.keyid[:12]}")
     write_bundle(whole, path)
     size = path.stat().st_size
     tell("bundle", path.name)
     written = msgspec.json.decode(whole["manifest.json"], type=Manifest)
-    return Packed(path, digest, written, schema, size, notes)
+    return Packed(path, digest, written, schema, size, notes, own=wishes.own is not None)
 
 
 def _notes(sample: Sample, beyond: int, wishes: Wishes) -> list[str]:

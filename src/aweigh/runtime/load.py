@@ -45,6 +45,7 @@ def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO) -> Pre
         card=bundle.read("card.md").decode(),
         answer=answer,
         forms=forms,
+        signers=bundle.signers,
     )
 
 

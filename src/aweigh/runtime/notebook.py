@@ -1,10 +1,13 @@
 """What a notebook uses: a bundle by its path, asked with rows or a DataFrame."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
+from aweigh.bundle.policy import policy_at, policy_of
+from aweigh.bundle.trust import read_trust
 from aweigh.bundle.verify import verify
 from aweigh.errors import UsageError
 from aweigh.runtime.load import load
@@ -76,16 +79,20 @@ class Model:
         return pd.DataFrame(cells, columns=names, index=frame.index)
 
 
-def load_model(path: Path | str, *, allow_code: bool = False, threads: int = 1) -> Model:
+def load_model(path: Path | str, *, trust: Path | str | None = None, threads: int = 1) -> Model:
     """Verifies a bundle and loads it.
 
     >>> aweigh.load("penguins-3f9c0a77b1d2.aweigh").predict({"island": "Biscoe"})  # doctest: +SKIP
 
-    ``allow_code`` is needed for bundles that run their owner's Python. ``threads`` is how many a call may use.
+    ``trust`` is a policy, a public key or a folder of them: whose signature it must bear (default: what
+    ``AWEIGH_TRUST`` names). A bundle that runs its owner's Python needs one in any case, without a policy your own.
+    ``threads`` is how many a call may use.
 
     Raises:
         DamagedBundle: a byte is not what the manifest says.
-        UntrustedBundle: it holds code, and ``allow_code`` was not given.
+        UntrustedBundle: the signatures that are needed are not there.
+        ConfigError: the policy says something that cannot be.
         MissingExtra: the library that serves it is not installed.
     """
-    return Model(load(verify(path, allow_code=allow_code), threads=threads))
+    policy = policy_of(os.environ) if trust is None else read_trust(policy_at(trust, where="trust"))
+    return Model(load(verify(path, trust=policy), threads=threads))

@@ -6,6 +6,7 @@ they are imported, so that each number of threads wants a fresh process.
 
 import argparse
 import hashlib
+import os
 import sys
 import time
 from pathlib import Path
@@ -70,15 +71,16 @@ def _quickest(predictor: "Predictor", table: "Table") -> tuple[float, float]:
 
 def main(arguments: list[str]) -> int:
     """Print the pace of one bundle."""
+    from aweigh.bundle.policy import policy_of
     from aweigh.bundle.verify import verify
     from aweigh.runtime.load import load
 
     parser = argparse.ArgumentParser(prog="python -m aweigh.runtime.pace", description="Time a bundle's model.")
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--allow-code", action="store_true")
     asked = parser.parse_args(arguments)
-    found = pace(load(verify(asked.bundle, allow_code=asked.allow_code), threads=asked.threads), threads=asked.threads)
+    bundle = verify(asked.bundle, trust=policy_of(os.environ))
+    found = pace(load(bundle, threads=asked.threads), threads=asked.threads)
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     return 0
 

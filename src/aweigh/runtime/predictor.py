@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.manifest import Manifest, short
+from aweigh.bundle.signature import Signer
 from aweigh.models.family import Predict
 from aweigh.models.parity import RELATIVE_TOLERANCE
 from aweigh.runtime.forms import Forms
@@ -28,7 +29,10 @@ class Replay:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictor:
-    """A loaded bundle. ``predict`` may be called from several threads at once; ``forms`` tells who answers."""
+    """A loaded bundle; ``predict`` may be called from several threads at once.
+
+    ``forms`` tells who answers, ``signers`` who has signed the bundle, where somebody was asked for.
+    """
 
     manifest: Manifest
     digest: str
@@ -38,6 +42,7 @@ class Predictor:
     card: str
     answer: Predict
     forms: Forms | None = None
+    signers: tuple[Signer, ...] = ()
 
     @property
     def version(self) -> str:

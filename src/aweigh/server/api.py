@@ -115,6 +115,7 @@ def model_document(predictor: Predictor) -> dict[str, object]:
         "name": manifest.name,
         "version": predictor.version,
         "digest": predictor.digest,
+        "signers": [{"name": one.name, "keyid": one.keyid} for one in predictor.signers],
         "family": manifest.family,
         "model": manifest.model,
         "runtime": manifest.runtime,

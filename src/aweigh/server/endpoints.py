@@ -163,6 +163,7 @@ async def metrics(
     info = {"aweigh_version": __version__}
     if predictor is not None:
         info |= {"name": predictor.manifest.name, "version": predictor.version, "digest": predictor.digest}
+        info["signer"] = ", ".join(one.name for one in predictor.signers)
     text = counters.text(info=info) + ("" if jobs is None else await jobs.counters())
     return Response(text, headers={"content-type": CONTENT_TYPE.decode()})
 

@@ -129,8 +129,7 @@ def measure(bundle: "VerifiedBundle", *, settings: Settings, tell: Tell) -> Meas
 @contextmanager
 def _serving(bundle: "VerifiedBundle", *options: str) -> Iterator[_Served]:
     """The server of this package, from its first prediction's readiness until the block ends."""
-    code = ["--allow-code"] if bundle.manifest.code else []
-    arguments = ["serve", str(bundle.path), "--host", "127.0.0.1", "--port", "0", *options, *code]
+    arguments = ["serve", str(bundle.path), "--host", "127.0.0.1", "--port", "0", *options]
     begun = time.perf_counter()
     with _child("aweigh", *arguments) as (process, errors):
         port = _port_of(process, errors)
@@ -392,9 +391,8 @@ def _calls(bundle: "VerifiedBundle") -> tuple[Call, ...]:
 
 
 def _pace(bundle: "VerifiedBundle", threads: int) -> Pace:
-    code = ["--allow-code"] if bundle.manifest.code else []
     limits = {name: str(threads) for name in THREAD_VARIABLES}
-    arguments = [sys.executable, "-P", "-m", "aweigh.runtime.pace", str(bundle.path), "--threads", str(threads), *code]
+    arguments = [sys.executable, "-P", "-m", "aweigh.runtime.pace", str(bundle.path), "--threads", str(threads)]
     done = subprocess.run(arguments, capture_output=True, env=os.environ | limits, check=False, timeout=ANSWER_S)
     if done.returncode:
         raise AweighError("The model could not be timed.", hint="look at 'aweigh serve' itself")

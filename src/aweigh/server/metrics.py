@@ -173,7 +173,7 @@ class Counters:
         yield f"aweigh_processes_up {1 if self._board is None else self._board.up()}"
         if info:
             yield from _head("aweigh_model_info", "gauge", "The model that is served.")
-            labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in info.items())
+            labels = ",".join(f'{key}="{escaped(value)}"' for key, value in info.items())
             yield f"aweigh_model_info{{{labels}}} 1"
 
     @staticmethod
@@ -204,7 +204,8 @@ def _number(value: float) -> str:
     return str(int(value))
 
 
-def _escaped(value: str) -> str:
+def escaped(value: str) -> str:
+    """A label's value as Prometheus reads it."""
     return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
 
 

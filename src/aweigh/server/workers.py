@@ -241,6 +241,9 @@ class Supervisor:
         except AweighError as error:
             _LOG.error("SIGHUP: %s Everything stays as it is.", error.message)
             return
+        except Exception:  # noqa: BLE001  whatever is wrong with the next generation, this one goes on
+            _LOG.exception("SIGHUP: something unforeseen happened. Everything stays as it is.")
+            return
         for place in self._places:
             if place.coming is not None:
                 place.coming.end()

@@ -35,12 +35,20 @@ class Examples(msgspec.Struct, frozen=True):
     titles: tuple[str, ...] = ()
 
 
+class Signer(msgspec.Struct, frozen=True):
+    """Who has signed the bundle, in the words of the server's trust policy."""
+
+    name: str = ""
+    keyid: str = ""
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /v1/model``, as much of it as the pages show."""
 
     name: str
     version: str
     digest: str = ""
+    signers: tuple[Signer, ...] = ()
     family: str = ""
     model: str = ""
     runtime: str = ""

@@ -1,11 +1,12 @@
 """The page that says what the model is: what it is for, what it takes, how its answers were checked, how to call it."""
 
+from collections.abc import Sequence
 from html import escape
 
 import streamlit as st
 
 from aweigh.schema import Column
-from aweigh.ui.api import Documents, api
+from aweigh.ui.api import Documents, Signer, api
 from aweigh.ui.card import body, lead
 from aweigh.ui.charts import histogram
 from aweigh.ui.influence import influence
@@ -61,6 +62,7 @@ def facts(documents: Documents) -> str:
         ("Model", escape(model.model)),
         ("Version", f"<code>{escape(model.version)}</code>"),
         ("Digest", f"<code>{escape(model.digest)}</code>"),
+        ("Signed by", _signed(model.signers)),
         ("Answers with", escape(_RUNTIMES.get(model.runtime, model.runtime))),
         ("Because", escape(model.runtime_reason)),
         ("Python", escape(model.python)),
@@ -70,6 +72,11 @@ def facts(documents: Documents) -> str:
         f"<div><dt>{name}</dt><dd>{text}</dd></div>" for name, text in told if text and text != "<code></code>"
     )
     return f'<dl class="aw-facts">{lines}</dl>'
+
+
+def _signed(signers: Sequence[Signer]) -> str:
+    """By whom, with enough of each key to hold it against the one that is known."""
+    return ", ".join(f"{escape(one.name)} <code>{escape(one.keyid[:12])}</code>" for one in signers)
 
 
 _RUNTIMES = {

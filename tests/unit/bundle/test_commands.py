@@ -13,6 +13,7 @@ from aweigh.__main__ import main
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.files import write_folder
 from aweigh.bundle.manifest import Manifest, digest_of
+from aweigh.bundle.trust import OWN_SIGNER
 from aweigh.schema.column import Schema
 
 AWEIGH = [sys.executable, "-m", "aweigh"]
@@ -154,16 +155,18 @@ def test_verify_refuses_a_damaged_bundle(run, path):
     assert json.loads(out)["error"]["code"] == "damaged_bundle"
 
 
-def test_verify_refuses_code_unless_it_is_allowed(run, changed, tmp_path):
+def test_verify_refuses_code_unless_it_is_signed(run, changed, tmp_path):
     path = tmp_path / "with code.aweigh"
     write_bundle(changed(add={"app.py": b"x = 1\n"}, code=True), path)
     code, _, err = run("verify", path)
     assert code == 3
-    assert "--allow-code" in err
-    code, out, _ = run("verify", path, "--allow-code")
+    assert "aweigh sign" in err
+    assert run("sign", path)[0] == 0
+    code, out, _ = run("verify", path)
     assert code == 0
-    assert out.splitlines()[-1] == f"  next      aweigh serve '{path}' --allow-code"
-    assert "its maker's own Python, which runs only with --allow-code: app.py" in run("inspect", path)[1]
+    assert f"signed    by {OWN_SIGNER} (key " in out
+    assert out.splitlines()[-1] == f"  next      aweigh serve '{path}'"
+    assert "its maker's own Python, which runs only when signed by who may: app.py" in run("inspect", path)[1]
 
 
 @pytest.mark.parametrize("command", ["inspect", "verify"])

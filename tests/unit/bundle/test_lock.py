@@ -278,7 +278,7 @@ def test_an_onnx_bundle_needs_neither_scikit_learn_nor_pandas():
         ("xgboost", {"xgboost-cpu", "pandas"}),
         ("lightgbm", {"lightgbm", "pandas"}),
         ("catboost", {"catboost", "pandas"}),
-        ("python", set()),
+        ("python", {"cryptography"}),
     ],
 )
 def test_other_runtimes_need_their_own_library(runtime, more):
@@ -290,6 +290,16 @@ def test_the_app_is_locked_to_the_same_versions_as_the_api(offline):
     assert set(api.packages) < set(both.packages)
     assert "streamlit" in {one.name for one in both.packages}
     assert not {"streamlit", "pandas"} & {one.name for one in api.packages}
+
+
+def test_what_checks_signatures_is_locked_for_bundles_that_bear_one(offline):
+    for runtime in ("onnx", "python"):
+        plain, checked = (names_of(serving_requirements(runtime, ui=False, trust=one)) for one in (False, True))
+        assert checked - plain == ({"cryptography"} if runtime == "onnx" else set())
+    for locked in lock_serving("onnx", python=RUNNING, trust=True):
+        assert "cryptography" in {one.name for one in locked.packages}
+    for locked in lock_serving("onnx", python=RUNNING):
+        assert "cryptography" not in {one.name for one in locked.packages}
 
 
 def test_more_may_be_asked_for_by_the_model(offline):

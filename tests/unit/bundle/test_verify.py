@@ -25,7 +25,9 @@ from aweigh.bundle.build import assemble
 from aweigh.bundle.contents import check_content
 from aweigh.bundle.examples import Examples, dump_examples, load_examples
 from aweigh.bundle.files import write_folder
+from aweigh.bundle.keys import own_key
 from aweigh.bundle.manifest import FORMAT, Manifest, digest_of, to_json
+from aweigh.bundle.signature import sign
 from aweigh.bundle.verify import VerifiedBundle, open_bundle, verify
 from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle, UsageError
 
@@ -103,7 +105,7 @@ def test_nobody_else_makes_a_verified_bundle(write, files):
     bundle = verify(write(files))
     facts = {"path": bundle.path, "manifest": bundle.manifest, "digest": bundle.digest, "schema": bundle.schema}
     with pytest.raises(TypeError, match="only"):
-        VerifiedBundle(**facts, members=bundle.members, token=object())
+        VerifiedBundle(**facts, members=bundle.members, signers=(), token=object())
     with pytest.raises((TypeError, ValueError)):
         dataclasses.replace(bundle, digest="0" * 64)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -410,7 +412,7 @@ PICKLES = {
 @pytest.mark.parametrize("name", ["model/model.onnx", "model/code.py"])
 def test_a_pickle_is_refused_whatever_its_name(write, changed, kind, name):
     path = write(changed(add={name: PICKLES[kind]}, **({"code": True} if name.endswith("py") else {})))
-    refused(path, f"'{name}' is a pickle", allow_code=True)
+    refused(path, f"'{name}' is a pickle")
 
 
 @pytest.mark.parametrize("protocol", [0, 1])
@@ -569,6 +571,13 @@ def test_a_lock_that_leads_elsewhere_is_refused(write, changed, name, line):
 # -- code ------------------------------------------------------------------------------------------------------------
 
 
+def signed(files):
+    """The files with a signature of this user's own."""
+    name = json.loads(files["manifest.json"])["name"]
+    digest = hashlib.sha256(files["manifest.json"]).hexdigest()
+    return files | {"signature.json": sign(name, digest, own_key(os.environ))}
+
+
 def python_bundle(changed, **more):
     return changed(
         drop=["model/model.onnx"], add={"model/score.py": b"def predict(table):\n    return table\n"},
@@ -577,24 +586,24 @@ def python_bundle(changed, **more):
     )  # fmt: skip
 
 
-def test_code_is_refused_unless_the_caller_vouches_for_it(write, changed):
-    path = write(python_bundle(changed))
-    error = refused(path, "holds its owner's own Python code", error=UntrustedBundle)
-    assert "--allow-code" in error.hint
-    assert verify(path, allow_code=True).manifest.entry == "score:predict"
+def test_code_is_refused_unless_its_reader_has_signed_it(write, changed):
+    files = python_bundle(changed)
+    error = refused(write(files), "holds its owner's own Python", error=UntrustedBundle)
+    assert "aweigh sign" in error.hint
+    assert verify(write(signed(files))).manifest.entry == "score:predict"
 
 
 def test_a_script_of_the_owner_is_code(write, changed):
-    path = write(changed(add={"app.py": b"import streamlit\n"}, code=True))
-    refused(path, "holds its owner's own Python code", error=UntrustedBundle)
-    assert "app.py" in verify(path, allow_code=True).names
+    files = changed(add={"app.py": b"import streamlit\n"}, code=True)
+    refused(write(files), "holds its owner's own Python", error=UntrustedBundle)
+    assert "app.py" in verify(write(signed(files))).names
 
 
 @pytest.mark.parametrize(
     "more", [{"code": ...}, {"code": False}, {"entry": ...}, {"entry": "os.system"}, {"entry": "a b:c"}]
 )
 def test_code_cannot_be_hidden(write, changed, more):
-    refused(write(python_bundle(changed, **more)), "", allow_code=True)
+    refused(write(signed(python_bundle(changed, **more))), "")
 
 
 def test_a_script_cannot_be_hidden(write, changed):

@@ -23,7 +23,7 @@ from aweigh.runtime.predictor import Predictor
 from aweigh.server.endpoints import Get, fail, live, ready, refuse, refuse_unknown
 from aweigh.server.gate import Gate
 from aweigh.server.jobs.told import counters_text
-from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read
+from aweigh.server.metrics import CONTENT_TYPE, Counters, escaped, may_read
 from aweigh.server.problems import Refused
 from aweigh.server.protocol import BoundedProtocol, Connections
 from aweigh.server.readiness import Readiness
@@ -115,6 +115,7 @@ class Health:
             "name": self._predictor.manifest.name,
             "version": self._predictor.version,
             "digest": self._predictor.digest,
+            "signer": ", ".join(one.name for one in self._predictor.signers),
         }
         own = worker_text(self._ended, seconds=self._seconds, up=self._up, info=info)
         return Response(own + shared, headers={"content-type": CONTENT_TYPE.decode()})
@@ -128,7 +129,7 @@ class Health:
 def worker_text(ended: Mapping[str, int], *, seconds: float, up: bool, info: Mapping[str, str]) -> str:
     """What ``/metrics`` tells of a worker itself; ``info`` are the labels of ``aweigh_model_info``."""
     name = "aweigh_worker_jobs_total"
-    labels = ",".join(f'{key}="{value}"' for key, value in info.items())
+    labels = ",".join(f'{key}="{escaped(value)}"' for key, value in info.items())
     lines = [
         f"# HELP {name} Jobs that this worker has let go of, by what became of them.",
         f"# TYPE {name} counter",

@@ -152,6 +152,23 @@ def test_a_link_opens_the_same_inputs_beyond_the_range_too(api, monkeypatch):
     assert test.segmented_control(key="in.island").value == "Atlantis"
 
 
+def kept(test):
+    """Return what the page tells the browser to keep for a session that knows nothing."""
+    (drawn,) = [one for one in htmls(test) if "data-session" in one]
+    return re.search(r'data-session="([0-9a-f]{8})" data-row="([^"]*)"', drawn).groups()
+
+
+def test_the_row_and_its_session_are_kept_in_one_element_whether_it_is_answered_or_refused(app, api, monkeypatch):
+    """In two elements the browser could draw one before the other, and the row of a new session hid the one typed."""
+    session, first = kept(app)
+    app.number_input(key="in.bill_length_mm").set_value(51.3).run()
+    assert kept(app) == (session, first.replace("bill_length_mm=44.5", "bill_length_mm=51.3"))
+    assert kept(opened(api.url, monkeypatch))[0] != session
+    app.number_input(key="in.body_mass_g").set_value(-5).run()
+    assert "The model cannot answer this yet" in shown(app)
+    assert "body_mass_g=-5" in kept(app)[1]
+
+
 def test_a_slow_model_waits_for_a_button_and_says_that_the_answer_is_old(app, monkeypatch):
     monkeypatch.setattr(predict_page, "CHEAP_S", 0.0)
     before = next(one for one in htmls(app) if "aw-answer" in one)

@@ -5,8 +5,10 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from aweigh.bundle.atomic import whole_folder
 from aweigh.bundle.names import MAX_FILES, MODEL_FOLDER, check_names
@@ -35,6 +37,49 @@ class Member:
         Raises:
             DamagedBundle: it has become shorter, or something else than a file.
         """
+        with self._open() as stream:
+            left = self.size_bytes
+            while left:
+                chunk = stream.read(min(left, CHUNK_BYTES))
+                if not chunk:
+                    raise self._shorter()
+                left -= len(chunk)
+                yield chunk
+
+    def read(self) -> bytes:
+        """All its bytes, which are in memory once and at no moment twice.
+
+        Raises:
+            DamagedBundle: as of ``chunks``.
+        """
+        with self._open() as stream:
+            content = stream.read(self.size_bytes)
+        if len(content) < self.size_bytes:
+            raise self._shorter()
+        return content
+
+    def look(self, *, keep_bytes: int) -> tuple[str, bytes]:
+        """The sha256 of its bytes (64 hex digits) and the first ``keep_bytes`` of them, from one and the same reading.
+
+        Raises:
+            DamagedBundle: an archive says another CRC-32 than the bytes have; and as of ``chunks``.
+        """
+        if keep_bytes >= self.size_bytes:
+            content = self.read()
+            self._check_crc(zlib.crc32(content))
+            return hashlib.sha256(content).hexdigest(), content
+        digest = hashlib.sha256()
+        crc = 0
+        kept = bytearray()
+        for chunk in self.chunks():
+            digest.update(chunk)
+            crc = zlib.crc32(chunk, crc)
+            kept += chunk[: keep_bytes - len(kept)]
+        self._check_crc(crc)
+        return digest.hexdigest(), bytes(kept)
+
+    @contextmanager
+    def _open(self) -> Iterator[BinaryIO]:
         # No link is followed, and a pipe that took the file's place does not make us wait.
         flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         try:
@@ -45,34 +90,14 @@ class Member:
             if not stat.S_ISREG(os.fstat(number).st_mode):
                 raise DamagedBundle(f"{self.path.name!r} is no longer a file.")
             stream.seek(self.offset)
-            left = self.size_bytes
-            while left:
-                chunk = stream.read(min(left, CHUNK_BYTES))
-                if not chunk:
-                    raise DamagedBundle(f"{self.path.name!r} is shorter than it was.")
-                left -= len(chunk)
-                yield chunk
+            yield stream
 
-    def read(self) -> bytes:
-        """All its bytes."""
-        return b"".join(self.chunks())
+    def _shorter(self) -> DamagedBundle:
+        return DamagedBundle(f"{self.path.name!r} is shorter than it was.")
 
-    def look(self, *, keep_bytes: int) -> tuple[str, bytes]:
-        """The sha256 of its bytes (64 hex digits) and the first ``keep_bytes`` of them, from one and the same reading.
-
-        Raises:
-            DamagedBundle: an archive says another CRC-32 than the bytes have.
-        """
-        digest = hashlib.sha256()
-        crc = 0
-        kept = bytearray()
-        for chunk in self.chunks():
-            digest.update(chunk)
-            crc = zlib.crc32(chunk, crc)
-            kept += chunk[: keep_bytes - len(kept)]
+    def _check_crc(self, crc: int) -> None:
         if self.crc is not None and crc != self.crc:
             raise DamagedBundle("The archive's checksum of a file is not that of its bytes.")
-        return digest.hexdigest(), bytes(kept)
 
 
 def size_limit(name: str, *, bundle_bytes: int) -> int:

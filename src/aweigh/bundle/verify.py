@@ -48,7 +48,7 @@ class VerifiedBundle:
     """A bundle whose every byte is what its manifest says, and that those have signed whom the caller trusts.
 
     ``digest`` has 64 hex digits. ``signers`` are those whose signatures counted, none where nobody was asked for. Only
-    ``verify`` makes one.
+    ``verify`` makes one. ``held`` are files that were kept when they were verified, for the one who reads them first.
     """
 
     path: Path
@@ -57,6 +57,7 @@ class VerifiedBundle:
     schema: Schema
     members: Mapping[str, Member]
     signers: tuple[Signer, ...]
+    held: dict[str, bytes]
     token: InitVar[object]
 
     def __post_init__(self, token: object) -> None:
@@ -75,13 +76,18 @@ class VerifiedBundle:
         return short(self.digest)
 
     def read(self, name: str) -> bytes:
-        """A file's bytes, held against the manifest's sha256 again, as the file may have changed since.
+        """A file's bytes: those that were verified, or, where they are read anew, held against the sha256 again.
 
         Raises:
             KeyError: the manifest names no such file.
             DamagedBundle: the bytes are no longer what was verified.
         """
-        return _read(self.members, self.manifest, name)
+        held = self.held.pop(name, None)
+        return _read(self.members, self.manifest, name) if held is None else held
+
+    def let_go(self) -> None:
+        """Forgets the files that are held."""
+        self.held.clear()
 
 
 def open_bundle(path: Path | str) -> Bundle:
@@ -104,11 +110,12 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, read_manifest(content), digest_of(content), members)
 
 
-def verify(path: Path | str, *, trust: Trust | None = None) -> VerifiedBundle:
+def verify(path: Path | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
     """The bundle at ``path``, every byte of it held against its manifest, and fit to be loaded.
 
     With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python must be
-    signed in any case: where no policy is given, by this user.
+    signed in any case: where no policy is given, by this user. ``to_load``: the model's bytes are held until they are
+    read, so that who loads it at once reads and hashes them once.
 
     Raises:
         DamagedBundle: a byte, a name or a size differs, a file is missing or extra, or the parts do not fit.
@@ -116,9 +123,10 @@ def verify(path: Path | str, *, trust: Trust | None = None) -> VerifiedBundle:
         UsageError: this user's own key cannot be read.
     """
     bundle = open_bundle(path)
-    schema = check(bundle)
+    schema, held = _checked(bundle, holding=frozenset({bundle.manifest.model_file} if to_load else ()))
     signers = _signers(bundle, trust)
-    return VerifiedBundle(bundle.path, bundle.manifest, bundle.digest, schema, bundle.members, signers, token=_TOKEN)
+    said = bundle.path, bundle.manifest, bundle.digest
+    return VerifiedBundle(*said, schema, bundle.members, signers, held, token=_TOKEN)
 
 
 def check(bundle: Bundle) -> Schema:
@@ -127,11 +135,16 @@ def check(bundle: Bundle) -> Schema:
     Raises:
         DamagedBundle: they do not.
     """
+    return _checked(bundle, holding=frozenset())[0]
+
+
+def _checked(bundle: Bundle, *, holding: frozenset[str]) -> tuple[Schema, dict[str, bytes]]:
     _check_names(bundle)
     check_manifest(bundle.manifest)
-    schema = check_documents(_check_bytes(bundle))
+    documents, held = _check_bytes(bundle, holding=holding)
+    schema = check_documents(documents)
     check_graph(bundle.manifest, schema)
-    return schema
+    return schema, held
 
 
 def _signers(bundle: Bundle, trust: Trust | None) -> tuple[Signer, ...]:
@@ -220,16 +233,22 @@ def _check_names(bundle: Bundle) -> None:
             raise _differs(name)
 
 
-def _check_bytes(bundle: Bundle) -> dict[str, bytes]:
-    """Every byte is what the manifest says, and of a kind that a bundle may hold; the documents beside the model."""
-    documents = {}
+def _check_bytes(bundle: Bundle, *, holding: frozenset[str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Every byte is what the manifest says, and of a kind that a bundle may hold.
+
+    The documents beside the model, and those of the model's files that are to be held.
+    """
+    documents, held = {}, {}
     for name, entry in bundle.manifest.files.items():
-        sha256, head = bundle.members[name].look(keep_bytes=bytes_to_check(name, entry.size_bytes))
+        keep_bytes = entry.size_bytes if name in holding else bytes_to_check(name, entry.size_bytes)
+        sha256, head = bundle.members[name].look(keep_bytes=keep_bytes)
         if sha256 != entry.sha256:
             raise _differs(name)
         check_content(name, head)
         if not name.startswith(MODEL_FOLDER):
             documents[name] = head
+        elif name in holding:
+            held[name] = head
     if bundle.members[MANIFEST].look(keep_bytes=0)[0] != bundle.digest:
         raise _differs(MANIFEST)
-    return documents
+    return documents, held

@@ -63,7 +63,7 @@ def _measured(path: Path, threads: int, trust: Path | None) -> "Forms | None":
     from aweigh.cli.trusting import trusted
     from aweigh.runtime.load import load
 
-    return load(verify(path, trust=trusted(trust)), threads=threads, form="fastest").forms
+    return load(verify(path, trust=trusted(trust), to_load=True), threads=threads, form="fastest").forms
 
 
 def forms_lines(forms: "Forms") -> list[str]:

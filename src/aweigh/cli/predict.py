@@ -85,7 +85,7 @@ def predict(
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter) or _bad_delimiter(delimiter)
     steps = Steps(json=as_json or out == STDOUT)
     started = time.perf_counter()
-    predictor = load(verify(bundle, trust=trusted(trust)), threads=threads or _cores(),
+    predictor = load(verify(bundle, trust=trusted(trust), to_load=True), threads=threads or _cores(),
                      form=form or _form_for(data))  # fmt: skip
     told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
     steps.line("bundle", told, seconds=time.perf_counter() - started)

@@ -171,7 +171,7 @@ def _open(
 def _verify(path: Path, *, trust: Path | None) -> "VerifiedBundle":
     from aweigh.bundle.verify import verify
 
-    return verify(path, trust=trusted(trust))
+    return verify(path, trust=trusted(trust), to_load=True)
 
 
 def _has_streamlit(script: Path | None, *, steps: Steps) -> bool:

@@ -143,10 +143,12 @@ def _shape(wanted: Wanted) -> str:
 def _works(wanted: Wanted, shared: Shared) -> "Sequence[Work]":
     from aweigh.server.child import Work
 
+    if wanted.bundle is not None:
+        wanted.bundle.let_go()  # the model is in the processes that answer, not in the one that watches them
     works = [Work(f"api {i + 1}", partial(_api_process, wanted, shared)) for i in range(wanted.workers)]
     return [
         *works,
-        *[Work(f"app {i + 1}", partial(_ui_process, wanted, shared)) for i in range(wanted.ui_processes)],
+        *[Work(f"app {i + 1}", partial(_ui_process, wanted, shared), _preload_ui) for i in range(wanted.ui_processes)],
     ]
 
 
@@ -245,6 +247,12 @@ def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness")
         return None
     command = [sys.executable, "-P", "-m", "aweigh", "worker", "--beside", str(wanted.path.resolve())]
     return Door(wanted.settings, predictor=predictor, readiness=readiness, command=command, environ=os.environ)
+
+
+def _preload_ui() -> None:
+    from aweigh.ui.host import preload
+
+    preload()
 
 
 def _title(wanted: Wanted) -> str:

@@ -73,7 +73,7 @@ def worker(
     sock = None if health_port is None else bind(health_host, health_port)
     store = open_store(os.environ, state_dir=settings.state_dir, inline=beside)
     with steps.step("verify") as step:
-        found = verify(bundle, trust=trusted(trust))
+        found = verify(bundle, trust=trusted(trust), to_load=True)
         step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says{signed_by(found)}")
     with steps.step("load") as step:
         predictor = load(found, threads=threads)

@@ -95,4 +95,4 @@ def load_model(path: Path | str, *, trust: Path | str | None = None, threads: in
         MissingExtra: the library that serves it is not installed.
     """
     policy = policy_of(os.environ) if trust is None else read_trust(policy_at(trust, where="trust"))
-    return Model(load(verify(path, trust=policy), threads=threads))
+    return Model(load(verify(path, trust=policy, to_load=True), threads=threads))

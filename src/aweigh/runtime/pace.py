@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--threads", type=int, default=1)
     asked = parser.parse_args(arguments)
-    bundle = verify(asked.bundle, trust=policy_of(os.environ))
+    bundle = verify(asked.bundle, trust=policy_of(os.environ), to_load=True)
     found = pace(load(bundle, threads=asked.threads), threads=asked.threads)
     sys.stdout.buffer.write(msgspec.json.encode(found) + b"\n")
     return 0

@@ -49,10 +49,14 @@ class Seat:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a process does until it is told to stop, and what it is called in the log."""
+    """What a process does until it is told to stop, and what it is called in the log.
+
+    ``prepare`` is called in the parent, before the fork: what it imports all that are forked later have and share.
+    """
 
     name: str
     run: Callable[[Seat], None]
+    prepare: Callable[[], None] | None = None
 
 
 class Child:
@@ -147,6 +151,8 @@ class Child:
 
 def start(work: Work, *, seat: int, alone: bool) -> Child:
     """A new process that does the work; ``alone``: see ``Seat``."""
+    if work.prepare is not None:
+        work.prepare()
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(work, seat, alone, theirs, os.getpid()), name=work.name, daemon=False)

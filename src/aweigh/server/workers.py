@@ -1,6 +1,7 @@
 """Several processes behind one port: started by fork, replaced when they die, hang or grow, stopped together.
 
-The parent stays small: it holds the socket, the counters and the board, imports no numeric library, and only watches.
+The parent stays small: it holds the socket, the counters and the board, asks no model, and only watches. What the app
+imports it has imported, for all of the app's processes to share.
 A place is what one process at a time fills. Its next process answers before the old one is told to leave, so that
 nothing is refused in between; of all places one at a time changes hands.
 """

@@ -4,6 +4,7 @@ Streamlit runs one app a process, takes its options once and before it starts, a
 with its own page: so the options are set here, the page's head is ours, and paths that no page has are 404.
 """
 
+import importlib
 import os
 import sys
 import tomllib
@@ -29,6 +30,14 @@ STREAMLIT_PATHS = frozenset(
     {"_stcore", "static", "media", "component", "app", "auth", "oauth2callback", "favicon.png", "manifest.json"}
 )
 """First parts of paths that Streamlit serves itself."""
+PRELOADED = (
+    "streamlit",
+    "streamlit.web.bootstrap",
+    "streamlit.web.server.starlette.starlette_app",
+    "aweigh.ui.predict_page",
+    "aweigh.ui.batch_page",
+    "aweigh.ui.model_page",
+)
 
 
 class UI(Protocol):
@@ -75,6 +84,18 @@ def create_ui(
     return Shell(
         StaticFiles(app), title=title or "aweigh", light=light, dark=dark, pages=PAGES, streamlit_paths=STREAMLIT_PATHS
     )
+
+
+def preload() -> None:
+    """Imports what the app's first page needs, half a second's work, so that the processes forked after it need not.
+
+    No thread is started by it. What cannot be imported is for ``create_ui`` to say.
+    """
+    for name in PRELOADED:
+        try:
+            importlib.import_module(name)
+        except ImportError:
+            return
 
 
 def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -> UI:

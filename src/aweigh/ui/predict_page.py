@@ -61,6 +61,8 @@ def _stage(documents: Documents, groups: list[Group], fields: list[Field]) -> No
     except AweighError as error:
         with answer.container(gap=None):
             failed(error)
+        with details:
+            st.html(_kept(documents, row))
         return
     said = answer_of(documents.schema.output, reply.predictions[0], documents.model.profile)
     with answer.container(gap=None):
@@ -140,17 +142,21 @@ def _headline(said: Answer, *, stale: bool) -> str:
     aside = f'<p class="aw-aside">{escape(sentence)}</p>' if sentence else ""
     looks = "".join([" aw-stale" if stale else "", " aw-long" if len(said.headline) > LONG_HEADLINE else ""])
     return (
-        f'<section class="aw-answer{looks}" aria-label="Answer" data-session="{_session()}" '
+        f'<section class="aw-answer{looks}" aria-label="Answer" '
         f'data-announce="{escape(said.spoken)}">'
         f'<h2 class="aw-kicker">{escape(said.kicker)}</h2>'
         f'<p class="aw-value"><strong>{escape(said.headline)}</strong>{beside}</p>{meter}{aside}</section>'
     )
 
 
-def _session() -> str:
-    """A name for this session, by which the browser sees that it is another one."""
-    name: str = st.session_state.setdefault(_SESSION, secrets.token_hex(4))
-    return name
+def _kept(documents: Documents, row: Row) -> str:
+    """What brings the inputs back in a session that knows nothing of them: the row, and which session this is.
+
+    Both in one element: the browser may draw one element of the page long before the next.
+    """
+    session: str = st.session_state.setdefault(_SESSION, secrets.token_hex(4))
+    query = to_query(documents.schema, row) or ""
+    return f'<span hidden data-session="{session}" data-row="{escape(query)}"></span>'
 
 
 def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stale: bool) -> str:
@@ -166,7 +172,7 @@ def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stal
         for one in reply.warnings
         if not one.column and one.message
     )
-    parts.append(_take_along(documents, row))
+    parts += [_take_along(documents, row), _kept(documents, row)]
     return "".join(parts)
 
 

@@ -101,11 +101,40 @@ def test_a_bundle_can_be_looked_at_without_being_believed(write, files):
         bundle.read("no such file")
 
 
+def test_who_verifies_in_order_to_load_has_the_bytes_that_were_verified_and_reads_no_others(write, files, damaged):
+    path = write(files)
+    bundle, plain = verify(path, to_load=True), verify(path)
+    damaged(path)
+    assert bundle.read("model/model.onnx") == files["model/model.onnx"]
+    for again in (plain, bundle):  # handed out once: what is read anew is checked anew
+        with pytest.raises(DamagedBundle, match=r"'model/model\.onnx'"):
+            again.read("model/model.onnx")
+    released = verify(write(files), to_load=True)
+    released.let_go()
+    damaged(released.path)
+    with pytest.raises(DamagedBundle):
+        released.read("model/model.onnx")
+
+
+@pytest.fixture
+def damaged(files):
+    """Return a function that changes the model in a bundle, in whatever form it is."""
+
+    def damage(path):
+        file = path / "model/model.onnx" if path.is_dir() else path
+        model = files["model/model.onnx"]
+        content = file.read_bytes()
+        assert model in content
+        file.write_bytes(content.replace(model, model[:-1] + bytes([model[-1] ^ 1])))
+
+    return damage
+
+
 def test_nobody_else_makes_a_verified_bundle(write, files):
     bundle = verify(write(files))
     facts = {"path": bundle.path, "manifest": bundle.manifest, "digest": bundle.digest, "schema": bundle.schema}
     with pytest.raises(TypeError, match="only"):
-        VerifiedBundle(**facts, members=bundle.members, signers=(), token=object())
+        VerifiedBundle(**facts, members=bundle.members, signers=(), held={}, token=object())
     with pytest.raises((TypeError, ValueError)):
         dataclasses.replace(bundle, digest="0" * 64)
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -438,9 +467,9 @@ def test_a_file_of_no_known_format_is_refused_by_itself():
 def test_a_manifest_exchanged_while_it_is_checked_is_seen(folder, monkeypatch):
     """Whoever can write to the folder changes the manifest after it was read, and with it what it names."""
 
-    def exchange(bundle):
+    def exchange(bundle, **holding):
         (folder / "manifest.json").write_bytes((folder / "manifest.json").read_bytes().replace(b"Forest", b"Desert"))
-        return check_bytes(bundle)
+        return check_bytes(bundle, **holding)
 
     check_bytes = verify_module._check_bytes
     monkeypatch.setattr(verify_module, "_check_bytes", exchange)

@@ -74,19 +74,18 @@ function watchConnection() {
 }
 let wasConnected = false
 
-// After a restart of the server the session is another one and knows nothing: the link brings the inputs back.
+// After a restart of the server the session is another one and knows nothing: the row's address brings the inputs back.
 let session = null
-let query = null
+let row = ""
 function watchSession() {
-  const now = document.querySelector("[data-session]")?.dataset.session
-  if (now === undefined) return
-  const link = document.querySelector("[data-copy-link]")?.dataset.copyLink ?? null
-  if (session !== null && now !== session && query !== null && link !== query) {
-    location.replace(location.pathname + query)
+  const kept = document.querySelector("[data-session]")?.dataset
+  if (kept === undefined) return
+  if (session !== null && kept.session !== session && row !== "" && kept.row !== row) {
+    location.replace(location.pathname + row)
     return
   }
-  session = now
-  query = link
+  session = kept.session
+  row = kept.row
 }
 
 let announced = null
@@ -121,5 +120,5 @@ new MutationObserver(() => {
   subtree: true,
   childList: true,
   attributes: true,
-  attributeFilter: ["data-announce", "data-session", "class", "data-test-connection-state"],
+  attributeFilter: ["data-announce", "data-session", "data-row", "class", "data-test-connection-state"],
 })

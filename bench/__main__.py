@@ -13,7 +13,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from bench import commands, files, growth, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
+from bench import commands, files, growth, recovery, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
 from bench.machine import machine  # noqa: E402
 from bench.models import ALL  # noqa: E402
 from bench.page import write_page  # noqa: E402
@@ -21,7 +21,7 @@ from bench.places import RESULTS  # noqa: E402
 from bench.results import read, write  # noqa: E402
 from bench.servers import KINDS  # noqa: E402
 
-SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "soak", "size")
+SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recovery", "soak", "size")
 DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size"})
 SECONDS = 4.0
 MINUTES = 10.0
@@ -64,7 +64,8 @@ def _measured(section: str, asked: argparse.Namespace) -> dict[str, Any]:
         return files.measure(tell=tell, rows=asked.rows)
     if section == "soak":
         return soak.measure(tell=tell, minutes=asked.minutes)
-    run = {"commands": commands, "rerun": rerun, "profile": stages, "growth": growth, "size": size}[section]
+    runs = {"commands": commands, "rerun": rerun, "profile": stages, "growth": growth, "size": size}
+    run = (runs | {"recovery": recovery})[section]
     return run.measure(tell=tell)
 
 

@@ -246,3 +246,19 @@ def _between(points: Points, first: float, last: float) -> list[float]:
 
 def _median(values: Sequence[float]) -> str:
     return figure(sorted(values)[len(values) // 2]) if values else "-"
+
+
+def recovery(found: Mapping[str, Any]) -> Chapter:
+    """Each process killed in turn, with nothing else on."""
+    rows = [
+        [name, str(len(back)), f"{_median(back)} s", f"{figure(max(back))} s"]
+        for name, back in (("of the API", found["back_s"]["api"]), ("of the app", found["back_s"]["app"]))
+    ]
+    text = (
+        "## A process is killed, and another is there\n\n"
+        f"Model {found['model']} behind {found['workers']} processes for the API and {found['ui_processes']} for the "
+        "app, nothing else on: `kill -9` of each in turn, and the time until `/health/ready` says that all are up. All "
+        f"of them take {figure(found['pss_mb'])} MB before and {figure(found['pss_after_mb'])} MB after.\n\n"
+        f"{table(['a process', 'killed', 'back, median', 'at most'], rows)}\n"
+    )
+    return text, {}

@@ -23,7 +23,7 @@ class Line:
 def lines(results: Results) -> list[Line]:
     """A line for each goal."""
     found = [*_serving(results.get("serving", {})), *_files(results.get("files", {})), *_others(results)]
-    return [*found, _soak(results.get("soak", {}))]
+    return [*found, _soak(results.get("soak", {})), _recovery(results.get("recovery", {}))]
 
 
 def _line(goal: str, asked: str, pairs: list[tuple[float | None, float]], said: str, peer: str = "-") -> Line:
@@ -229,3 +229,14 @@ def _soak(soak: Mapping[str, Any]) -> Line:
     beyond_kills = soak["broken"] - sum(soak["broken_at_kills"]) + sum(soak["refused"].values()) + soak["not_let_in"]
     said = f"{soak['wrong']:,} of {soak['answered']:,}, {beyond_kills:,}; {len(soak['kills'])} kills"
     return Line(f"{soak['seconds'] / 60:g} {goal}", "0, 0", said, "-", not soak["wrong"] and not beyond_kills)
+
+
+def _recovery(recovery: Mapping[str, Any]) -> Line:
+    back = [max(_at(recovery, "back_s", kind) or [], default=None) for kind in ("api", "app")]
+    kills = len(_at(recovery, "back_s", "api") or ())
+    return _line(
+        "kill -9 of any process, until all are up again",
+        "1 s",
+        [(one, 1.0) for one in back],
+        f"of the API {{}} s, of the app {{}} s, the longest of {kills} each",
+    )

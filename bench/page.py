@@ -15,7 +15,7 @@ from bench.places import IMAGES, PAGE, ROOT
 from bench.results import read
 from bench.servers import FLOOR, KINDS
 
-SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "soak")
+SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak")
 TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
 LETTERS = {"A": "30 numbers, scaler + logistic regression", "B": "30 numbers, histogram boosting",
            "C": "4 texts and 6 numbers, imputers, one-hot, forest of 100"}  # fmt: skip
@@ -52,6 +52,7 @@ def write_page(*, check: bool = False) -> str:
         ("profile", chapters.profile),
         ("growth", chapters.growth),
         ("soak", chapters.soak),
+        ("recovery", chapters.recovery),
         ("size", _size),
     ]
     for name, writer in writers:

@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.request import urlopen
 
 import psutil
 
@@ -23,6 +22,7 @@ from bench.one_request import request
 from bench.processes import cpu_s, private_mb, pss_mb
 from bench.servers import AWEIGH, DISTINCT, Server
 from bench.soak_client import Client, said
+from bench.supervised import all_up, born, children
 
 CONNECTIONS = 32
 PROCESSES = 2
@@ -101,7 +101,7 @@ class _Soak:
         self._kills: list[float] = []
         self._back_s: list[float] = []
         self._memory: list[tuple[float, float]] = []
-        self._oldest = min(_children(pid), key=_born).pid
+        self._oldest = min(children(pid), key=born).pid
         self._oldest_memory: list[tuple[float, float]] = []
         self._parent_memory: list[tuple[float, float]] = []
         self._rates: list[tuple[float, float]] = []
@@ -154,9 +154,9 @@ class _Soak:
             await asyncio.sleep(max(0.0, number * every - client.now()))
             if client.now() > self._wanted.seconds - every / 4:
                 return
-            before = set(_children(self._pid))
+            before = set(children(self._pid))
             begun = client.now()
-            max(before, key=_born).kill()
+            max(before, key=born).kill()
             self._kills.append(round(begun, 2))
             await asyncio.to_thread(self._wait, before)
             self._back_s.append(round(client.now() - begun, 2))
@@ -164,19 +164,11 @@ class _Soak:
     def _wait(self, before: set[psutil.Process]) -> None:
         """Stand still until there is a new process and all are up."""
         end = time.monotonic() + BACK_S
-        while not (set(_children(self._pid)) - before and self._all_up(len(before))):
+        while not (set(children(self._pid)) - before and all_up(self._port, len(before))):
             if time.monotonic() > end:
                 msg = f"no new process is up {BACK_S:.0f} s after one was killed"
                 raise RuntimeError(msg)
             time.sleep(POLL_S)
-
-    def _all_up(self, count: int) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self._port}/health/ready", timeout=2) as answer:
-                found = json.load(answer)["processes"]
-        except OSError:
-            return False
-        return bool(found["up"] == found["wanted"] == count)
 
     def _told(self, client: Client, capacity: float, rate: float, used_s: float) -> dict[str, Any]:
         seen, seconds = client.seen, self._wanted.seconds
@@ -210,19 +202,6 @@ class _Soak:
             "parent_memory": self._parent_memory,
             "rates": self._rates,
         }
-
-
-def _born(process: psutil.Process) -> tuple[float, int]:
-    """When; two that were started at once have one time, told in steps of 10 ms."""
-    return process.create_time(), process.pid
-
-
-def _children(pid: int) -> list[psutil.Process]:
-    try:
-        return psutil.Process(pid).children()
-    except psutil.NoSuchProcess as error:
-        msg = "the server itself has ended"
-        raise RuntimeError(msg) from error
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

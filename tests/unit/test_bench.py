@@ -148,6 +148,19 @@ def test_the_goal_of_the_soak(more, met):
     assert unmeasured.met is None
 
 
+@pytest.mark.parametrize(("longest", "said", "met"), [(0.75, "0.750", True), (1.25, "1.25", False)])
+def test_the_goal_of_a_process_that_was_killed_is_its_longest_absence(longest, said, met):
+    found = {"back_s": {"api": [0.5, 0.4, 0.45], "app": [0.25, longest, 0.5]}}
+    (line,) = [one for one in goals.lines({"recovery": found}) if "of any process" in one.goal]
+    assert line.met is met
+    assert line.measured == f"of the API 0.500 s, of the app {said} s, the longest of 3 each"
+    (unmeasured,) = [one for one in goals.lines({}) if "of any process" in one.goal]
+    assert unmeasured.met is None
+    more = {"model": "C", "workers": 2, "ui_processes": 2, "pss_mb": 300.0, "pss_after_mb": 301.0}
+    text, _ = chapters.recovery(found | more)
+    assert f"| of the app | 3 | 0.500 s | {said} s |" in text
+
+
 def test_a_slope_is_not_moved_by_one_odd_moment():
     points = [(float(t), 100 + t * 0.5) for t in range(100)]
     points[50] = (50.0, 10.0)

@@ -69,6 +69,16 @@ def test_a_batch_takes_no_longer_than_it_should():
     assert cost(0.01, 0.02, 0.05, 0.2).rows_within(LONG_CALL_S / 4) == 8
 
 
+def test_a_plan_bounds_what_the_prices_say_and_never_what_was_asked_for():
+    slow = cost(0.013, 0.0138, 0.0162, 0.0258)
+    assert bounds_for(slow).batch_rows == 128
+    assert bounds_for(slow, max_batch_rows=32).batch_rows == 32
+    assert bounds_for(slow, max_batch_rows=1, lanes=2).lanes == 2
+    assert bounds_for(slow, max_batch_rows=1024).batch_rows == 128
+    assert bounds_for(slow, batch_rows=64, max_batch_rows=32).batch_rows == 64
+    assert bounds_for(cost(1e-5), max_batch_rows=1024).batch_rows == 1
+
+
 def test_what_was_asked_for_counts_more_than_prices():
     quick = cost(1e-5)
     assert bounds_for(quick, batch_rows=64, queue_rows=7, wait_s=0.1).batch_rows == 64

@@ -10,6 +10,7 @@ from tests.unit.test_plan import FOREST, SMALL
 
 from aweigh.bundle.manifest import Alternative, FileEntry, Manifest, Proof
 from aweigh.cli.planned import Said, looks_like_a_server, planned, tell, workers_said
+from aweigh.cli.serve import _share
 from aweigh.cli.terminal import Steps
 from aweigh.errors import ConfigError
 from aweigh.runtime.estimate import APP_BYTES, MODEL_FACTOR, SERVER_BYTES, estimate
@@ -64,6 +65,7 @@ def found(tmp_path, monkeypatch):
             assert keep_measured(measured, key, folder=tmp_path / "aweigh" / "measured")
         return planned(bundle, said=Said(**said), settings=settings, machine=machine, environ=environ or {})
 
+    plan.bundle = bundle
     return plan
 
 
@@ -94,6 +96,21 @@ def test_flags_come_before_web_concurrency_before_aweigh_before_the_plan(found):
     assert shape(found(CONTAINER, workers="auto", environ=theirs, settings=ours)) == (4, 1)
     assert found(CONTAINER, threads=5, settings=ours).plan.threads == 5
     assert found(CONTAINER, settings=ours).plan.threads == 2
+
+
+def test_a_batch_is_never_larger_than_the_plan_measured(found, capsys):
+    assert found(LAPTOP).plan.batch_rows == 1024
+    share = _share(found.bundle, said=Said(), settings=Settings(), steps=Steps())
+    assert share.settings.max_batch_rows == 1024
+    share = _share(found.bundle, said=Said(), settings=Settings(max_batch_rows=16), steps=Steps())
+    assert share.settings.max_batch_rows == 16
+    assert "plan" in capsys.readouterr().out
+
+
+def test_an_estimate_says_nothing_of_batches(found, capsys):
+    share = _share(found.bundle, said=Said(), settings=Settings(), steps=Steps())
+    assert share.settings.max_batch_rows is None
+    assert "estimated" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "65", "two", "1.5", "9" * 30])

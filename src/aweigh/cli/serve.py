@@ -120,7 +120,7 @@ def _warn_of_jobs() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Processes and threads, and the settings with the memory that one process may grow to."""
+    """Processes and threads, and the settings with what the plan says of memory and of batches."""
 
     workers: int
     ui_processes: int
@@ -143,6 +143,8 @@ def _share(bundle: "VerifiedBundle | None", *, said: "Said", settings: "Settings
     tell(found, machine=machine, steps=steps)
     if found.ceiling_mb is not None and not os.environ.get("AWEIGH_MAX_PROCESS_MB", "").strip():
         settings = replace(settings, max_process_mb=found.ceiling_mb)
+    if not found.measured.estimated and settings.max_batch_rows is None:
+        settings = replace(settings, max_batch_rows=found.plan.batch_rows)
     return Share(found.plan.workers, found.plan.ui_processes, found.plan.threads, settings)
 
 

@@ -140,14 +140,24 @@ def is_steady(ask: Ask, rows: Table, *, sizes: list[int]) -> bool:
 
 
 def bounds_for(
-    cost: Cost, *, batch_rows: int | None = None, queue_rows: int | None = None, wait_s: float = 0.0, lanes: int = 4
+    cost: Cost,
+    *,
+    batch_rows: int | None = None,
+    max_batch_rows: int | None = None,
+    queue_rows: int | None = None,
+    wait_s: float = 0.0,
+    lanes: int = 4,
 ) -> Bounds:
     """What the queue may do: as asked for, and else as the prices say.
 
-    ``batch_rows`` 0 or 1 puts nothing together. Without batches ``lanes`` calls are made at once; with them one, so
-    that what arrives meanwhile gathers.
+    ``batch_rows`` 0 or 1 puts nothing together; where it is None the prices say, and ``max_batch_rows`` bounds what
+    they say: a plan measures how few rows a call give nearly all that more would. Without batches ``lanes`` calls are
+    made at once; with them one, so that what arrives meanwhile gathers.
     """
-    most = batch_rows if batch_rows is not None else (cost.rows_within(LONG_CALL_S) if cost.batching_pays else 1)
+    most = batch_rows
+    if most is None:
+        most = cost.rows_within(LONG_CALL_S) if cost.batching_pays else 1
+        most = min(most, max_batch_rows or most)
     row_s = cost.row_s() if most > 1 else cost.one_s
     waiting = queue_rows
     if waiting is None:

@@ -4,6 +4,7 @@ What it says comes as JSON over a pipe: that it is ready or refuses, or why it c
 """
 
 import ctypes
+import gc
 import json
 import logging
 import multiprocessing
@@ -153,6 +154,7 @@ def start(work: Work, *, seat: int, alone: bool) -> Child:
     """A new process that does the work; ``alone``: see ``Seat``."""
     if work.prepare is not None:
         work.prepare()
+        gc.freeze()  # what a child's collector does not look at stays shared
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(work, seat, alone, theirs, os.getpid()), name=work.name, daemon=False)

@@ -124,6 +124,7 @@ def open_desk(
     bounds = bounds_for(
         cost,
         batch_rows=settings.batch_rows,
+        max_batch_rows=settings.max_batch_rows,
         queue_rows=settings.queue_rows,
         wait_s=settings.batch_wait_s,
         lanes=lanes,

@@ -18,8 +18,9 @@ class Settings:
     """Limits: of a request, a job, what waits, what is kept, a shutdown. Read from ``AWEIGH_`` and the name.
 
     What is None is settled when the model has been measured: ``batch_rows``, the most rows of several requests that
-    are asked together (0: none); ``queue_rows``, how many may wait; ``cache_bytes``, what a process keeps of answers
-    (0: nothing). ``redis_url`` is read from ``REDIS_URL``, as everywhere.
+    are asked together (0: none), of which there are never more than ``max_batch_rows``, the plan's, where nobody says
+    how many; ``queue_rows``, how many may wait; ``cache_bytes``, what a process keeps of answers (0: nothing).
+    ``redis_url`` is read from ``REDIS_URL``, as everywhere.
 
     ``drain_delay_s`` is how long the port stays open after SIGTERM, saying "not ready", so that a platform can stop
     sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
@@ -43,6 +44,7 @@ class Settings:
     threads: int = 0
     metrics_token: str | None = field(default=None, repr=False)
     batch_rows: int | None = None
+    max_batch_rows: int | None = None
     batch_wait_s: float = 0.0
     queue_rows: int | None = None
     cache_bytes: int | None = None
@@ -72,6 +74,7 @@ _LEAST: dict[str, int | float] = {
     "workers": 0,
     "threads": 0,
     "batch_rows": 0,
+    "max_batch_rows": 1,
     "batch_wait_s": 0.0,
     "queue_rows": 1,
     "cache_bytes": 0,

@@ -322,7 +322,7 @@ def test_jobs_are_not_listed_and_take_only_their_methods(client):
 def test_a_client_that_hangs_up_leaves_nothing(server):
     before = set((server.state / "jobs").iterdir())
     with server.connect() as sock:
-        sock.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n")
+        sock.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n")
         sock.sendall(BIG[:3_000_000])
         end = time.monotonic() + WAIT_S
         while not list((server.state / "jobs").glob("incoming/in-*")) and time.monotonic() < end:
@@ -676,7 +676,7 @@ def test_a_server_without_jobs_has_no_such_address(start_server, penguins):
 
 def test_a_sender_that_is_too_slow_is_refused(start_server, penguins):
     server = start_server(penguins.path, "--no-ui", env=SOON | {"AWEIGH_BODY_TIMEOUT_S": "0.5"})
-    head = b"POST /v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 5000\r\n\r\na,b"
+    head = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000\r\n\r\na,b"
     with server.connect() as sock:
         sock.sendall(head)
         assert sock.recv(100).startswith(b"HTTP/1.1 408 ")

@@ -74,7 +74,7 @@ def fifty_megabytes():
 
 def slowly(server):
     with server.connect() as sock:
-        head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\n{as_lines(JSON)}Content-Length: 1000\r\n\r\n"
+        head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n{as_lines(JSON)}Content-Length: 1000\r\n\r\n"
         sock.sendall(head.encode() + b'{"rows"')
         answer = b""
         for _ in range(40):
@@ -227,9 +227,9 @@ CASES = {
     "`Accept` with nothing that is written here": post(rows(), JSON | {"Accept": "application/xml"}),
     "`/metrics` through a proxy, without the token": get("/metrics", {"X-Forwarded-For": "127.0.0.1"}),
     "A path that climbs (`/v1/../../etc/passwd`)": raw(
-        b"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        b"GET /v1/../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     ),
-    "Headers of a megabyte": raw(b"GET /health/live HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * MEGABYTE),
+    "Headers of a megabyte": raw(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nX-Long: " + b"a" * MEGABYTE),
     "Bytes that are not HTTP": raw(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello"),
     # Open Inference Protocol
     "`/v2`: no inputs": infer({"inputs": []}),
@@ -314,7 +314,7 @@ def test_a_large_refused_body_is_never_held(api):
     most = before
     with api.connect() as sock:
         sock.sendall(
-            f"POST /v1/predict HTTP/1.1\r\nHost: x\r\n{as_lines(JSON)}Transfer-Encoding: chunked\r\n\r\n".encode()
+            f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n{as_lines(JSON)}Transfer-Encoding: chunked\r\n\r\n".encode()
         )
         piece = b"%x\r\n" % MEGABYTE + b" " * MEGABYTE + b"\r\n"
         for _ in range(50):
@@ -327,7 +327,7 @@ def test_a_large_refused_body_is_never_held(api):
 
 def test_a_client_that_asks_first_is_told_before_it_sends(api):
     """With `Expect: 100-continue` a body over the limit is refused without a byte of it on the line."""
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: x\r\n{as_lines(JSON)}Content-Length: {50 * MEGABYTE}\r\n"
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n{as_lines(JSON)}Content-Length: {50 * MEGABYTE}\r\n"
     answer = api.raw(head.encode() + b"Expect: 100-continue\r\n\r\n", timeout_s=5)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"100 Continue" not in answer

@@ -53,7 +53,8 @@ def test_large_documents_are_compressed_for_who_takes_it(api, path):
         assert ask(api, path, Accept_Encoding=accepted, If_None_Match=headers["etag"])[0] == 304
 
 
-def test_the_pages_say_under_which_address_they_were_asked_for(api):
+def test_the_pages_say_under_which_address_they_were_asked_for(start_server, penguins):
+    api = start_server(penguins.path, "--no-ui", env={"AWEIGH_HOSTS": "*"})
     pages = {host: ask(api, "/v1/docs", Host=host) for host in ("one.example", "two.example")}
     for host, (_, _, body) in pages.items():
         assert f"http://{host}/v1/predict".encode() in body

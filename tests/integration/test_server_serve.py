@@ -70,7 +70,7 @@ def test_what_is_under_way_is_finished_before_it_stops(start_server, penguins):
     server = start_server(penguins.path, "--no-ui", env={"AWEIGH_DRAIN_DELAY_S": "0.6"})
     body = json.dumps({"rows": [ROW]}).encode()
     head = (
-        f"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with server.connect() as sock:
         sock.sendall(head.encode() + body[:20])
@@ -94,7 +94,7 @@ def test_it_does_not_wait_for_ever(start_server, penguins):
     env = {"AWEIGH_DRAIN_DELAY_S": "0", "AWEIGH_DRAIN_S": "1"}
     server = start_server(penguins.path, "--no-ui", env=env)
     with server.connect() as sock:
-        sock.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 10\r\n\r\n")
+        sock.sendall(b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 10\r\n\r\n")
         time.sleep(0.2)
         begun = time.monotonic()
         assert server.stop() == 0
@@ -154,8 +154,8 @@ def test_arguments_that_contradict_each_other_are_refused(arguments):
 
 
 def test_pipelined_and_kept_connections_are_served_in_order(api):
-    one = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    last = b"GET /health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    one = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    last = b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     answer = api.raw(one + one + last)
     assert re.findall(rb'"status":"(\w+)"', answer) == [b"live", b"live", b"ready"]
 

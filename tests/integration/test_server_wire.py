@@ -28,12 +28,12 @@ SMALL["flipper_length_mm"] = 181
 
 def ask(*rows, head="", version="1.1"):
     body = json.dumps({"rows": rows}).encode()
-    lines = f"POST /v1/predict HTTP/{version}\r\nHost: x\r\nContent-Type: application/json\r\n{head}"
+    lines = f"POST /v1/predict HTTP/{version}\r\nHost: localhost\r\nContent-Type: application/json\r\n{head}"
     return f"{lines}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 CLOSE = "Connection: close\r\n"
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def statuses(answer):
@@ -103,7 +103,7 @@ def test_head_takes_no_place_on_the_line(api):
     ("good", "bad"),
     [
         (ask(ROW), b"no HTTP at all\r\n\r\n"),
-        (ask(ROW) + GET, b"POST /v1/predict HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n"),
+        (ask(ROW) + GET, b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n"),
         (ask(ROW), ask(SMALL).replace(b"Content-Length", b"Transfer-Encoding: chunked\r\nX-L")),
         (ask(*[ROW] * 300), b"GET / HTTP/1.1\r\nX: " + b"a" * 200_000),
     ],
@@ -154,7 +154,7 @@ def test_it_is_the_same_through_the_processes_in_front_of_an_app(start_server, t
     (tmp_path / "page.py").write_text("import streamlit as st\nst.text('here')\n")
     env = {"AWEIGH_DRAIN_DELAY_S": "0"}
     server = start_server(tmp_path / "page.py", "--ui-processes", 1, env=env)
-    one = b"GET /_stcore/health HTTP/1.1\r\nHost: x\r\n\r\n"
+    one = b"GET /_stcore/health HTTP/1.1\r\nHost: localhost\r\n\r\n"
     last = one.replace(b"Host", b"Connection: close\r\nHost")
     for _ in range(3):  # over connections that are kept behind
         answer = server.raw(one + one.replace(b"GET", b"HEAD") + GET + last)

@@ -473,7 +473,7 @@ def test_a_connection_that_says_nothing_is_closed(hurried):
 
 def test_a_head_in_drops_is_refused(hurried):
     with hurried() as slow:
-        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n")
+        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n")
         for _ in range(2):
             time.sleep(0.1)
             slow.sendall(b"X-Drop: 1\r\n")
@@ -482,13 +482,13 @@ def test_a_head_in_drops_is_refused(hurried):
 
 def test_a_second_head_in_drops_is_refused_too(hurried):
     with hurried() as slow:
-        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\nGET /health/live HT")
+        slow.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\nGET /health/live HT")
         assert slow.recv(10_000).startswith(b"HTTP/1.1 200 ")
         assert slow.recv(100).startswith(b"HTTP/1.1 408 ")
 
 
 def test_a_kept_connection_may_be_silent_between_requests(hurried):
-    ask_live = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    ask_live = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with hurried() as kept:
         for _ in range(2):
             kept.sendall(ask_live)

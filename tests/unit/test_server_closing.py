@@ -13,7 +13,7 @@ from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
 from aweigh.server.settings import Settings
 
-GET = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @contextmanager

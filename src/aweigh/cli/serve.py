@@ -16,7 +16,11 @@ from aweigh.errors import UsageError
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
     from aweigh.cli.planned import Said
+    from aweigh.cli.serving import Wanted
     from aweigh.server.settings import Settings
+
+
+AUTHS = ["none", "password", "oidc"]
 
 
 class Workers(click.ParamType[int | str]):
@@ -42,8 +46,9 @@ class Workers(click.ParamType[int | str]):
 @click.option("--app", "script", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="A Streamlit script of your own in place of the generated pages.")  # fmt: skip
 @click.option("--no-ui", is_flag=True, help="Serve the API alone.")
-@click.option("--auth", type=click.Choice(["none"]),
-              help="Who may come in. Beyond this machine 'none' must be said out loud.")  # fmt: skip
+@click.option("--auth", type=click.Choice(AUTHS), envvar="AWEIGH_AUTH", show_envvar=True,
+              help="Who may come in: anybody (none), those who sign in here (password) or with a provider (oidc), and "
+              "keys. Beyond this machine 'none' must be said out loud.")  # fmt: skip
 @click.option("--form", default="auto", envvar="AWEIGH_FORM", metavar="NAME", show_default=True, show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ...")  # fmt: skip
 @trust_option
@@ -79,7 +84,7 @@ def serve(
     if auth is None and not loopback:
         raise UsageError(
             f"Whoever reaches {host or 'this machine'} could use this server: nobody is asked to sign in.",
-            hint="if that is what you want, say so: --auth none",
+            hint="ask people to: --auth password; if everybody may, say so: --auth none",
         )
     steps = Steps()
     bundle, script = _open(path, script=script, no_ui=no_ui, trust=trust, steps=steps)
@@ -100,14 +105,30 @@ def serve(
             workers=share.workers,
             ui_processes=max(1, share.ui_processes) if has_ui and several else 0,
             threads=share.threads,
+            auth=auth or "none",
+            loopback=loopback,
             # The policy is read where it was read first, which the environment tells by now.
             again=lambda: None if bundle is None else _verify(path, trust=None),
             form=form,
         )
         if bundle is not None and share.settings.jobs == "inline":
             _warn_of_jobs()
+        _let_the_first_in(wanted, steps=steps)
         (serve_many if several else serve_one)(wanted, steps=steps)
     steps.line("stopped", "what was under way is finished")
+
+
+def _let_the_first_in(wanted: "Wanted", *, steps: Steps) -> None:
+    """Where people sign in and nobody can yet: the link by which the first of them chooses a password, once."""
+    if wanted.auth == "none":
+        return
+    from aweigh.server.access.opening import first_link
+
+    link = first_link(wanted.settings, url=wanted.url)
+    if link is not None:
+        steps.line(
+            "admin", f"nobody can sign in yet; this link, once and within a day, makes an administrator: {link}"
+        )
 
 
 def _warn_of_jobs() -> None:

@@ -4,6 +4,7 @@ import fcntl
 import json
 import logging
 import os
+import secrets
 import shlex
 import shutil
 import socket
@@ -11,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,7 @@ from aweigh.cli.terminal import Steps
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
     from aweigh.runtime.predictor import Predictor
+    from aweigh.server.access.entrance import Entrance
     from aweigh.server.board import Board
     from aweigh.server.child import Seat, Work
     from aweigh.server.jobs.door import Door
@@ -43,6 +45,7 @@ class Wanted:
     """What is to be served and where: a bundle, a Streamlit script or both, with an app for people or not, by how many.
 
     ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
+    ``auth`` says who may come in, and ``ui_token`` is what the app's own processes say to the API before anybody does.
     ``again`` reads the bundle anew from where it came from, ``path``; ``form`` says which of its forms answers.
     """
 
@@ -58,6 +61,9 @@ class Wanted:
     threads: int
     again: "Callable[[], VerifiedBundle | None]"
     form: str = "auto"
+    auth: str = "none"
+    loopback: bool = True
+    ui_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +102,7 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         readiness=readiness,
         on_settled=settled,
         jobs=_jobs(wanted, predictor, readiness),
+        entrance=_entrance(wanted),
     )
     run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
 
@@ -206,6 +213,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         on_settled=tell,
         prove_first=True,
         jobs=_jobs(wanted, predictor, readiness),
+        entrance=_entrance(wanted),
     )
     run(
         app,
@@ -239,6 +247,19 @@ def _ui_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         run(app, inner, settings=wanted.settings, readiness=readiness, websockets=True, seated=seated)
 
 
+def _entrance(wanted: Wanted) -> "Entrance":
+    from aweigh.server.access.opening import open_entrance
+
+    return open_entrance(
+        wanted.settings,
+        auth=wanted.auth,
+        loopback=wanted.loopback,
+        own_script=wanted.script is not None,
+        title=_title(wanted),
+        ui_token=wanted.ui_token,
+    )
+
+
 def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness") -> "Door | None":
     """Jobs of the bundle, run by ``aweigh worker`` beside this process unless the settings say otherwise."""
     from aweigh.server.jobs.door import Door
@@ -268,7 +289,8 @@ def _ui(wanted: Wanted) -> "UI":
     if wanted.bundle is None:
         return create_ui(api_url=wanted.url, script=wanted.script)
     accent = wanted.bundle.manifest.presentation.accent
-    return create_ui(api_url=wanted.url, script=wanted.script, title=_title(wanted), accent=accent)
+    token = None if wanted.auth == "none" else wanted.ui_token
+    return create_ui(api_url=wanted.url, script=wanted.script, title=_title(wanted), accent=accent, token=token)
 
 
 def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:

@@ -10,6 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
+from aweigh.server.access.door import METER
+from aweigh.server.access.meter import Meter
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.media import kind_of, wanted
 from aweigh.server.problems import document_of, encode, headers_of, method_not_allowed, status_of
@@ -47,7 +49,9 @@ class Predict:
             return
         await send_whole(scope, send, status=200, headers=headers, body=body)
 
-    def at_once(self, headers: Mapping[bytes, bytes], body: bytes) -> tuple[int, bytes, bytes] | None:
+    def at_once(
+        self, headers: Mapping[bytes, bytes], body: bytes, meter: Meter | None = None
+    ) -> tuple[int, bytes, bytes] | None:
         """The reply to a small, plain request, JSON for JSON, as status, header lines and body.
 
         None where ``__call__`` has more to look at.
@@ -66,7 +70,7 @@ class Predict:
         ):
             return None
         try:
-            return 200, *self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""))
+            return 200, *self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""), meter=meter)
         except AweighError as error:
             status, lines, told = _problem(error)
             return status, b"".join([b"%b: %b\r\n" % one for one in lines]), told
@@ -89,7 +93,7 @@ class Predict:
         reply_kind = wanted(accepts)
         refuse_encoding(scope)
         body = await read_body(scope, receive, settings=self._settings)
-        asked = Asked(kind, charset, reply_kind, body, b",".join(codings))
+        asked = Asked(kind, charset, reply_kind, body, b",".join(codings), scope.get(METER))
         return await self._service.reply(asked, receive=receive)
 
 

@@ -12,6 +12,9 @@ from starlette.types import ASGIApp
 
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
+from aweigh.server.access.asked import Place
+from aweigh.server.access.door import Door
+from aweigh.server.access.entrance import Entrance
 from aweigh.server.api import Predict, model_document, schema_document
 from aweigh.server.endpoints import (
     Get,
@@ -20,6 +23,7 @@ from aweigh.server.endpoints import (
     document,
     fail,
     live,
+    me,
     metrics,
     ready,
     refuse,
@@ -35,7 +39,7 @@ from aweigh.server.settings import Settings
 
 if TYPE_CHECKING:
     from aweigh.server.docs import Page
-    from aweigh.server.jobs.door import Door
+    from aweigh.server.jobs.door import Door as Jobs
 
 
 def create_app(  # noqa: PLR0913  what the process that serves hands in, each by its name
@@ -47,15 +51,17 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
     counters: Counters | None = None,
     on_settled: Callable[[], None] | None = None,
     prove_first: bool = False,
-    jobs: "Door | None" = None,
+    jobs: "Jobs | None" = None,
+    entrance: Entrance | None = None,
 ) -> ASGIApp:
     """The ASGI app of a predictor and a UI; without a predictor only the UI, health and counters answer.
 
     ``readiness`` and ``counters`` are given by a caller who wants to see them. ``on_settled`` is called once on the
     event loop, when the golden rows have been replayed, whether they agreed or not; with ``prove_first`` no request is
-    let in before. Without ``jobs`` none are taken.
+    let in before. Without ``jobs`` none are taken; without an ``entrance`` nobody is asked who they are.
     """
     settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
+    entrance = entrance or Entrance(Door(Place()))
     told = settings if jobs is not None else dataclasses.replace(settings, jobs="off")
     service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
     oip = OpenInference(service, readiness=readiness, settings=settings)
@@ -72,6 +78,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
         routes = [
             Route("/v1/schema", document(partial(schema_document, predictor))),
             Route("/v1/model", document(partial(model_document, predictor))),
+            Route("/v1/me", Get(me)),
             *([] if jobs is None else jobs.routes()),
         ]
     routes += [
@@ -104,7 +111,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
         ),
     )
     app.router.redirect_slashes = False
-    return Gate(app, counters=counters, directly=directly, at_once=at_once)
+    return Gate(app, counters=counters, door=entrance.door, pages=entrance.pages, directly=directly, at_once=at_once)
 
 
 # What is written for people and their programs is made when somebody asks for it, and so are the modules that write it.

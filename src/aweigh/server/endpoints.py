@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from aweigh._version import __version__
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
+from aweigh.server.access.door import IDENTITY
 from aweigh.server.media import JSON
 from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read
 from aweigh.server.problems import (
@@ -139,13 +140,28 @@ async def ready(request: Request, *, readiness: Readiness, predictor: Predictor 
     Raises:
         NotReady: otherwise.
     """
-    del request
     readiness.require_ready()
+    if request.scope.get(IDENTITY, request) is None:  # behind a closed door, and nobody is signed in
+        return Response(b'{"status":"ready"}', media_type="application/json")
     found: dict[str, object] = {"status": "ready", "golden_rows": readiness.golden_rows}
     if predictor is not None:
         found["model"] = {"name": predictor.manifest.name, "version": predictor.version}
     if readiness.board is not None:
         found["processes"] = {"wanted": readiness.board.places, "up": readiness.board.up()}
+    return Response(encode(found), media_type="application/json")
+
+
+async def me(request: Request) -> Response:
+    """``/v1/me``: who the server takes the caller for, and what they may."""
+    identity = request.scope.get(IDENTITY)
+    if identity is None:
+        return Response(b'{"kind":"nobody"}', media_type="application/json")
+    found = {
+        "kind": identity.kind,
+        "name": identity.name,
+        "role": identity.role.name.lower(),
+        "scopes": sorted(identity.scopes),
+    }
     return Response(encode(found), media_type="application/json")
 
 
@@ -157,7 +173,7 @@ async def metrics(
     Raises:
         Refused: somebody else (403).
     """
-    if not may_read(request.scope, token=settings.metrics_token):
+    if IDENTITY not in request.scope and not may_read(request.scope, token=settings.metrics_token):
         hint = "ask from the machine itself, or send AWEIGH_METRICS_TOKEN as a bearer token"
         raise Refused("forbidden", "The counters are not for everybody.", hint=hint)
     info = {"aweigh_version": __version__}

@@ -1,6 +1,6 @@
 """The gate: the outermost ASGI class, which sees every request and every WebSocket before anything else does.
 
-It takes away what a client must not say, adds the headers that every answer needs, and counts. Endpoints that are asked
+It asks the door who may come in, adds the headers that every answer needs, and counts. Endpoints that are asked
 all the time are asked by the gate itself: a router and its middleware cost more than a small model.
 """
 
@@ -9,16 +9,21 @@ from collections.abc import Callable, Mapping
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from aweigh.errors import AweighError
+from aweigh.guard.rules import is_access_page
+from aweigh.server.access.asked import Place
+from aweigh.server.access.door import Door
+from aweigh.server.access.meter import Meter
+from aweigh.server.access.turned import turned_away
 from aweigh.server.endpoints import fail
 from aweigh.server.lane import Lane
 from aweigh.server.metrics import Counters, route_of
+from aweigh.server.problems import not_found
 from aweigh.server.whole import STARTS
 
-AtOnce = Callable[[Mapping[bytes, bytes], bytes], tuple[int, bytes, bytes] | None]
-"""From headers and body to the reply's status, header lines and body. None, or what it raises: ask the endpoint."""
-
-TRUSTED_HEADERS = frozenset({b"x-aweigh-user"})
-"""Headers that only the gate itself may set: what they say is believed behind it."""
+AtOnce = Callable[[Mapping[bytes, bytes], bytes, Meter | None], tuple[int, bytes, bytes] | None]
+"""From headers, body and what rows are charged to, to the reply's status, header lines and body. None, or what it
+raises: ask the endpoint."""
 
 SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-origin"))
 API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b"same-origin"))
@@ -26,6 +31,8 @@ API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b
 
 class Gate:
     """An ASGI app around the app; ``directly`` are the endpoints of paths that need not go through it.
+
+    ``door`` says who may come in, and ``pages`` are its own: where people sign in.
 
     ``at_once`` are functions that answer small requests to such a path without a task; ``lanes`` offers them to the
     server, behind all that the gate does.
@@ -36,10 +43,14 @@ class Gate:
         app: ASGIApp,
         *,
         counters: Counters,
+        door: Door | None = None,
+        pages: ASGIApp | None = None,
         directly: Mapping[str, ASGIApp] | None = None,
         at_once: Mapping[str, AtOnce] | None = None,
     ) -> None:
         self._app = app
+        self._door = door or Door(Place())
+        self._pages = pages
         self._directly = directly or {}
         self._counters = counters
         self.lanes = {path.encode(): self._lane(path, answer) for path, answer in (at_once or {}).items()}
@@ -50,17 +61,20 @@ class Gate:
         if kind == "lifespan":
             await self._app(scope, receive, send)
             return
-        headers = scope["headers"]
-        for name, _ in headers:
-            if name in TRUSTED_HEADERS:
-                scope = dict(scope, headers=[one for one in headers if one[0] not in TRUSTED_HEADERS])
-                break
         if kind == "http":
             await self._http(scope, receive, send)
-        elif route_of(scope["path"]) == "ui":
-            await self._app(scope, receive, send)
         else:
+            await self._websocket(scope, receive, send)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            if route_of(scope["path"]) != "ui" or is_access_page(scope["path"]):
+                raise not_found()
+            await self._door.enter(scope)
+        except AweighError:
             await send({"type": "websocket.close", "code": 1008})  # before it is accepted: answered with 403
+            return
+        await self._door.websocket(self._app, scope, receive, send)
 
     def _lane(self, path: str, answer: AtOnce) -> Lane:
         """What ``_http`` does, for requests that need no task."""
@@ -68,10 +82,11 @@ class Gate:
         ours = b"".join([b"%b: %b\r\n" % one for one in (*SAFE, *API_ONLY)]) + b"\r\n"
 
         def lane(headers: Mapping[bytes, bytes], body: bytes) -> tuple[int, bytes] | None:
-            if not TRUSTED_HEADERS.isdisjoint(headers):
+            passed = self._door.at_once(headers)
+            if passed is None:
                 return None
             try:
-                reply = answer(headers, body)
+                reply = answer(headers, body, passed.meter)
             except Exception:  # noqa: BLE001  the ordinary way meets it again, and says it
                 return None
             if reply is None:
@@ -83,8 +98,9 @@ class Gate:
         return lane
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = route_of(scope["path"])
-        direct = self._directly.get(scope["path"])
+        path = scope["path"]
+        route = route_of(path)
+        direct = self._directly.get(path)
         status = 0
 
         async def sent(message: Message) -> None:
@@ -92,12 +108,21 @@ class Gate:
             if message["type"] in STARTS:
                 status = message["status"]
                 headers = message["headers"] = [*message.get("headers", ()), *SAFE]
-                if route != "ui" and b"cache-control" not in [name for name, _ in headers]:
+                if route == "ui":
+                    self._door.dress(scope, headers)
+                elif b"cache-control" not in [name for name, _ in headers]:
                     headers.extend(API_ONLY)
             await send(message)
 
         self._counters.begin()
         try:
+            try:
+                await self._door.enter(scope)
+            except AweighError as error:
+                await turned_away(error, scope, receive, sent)
+                return
+            if self._pages is not None and is_access_page(path):
+                direct = self._pages
             await (direct or self._app)(scope, receive, sent)
         except Exception as error:
             if direct is not None and not status:

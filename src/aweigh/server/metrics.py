@@ -16,8 +16,8 @@ from aweigh.server.board import Board
 
 ROUTES = ("predict", "jobs", "oip", "api", "docs", "health", "metrics", "ui")
 STATUSES = (
-    200, 101, 202, 204, 206, 302, 304, 307, 400, 403, 404, 405, 406, 408, 409, 410, 413, 415, 416, 422, 429,
-    500, 502, 503, 507,
+    200, 101, 202, 204, 206, 302, 303, 304, 307, 400, 401, 403, 404, 405, 406, 408, 409, 410, 413, 415, 416, 421, 422,
+    429, 500, 502, 503, 507,
 )  # fmt: skip
 """Statuses with a counter of their own; another one is counted as its class's hundred (``418`` as ``400``)."""
 

@@ -12,6 +12,8 @@ from aweigh._version import __version__
 from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
 from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
+from aweigh.server.access.door import METER
+from aweigh.server.access.meter import Meter
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.finish import finish
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
@@ -133,7 +135,7 @@ class OpenInference:
         body = await read_body(scope, receive, settings=self._settings)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
-        request = Inference(service, body, json_bytes=json_bytes)
+        request = Inference(service, body, json_bytes=json_bytes, meter=scope.get(METER))
         timing = Timing()
 
         def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
@@ -145,10 +147,11 @@ class OpenInference:
 class Inference:
     """One inference request: its tensors as a table, and the answers as tensors."""
 
-    def __init__(self, service: Service, body: bytes, *, json_bytes: int | None) -> None:
+    def __init__(self, service: Service, body: bytes, *, json_bytes: int | None, meter: Meter | None = None) -> None:
         self._service = service
         self._body = body
         self._json_bytes = json_bytes
+        self._meter = meter
         self._id: str | None = None
         self._asked: frozenset[str] = frozenset()
 
@@ -157,6 +160,7 @@ class Inference:
 
         Raises:
             DataError: the body, its tensors or their values do not fit.
+            OverBudget: whoever asks has asked for as much as they may.
         """
         schema = self._service.schema
         request = read_request(self._body, json_bytes=self._json_bytes)
@@ -166,7 +170,10 @@ class Inference:
         if self._asked - known:
             stranger = min(self._asked - known)[:60]
             raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
-        return check_rows(schema, rows_of(schema, request.inputs, max_rows=self._service.max_rows))
+        table = check_rows(schema, rows_of(schema, request.inputs, max_rows=self._service.max_rows))
+        if self._meter is not None:
+            self._meter(table.rows)
+        return table
 
     def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
         """The reply: the outputs that were asked for, all of them when none was named."""

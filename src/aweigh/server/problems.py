@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from aweigh.errors import AweighError, Busy, InvalidRows
+from aweigh.errors import AweighError, InvalidRows
 
 PROBLEM_JSON = b"application/problem+json"
 
@@ -13,7 +13,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "malformed_request": (400, "The request is not HTTP"),
     "bad_parameter": (400, "A parameter of the request cannot be"),
     "malformed_body": (400, "The body cannot be read"),
+    "not_signed_in": (401, "Say who you are"),
     "forbidden": (403, "This address is not for everybody"),
+    "not_allowed": (403, "This takes another role or key"),
+    "cross_site": (403, "The request comes from another site"),
     "not_found": (404, "There is nothing at this address"),
     "no_job": (404, "There is no such job"),
     "method_not_allowed": (405, "This address takes another method"),
@@ -24,9 +27,12 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "too_large": (413, "That is more than one request may hold"),
     "unsupported_media": (415, "The content type is none that is read here"),
     "unsatisfiable_range": (416, "The file has no such bytes"),
+    "unknown_host": (421, "The server has another name"),
     "data": (422, "The table cannot be used"),
     "invalid_rows": (422, "The rows do not fit the model"),
     "no_answer": (422, "The model has no answer for these rows"),
+    "over_budget": (429, "That is more than may be asked for now"),
+    "throttled": (429, "Too many tries"),
     "head_too_large": (431, "The address and headers are too large"),
     "internal": (500, "Something failed inside"),
     "worker_lost": (500, "No worker survived the job"),
@@ -117,7 +123,7 @@ def headers_of(error: AweighError, *, size_bytes: int, media: bytes = PROBLEM_JS
     headers = [(b"content-type", media), (b"content-length", b"%d" % size_bytes)]
     if isinstance(error, Refused):
         headers.extend(error.headers)
-    if status_of(error) == 503:
-        after_s = error.retry_after_s if isinstance(error, Busy) else 1
+    if status_of(error) in {429, 503}:
+        after_s = getattr(error, "retry_after_s", 1)
         headers.append((b"retry-after", b"%d" % after_s))
     return headers

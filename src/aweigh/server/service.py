@@ -25,6 +25,7 @@ from aweigh.schema.check import check
 from aweigh.schema.decode import Decode, compile_decoder
 from aweigh.schema.domain import compile_warnings
 from aweigh.schema.layout import layout_of
+from aweigh.server.access.meter import Meter
 from aweigh.server.body import ClientGone
 from aweigh.server.desk import Desk, open_desk
 from aweigh.server.finish import coded, finish
@@ -81,6 +82,8 @@ class Asked:
     body: bytes
     accepted: bytes = b""
     """Its ``Accept-Encoding``."""
+    meter: Meter | None = None
+    """What its rows are charged to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Service:
         read, size_bytes = partial(self.read, asked), len(asked.body)
         return await self.ask(read, write, size_bytes=size_bytes, timing=timing, receive=receive)
 
-    def reply_at_once(self, body: bytes, *, accepted: bytes) -> tuple[bytes, bytes]:
+    def reply_at_once(self, body: bytes, *, accepted: bytes, meter: Meter | None = None) -> tuple[bytes, bytes]:
         """The reply to a small JSON body, here and now, as header lines and body; only while ``inline``.
 
         Raises:
@@ -136,6 +139,8 @@ class Service:
         """
         begun = perf_counter_ns()
         table = self._decode(body)
+        if meter is not None:
+            meter(table.rows)
         read = perf_counter_ns()
         answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
         answered = perf_counter_ns()
@@ -252,11 +257,18 @@ class Service:
             await self._desk.close()
 
     def read(self, asked: Asked) -> Table:
-        """The body as a table that fits the schema.
+        """The body as a table that fits the schema, its rows charged to whoever asks.
 
         Raises:
             DataError: it cannot be read, is too large, or does not fit.
+            OverBudget: whoever asks has asked for as much as they may.
         """
+        table = self._read(asked)
+        if asked.meter is not None:
+            asked.meter(table.rows)
+        return table
+
+    def _read(self, asked: Asked) -> Table:
         if asked.kind == "json":
             return self._decode(asked.body)
         if asked.kind == "csv":

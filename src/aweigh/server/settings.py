@@ -28,6 +28,10 @@ class Settings:
     is replaced; 0 is never. ``workers`` and ``threads`` (a call) are as many as the plan says where they are 0.
     ``metrics_token`` opens ``/metrics`` to others than this machine.
 
+    ``auth`` is who may come in (none, password, oidc). ``hosts`` are the names by which the server is asked,
+    ``origins`` the other sites whose pages may ask it, with commas between them; ``proxies`` is how many proxies stand
+    in front and are believed. ``csp`` takes the place of the app's own content security policy.
+
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
     worker that is not heard of for ``jobs_lease_s`` has lost it. ``state_dir`` is where this machine keeps things.
@@ -51,6 +55,11 @@ class Settings:
     cache_ttl_s: int = 24 * 3600
     cache_secret: str | None = field(default=None, repr=False)
     redis_url: str | None = field(default=None, repr=False)
+    auth: str | None = None
+    hosts: str | None = None
+    origins: str | None = None
+    proxies: int = 0
+    csp: str | None = None
     jobs: str = "inline"
     jobs_max_bytes: int = 2**30
     jobs_max_queued: int = 100
@@ -79,6 +88,7 @@ _LEAST: dict[str, int | float] = {
     "queue_rows": 1,
     "cache_bytes": 0,
     "cache_ttl_s": 1,
+    "proxies": 0,
     "jobs_max_bytes": 1024,
     "jobs_max_queued": 1,
     "jobs_ttl_s": 1.0,
@@ -88,8 +98,8 @@ _LEAST: dict[str, int | float] = {
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-_MOST = {"workers": 64, "threads": 64}
-_JOBS = ("inline", "worker", "off")
+_MOST = {"workers": 64, "threads": 64, "proxies": 16}
+_WORDS = {"jobs": ("inline", "worker", "off"), "auth": ("none", "password", "oidc")}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -108,8 +118,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             raise ConfigError(
                 "REDIS_URL is no address of a Redis.", hint="write redis://HOST:6379/0, or rediss:// for TLS"
             )
-        if one.name == "jobs" and text not in _JOBS:
-            raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_JOBS)}")
+        if one.name in _WORDS and text not in _WORDS[one.name]:
+            raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_WORDS[one.name])}")
         if one.name not in _LEAST:
             found[one.name] = text
             continue

@@ -11,8 +11,11 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import msgspec
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from aweigh.bundle.manifest import Presentation, Proof
 from aweigh.errors import DataError, InvalidRows, NotReady, Problem, RemoteError, TooLarge
@@ -22,6 +25,9 @@ from aweigh.ui.host import API_URL_VARIABLE
 from aweigh.ui.line import Line, Response
 
 _T = TypeVar("_T")
+
+USER, ROLE, SESSION = "X-Aweigh-User", "X-Aweigh-Role", "X-Aweigh-Session"
+"""Headers by which the server's door says who the visitor is, and what the API takes in the visitor's name."""
 
 TIMEOUT_S = 60.0
 REMEMBERED_TIMES = 5
@@ -119,7 +125,7 @@ class Reply:
 
 
 class Api:
-    """The API at one address."""
+    """The API at one address, asked in the name of whoever looks at the page."""
 
     def __init__(self, url: str) -> None:
         self._line = Line(url, timeout_s=TIMEOUT_S)
@@ -168,7 +174,7 @@ class Api:
         return statistics.median(self._times_s) if self._times_s else 0.0
 
     def _send(self, method: str, path: str, *, content: bytes | None = None) -> Response:
-        response = self._line.ask(method, path, content=content)
+        response = self._line.ask(method, path, content=content, session=_said().get(SESSION))
         if 200 <= response.status < 300:
             return response
         raise self._refusal(response)
@@ -181,6 +187,8 @@ class Api:
         said = document.detail or document.title
         if response.status == 503:
             return NotReady(said or "The model is not ready.")
+        if response.status == 401:
+            return NotReady("You are not signed in any more.", hint="open this page again and sign in")
         if response.status == 413:
             return TooLarge(said or "That is more than the model takes at once.")
         if response.status == 422:
@@ -203,6 +211,26 @@ class Api:
             return msgspec.json.decode(response.content, type=kind)
         except msgspec.DecodeError as error:
             raise RemoteError("The model's answer could not be read.") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Who looks at the page, where the server asks: a name and a role."""
+
+    name: str
+    role: str
+
+
+def visitor() -> Visitor | None:
+    """Who looks at the page that this thread draws; None where nobody is asked who they are."""
+    said = _said()
+    name, role = said.get(USER), said.get(ROLE)
+    return Visitor(unquote(name), role) if name and role else None
+
+
+def _said() -> Mapping[str, str]:
+    """What the server says of the visitor, in the headers of the page's WebSocket; nothing to a thread of no page."""
+    return {} if get_script_run_ctx(suppress_warning=True) is None else st.context.headers
 
 
 _apis: dict[str, Api] = {}

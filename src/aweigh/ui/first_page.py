@@ -18,15 +18,17 @@ STREAM = "/_stcore/stream"
 _LOG = logging.getLogger(__name__)
 
 
-async def show_first_page(app: ASGIApp) -> bool:
+async def show_first_page(app: ASGIApp, *, token: str | None = None) -> bool:
     """Opens a session, waits until its page is whole, hangs up; tells whether it came to that.
+
+    ``token`` is what the API takes from the server's own first visitor, where not everybody may ask it.
 
     Nothing depends on it: a page that fails here is one that its first visitor would have seen fail.
     """
     visitor = _Visitor()
     try:
         async with asyncio.timeout(WARM_S):
-            await app(_scope(), visitor.receive, visitor.send)
+            await app(_scope(token), visitor.receive, visitor.send)
     except TimeoutError:
         _LOG.warning("the first page was not whole after %g s", WARM_S)
     except Exception:  # noqa: BLE001  what is raised here would be raised for a visitor as well, and told there
@@ -63,7 +65,8 @@ class _Visitor:
                 self._says.put_nowait({"type": "websocket.disconnect", "code": 1001})
 
 
-def _scope() -> dict[str, Any]:
+def _scope(token: str | None) -> dict[str, Any]:
+    said = [] if token is None else [(b"x-aweigh-session", token.encode())]
     return {
         "type": "websocket",
         "asgi": {"version": "3.0"},
@@ -73,7 +76,7 @@ def _scope() -> dict[str, Any]:
         "raw_path": STREAM.encode(),
         "root_path": "",
         "query_string": b"",
-        "headers": [(b"host", b"127.0.0.1")],
+        "headers": [(b"host", b"127.0.0.1"), *said],
         "client": ("127.0.0.1", 0),
         "server": ("127.0.0.1", 0),
         "subprotocols": ["streamlit"],

@@ -6,10 +6,11 @@ import re
 from html import escape
 
 import streamlit as st
+from streamlit.navigation.page import StreamlitPage
 
 from aweigh.errors import NotReady, RemoteError
 from aweigh.ui import batch_page, model_page, predict_page
-from aweigh.ui.api import Documents, Model, api
+from aweigh.ui.api import Documents, Model, Visitor, api, visitor
 from aweigh.ui.host import TITLE_VARIABLE
 from aweigh.ui.states import failed
 from aweigh.ui.words import human
@@ -38,11 +39,8 @@ def show() -> None:
             failed(error)
         return
     title = title_of(documents.model)
-    pages = [
-        st.Page(functools.partial(predict_page.show, documents), title="Predict", url_path="predict", default=True),
-        st.Page(functools.partial(batch_page.show, documents), title="Batch", url_path="batch"),
-        st.Page(functools.partial(model_page.show, documents), title="Model", url_path="model"),
-    ]
+    who = visitor()
+    pages = _pages(documents, who)
     page = st.navigation(pages, position="hidden")
     name = title if page is pages[0] else f"{page.title} · {title}"
     st.set_page_config(page_title=name, layout="wide")
@@ -51,8 +49,31 @@ def show() -> None:
         with st.container(key=f"nav-{pages.index(page)}", horizontal=True, gap=None):
             for one in pages:
                 st.page_link(one)
+        _account(who)
     page.run()
     _footer(documents)
+
+
+def _pages(documents: Documents, who: Visitor | None) -> list[StreamlitPage]:
+    """The pages that this visitor may open; the API refuses the rest in any case."""
+    looks_only = who is not None and who.role == "viewer"
+    model = st.Page(functools.partial(model_page.show, documents), title="Model", url_path="model", default=looks_only)
+    if looks_only:
+        return [model]
+    return [
+        st.Page(functools.partial(predict_page.show, documents), title="Predict", url_path="predict", default=True),
+        st.Page(functools.partial(batch_page.show, documents), title="Batch", url_path="batch"),
+        model,
+    ]
+
+
+def _account(who: Visitor | None) -> None:
+    """Who is signed in, and the ways to their account and to the administration."""
+    if who is None:
+        return
+    admin = '<a href="/admin" target="_self">Admin</a>' if who.role == "admin" else ""
+    name = escape(who.name)
+    st.html(f'<p class="aw-who">{admin}<a href="/account" target="_self" title="Signed in as {name}">{name}</a></p>')
 
 
 def _footer(documents: Documents) -> None:

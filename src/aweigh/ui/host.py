@@ -59,12 +59,14 @@ def create_ui(
     title: str | None = None,
     accent: str | None = None,
     max_upload_mb: int = DEFAULT_UPLOAD_MB,
+    token: str | None = None,
 ) -> UI:
     """The UI as an ASGI app, to be mounted last, at ``/``: one a process, which is Streamlit's own limit.
 
     ``api_url`` is where this process reaches the API (``http://127.0.0.1:8000``). ``script`` is a Streamlit script to
     show in place of the generated pages, unchanged: its folder is importable, its ``.streamlit/config.toml`` and its
-    secrets hold, the working directory stays. ``title`` and ``accent`` (``#rrggbb``) are the owner's.
+    secrets hold, the working directory stays. ``title`` and ``accent`` (``#rrggbb``) are the owner's. ``token`` is what
+    the API takes from the app before anybody has come, where not everybody may ask it.
 
     Raises:
         MissingExtra: Streamlit is not installed.
@@ -82,7 +84,13 @@ def create_ui(
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
     return Shell(
-        StaticFiles(app), title=title or "aweigh", light=light, dark=dark, pages=PAGES, streamlit_paths=STREAMLIT_PATHS
+        StaticFiles(app),
+        title=title or "aweigh",
+        light=light,
+        dark=dark,
+        pages=PAGES,
+        streamlit_paths=STREAMLIT_PATHS,
+        token=token,
     )
 
 

@@ -33,22 +33,25 @@ class Line:
         self._timeout_s = timeout_s
         self._kept: deque[http.client.HTTPConnection] = deque()
 
-    def ask(self, method: str, path: str, *, content: bytes | None = None) -> Response:
-        """The API's response to one request with a JSON body or none.
+    def ask(self, method: str, path: str, *, content: bytes | None = None, session: str | None = None) -> Response:
+        """The API's response to one request with a JSON body or none, in the name of a session.
 
         Raises:
             RemoteError: nobody answers there, not in time, or not in HTTP.
         """
+        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+        if session is not None:
+            headers["Authorization"] = f"Aweigh-Session {session}"
         try:
             try:
                 connection = self._kept.pop()
             except IndexError:
-                return self._ask(self._open(), method, path, content)
+                return self._ask(self._open(), method, path, content, headers)
             try:
-                return self._ask(connection, method, path, content)
+                return self._ask(connection, method, path, content, headers)
             except _HUNG_UP:
                 # The server closed a kept connection just as it was used again; asking twice changes nothing.
-                return self._ask(self._open(), method, path, content)
+                return self._ask(self._open(), method, path, content, headers)
         except TimeoutError as error:
             raise RemoteError(f"The model did not answer within {self._timeout_s:.0f} seconds.") from error
         except (OSError, http.client.HTTPException) as error:
@@ -62,8 +65,14 @@ class Line:
     def _open(self) -> http.client.HTTPConnection:
         return self._kind(self._host, self._port, timeout=self._timeout_s)
 
-    def _ask(self, connection: http.client.HTTPConnection, method: str, path: str, content: bytes | None) -> Response:
-        headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
+    def _ask(
+        self,
+        connection: http.client.HTTPConnection,
+        method: str,
+        path: str,
+        content: bytes | None,
+        headers: dict[str, str],
+    ) -> Response:
         try:
             connection.request(method, self._path + path, content, headers)
             response = connection.getresponse()

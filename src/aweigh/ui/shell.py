@@ -44,7 +44,9 @@ class Shell:
         dark: Theme,
         pages: Iterable[str],
         streamlit_paths: frozenset[str],
+        token: str | None = None,
     ) -> None:
+        self._token = token
         self._app = app
         self._pages = frozenset({"", *pages})
         self._streamlit_paths = streamlit_paths
@@ -68,7 +70,7 @@ class Shell:
 
     async def warm(self) -> None:
         """Shows the first page to nobody, so that the first visitor need not wait for what it brings with it."""
-        await show_first_page(self._app)
+        await show_first_page(self._app, token=self._token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request or pass it on."""

@@ -1,0 +1,142 @@
+"""What a request says of where it comes from: its client, its host, its origin. Proxies are believed when told to be.
+
+Nothing here is proof of who somebody is. It says which machine is throttled, whether a browser was sent here by another
+site, and whether this server is what the browser thinks that it is talking to (DNS rebinding).
+"""
+
+import ipaddress
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from starlette.types import Scope
+
+from aweigh.errors import ConfigError
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
+
+LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server stands.
+
+    ``hosts`` are the names that it is asked by, empty: any. ``origins`` are other sites whose pages may ask it.
+    ``proxies`` is how many stand in front, each of which adds what it saw to ``X-Forwarded-For``; 0: none, and what
+    the headers say of proxies is a client's own words.
+    """
+
+    hosts: frozenset[str] = frozenset()
+    origins: frozenset[str] = frozenset()
+    proxies: int = 0
+    _good: dict[bytes, bool] = field(default_factory=dict, compare=False, repr=False)
+
+    def client_of(self, scope: Scope) -> str:
+        """The address of whoever asks, as the outermost proxy that is believed has seen it."""
+        peer = str((scope.get("client") or ("",))[0])
+        if not self.proxies:
+            return peer
+        said = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        hops = [one.strip() for one in said.split(",") if one.strip()]
+        if len(hops) < self.proxies:
+            return peer
+        return _address(hops[-self.proxies]) or peer
+
+    def is_secure(self, scope: Scope) -> bool:
+        """Whether the browser came by TLS."""
+        if scope["scheme"] in {"https", "wss"}:
+            return True
+        said = header(scope, b"x-forwarded-proto").rpartition(b",")[2].strip().lower() if self.proxies else b""
+        return said in {b"https", b"wss"}
+
+    def knows_host(self, host: bytes) -> bool:
+        """Whether the server is asked by a name of its own."""
+        if not self.hosts:
+            return True
+        known = self._good.get(host)
+        if known is None:
+            known = name_of(host.decode("latin-1")) in self.hosts
+            if len(self._good) < 256:
+                self._good[host] = known
+        return known
+
+    def is_same_site(self, scope: Scope) -> bool:
+        """Whether a page of this server, or of a site that may, has asked; a program, which says nothing, may be one.
+
+        By ``Origin``, which browsers send with everything that is not a plain GET or HEAD and with WebSockets; where
+        there is none, by ``Sec-Fetch-Site``.
+        """
+        origin = header(scope, b"origin").decode("latin-1")
+        if origin:
+            if origin in self.origins:
+                return True
+            try:
+                parts = urlsplit(origin)
+                port = parts.port or _PORTS.get(parts.scheme)
+            except ValueError:
+                return False
+            host, own_port = _split(header(scope, b"host").decode("latin-1"))
+            secure = self.is_secure(scope)
+            # Behind a proxy that says nothing of TLS a page's https origin meets a server that sees http.
+            schemes = {"https"} if secure else {"http", "https"}
+            expected = own_port if own_port is not None else _PORTS.get(parts.scheme)
+            return parts.scheme in schemes and (parts.hostname or "") == host and port == expected
+        return header(scope, b"sec-fetch-site") in {b"", b"same-origin", b"none"}
+
+
+def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: bool) -> Place:
+    """The place that settings name: hosts and origins with commas between them.
+
+    On loopback, where nobody says otherwise, the server answers only by the names of this machine; ``*`` is any name.
+
+    Raises:
+        ConfigError: one of them cannot be.
+    """
+    anything = (hosts or "").strip() == "*"
+    named = frozenset() if anything else frozenset(name_of(one) for one in _listed(hosts))
+    if any(not one or "/" in one for one in named):
+        raise ConfigError("AWEIGH_HOSTS holds what is no name of a host.", hint="write models.example.org,10.0.0.7")
+    if not named and loopback and not anything:
+        named = LOOPBACK_NAMES
+    sites = frozenset(one.rstrip("/") for one in _listed(origins))
+    for one in sites:
+        parts = urlsplit(one)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+            raise ConfigError(f"AWEIGH_ORIGINS holds {one[:60]!r}.", hint="write https://site.example.org")
+    return Place(named, sites, proxies)
+
+
+def _listed(text: str | None) -> Iterable[str]:
+    return [one.strip() for one in (text or "").split(",") if one.strip()]
+
+
+def name_of(host: str) -> str:
+    """The name in a ``Host`` header, without its port, in lower case."""
+    return _split(host)[0]
+
+
+def _split(host: str) -> tuple[str, int | None]:
+    host = host.strip().lower()
+    if host.startswith("["):
+        name, _, rest = host[1:].partition("]")
+        return name, int(rest[1:]) if rest[1:].isdecimal() else None
+    name, _, port = host.partition(":")
+    return name.rstrip("."), int(port) if port.isdecimal() else None
+
+
+def _address(text: str) -> str | None:
+    text = text.removeprefix("[").partition("]")[0] if text.startswith("[") else text
+    for one in (text, text.rpartition(":")[0]):
+        try:
+            return str(ipaddress.ip_address(one))
+        except ValueError:
+            continue
+    return None
+
+
+def header(scope: Scope, name: bytes) -> bytes:
+    """The first header of that name; empty where there is none."""
+    return next((value for one, value in scope["headers"] if one == name), b"")

@@ -1,0 +1,116 @@
+"""Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor."""
+
+import hmac
+from typing import TYPE_CHECKING
+
+import anyio.to_thread
+from starlette.types import Scope
+
+from aweigh.errors import AweighError
+from aweigh.guard.identity import Identity, Role
+from aweigh.server.access.cookies import session_of
+from aweigh.server.access.meter import Meter
+from aweigh.server.problems import Refused
+
+if TYPE_CHECKING:
+    from aweigh.guard.guard import Guard
+
+BEARER, OF_A_SESSION = b"bearer ", b"aweigh-session "
+"""Schemes of ``Authorization``: a key's, and that of the pages, which ask in the name of their visitor."""
+
+KEY_BEGINS = b"aw_"
+MOST_METERS = 10_000
+SERVER = Identity("nobody", "server", "this server", Role.PREDICTOR, frozenset({"read", "predict"}))
+"""The app's own processes, when they ask before anybody has come."""
+
+METRICS = Identity("key", "metrics", "the metrics token", Role.OPERATOR, frozenset({"operate"}))
+
+
+class Known:
+    """Those whom a guard knows.
+
+    ``ui_token`` is what the app's own processes say before anybody has come; ``metrics_token`` opens ``/metrics`` only.
+    """
+
+    def __init__(self, guard: "Guard", *, ui_token: bytes | None = None, metrics_token: str | None = None) -> None:
+        self._guard = guard
+        self._ui_token = ui_token
+        self._metrics = None if metrics_token is None else b"Bearer " + metrics_token.encode()
+        self._meters: dict[str, Meter] = {}
+
+    async def identify(self, scope: Scope) -> tuple[Identity | None, bool]:
+        """Who asks, and whether a cookie or nothing at all says so.
+
+        Raises:
+            Refused: what is said is not, or no longer, true (401).
+            StorageDown: those who are known cannot be looked up.
+        """
+        said = [value for name, value in scope["headers"] if name == b"authorization"]
+        if len(said) > 1:
+            raise not_signed_in("There is more than one Authorization header.")
+        if said:
+            token = self._metrics if scope["path"] == "/metrics" else None
+            if token is not None and hmac.compare_digest(said[0], token):
+                return METRICS, False
+            credential, kind = _credential(said[0])
+            identity = None if credential is None else await self._look(credential, kind)
+            if identity is None:
+                raise not_signed_in("The key or the session is not valid, or not any more.")
+            return identity, False
+        credential = session_of(scope)
+        return (None if credential is None else await self._look(credential, "session")), True
+
+    def remembered(self, said: bytes) -> Identity | None:
+        """Whom an ``Authorization`` header names, if that is remembered: nothing is waited for."""
+        from aweigh.guard.guard import UNKNOWN
+
+        credential, _ = _credential(said)
+        found = UNKNOWN if credential is None else self._guard.known(credential)
+        return None if found is UNKNOWN else found
+
+    def meter(self, identity: Identity) -> Meter:
+        """What the identity's rows are charged to."""
+        meter = self._meters.get(identity.id)
+        if meter is None:
+            if len(self._meters) >= MOST_METERS:
+                self._meters.clear()
+            meter = self._meters[identity.id] = Meter(self._guard.limits, identity)
+        return meter
+
+    async def lasts(self, identity: Identity, heard: bool) -> bool:  # noqa: FBT001  as ``watched.Lasts`` has it
+        """Whether the session lasts; one in which something was ``heard`` is in use."""
+        try:
+            return await anyio.to_thread.run_sync(self._guard.is_current, identity.session, heard)
+        except AweighError:
+            return True  # those who are known cannot be looked up: nothing says that the session has ended
+
+    async def _look(self, credential: bytes, kind: str) -> Identity | None:
+        from aweigh.guard.guard import UNKNOWN
+
+        if self._ui_token is not None and kind == "session" and hmac.compare_digest(credential, self._ui_token):
+            return SERVER
+        found = self._guard.known(credential)
+        if found is UNKNOWN:
+            return await anyio.to_thread.run_sync(self._guard.identify, credential, kind)
+        return found
+
+
+def _credential(said: bytes) -> tuple[bytes | None, str]:
+    """What an ``Authorization`` header holds, and of which kind it is."""
+    begins = said[: len(OF_A_SESSION)].lower()
+    if begins == OF_A_SESSION:
+        return said[len(OF_A_SESSION) :].strip() or None, "session"
+    if begins.startswith(BEARER):
+        credential = said[len(BEARER) :].strip()
+        return (credential if credential.startswith(KEY_BEGINS) else None), "key"
+    return None, "key"
+
+
+def not_signed_in(message: str) -> Refused:
+    """401: say who you are."""
+    return Refused(
+        "not_signed_in",
+        message,
+        hint="send a key (Authorization: Bearer aw_...), or sign in at /login",
+        headers=[(b"www-authenticate", b'Bearer realm="aweigh"')],
+    )

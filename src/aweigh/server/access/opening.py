@@ -1,0 +1,59 @@
+"""How a server's entrance is opened: with nobody asked, or with those who are known to it and the pages to sign in."""
+
+import os
+
+from aweigh.registry import require
+from aweigh.server.access.asked import place_of
+from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
+from aweigh.server.access.entrance import Entrance
+from aweigh.server.settings import Settings
+
+
+def open_entrance(
+    settings: Settings, *, auth: str, loopback: bool, own_script: bool, title: str, ui_token: str
+) -> Entrance:
+    """The entrance of a process that answers; ``auth`` is none, password or oidc.
+
+    Raises:
+        ConfigError: a setting cannot be.
+        MissingExtra: what checks passwords is not installed.
+        StorageDown: those who are known cannot be looked up.
+    """
+    place = place_of(hosts=settings.hosts, origins=settings.origins, proxies=settings.proxies, loopback=loopback)
+    policy = settings.csp or (OWN_SCRIPT_POLICY if own_script else PAGES_POLICY)
+    if auth == "none":
+        return Entrance(Door(place, policy=policy))
+    _require_extra()
+    from aweigh.guard.guard import open_guard
+    from aweigh.server.access.known import Known
+    from aweigh.server.access.pages import Pages
+
+    guard = open_guard(os.environ, state_dir=settings.state_dir)
+    known = Known(guard, ui_token=ui_token.encode(), metrics_token=settings.metrics_token)
+    oidc = None
+    if auth == "oidc":
+        from aweigh.guard.oidc import open_oidc
+
+        oidc = open_oidc(os.environ)
+    return Entrance(Door(place, known=known, policy=policy), Pages(guard, title=title, oidc=oidc))
+
+
+def first_link(settings: Settings, *, url: str) -> str | None:
+    """Where nobody can sign in yet, the address at which the first person chooses a password; it works once.
+
+    Raises:
+        MissingExtra, StorageDown: as ``open_entrance``.
+    """
+    _require_extra()
+    from aweigh.guard.guard import open_guard
+
+    guard = open_guard(os.environ, state_dir=settings.state_dir)
+    try:
+        token = guard.first_run()
+    finally:
+        guard.close()
+    return None if token is None else f"{url}/invite/{token}"
+
+
+def _require_extra() -> None:
+    require("argon2", what="Sign-in", extra="auth")

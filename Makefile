@@ -104,7 +104,7 @@ bench-check: $(DEV) ## Fail when a one-row request costs more CPU, against the f
 	$(BENCH).stages
 
 .PHONY: bench-peers
-bench-peers: $(DEV) ## Install the peers that make bench compares with, each in an environment of its own (1.2 GB)
+bench-peers: $(DEV) ## Install the peers that make bench compares with, each in an environment of its own (2.4 GB)
 	$(BENCH).install_peers $(ARGS)
 
 .PHONY: bench-page

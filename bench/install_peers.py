@@ -1,6 +1,7 @@
 """``make bench-peers``: an environment for each peer, from the pinned versions in ``bench/peers/NAME.txt``.
 
-They go under ``$PEERS_ROOT/venvs`` or, where that is not set, into the cache of this folder; 1.2 GB together.
+They go under ``$PEERS_ROOT/venvs`` or, where that is not set, into the cache of this folder; 2.4 GB together,
+or 4.4 GB where uv cannot link what they share.
 """
 
 import shutil

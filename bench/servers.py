@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 from bench.load import Sent
 from bench.models import Model
@@ -36,7 +36,11 @@ def _proba(document: Any) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One server: ``command`` of a model and a port; ``answers`` are the probabilities of class 1."""
+    """One server: ``command`` of a model and a port; ``answers`` are the probabilities of class 1.
+
+    ``prepare`` is run before the clock starts, with the same variables, in a folder of the cache that is this server's
+    and this model's; then the server is started in that folder.
+    """
 
     name: str
     title: str
@@ -47,6 +51,7 @@ class Kind:
     answers: Callable[[Any], list[float]] = _proba
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path = ROOT
+    prepare: tuple[str, ...] = ()
 
     @property
     def installed(self) -> bool:
@@ -63,7 +68,33 @@ def _peer(name: str, title: str, command: Callable[[Path, int], list[str]], **mo
     python = peer_python(name)
     # One worker on one core, as for us: left alone, OpenMP takes a thread a core and spins.
     env = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"} | more.pop("env", {})
+    # What a peer runs by name, it shall find among its own.
+    env |= {"PATH": f"{python.parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    if script := more.pop("prepare", None):
+        more["prepare"] = (str(python), str(PEERS / script))
     return Kind(name, title, lambda _, port: command(python, port), python=python, cwd=PEERS, env=env, **more)
+
+
+def _split(rows: Rows) -> object:
+    return {"dataframe_split": {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}}
+
+
+def _tensors(rows: Rows) -> object:
+    first = rows[0]
+    kinds = {name: "BYTES" if isinstance(value, str) else "FP64" for name, value in first.items()}
+    return {
+        "inputs": [
+            {"name": name, "shape": [len(rows), 1], "datatype": kinds[name], "data": [row[name] for row in rows]}
+            for name in first
+        ]
+    }
+
+
+def _second_of_tensor(document: Any) -> list[float]:
+    """The last column of a matrix that is sent as one list, row after row."""
+    (tensor,) = document["outputs"]
+    wide = tensor["shape"][-1]
+    return list(tensor["data"][wide - 1 :: wide])
 
 
 def _second(document: Any) -> list[float]:
@@ -116,6 +147,47 @@ PEER_KINDS = (
         answers=list,
         env={"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(CACHE / "bentoml")},
     ),
+    _peer(
+        "mlserver",
+        "MLServer, batched",
+        lambda python, _: [str(python.with_name("mlserver")), "start", "."],
+        path="/v2/models/bench/infer",
+        body=_tensors,
+        answers=_second_of_tensor,
+        prepare="mlserver_settings.py",
+    ),
+    _peer(
+        "gradio",
+        "Gradio",
+        lambda python, _: [str(python), "gradio_app.py"],
+        path="/gradio_api/run/predict",
+        body=lambda rows: {"data": [rows]},
+        answers=lambda document: list(document["data"][0]),
+        env={"GRADIO_ANALYTICS_ENABLED": "False"},
+    ),
+    _peer(
+        "mlflow",
+        "MLflow",
+        lambda python, port: [
+            *(str(python.with_name("mlflow")), "models", "serve", "-m", "model", "--env-manager", "local"),
+            *("-h", "127.0.0.1", "-p", str(port), "-w", "1"),
+        ],
+        path="/invocations",
+        body=_split,
+        answers=lambda document: [row[1] for row in document["predictions"]],
+        env={"MLFLOW_DISABLE_TELEMETRY": "true", "UVICORN_ACCESS_LOG": "false"},
+        prepare="mlflow_model.py",
+    ),
+    _peer(
+        "ray",
+        "Ray Serve, batched",
+        lambda python, _: [str(python), "ray_app.py"],
+        env={
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_SERVE_ENABLE_HA_PROXY": "1",
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        },
+    ),
 )
 KINDS = {kind.name: kind for kind in (AWEIGH, *PEER_KINDS)}
 
@@ -161,12 +233,14 @@ class Server:
         logs = CACHE / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._log = logs / f"{self.kind.name}-{self.model.name}.log"
-        begun = time.perf_counter()
+        env = environment(env | self.kind.env)
         with self._log.open("wb") as log:
+            cwd = self._prepared(env, log)
+            begun = time.perf_counter()
             self._process = subprocess.Popen(
                 [*self.kind.command(self.model, self.port), *self._more],
-                env=environment(env | self.kind.env),
-                cwd=self.kind.cwd,
+                env=env,
+                cwd=cwd,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -185,6 +259,21 @@ class Server:
     ) -> None:
         stop(self._process)
 
+    def _prepared(self, env: dict[str, str], log: IO[bytes]) -> Path:
+        """The folder to start it in, once what it needs is there."""
+        if not self.kind.prepare:
+            return self.kind.cwd
+        folder = CACHE / "prepared" / f"{self.kind.name}-{self.model.name}"
+        folder.mkdir(parents=True, exist_ok=True)
+        done = subprocess.run(self.kind.prepare, env=env, cwd=folder, stdout=log, stderr=subprocess.STDOUT, check=False)
+        if done.returncode:
+            msg = f"{self.kind.name} cannot be prepared: it ended with {done.returncode}\n{self._told()}"
+            raise RuntimeError(msg)
+        return folder
+
+    def _told(self) -> str:
+        return self._log.read_text(errors="replace")[-1500:]
+
     def _wait(self, begun: float) -> None:
         last = "no answer"
         body = self.encoded(self.model.data["rows"][:1])
@@ -200,8 +289,7 @@ class Server:
             except (OSError, http.client.HTTPException) as error:
                 last = repr(error)
             time.sleep(0.01)
-        told = self._log.read_text(errors="replace")[-1500:]
-        msg = f"{self.kind.name} does not answer as the model does: {last}\n{told}"
+        msg = f"{self.kind.name} does not answer as the model does: {last}\n{self._told()}"
         raise RuntimeError(msg)
 
     def _agrees(self, document: object, count: int) -> bool:

@@ -1,17 +1,100 @@
 """What the performance page is made with: stages, sentences, goals and pictures from figures."""
 
+import json
 import re
+import sys
+import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from bench import chapters, drawing, goals, results, soak, soak_client, stages
+from bench import chapters, drawing, goals, models, results, servers, soak, soak_client, stages
 from bench.drawing import Bar, Curve, Panel
+from bench.places import PEERS
 
 SVG = "{http://www.w3.org/2000/svg}"
 
 
 def texts(svg):
     return ["".join(one.itertext()) for one in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+# -- the peers -------------------------------------------------------------------------------------------------------
+
+ROWS = [{"x": 1.5, "city": "oslo"}, {"x": 2, "city": "rome"}]
+
+
+def test_every_peer_is_pinned_and_names_no_index():
+    assert {path.stem for path in PEERS.glob("*.txt")} == {kind.name for kind in servers.PEER_KINDS}
+    for path in PEERS.glob("*.txt"):
+        lines = path.read_text().splitlines()
+        assert [one for one in lines if not re.fullmatch(r"[a-z0-9-]+==[0-9][0-9a-z.]*", one)] == []
+        assert "scikit-learn==1.9.1" in lines
+
+
+@pytest.mark.parametrize(
+    ("name", "sent", "answer"),
+    [
+        (
+            "mlflow",
+            {"dataframe_split": {"columns": ["x", "city"], "data": [[1.5, "oslo"], [2, "rome"]]}},
+            {"predictions": [[0.75, 0.25], [0.5, 0.5]]},
+        ),
+        (
+            "mlserver",
+            {
+                "inputs": [
+                    {"name": "x", "shape": [2, 1], "datatype": "FP64", "data": [1.5, 2]},
+                    {"name": "city", "shape": [2, 1], "datatype": "BYTES", "data": ["oslo", "rome"]},
+                ]
+            },
+            {"outputs": [{"shape": [2, 2], "data": [0.75, 0.25, 0.5, 0.5]}]},
+        ),
+        ("gradio", {"data": [ROWS]}, {"data": [[0.25, 0.5]]}),
+        ("ray", {"rows": ROWS}, {"proba": [0.25, 0.5]}),
+    ],
+)
+def test_each_peer_is_asked_and_read_in_its_own_words(name, sent, answer):
+    kind = servers.KINDS[name]
+    assert kind.body(ROWS) == sent
+    assert kind.answers(answer) == [0.25, 0.5]
+
+
+ANSWERS_WHAT_WAS_PREPARED = """
+import http.server, os, pathlib
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = pathlib.Path("prepared").read_bytes()
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(body)
+http.server.HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setattr(models, "MODELS", tmp_path)
+    monkeypatch.setattr(servers, "CACHE", tmp_path)
+    (tmp_path / "toy.json").write_text(json.dumps({"rows": ROWS, "proba": [0.25, 0.5]}))
+    return models.Model("T", "toy", "a toy")
+
+
+def toy(prepare):
+    command = [sys.executable, "-c", ANSWERS_WHAT_WAS_PREPARED]
+    return servers.Kind("toy", "a toy", lambda _, __: command, prepare=(sys.executable, "-c", prepare))
+
+
+def test_a_server_is_started_where_it_was_prepared_and_that_takes_none_of_its_time(model):
+    prepare = "import time, pathlib; time.sleep(0.5); pathlib.Path('prepared').write_text('{\"proba\": [0.25]}')"
+    begun = time.perf_counter()
+    with servers.Server(toy(prepare), model, start_s=30) as server:
+        assert server.start_seconds < time.perf_counter() - begun - 0.5
+        assert server.post(b"{}") == (200, b'{"proba": [0.25]}')
+
+
+def test_what_cannot_be_prepared_is_not_started_and_says_why(model):
+    with pytest.raises(RuntimeError, match=r"(?s)toy cannot be prepared: it ended with 1\n.*no such format"):
+        servers.Server(toy("raise SystemExit('no such format')"), model).__enter__()
 
 
 # -- where the time goes ---------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ PACKAGE = "aweigh"
 # Design, section 2. A new name under src/aweigh is given its layer there and here in one commit.
 LAYERS = {
     0: ("_version", "data", "errors", "secret", "registry"),
-    1: ("table", "config", "wire"),
+    1: ("table", "config", "wire", "database"),
     2: ("schema", "oci"),
     3: ("profile", "bundle"),
     4: ("models",),

@@ -1,0 +1,67 @@
+"""Where things are kept that must outlive the process, found out without opening anything."""
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from aweigh.errors import ConfigError, StorageDown
+
+PRIVATE_FOLDER = 0o700
+PRIVATE_FILE = 0o600
+OTHERS_WRITE = 0o022
+
+
+def postgres_url(environ: Mapping[str, str]) -> str | None:
+    """The PostgreSQL that ``DATABASE_URL`` names; None: it names nothing.
+
+    Raises:
+        ConfigError: it is another kind of database.
+    """
+    url = environ.get("DATABASE_URL", "").strip()
+    if not url:
+        return None
+    if not url.startswith(("postgres://", "postgresql://")):
+        raise ConfigError(
+            "DATABASE_URL is no address of a PostgreSQL.",
+            hint="give postgresql://USER:PASSWORD@HOST/NAME, or unset it to keep things in a file of this machine",
+        )
+    return url
+
+
+def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Path:
+    """Where this machine keeps what must outlive the process: as named, or the user's own folder for such things.
+
+    A user without a home that can be written to (a container's, mostly) gets a folder among the temporary files.
+    """
+    if named:
+        return Path(named).expanduser().resolve()
+    base = environ.get("XDG_STATE_HOME", "").strip() or (
+        f"{environ['HOME']}/.local/state" if environ.get("HOME", "/").strip("/") else ""
+    )
+    nearest = Path(base)
+    while base and not nearest.exists():
+        nearest = nearest.parent
+    if base and os.access(nearest, os.W_OK):
+        return Path(base) / "aweigh"
+    return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}"
+
+
+def private_folder(path: Path) -> Path:
+    """The folder, made if it is not there, with nobody else able to write to it.
+
+    Raises:
+        ConfigError: it is another user's, or others may write there.
+        StorageDown: it cannot be made.
+    """
+    try:
+        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
+        found = path.stat()
+    except OSError as error:
+        raise StorageDown("The state folder cannot be made or read.") from error
+    if found.st_uid != os.getuid() or found.st_mode & OTHERS_WRITE:
+        raise ConfigError(
+            "The state folder belongs to another user, or others may write to it.",
+            hint="name a folder of this user's own with AWEIGH_STATE_DIR, and chmod it 700",
+        )
+    return path

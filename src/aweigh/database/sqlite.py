@@ -1,0 +1,107 @@
+"""SQL in a file of this machine, for this user only."""
+
+import os
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aweigh.database.part import Part, Run, migrate
+from aweigh.database.place import PRIVATE_FILE, private_folder
+from aweigh.errors import StorageDown, StorageFull
+
+BUSY_S = 10.0
+"""How long a process waits for another one's change: each takes a few milliseconds."""
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turns what SQLite and the disk say into our own words.
+
+    Raises:
+        StorageFull: there is no room left.
+        StorageDown: anything else.
+    """
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        if "full" in str(error) or (isinstance(error, OSError) and error.errno == 28):
+            raise StorageFull("The disk that the database is on has no room left.") from error
+        raise StorageDown("The database file cannot be read or written.") from error
+
+
+class Sqlite:
+    """One connection, opened when it is first needed, for all threads of the process in turn."""
+
+    place = "sqlite"
+
+    def __init__(self, path: Path, *, parts: Sequence[Part]) -> None:
+        self._path = path
+        self._parts = tuple(parts)
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+
+    def run(self, statement: str, arguments: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Runs one statement; its rows.
+
+        Raises:
+            StorageDown: the file cannot be used.
+            StorageFull: the disk is full.
+        """
+        with self._lock, _told():
+            return self._opened().execute(statement, arguments).fetchall()
+
+    @contextmanager
+    def together(self) -> Iterator[Run]:
+        """Several statements that happen all or not at all, and one after the other with those of everybody else.
+
+        Within it, only what it gives is to be used, and nothing that waits for anything else.
+        """
+        with self._lock, _told():
+            connection = self._opened()
+            with _transaction(connection):
+                yield lambda statement, arguments: connection.execute(statement, arguments).fetchall()
+
+    def close(self) -> None:
+        """Closes the connection, if there is one."""
+        with self._lock:
+            if self._connection is not None and self._process == os.getpid():
+                self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection:
+        # A connection must not be used by a child of the process that opened it.
+        if self._connection is None or self._process != os.getpid():
+            self._connection = self._open()
+            self._process = os.getpid()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        private_folder(self._path.parent)
+        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
+        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")  # what was answered survives a power cut
+            connection.execute("PRAGMA secure_delete = ON")  # what was removed is not left in the file's free pages
+            with _transaction(connection):
+                migrate(self._parts, lambda statement, arguments: connection.execute(statement, arguments).fetchall())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise

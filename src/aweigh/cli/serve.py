@@ -126,9 +126,7 @@ def _let_the_first_in(wanted: "Wanted", *, steps: Steps) -> None:
 
     link = first_link(wanted.settings, url=wanted.url)
     if link is not None:
-        steps.line(
-            "admin", f"nobody can sign in yet; this link, once and within a day, makes an administrator: {link}"
-        )
+        steps.line("admin", f"nobody can sign in yet; this link, once and within a day, makes an administrator: {link}")
 
 
 def _warn_of_jobs() -> None:

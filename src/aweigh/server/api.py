@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -11,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
 from aweigh.server.access.door import METER
-from aweigh.server.access.meter import Meter
+from aweigh.server.access.meter import Meter, charged
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.media import kind_of, wanted
 from aweigh.server.problems import document_of, encode, headers_of, method_not_allowed, status_of
@@ -93,8 +94,11 @@ class Predict:
         reply_kind = wanted(accepts)
         refuse_encoding(scope)
         body = await read_body(scope, receive, settings=self._settings)
-        asked = Asked(kind, charset, reply_kind, body, b",".join(codings), scope.get(METER))
-        return await self._service.reply(asked, receive=receive)
+        asked = Asked(kind, charset, reply_kind, body, b",".join(codings))
+        meter: Meter | None = scope.get(METER)
+        if meter is None:
+            return await self._service.reply(asked, receive=receive)
+        return await charged(meter, lambda one: self._service.reply(replace(asked, meter=one), receive=receive))
 
 
 def _problem(error: AweighError) -> tuple[int, Headers, bytes]:

@@ -13,7 +13,7 @@ from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
 from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
 from aweigh.server.access.door import METER
-from aweigh.server.access.meter import Meter
+from aweigh.server.access.meter import Meter, charged
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.finish import finish
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
@@ -135,13 +135,17 @@ class OpenInference:
         body = await read_body(scope, receive, settings=self._settings)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
-        request = Inference(service, body, json_bytes=json_bytes, meter=scope.get(METER))
         timing = Timing()
 
-        def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
-            return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
+        async def ask(meter: Meter | None) -> Reply:
+            request = Inference(service, body, json_bytes=json_bytes, meter=meter)
 
-        return await service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
+            def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
+                return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
+
+            return await service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
+
+        return await charged(scope.get(METER), ask)
 
 
 class Inference:

@@ -1,13 +1,15 @@
 """Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor."""
 
 import hmac
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 import anyio.to_thread
 from starlette.types import Scope
 
 from aweigh.errors import AweighError
-from aweigh.guard.identity import Identity, Role
+from aweigh.guard.identity import UNKNOWN, Identity, Role
+from aweigh.guard.limits import Budget
 from aweigh.server.access.cookies import session_of
 from aweigh.server.access.meter import Meter
 from aweigh.server.problems import Refused
@@ -19,6 +21,7 @@ BEARER, OF_A_SESSION = b"bearer ", b"aweigh-session "
 """Schemes of ``Authorization``: a key's, and that of the pages, which ask in the name of their visitor."""
 
 KEY_BEGINS = b"aw_"
+Kind = Literal["session", "key"]
 MOST_METERS = 10_000
 SERVER = Identity("nobody", "server", "this server", Role.PREDICTOR, frozenset({"read", "predict"}))
 """The app's own processes, when they ask before anybody has come."""
@@ -36,6 +39,7 @@ class Known:
         self._guard = guard
         self._ui_token = ui_token
         self._metrics = None if metrics_token is None else b"Bearer " + metrics_token.encode()
+        self._has_budgets = guard.limits.budget != Budget()
         self._meters: dict[str, Meter] = {}
 
     async def identify(self, scope: Scope) -> tuple[Identity | None, bool]:
@@ -62,14 +66,14 @@ class Known:
 
     def remembered(self, said: bytes) -> Identity | None:
         """Whom an ``Authorization`` header names, if that is remembered: nothing is waited for."""
-        from aweigh.guard.guard import UNKNOWN
-
         credential, _ = _credential(said)
         found = UNKNOWN if credential is None else self._guard.known(credential)
         return None if found is UNKNOWN else found
 
-    def meter(self, identity: Identity) -> Meter:
-        """What the identity's rows are charged to."""
+    def meter(self, identity: Identity) -> Meter | None:
+        """What the identity's rows are charged to; None: nobody has a budget."""
+        if not self._has_budgets:
+            return None
         meter = self._meters.get(identity.id)
         if meter is None:
             if len(self._meters) >= MOST_METERS:
@@ -80,13 +84,11 @@ class Known:
     async def lasts(self, identity: Identity, heard: bool) -> bool:  # noqa: FBT001  as ``watched.Lasts`` has it
         """Whether the session lasts; one in which something was ``heard`` is in use."""
         try:
-            return await anyio.to_thread.run_sync(self._guard.is_current, identity.session, heard)
+            return await anyio.to_thread.run_sync(partial(self._guard.is_current, identity.session, touch=heard))
         except AweighError:
             return True  # those who are known cannot be looked up: nothing says that the session has ended
 
-    async def _look(self, credential: bytes, kind: str) -> Identity | None:
-        from aweigh.guard.guard import UNKNOWN
-
+    async def _look(self, credential: bytes, kind: Kind) -> Identity | None:
         if self._ui_token is not None and kind == "session" and hmac.compare_digest(credential, self._ui_token):
             return SERVER
         found = self._guard.known(credential)
@@ -95,7 +97,7 @@ class Known:
         return found
 
 
-def _credential(said: bytes) -> tuple[bytes | None, str]:
+def _credential(said: bytes) -> tuple[bytes | None, Kind]:
     """What an ``Authorization`` header holds, and of which kind it is."""
     begins = said[: len(OF_A_SESSION)].lower()
     if begins == OF_A_SESSION:

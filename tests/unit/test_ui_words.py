@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from aweigh.errors import ConfigError
 from aweigh.schema import Column
-from aweigh.ui import palette
 from aweigh.ui.words import exact, figure, human, label_of, listing, percent, plain, range_text, split_unit, unit_of
+from aweigh.wire import palette
 
 NARROW = "\u202f"
 

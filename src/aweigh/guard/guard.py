@@ -98,6 +98,7 @@ class Guard:
 
         self._signing_in = signing_in = SigningIn(desk, roster, totp_from=totp_from)
         self.sign_in = signing_in.sign_in
+        self.sign_in_code = signing_in.sign_in_code
         self.confirm = signing_in.confirm
         self.accept_invite = signing_in.accept_invite
         self.sign_in_oidc = signing_in.sign_in_oidc

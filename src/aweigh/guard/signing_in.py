@@ -14,6 +14,7 @@ from aweigh.guard.names import readable, same
 from aweigh.guard.passwords import BUSY_RETRY_S, TooManyAtOnce, check_password
 from aweigh.guard.people import Row, find, find_linked, need
 from aweigh.guard.roster import Desk, Roster, recovery_digest
+from aweigh.guard.second_step import is_good, named_in, ticket_of
 from aweigh.guard.sessions import ABSOLUTE_S, Session, SessionInfo, new_secret
 from aweigh.secret import Secret
 
@@ -37,13 +38,18 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """No session has begun. ``code_needed``: the password was right, and a code is asked for."""
+    """No session has begun. ``code_needed``: the password was right, and a code is asked for.
 
-    kind: Literal["wrong", "code_needed", "throttled"]
+    Then ``ticket`` is what ``sign_in_code`` takes in place of name and password; when it has run out: ``too_late``.
+    """
+
+    kind: Literal["wrong", "code_needed", "throttled", "too_late"]
     retry_after_s: int = 0
+    ticket: Secret = Secret("")  # noqa: RUF009  never changes
 
 
 WRONG = Refusal("wrong")
+TOO_LATE = Refusal("too_late")
 BUSY = Refusal("throttled", BUSY_RETRY_S)
 
 
@@ -74,12 +80,27 @@ class SigningIn:
             return self._refused("wrong", row, client)
         if row.totp is not None and not code.strip():
             desk.throttle.refund(ticket)
-            return Refusal("code_needed")
+            return Refusal("code_needed", ticket=ticket_of(row, now=desk.clock()))
         if row.totp is not None and not self._takes(row, code[:TYPED]):
             return self._refused("wrong code", row, client)
         desk.throttle.succeeded(ticket, key, client)
         self._upgrade(row, password)
         return self.begin(row, client=client, how="password" if row.totp is None else "password and code")
+
+    def sign_in_code(self, ticket: str, code: str, *, client: str) -> SignedIn | Refusal:
+        """The second step: begins a session for who had the password right a moment ago and has the code now."""
+        desk = self._desk
+        named = named_in(ticket)
+        row = find(desk.database.run, "id", named[0]) if named is not None else None
+        if row is None or row.disabled or row.totp is None or not is_good(ticket, row, now=desk.clock()):
+            return TOO_LATE
+        charged = desk.throttle.charge(row.same, client)
+        if charged.retry_after_s:
+            return Refusal("throttled", charged.retry_after_s)
+        if not self._takes(row, code[:TYPED]):
+            return self._refused("wrong code", row, client)
+        desk.throttle.succeeded(charged, row.same, client)
+        return self.begin(row, client=client, how="password and code")
 
     def confirm(self, person_id: str, password: str, *, client: str) -> Refusal | None:
         """Asks somebody who is signed in for their password again; None: it is right.

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from aweigh.bundle.manifest import Manifest
 from aweigh.schema import Schema
-from aweigh.ui import palette
 from aweigh.ui.answer import asked
 from aweigh.ui.card import heading, lead
 from aweigh.ui.fields import OPEN_COLUMNS_AT_MOST, Field, choices, grouped, seen_text
 from aweigh.ui.row import Cell, start_cell
 from aweigh.ui.words import plain
+from aweigh.wire import palette
 
 LINE = 118
 UNKNOWN = ("Unknown", "Not known", "(no value)")

@@ -16,9 +16,9 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import ConfigError, MissingExtra
-from aweigh.ui import palette
 from aweigh.ui.shell import Shell
 from aweigh.ui.static_files import StaticFiles
+from aweigh.wire import palette
 
 API_URL_VARIABLE = "AWEIGH_API_URL"
 """Where the pages, and a user's own script, find the API."""

@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aweigh.ui.first_page import show_first_page
-from aweigh.ui.palette import Theme
 from aweigh.wire.kept import FOR_EVER, Kept
+from aweigh.wire.palette import Theme, anchor_icon, css_variables
 
 ASSETS = "_aweigh"
 """First part of the paths of our own stylesheet and script."""
@@ -25,11 +25,6 @@ _SHEETS = ("frame.css", "form.css", "answer.css", "batch.css", "model.css")
 """In this order they are one stylesheet: where rules weigh the same, the later one holds."""
 
 _MEDIA = {"page.css": "text/css", "page.js": "text/javascript", "start.js": "text/javascript"}
-_ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none' stroke='{colour}' "
-    "stroke-width='3' stroke-linecap='round'%3E%3Ccircle cx='16' cy='6.5' r='3.5'/%3E%3Cpath d='M16 10v18M9.5 15h13"
-    "M4.5 19.5C6 25.5 10 28 16 28s10-2.5 11.5-8.5'/%3E%3C/svg%3E"
-)
 
 
 class Shell:
@@ -122,15 +117,8 @@ def _asset(name: str, media: str, *, light: Theme, dark: Theme) -> Asset:
     files = _SHEETS if media == "text/css" else (name,)
     text = "\n".join((_STATIC / file).read_text(encoding="utf-8") for file in files)
     if media == "text/css":
-        text = _variables(light=light, dark=dark) + text
+        text = css_variables(light=light, dark=dark) + text
     return Asset(name, text.encode(), media)
-
-
-def _variables(*, light: Theme, dark: Theme) -> str:
-    """Both themes as custom properties: the browser picks by ``color-scheme``, which Streamlit sets for its theme."""
-    names = list(Theme.__dataclass_fields__)
-    lines = [f"--aw-{n.replace('_', '-')}: light-dark({getattr(light, n)}, {getattr(dark, n)});" for n in names]
-    return ":root {\n  color-scheme: light dark;\n  " + "\n  ".join(lines) + "\n}\n"
 
 
 def _page(title: str, *, light: Theme, dark: Theme, assets: dict[str, Asset]) -> str:
@@ -144,7 +132,7 @@ def _page(title: str, *, light: Theme, dark: Theme, assets: dict[str, Asset]) ->
     page = re.sub(r"\s*<link rel=\"(?:shortcut icon|service-desc)\"[^>]*>", "", page)
     page = re.sub(r"<noscript>.*?</noscript>", f"<noscript>{_NO_SCRIPT}</noscript>", page, flags=re.DOTALL)
     head = (
-        f'<link rel="icon" href="{_ICON.format(colour=light.accent.replace("#", "%23"))}" />\n'
+        f'<link rel="icon" href="{anchor_icon(light.accent)}" />\n'
         f'    <meta name="theme-color" media="(prefers-color-scheme: light)" content="{light.ground}" />\n'
         f'    <meta name="theme-color" media="(prefers-color-scheme: dark)" content="{dark.ground}" />\n'
         '    <meta name="color-scheme" content="light dark" />\n'

@@ -1,4 +1,6 @@
-"""One accent and greys: the colours of both themes, and the owner's accent made readable on them.
+"""One accent and greys: the colours of both themes, the owner's accent made readable on them, and the anchor.
+
+The app's pages and the server's own wear them, before and after sign-in.
 
 Contrast is WCAG 2.2's (https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio): text needs 4.5 to 1 (level AA).
 """
@@ -15,6 +17,9 @@ READABLE_IN_THE_DARK = 6.0
 """The same number looks fainter on a dark ground."""
 
 DEFAULT_ACCENT = "#0b6a83"
+ANCHOR = "M16 10v18M9.5 15h13M4.5 19.5C6 25.5 10 28 16 28s10-2.5 11.5-8.5"
+"""The anchor below its ring, as the path of an SVG in a box of 32 by 32."""
+
 _HEX = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})\Z")
 _TINT = 0.12
 
@@ -72,6 +77,22 @@ def _theme(greys: dict[str, str], accent: str, *, brighter: bool) -> Theme:
     readable = adjusted(accent, (greys["ground"], greys["panel"]), brighter=brighter)
     on_accent = max(("#ffffff", "#0c1114"), key=lambda one: contrast(one, readable))
     return Theme(**greys, accent=readable, on_accent=on_accent, tint=tint(readable, greys["ground"]))
+
+
+def css_variables(*, light: Theme, dark: Theme) -> str:
+    """Both themes as custom properties: the browser picks by ``color-scheme``, which a page may set for its theme."""
+    names = list(Theme.__dataclass_fields__)
+    lines = [f"--aw-{n.replace('_', '-')}: light-dark({getattr(light, n)}, {getattr(dark, n)});" for n in names]
+    return ":root {\n  color-scheme: light dark;\n  " + "\n  ".join(lines) + "\n}\n"
+
+
+def anchor_icon(colour: str) -> str:
+    """The address of the icon in a tab: an anchor of this colour (``#rrggbb``), without a file."""
+    return (
+        "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32' fill='none' "
+        f"stroke='{colour.replace('#', '%23')}' stroke-width='3' stroke-linecap='round'%3E"
+        f"%3Ccircle cx='16' cy='6.5' r='3.5'/%3E%3Cpath d='{ANCHOR}'/%3E%3C/svg%3E"
+    )
 
 
 def tint(accent: str, ground: str) -> str:

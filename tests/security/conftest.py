@@ -24,6 +24,9 @@ from aweigh.server.app import create_app
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
 from aweigh.server.settings import Settings
+from tests.integration.conftest import bundles, penguins
+
+__all__ = ["bundles", "penguins"]
 
 PASSWORD = "otter gravel ninety"  # noqa: S105  of everybody here
 
@@ -90,7 +93,7 @@ def house(penguins, tmp_path_factory):
     door = Door(Place(), known=Known(guard, metrics_token="scraper"))
     readiness = Readiness()
     settings = Settings(metrics_token="scraper")
-    entrance = Entrance(door, Pages(guard, title="Penguins"))
+    entrance = Entrance(door, Pages(guard, title="Penguins", accent=None, secure=door.is_secure))
     app = create_app(predictor, settings=settings, ui=ui, readiness=readiness, entrance=entrance)
     with served(app, readiness, settings) as url:
         port = url.rpartition(":")[2]

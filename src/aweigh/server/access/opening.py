@@ -35,7 +35,7 @@ def open_entrance(
         from aweigh.guard.oidc import open_oidc
 
         oidc = open_oidc(os.environ)
-    return Entrance(Door(place, known=known, policy=policy), Pages(guard, title=title, oidc=oidc))
+    return Entrance(Door(place, known=known, policy=policy), Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider, oauth=oauth))
 
 
 def first_link(settings: Settings, *, url: str) -> str | None:

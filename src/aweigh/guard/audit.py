@@ -24,7 +24,7 @@ START = "0" * 64
 TEXT_CHARACTERS = 200
 FACTS = 20
 PAGE = 1000
-LOOSE_PER_MINUTE = 60
+LOOSE_PER_MINUTE = 20
 """How many entries a minute those may cause who are not signed in; more are counted, and their number told."""
 
 

@@ -430,6 +430,7 @@ def test_a_session_ends_when_idle_and_in_any_case(guard, ana, enter, clock):
     signed_in, cookie = enter("ana")
     clock.now += 12 * 3600 - 1
     assert guard.identify(cookie, "session") is not None, "and that is a use of it"
+    assert guard.person(ana.id).last_seen == clock.now
     clock.now += 12 * 3600 - 1
     assert guard.is_current(signed_in.identity.session)
     clock.now += 1

@@ -322,7 +322,9 @@ def test_jobs_are_not_listed_and_take_only_their_methods(client):
 def test_a_client_that_hangs_up_leaves_nothing(server):
     before = set((server.state / "jobs").iterdir())
     with server.connect() as sock:
-        sock.sendall(b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n")
+        sock.sendall(
+            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n"
+        )
         sock.sendall(BIG[:3_000_000])
         end = time.monotonic() + WAIT_S
         while not list((server.state / "jobs").glob("incoming/in-*")) and time.monotonic() < end:

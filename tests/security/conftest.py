@@ -10,6 +10,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
+from tests.integration.conftest import bundles, penguins
 
 from aweigh.bundle.verify import verify
 from aweigh.guard.guard import open_guard
@@ -24,11 +25,10 @@ from aweigh.server.app import create_app
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
 from aweigh.server.settings import Settings
-from tests.integration.conftest import bundles, penguins
 
 __all__ = ["bundles", "penguins"]
 
-PASSWORD = "otter gravel ninety"  # noqa: S105  of everybody here
+PASSWORD = "otter gravel ninety"
 
 
 class AnyApp:

@@ -23,7 +23,15 @@ METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", 
 MORE = [
     *("/", "/batch", "/model", "/predict", "/_stcore/upload_file/x", "/_stcore/health", "/media/x", "/static/x.js"),
     *("/v3", "/account", "/admin", "/admin/people", "/v1/feedback", "/v1/explain", "/v1/jobs/x/result"),
-    *("//v1/predict", "/v1/predict/", "/V1/PREDICT", "/v1%2fpredict", "/v1/./predict", "/health/", "/login/../v1/model"),
+    *(
+        "//v1/predict",
+        "/v1/predict/",
+        "/V1/PREDICT",
+        "/v1%2fpredict",
+        "/v1/./predict",
+        "/health/",
+        "/login/../v1/model",
+    ),
     *("/health/live/../../v1/model", "/login/x/../../model", "/logout%2f..%2fmodel", "/invite/../v1/model"),
     *("/v2/models/penguins/infer", "/v2/models/penguins/versions/x/infer", "/v2/repository/index"),
     *("/app/anything", "/docs", "/openapi.json", "/.git/config", "/metrics/x"),
@@ -123,7 +131,9 @@ def test_the_metrics_token_opens_the_counters_and_nothing_else(house):
         assert {client.get(path).status_code for path in ("/v1/schema", "/v1/me", "/", "/admin", "/v1/jobs")} == {401}
 
 
-@pytest.mark.parametrize("path", ["/_stcore/stream", "/", "/v1/predict", "/v1/anything", "/health/live", "/login", "/admin"])
+@pytest.mark.parametrize(
+    "path", ["/_stcore/stream", "/", "/v1/predict", "/v1/anything", "/health/live", "/login", "/admin"]
+)
 @pytest.mark.parametrize("origin", [None, "http://evil.example", "null"])
 def test_no_websocket_opens_without_a_session(house, path, origin):
     with pytest.raises(InvalidStatus) as refused:
@@ -131,14 +141,18 @@ def test_no_websocket_opens_without_a_session(house, path, origin):
     assert refused.value.response.status_code == 403
 
 
-@pytest.mark.parametrize("path", ["/v1/predict", "/v1/x", "/v2/x", "/health/live", "/metrics", "/login", "/admin", "/account"])
+@pytest.mark.parametrize(
+    "path", ["/v1/predict", "/v1/x", "/v2/x", "/health/live", "/metrics", "/login", "/admin", "/account"]
+)
 def test_no_websocket_opens_where_there_is_none_for_an_administrator_either(house, path):
     with pytest.raises(InvalidStatus) as refused:
         opened(house, path)
     assert refused.value.response.status_code == 403
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", "file://"])
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1", "file://"]
+)
 def test_another_sites_page_opens_no_websocket_with_our_cookie(house, origin):
     with pytest.raises(InvalidStatus) as refused:
         opened(house, "/_stcore/stream", origin=origin)
@@ -181,7 +195,15 @@ def test_the_app_is_told_who_its_visitor_is_and_not_by_the_visitor(house):
 )
 def test_a_cookie_that_another_sites_page_sends_along_does_nothing(house, method, headers):
     with house.client(role="admin", **headers) as client:
-        for path in ("/v1/predict", "/v1/jobs", "/admin/people", "/account", "/_stcore/upload_file/x", "/logout", "/login"):
+        for path in (
+            "/v1/predict",
+            "/v1/jobs",
+            "/admin/people",
+            "/account",
+            "/_stcore/upload_file/x",
+            "/logout",
+            "/login",
+        ):
             answer = client.request(method, path, json={"rows": [house.row]})
             assert (answer.status_code, answer.json()["code"]) == (403, "cross_site"), path
     assert house.guard.identify(next(iter(house.cookies["admin"].values())).encode(), "session") is not None

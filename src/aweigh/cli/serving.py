@@ -256,6 +256,7 @@ def _entrance(wanted: Wanted) -> "Entrance":
         loopback=wanted.loopback,
         own_script=wanted.script is not None,
         title=_title(wanted),
+        accent=None if wanted.bundle is None else wanted.bundle.manifest.presentation.accent,
         ui_token=wanted.ui_token,
     )
 

@@ -10,7 +10,7 @@ from aweigh.server.settings import Settings
 
 
 def open_entrance(
-    settings: Settings, *, auth: str, loopback: bool, own_script: bool, title: str, ui_token: str
+    settings: Settings, *, auth: str, loopback: bool, own_script: bool, title: str, accent: str | None, ui_token: str
 ) -> Entrance:
     """The entrance of a process that answers; ``auth`` is none, password or oidc.
 
@@ -30,12 +30,8 @@ def open_entrance(
 
     guard = open_guard(os.environ, state_dir=settings.state_dir)
     known = Known(guard, ui_token=ui_token.encode(), metrics_token=settings.metrics_token)
-    oidc = None
-    if auth == "oidc":
-        from aweigh.guard.oidc import open_oidc
-
-        oidc = open_oidc(os.environ)
-    return Entrance(Door(place, known=known, policy=policy), Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider, oauth=oauth))
+    door = Door(place, known=known, policy=policy)
+    return Entrance(door, Pages(guard, title=title, accent=accent, secure=door.is_secure))
 
 
 def first_link(settings: Settings, *, url: str) -> str | None:

@@ -1,6 +1,7 @@
 """The endpoints of ``/v1/jobs``.
 
-Whoever knows a job's id, which nobody guesses, may see the job and end it; none is ever listed.
+Whoever knows a job's id, which nobody guesses, may see the job and end it; none is ever listed. Where people and
+programs say who they are, only who posted a job and those who run the server know of it.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import AweighError, StorageDown, StorageFull
+from aweigh.guard.identity import Identity
 from aweigh.jobs.beside import Beside
 from aweigh.jobs.check import check_head
 from aweigh.jobs.job import Job, is_id, new_id
@@ -24,6 +26,7 @@ from aweigh.jobs.news import News, open_news
 from aweigh.jobs.store import Store, cancel, open_store, remove
 from aweigh.jobs.work import keep_swept
 from aweigh.runtime.predictor import Predictor
+from aweigh.server.access.door import IDENTITY
 from aweigh.server.body import ClientGone, Unread, refuse_unread
 from aweigh.server.jobs.asked import Asked, read_asked
 from aweigh.server.jobs.download import asked_range, reader, send_file
@@ -87,7 +90,7 @@ class Jobs:
         """
         job_id = scope["path_params"]["id"]
         found = await self.run(partial(self.store.records.get, job_id)) if is_id(job_id) else None
-        if found is None:
+        if found is None or not _may_know(scope.get(IDENTITY), found[0]):
             raise Refused("no_job", "There is no such job.", hint="it may have expired, or been removed")
         return found[0]
 
@@ -185,7 +188,8 @@ class Post:
         except AweighError as error:
             raise Unread(error) from error
         try:
-            job = await self._take(asked, spool, scope, receive)
+            identity = scope.get(IDENTITY)
+            job = await self._take(asked, spool, scope, receive, client="" if identity is None else identity.id)
         finally:
             self._jobs.store.leave(spool)
         await self._jobs.news.tell(job.id)
@@ -193,7 +197,7 @@ class Post:
             self._jobs.beside.wake()
         await send_job(send, job, status=202)
 
-    async def _take(self, asked: Asked, spool: Path, scope: Scope, receive: Receive) -> Job:
+    async def _take(self, asked: Asked, spool: Path, scope: Scope, receive: Receive, *, client: str) -> Job:
         settings = self._jobs.settings
         path = spool / spool_name(asked.suffix)
         upload = Upload(
@@ -201,7 +205,7 @@ class Post:
         )
         await upload.receive(scope, receive)
         try:
-            return await self._jobs.run(partial(self._record, asked, upload))
+            return await self._jobs.run(partial(self._record, asked, upload, client=client))
         finally:
             path.unlink(missing_ok=True)
 
@@ -214,7 +218,7 @@ class Post:
         if self._jobs.store.records.counts().get("queued", 0) >= self._jobs.settings.jobs_max_queued:
             raise Refused("queue_full", "As many jobs wait as may.", hint="try again when some of them are done")
 
-    def _record(self, asked: Asked, upload: Upload) -> Job:
+    def _record(self, asked: Asked, upload: Upload, *, client: str) -> Job:
         """Looks at the file's head, stores the file, then the job: a record never leads to a file that is not there.
 
         Raises:
@@ -233,7 +237,8 @@ class Post:
             wish=wish,
             created=now,
             expires=now + self._jobs.settings.jobs_ttl_s,
-            key=_key(asked, upload, [predictor.digest, repr(wish)]),
+            key=_key(asked, upload, [predictor.digest, repr(wish), client]),
+            client=client,
         )
         try:
             store.files.adopt(job.id, job.source, upload.path)
@@ -244,6 +249,10 @@ class Post:
         if found.id != job.id:
             store.files.drop(job.id)
         return found
+
+
+def _may_know(identity: Identity | None, job: Job) -> bool:
+    return identity is None or identity.id == job.client or "operate" in identity.scopes
 
 
 def _forget(store: Store, job: Job) -> None:

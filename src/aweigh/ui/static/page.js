@@ -68,11 +68,19 @@ function watchConnection() {
       lost.textContent = "The connection is lost. Your inputs are kept; this page goes on by itself as soon as it is back."
       lost.hidden = false
       document.body.classList.add("aw-offline")
+      leaveIfSignedOut()
     }, LOST_MS)
   }
   wasConnected ||= state === "CONNECTED"
 }
 let wasConnected = false
+
+// A session that has ended has closed the page's connection: then the way back leads through signing in.
+async function leaveIfSignedOut() {
+  if (!document.querySelector(".aw-who")) return
+  const me = await fetch("./v1/me").catch(() => null)
+  if (me?.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname + row)}`)
+}
 
 // After a restart of the server the session is another one and knows nothing: the row's address brings the inputs back.
 let session = null

@@ -1,5 +1,6 @@
 """What every test gets: a clean environment, frugal threads, Hypothesis profiles, and the programs that it `needs`."""
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -43,8 +44,17 @@ def _find_chromium() -> str | None:
     return None
 
 
+def _find_package(name: str) -> str | None:
+    """Find a package that a test runs as a program."""
+    spec = importlib.util.find_spec(name)
+    return None if spec is None else spec.origin
+
+
 # The tools that are more than a program of their own name on the path.
-FINDERS: dict[str, Callable[[], str | None]] = {"chromium": _find_chromium}
+FINDERS: dict[str, Callable[[], str | None]] = {
+    "chromium": _find_chromium,
+    "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
+}
 
 
 def find_tool(name: str) -> str | None:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +82,11 @@ class Sqlite:
 
     def _open(self) -> sqlite3.Connection:
         private_folder(self._path.parent)
-        there = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
-        try:
-            os.fchmod(there, PRIVATE_FILE)  # also where somebody has copied it here
-        finally:
-            os.close(there)
+        # Only where there is none: to close a file gives up all locks that this process has on it, another connection's
+        # too, and another process would then take the log that this one is writing away as nobody's.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
+        self._path.chmod(PRIVATE_FILE)  # also where somebody has copied it here
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

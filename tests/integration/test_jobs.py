@@ -323,7 +323,7 @@ def test_a_client_that_hangs_up_leaves_nothing(server):
     before = set((server.state / "jobs").iterdir())
     with server.connect() as sock:
         sock.sendall(
-            b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n"
+            b"POST /v1/jobs HTTP/1.1\r\nHost: [::1]\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\n"
         )
         sock.sendall(BIG[:3_000_000])
         end = time.monotonic() + WAIT_S

@@ -314,7 +314,7 @@ def test_a_large_refused_body_is_never_held(api):
     most = before
     with api.connect() as sock:
         sock.sendall(
-            f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\n{as_lines(JSON)}Transfer-Encoding: chunked\r\n\r\n".encode()
+            f"POST /v1/predict HTTP/1.1\r\nHost: [::1]\r\n{as_lines(JSON)}Transfer-Encoding: chunked\r\n\r\n".encode()
         )
         piece = b"%x\r\n" % MEGABYTE + b" " * MEGABYTE + b"\r\n"
         for _ in range(50):

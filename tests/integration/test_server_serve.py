@@ -69,7 +69,8 @@ def test_what_is_under_way_is_finished_before_it_stops(start_server, penguins):
     """A request whose body is half here when SIGTERM comes is answered; meanwhile nobody new is welcome."""
     server = start_server(penguins.path, "--no-ui", env={"AWEIGH_DRAIN_DELAY_S": "0.6"})
     body = json.dumps({"rows": [ROW]}).encode()
-    head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\n\r\n"
     with server.connect() as sock:
         sock.sendall(head.encode() + body[:20])
         time.sleep(0.2)
@@ -93,7 +94,7 @@ def test_it_does_not_wait_for_ever(start_server, penguins):
     server = start_server(penguins.path, "--no-ui", env=env)
     with server.connect() as sock:
         sock.sendall(
-            b"POST /v1/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\nContent-Length: 10\r\n\r\n"
+            b"POST /v1/predict HTTP/1.1\r\nHost: [::1]\r\nContent-Type: text/csv\r\nContent-Length: 10\r\n\r\n"
         )
         time.sleep(0.2)
         begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""The assembled app behind a closed door, served from a thread, with somebody of every role and a key of every scope."""
+"""The assembled app behind a closed door, served from a thread: somebody of every role, a key of every scope."""
 
 import contextlib
 import threading

@@ -1,7 +1,7 @@
 """The door of the assembled app: every route, mount and WebSocket, for every role and every method.
 
-The addresses are taken from the app itself, so that one that is added tomorrow is asked, too: without credentials it must
-answer 401 or 403, or stand on the list below.
+The addresses are taken from the app itself, so that one that is added tomorrow is asked, too: without credentials it
+must answer 401 or 403, or stand on the list below.
 """
 
 import itertools

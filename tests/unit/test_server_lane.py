@@ -176,7 +176,7 @@ def test_who_waits_to_be_told_to_go_on_is_told():
 def test_a_body_in_chunks_is_put_together_and_never_known_by_its_head():
     app = App()
     chunked = (
-        b"POST /ask HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
+        b"POST /ask HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     )
     with serving(app) as (server, connect), connect() as sock:
         for _ in range(2):
@@ -213,7 +213,7 @@ def test_a_broken_body_is_refused_and_a_client_that_leaves_is_forgotten():
     app = App()
     with serving(app) as (server, connect):
         with connect() as sock:
-            sock.sendall(b"POST /ask HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
+            sock.sendall(b"POST /ask HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n")
             assert sock.recv(1000).startswith(b"HTTP/1.1 400 ")
             assert sock.recv(1000) == b""
         with connect() as sock:

@@ -71,9 +71,9 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job as it is recorded. Times are seconds since 1970 by the clock of the store.
 
-    ``digest`` is that of the bundle it was posted for: no other may run it. ``client`` is the id of who posted it, where
-    the server asks. ``source``, ``result`` and ``told`` (of the bad rows) name stored files. ``until`` is when the lease
-    of ``owner``, a worker, ends, ``expires`` when the job does.
+    ``digest`` is that of the bundle it was posted for: no other may run it. ``client`` is the id of who posted it,
+    where the server asks. ``source``, ``result`` and ``told`` (of the bad rows) name stored files. ``until`` is when
+    the lease of ``owner``, a worker, ends, ``expires`` when the job does.
     A field that an older or newer program has written does no harm here: both may run for a while.
     """
 

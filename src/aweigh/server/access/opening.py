@@ -2,6 +2,7 @@
 
 import os
 
+from aweigh.errors import ConfigError
 from aweigh.registry import require
 from aweigh.server.access.asked import place_of
 from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
@@ -31,7 +32,20 @@ def open_entrance(
     guard = open_guard(os.environ, state_dir=settings.state_dir)
     known = Known(guard, ui_token=ui_token.encode(), metrics_token=settings.metrics_token)
     door = Door(place, known=known, policy=policy)
-    return Entrance(door, Pages(guard, title=title, accent=accent, secure=door.is_secure))
+    provider = oauth = None
+    if auth == "oidc":
+        from aweigh.guard.oidc import open_oidc
+        from aweigh.server.access.oauth import OAuth
+
+        oidc = open_oidc(os.environ, state_dir=settings.state_dir)
+        if oidc is None:
+            raise ConfigError(
+                "No provider is named to sign in with.", hint="set AWEIGH_OIDC_ISSUER and AWEIGH_OIDC_CLIENT_ID"
+            )
+        provider = oidc.settings.name
+        oauth = OAuth(guard, oidc, secure=door.is_secure, knows_hosts=bool(place.hosts))
+    pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider, oauth=oauth)
+    return Entrance(door, pages)
 
 
 def first_link(settings: Settings, *, url: str) -> str | None:

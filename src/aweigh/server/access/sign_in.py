@@ -10,6 +10,7 @@ from aweigh.server.access.fields import Faults, code_field, faults_notice, field
 from aweigh.server.access.frame import Page, see_other
 from aweigh.server.access.markup import Child, tag
 from aweigh.server.access.next_path import START, next_path
+from aweigh.server.access.oauth import PROBLEM, TOLD
 from aweigh.server.access.refusals import TOO_LATE, WRONG, WRONG_CODE, retry_header, too_many
 from aweigh.server.access.visit import Visit
 
@@ -32,6 +33,9 @@ class SignIn:
         goal = next_path(visit.query.get("next"))
         if visit.identity is not None:
             return see_other(goal)
+        failed = TOLD.get(visit.query.get(PROBLEM, ""))
+        if failed is not None:
+            return self._page(goal, faults={"": failed})
         return self._page(goal, told=_DONE.get(visit.query.get("done", "")))
 
     def send(self, visit: Visit, guard: Guard) -> Page | Response:

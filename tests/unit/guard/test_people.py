@@ -19,7 +19,7 @@ PASSWORD = "otter gravel ninety"
     "name",
     ["", " ", "\t", "a\nb", "a\0b", "a\x1bb", "a\u202eb", "a\u200bb", "a\u2066b", "a\u00adb", "\ufeffa",
      "\ud800", "a\u2028b",
-     "\ue000", "x" * 129, "\ufdfa" * 8],
+     "\ue000", "p_0123456789abcdef", "x" * 129, "\ufdfa" * 8],
 )  # fmt: skip
 def test_what_hides_reorders_or_is_too_long_is_no_name(guard, name):
     with pytest.raises(UsageError, match="no name"):

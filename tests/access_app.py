@@ -13,9 +13,11 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from aweigh.errors import StorageDown
 from aweigh.guard.guard import open_guard
-from aweigh.server.access.cookies import is_secure, session_of
+from aweigh.server.access.cookies import session_of
 from aweigh.server.access.pages import Pages
+from aweigh.server.access.sign_in import Provider
 
 PATHS = {"login", "logout", "invite", "oauth", "account", "admin"}
 
@@ -55,6 +57,10 @@ class Gate:
         await response(scope, receive, sent)
 
 
+async def refusing(scope, receive, send):
+    raise StorageDown("People cannot be looked up just now.", hint="try again in a minute")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("port", type=int)
@@ -63,7 +69,8 @@ def main():
     parser.add_argument("--provider")
     asked = parser.parse_args()
     guard = open_guard({}, state_dir=asked.state_dir)
-    pages = Pages(guard, title=asked.title, accent=None, secure=is_secure, provider=asked.provider)
+    provider = asked.provider and Provider(asked.provider, refusing, {"provider_down": "It cannot be reached."})
+    pages = Pages(guard, title=asked.title, provider=provider)
     uvicorn.run(Gate(guard, pages), port=asked.port, log_level="warning", lifespan="off", access_log=False)
     guard.close()
     sys.exit(0)

@@ -447,6 +447,7 @@ def test_a_second_step_is_set_up_and_asked_for(door, ana):
     assert browser.reply.status_code == 403, "each code once"
     browser.post("/login", {"ticket": page.fields["ticket"], "recovery": recovery[3].lower()})
     assert browser.at == "/"
+    assert "9 recovery codes left" in browser.get("/account").text
     browser = door.browser()
     page = browser.sign_in(ana.name)
     page = browser.post("/login", {"ticket": page.fields["ticket"], "recovery": recovery[3]})
@@ -806,5 +807,13 @@ def test_another_way_in_is_offered_where_there_is_one(tmp_path):
         assert link == "/oauth/start?next=%2Fbatch"
         assert "Sign in with Example & Sons" in page.text
         assert "or with a password" in page.text
+        browser = door.browser()
+        page = browser.get("/login?problem=provider_down")
+        assert page.text.startswith("Problem: ")
+        assert "It cannot be reached." in page.text
+        assert "made up" not in browser.get("/login?problem=made+up").text
+        page = browser.get("/oauth/start")
+        assert browser.reply.status_code == 503
+        assert "People cannot be looked up just now. Try again in a minute." in page.text
     finally:
         door.stop()

@@ -4,7 +4,7 @@ Whoever has no such name, is disabled or has another password gets one answer, a
 needed is told only after the right password.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from aweigh.errors import UsageError
@@ -45,7 +45,7 @@ class Refusal:
 
     kind: Literal["wrong", "code_needed", "throttled", "too_late"]
     retry_after_s: int = 0
-    ticket: Secret = Secret("")  # noqa: RUF009  never changes
+    ticket: Secret = field(default=Secret(""), compare=False)
 
 
 WRONG = Refusal("wrong")

@@ -161,7 +161,8 @@ def test_that_a_code_is_needed_is_told_only_after_the_right_password(guard, ana)
     guard.confirm_totp(ana.id, secret, totp.code_at(secret, int(guard._desk.clock() // 30)))
     assert cost(guard, "ana", "wrong wrong wrong", "", client="") == (1, WRONG)
     assert cost(guard, "ana", "wrong wrong wrong", "123456", client="") == (1, WRONG)
-    assert cost(guard, "ana", PASSWORD, "", client="") == (1, Refusal("code_needed"))
+    hashed, refusal = cost(guard, "ana", PASSWORD, "", client="")
+    assert (hashed, refusal.kind, refusal.ticket is not None) == (1, "code_needed", True)
 
 
 def test_what_was_typed_in_vain_is_in_no_log(guard, ana):

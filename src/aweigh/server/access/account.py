@@ -9,7 +9,7 @@ from aweigh.guard.guard import Guard, Refusal
 from aweigh.guard.identity import Role
 from aweigh.guard.people import Person
 from aweigh.guard.sessions import SessionInfo
-from aweigh.server.access.fields import Faults, badge, cell, facts, faults_notice, field, form, link, notice, table
+from aweigh.server.access.fields import Faults, badge, cell, faults_notice, field, form, link, notice, table
 from aweigh.server.access.frame import ACCOUNT_TABS, Page, see_other
 from aweigh.server.access.markup import Child, Html, joined, tag
 from aweigh.server.access.nothing import NotThere
@@ -25,6 +25,9 @@ ROLES = {
     Role.ADMIN: "also decides who may come in",
 }
 """What each role may do, in a few words."""
+
+FEW_CODES = 3
+"""Of fewer recovery codes it is said how to get new ones."""
 
 _DONE = {
     "password": "Your password is changed. You are signed out everywhere else.",
@@ -57,7 +60,7 @@ def show(visit: Visit, guard: Guard, *, faults: Faults | None = None, refusal: R
         body=[
             notice(told) if told and not faults else None,
             _password(person, faults),
-            _two_step(person),
+            _two_step(person, codes=guard.recovery_codes_left(person.id) if person.has_totp else 0),
             _sessions(guard.sessions(person.id), visit),
         ],
         tabs=ACCOUNT_TABS,
@@ -122,9 +125,11 @@ def _password(person: Person, faults: Faults | None) -> Html:
     )
 
 
-def _two_step(person: Person) -> Html:
+def _two_step(person: Person, *, codes: int) -> Html:
     if person.has_totp:
-        state = facts(("State", badge("on")))
+        left = f"{codes or 'no'} recovery code{'' if codes == 1 else 's'} left"
+        few = tag("p", "Turn it off and on again for new ones.", class_="hint") if codes < FEW_CODES else None
+        state = joined(tag("p", badge("on"), f" {left}"), few)
         act = link("Turn off", "/account/two-step/off", look="button danger")
     else:
         state, act = Html(), link("Set up", "/account/two-step")

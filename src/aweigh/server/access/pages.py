@@ -14,18 +14,19 @@ from urllib.parse import quote
 
 import anyio.to_thread
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from aweigh.errors import AweighError, UsageError
 from aweigh.guard.guard import Guard
 from aweigh.guard.identity import Role
 from aweigh.server.access import account, invite, keys, log, people, two_step
+from aweigh.server.access.cookies import is_secure
 from aweigh.server.access.fields import notice
 from aweigh.server.access.frame import Frame, Page, see_other
 from aweigh.server.access.markup import Html, tag
 from aweigh.server.access.nothing import NotThere
 from aweigh.server.access.passwords import sentence
-from aweigh.server.access.sign_in import SignIn
+from aweigh.server.access.sign_in import Provider, SignIn
 from aweigh.server.access.visit import Visit, read_visit
 from aweigh.server.body import ClientGone, Unread, refuse_unread
 from aweigh.server.problems import status_of
@@ -60,8 +61,8 @@ class Address:
 class Pages:
     """An ASGI app for ``/login``, ``/logout``, ``/invite``, ``/account`` and ``/admin``.
 
-    ``provider`` is the name of who else may vouch for people (OIDC); the link to it is shown before the password.
-    ``oauth`` is the app that answers below ``/oauth``. ``secure`` says whether a browser came over TLS.
+    ``provider`` is who else may vouch for people; the link to it is shown before the password. ``secure`` says whether
+    a browser came over TLS.
     """
 
     def __init__(
@@ -69,21 +70,23 @@ class Pages:
         guard: Guard,
         *,
         title: str,
-        accent: str | None,
-        secure: Callable[[Scope], bool],
-        provider: str | None = None,
-        oauth: ASGIApp | None = None,
+        accent: str | None = None,
+        secure: Callable[[Scope], bool] = is_secure,
+        provider: Provider | None = None,
     ) -> None:
         self._guard = guard
         self._frame = Frame(title=title, accent=accent)
         self._secure = secure
-        self._oauth = oauth
+        self._oauth = None if provider is None else provider.app
         self._addresses = addresses(SignIn(title=title, provider=provider))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["path"].startswith("/oauth/") and self._oauth is not None:
-            await self._oauth(scope, receive, send)
+            try:
+                await self._oauth(scope, receive, send)
+            except AweighError as error:  # raised before anything is sent
+                await self._frame.answer(_problem(error), identity=None)(scope, receive, send)
             return
         try:
             visit = await read_visit(scope, receive, secure=self._secure(scope))

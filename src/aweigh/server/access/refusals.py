@@ -6,6 +6,7 @@ from aweigh.server.access.fields import Faults
 WRONG = "Name or password is not right. Check both, also Caps Lock, and try again."
 TOO_LATE = "That took too long. Sign in again."
 WRONG_CODE = "This code is not right, or was used before. Wait for the next one in your app and type it."
+WRONG_RECOVERY = "This recovery code is not right, or was used before. Check it, or take another."
 
 
 def wait_words(seconds: float) -> str:

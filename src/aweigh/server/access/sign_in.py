@@ -1,8 +1,12 @@
 """``/login`` and ``/logout``: a name, a password and, where the person has set it up, a code in a second step."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field as kept
 from urllib.parse import quote
 
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from aweigh.guard.guard import Guard, Refusal, SignedIn
 from aweigh.server.access.cookies import clear_cookie, set_cookie
@@ -10,8 +14,7 @@ from aweigh.server.access.fields import Faults, code_field, faults_notice, field
 from aweigh.server.access.frame import Page, see_other
 from aweigh.server.access.markup import Child, tag
 from aweigh.server.access.next_path import START, next_path
-from aweigh.server.access.oauth import PROBLEM, TOLD
-from aweigh.server.access.refusals import TOO_LATE, WRONG, WRONG_CODE, retry_header, too_many
+from aweigh.server.access.refusals import TOO_LATE, WRONG, WRONG_CODE, WRONG_RECOVERY, retry_header, too_many
 from aweigh.server.access.visit import Visit
 
 _DONE = {
@@ -20,10 +23,22 @@ _DONE = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """Who else may vouch for people: its name, the app that answers below ``/oauth``, and what its ``?problem=`` means.
+
+    Words that are not in ``problems`` are not told: anybody can make up an address.
+    """
+
+    name: str
+    app: ASGIApp
+    problems: Mapping[str, str] = kept(default_factory=dict)
+
+
 class SignIn:
     """The two addresses, in an app that has this title; ``provider`` is who else may vouch for people."""
 
-    def __init__(self, *, title: str, provider: str | None) -> None:
+    def __init__(self, *, title: str, provider: Provider | None) -> None:
         self._title = title
         self._provider = provider
 
@@ -33,10 +48,10 @@ class SignIn:
         goal = next_path(visit.query.get("next"))
         if visit.identity is not None:
             return see_other(goal)
-        failed = TOLD.get(visit.query.get(PROBLEM, ""))
-        if failed is not None:
-            return self._page(goal, faults={"": failed})
-        return self._page(goal, told=_DONE.get(visit.query.get("done", "")))
+        problems = {} if self._provider is None else self._provider.problems
+        problem = problems.get(visit.query.get("problem", ""))
+        faults = None if problem is None else {"": problem}
+        return self._page(goal, told=_DONE.get(visit.query.get("done", "")), faults=faults)
 
     def send(self, visit: Visit, guard: Guard) -> Page | Response:
         """Takes the form of either step."""
@@ -90,8 +105,8 @@ class SignIn:
             return _code_page(ticket, goal, faults=too_many(found), status=429, refusal=found)
         if found.kind == "too_late":
             return self._page(goal, faults={"": TOO_LATE}, status=403)
-        named = "code" if visit.text("code") else "recovery"
-        return _code_page(ticket, goal, faults={named: WRONG_CODE}, status=403)
+        faults = {"code": WRONG_CODE} if visit.text("code") else {"recovery": WRONG_RECOVERY}
+        return _code_page(ticket, goal, faults=faults, status=403)
 
     def _page(
         self,
@@ -104,8 +119,8 @@ class SignIn:
         refusal: Refusal | None = None,
     ) -> Page:
         provider: Child = None
-        if self._provider:
-            go = link(f"Sign in with {self._provider}", f"/oauth/start?next={quote(goal, safe='')}", look="button")
+        if self._provider is not None:
+            go = link(f"Sign in with {self._provider.name}", f"/oauth/start?next={quote(goal, safe='')}", look="button")
             provider = [tag("div", go, class_="act"), tag("p", "or with a password", class_="or")]
         # The name is kept, so the password is what is typed anew.
         again = bool(name) and not (faults or {}).get("name")
@@ -138,7 +153,7 @@ class SignIn:
                         invalid=_is_wrong(faults),
                     ),
                     button="Sign in",
-                    look="button" if not self._provider else "button plain",
+                    look="button" if self._provider is None else "button plain",
                 ),
             ],
             width="narrow",

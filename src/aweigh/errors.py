@@ -19,8 +19,9 @@
     │   └── UntrustedBundle     it holds code and nobody here vouched for it             exit 3
     ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
     ├── Busy                    more is asked than can be answered in time               exit 1, HTTP 503
-    ├── StorageDown             where jobs are kept cannot be reached or used            exit 1, HTTP 503
-    ├── StorageFull             where jobs are kept has no room left                     exit 1, HTTP 507
+    ├── StorageDown             where things are kept cannot be reached or used          exit 1, HTTP 503
+    ├── StorageFull             where things are kept has no room left                   exit 1, HTTP 507
+    ├── DamagedLog              the audit log is not as it was written                   exit 3
     └── RemoteError             the other side of the network failed                     exit 4
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
@@ -202,17 +203,24 @@ class Busy(AweighError):
 
 
 class StorageDown(AweighError):
-    """Where jobs are kept cannot be reached or used, for the moment."""
+    """Where jobs, people or sessions are kept cannot be reached or used, for the moment."""
 
     code = "storage_down"
     http_status = 503
 
 
 class StorageFull(AweighError):
-    """Where jobs are kept has no room left."""
+    """Where jobs, people or sessions are kept has no room left."""
 
     code = "storage_full"
     http_status = 507
+
+
+class DamagedLog(AweighError):
+    """The audit log is not as it was written: an entry was changed, removed or moved."""
+
+    code = "damaged_log"
+    exit_code = 3
 
 
 class RemoteError(AweighError):

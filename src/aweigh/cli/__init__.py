@@ -24,6 +24,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),
     "predict": ("aweigh.cli.predict:predict", "Answer every row of a file, of any size."),
+    "users": ("aweigh.cli.users:users", "Say who may come in: add, list, role, disable, remove, invite, import."),
+    "keys": ("aweigh.cli.keys:keys", "Make and end keys for programs."),
+    "audit-log": ("aweigh.cli.audit_log:audit_log", "Show who did what when, and check that nobody has changed it."),
     "eject": ("aweigh.cli.eject:eject", "Write the generated app as a Streamlit script to make your own."),
 }
 """Every command, where it lives, and what ``aweigh --help`` says of it."""
@@ -47,8 +50,10 @@ class CommandGroup(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        if not any("--debug" in one.opts for one in command.params):
-            command.params.append(debug_option())
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        for each in (command, *below):
+            if not any("--debug" in one.opts for one in each.params):
+                each.params.append(debug_option())
         return command
 
     def resolve_command(

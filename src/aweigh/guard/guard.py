@@ -6,10 +6,11 @@ from several at once. ``known`` and ``limits.spend_held`` alone ask nobody.
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Literal
 
 from aweigh.database import Database, open_database, state_folder
-from aweigh.errors import ConfigError
+from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.guard import sessions as session_module
 from aweigh.guard.audit import AuditLog, Entry, Verdict
 from aweigh.guard.fresh import FRESH_S, LONGEST, Fresh
@@ -114,6 +115,8 @@ class Guard:
 
     def close(self) -> None:
         """Closes what was opened."""
+        with suppress(StorageDown, StorageFull):
+            self.limits.close()
         self._desk.sessions.close()
         self._desk.database.close()
 

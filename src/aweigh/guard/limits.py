@@ -1,9 +1,10 @@
 """Budgets: how many rows an identity may ask for in a minute, a day and in all.
 
 What was spent is kept where all processes and replicas see it (Redis, or the database), and taken from there in leases,
-so that a request asks nobody: a process holds a part of each budget, and asks for the next when that is used up. What a
-process holds when it ends counts as spent. So nobody gets more than their budget, and somebody who is answered by N
-processes may be stopped up to N - 1 leases early.
+so that a request asks nobody: a process holds a part of each budget, and asks for the next when that is used up. What
+it holds it gives back when it is closed; when it is killed, that counts as spent. So nobody gets more than their
+budget, and somebody who is answered by N processes may be stopped up to N - 1 leases early. Where the store is down,
+nothing more is granted: that is an error, and not a budget without end.
 """
 
 import threading
@@ -11,11 +12,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 from aweigh.database import Database
 from aweigh.errors import ConfigError
 from aweigh.guard.identity import Identity
+from aweigh.guard.redis_store import RedisLeases
 
 MINUTE_S = 60
 DAY_S = 86_400
@@ -29,7 +30,8 @@ LEASE_PART = 20
 MOST = 50_000
 """Leases held at once; what is left of those that make room counts as spent."""
 NEVER_S = 366 * DAY_S
-"""What to say of when to come again to who has spent all there is."""
+"""What to say of when to come again to who has spent all there is, or asks for more than there ever is."""
+TRIES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +41,6 @@ class Budget:
     per_minute: int | None = None
     per_day: int | None = None
     total: int | None = None
-
-
-class Ledger(Protocol):
-    """Where what was spent is kept."""
-
-    def take(self, bucket: str, wanted: int, *, most: int, lives_s: float | None) -> int:
-        """Takes up to so much of a budget; how much was left of it."""
-        ...
 
 
 class SqlLeases:
@@ -75,6 +69,12 @@ class SqlLeases:
                 run("DELETE FROM aweigh_spent WHERE expires <= ?", (now,))
         return granted
 
+    def give_back(self, bucket: str, amount: int) -> None:
+        """What was taken and not spent."""
+        self._database.run(
+            "UPDATE aweigh_spent SET amount = amount - ? WHERE bucket = ? RETURNING amount", (amount, bucket)
+        )
+
 
 @dataclass(slots=True)
 class _Window:
@@ -90,7 +90,9 @@ class _Window:
 class Limits:
     """Budgets of all identities."""
 
-    def __init__(self, budget: Budget, ledger: Ledger, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, budget: Budget, ledger: SqlLeases | RedisLeases, *, clock: Callable[[], float] = time.time
+    ) -> None:
         self.budget = budget
         self._ledger = ledger
         self._clock = clock
@@ -101,21 +103,37 @@ class Limits:
         """Spends ``rows`` of a budget (``amount`` where there are none to count): 0, or how many seconds to wait.
 
         What has to wait has spent nothing. May ask the store: see ``spend_held``.
+
+        Raises:
+            StorageDown: the store cannot be asked.
         """
         now, cost = self._clock(), max(amount if rows is None else rows, 1)
         windows = self._of(identity, now)
-        for window in windows:
-            self._fill(window, cost)
-        return self._spend(windows, cost, now)
+        for _ in range(TRIES):
+            short = self._take(windows, cost)
+            if not short or any(window.spent_all or cost > window.most for window in short):
+                return _wait_s(short, cost, now)
+            # Another thread may be quicker with what this one fetches.
+            for window in short:
+                self._fill(window, cost)
+        return 1.0
 
     def spend_held(self, identity: Identity, amount: int = 1, *, rows: int | None = None) -> float | None:
         """As ``spend``, from memory alone; None: the store has to be asked, and nothing is spent."""
         now, cost = self._clock(), max(amount if rows is None else rows, 1)
         windows = self._of(identity, now)
-        if any(window.held < cost and not window.spent_all for window in windows):
-            return None
-        wait = self._spend(windows, cost, now)
-        return None if wait and not any(window.spent_all for window in windows) else wait
+        short = self._take(windows, cost)
+        if not short or any(window.spent_all or cost > window.most for window in short):
+            return _wait_s(short, cost, now)
+        return None
+
+    def close(self) -> None:
+        """Gives back what is held."""
+        with self._lock:
+            held = [(window.bucket, window.held) for window in self._windows.values() if window.held]
+            self._windows.clear()
+        for bucket, amount in held:
+            self._ledger.give_back(bucket, amount)
 
     def __len__(self) -> int:
         return len(self._windows)
@@ -156,14 +174,20 @@ class Limits:
             window.held += granted
             window.spent_all = granted < wanted
 
-    def _spend(self, windows: list[_Window], cost: int, now: float) -> float:
+    def _take(self, windows: list[_Window], cost: int) -> list[_Window]:
+        """Spends of all of them, or of none: those that hold too little."""
         with self._lock:
             short = [window for window in windows if window.held < cost]
             if not short:
                 for window in windows:
                     window.held -= cost
-                return 0.0
-        return max(NEVER_S if window.ends is None else max(window.ends - now, 1.0) for window in short)
+            return short
+
+
+def _wait_s(short: list[_Window], cost: int, now: float) -> float:
+    """When it is worth while to ask again."""
+    waits = [NEVER_S if window.ends is None or cost > window.most else max(window.ends - now, 1.0) for window in short]
+    return max(waits, default=0.0)
 
 
 def budget_of(environ: Mapping[str, str]) -> Budget:

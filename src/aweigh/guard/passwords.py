@@ -4,8 +4,8 @@ The parameters are those of OWASP's cheat sheet: 19 MiB, two passes, one lane: 3
 at once in a process, or a crowd at the door would take the machine's memory and processors from those who are inside.
 """
 
+import base64
 import hashlib
-import hmac
 import re
 import secrets
 import threading
@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from aweigh.errors import UsageError
+from aweigh.errors import AweighError, Busy, UsageError
 from aweigh.guard.names import same
 from aweigh.registry import require
 
@@ -35,9 +35,11 @@ LONGEST = 1024
 AT_ONCE = 2
 PATIENCE_S = 4.0
 """How long somebody waits for a turn, before being asked to come again."""
+BUSY_RETRY_S = 5
 
 LEGACY = re.compile(r"[0-9a-f]{64}\Z")
 EDGES = re.compile(r"^[\W\d_]+|[\W\d_]+$")
+ADVICE = "four or five words that do not belong together"
 RUNS = (
     "01234567890123456789",
     "qwertyuiopasdfghjklzxcvbnm",
@@ -46,8 +48,12 @@ RUNS = (
 )
 
 
-class TooManyAtOnce(Exception):  # noqa: N818  no error but a queue, which the caller turns into "come again"
+class TooManyAtOnce(Busy):
     """So many passwords are being checked that this one's turn did not come in time."""
+
+    def __init__(self) -> None:
+        AweighError.__init__(self, "Too many passwords are being checked at once.", hint="try again in a few seconds")
+        self.retry_after_s = BUSY_RETRY_S
 
 
 class Passwords:
@@ -91,17 +97,20 @@ class Passwords:
             # The sample that made it hashed the characters as they were typed.
             given = hashlib.sha256(password.encode(errors="surrogatepass")).hexdigest().encode() if possible else b""
         with self._turn():
-            try:
-                same_password = self._argon2.verify_secret(against.encode(), given, self._argon2.Type.ID)
-            except Exception as error:
-                if type(error).__name__ not in {"VerifyMismatchError", "VerificationError", "InvalidHash"}:
-                    raise
-                same_password = False
-        return bool(same_password) and kept is not None and possible
+            right = self._verify(against, given)
+        return right and kept is not None and possible
 
     def is_of_today(self, kept: str) -> bool:
         """Whether it was hashed with today's parameters."""
         return kept.startswith(PARAMETERS)
+
+    def _verify(self, against: str, given: bytes) -> bool:
+        from argon2.exceptions import InvalidHash, VerificationError
+
+        try:
+            return bool(self._argon2.verify_secret(against.encode(), given, self._argon2.Type.ID))
+        except (VerificationError, InvalidHash):  # another password; or what is kept was damaged, and is nobody's
+            return False
 
     def _hash(self, given: bytes) -> str:
         with self._turn():
@@ -130,8 +139,6 @@ class Passwords:
 
 
 def _base64(raw: bytes) -> str:
-    import base64
-
     return base64.b64encode(raw).decode().rstrip("=")
 
 
@@ -146,19 +153,17 @@ def check_password(password: str, *, name: str) -> None:
     Raises:
         UsageError: it is too short or too long, one of the commonest or made of one, or the person's name.
     """
+    # What is longer than allowed is not even looked at.
     length = len(unicodedata.normalize("NFKC", password)) if len(password) <= LONGEST else len(password)
     if not SHORTEST <= length <= LONGEST:
-        raise UsageError(
-            f"A password has {SHORTEST} to {LONGEST:,} characters.",
-            hint="four or five words that do not belong together",
-        )
-    plain = same(password)
-    bare = EDGES.sub("", plain)
-    if (bare and hmac.compare_digest(bare.encode(), EDGES.sub("", same(name)).encode())) or plain == same(name):
-        raise UsageError("The password is the name.", hint="four or five words that do not belong together")
+        raise UsageError(f"A password has {SHORTEST} to {LONGEST:,} characters.", hint=ADVICE)
+    plain, own = same(password), same(name)
+    if plain == own or EDGES.sub("", plain) == EDGES.sub("", own) != "":
+        raise UsageError("The password is the name.", hint=ADVICE)
     if is_common(plain):
         raise UsageError(
-            "That is one of the passwords that are tried first.", hint="four or five words that do not belong together"
+            "That password is tried early: a common one, or one with digits or signs around it, or it repeats itself.",
+            hint=ADVICE,
         )
 
 

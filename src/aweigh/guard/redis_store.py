@@ -44,6 +44,12 @@ end
 return granted
 """
 
+# KEYS: a budget's count. ARGV: how much comes back.
+GIVE = """
+if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECRBY', KEYS[1], ARGV[1]) end
+return 1
+"""
+
 
 def connect(url: str) -> Any:
     """A client, whose connections are opened when they are first needed.
@@ -162,6 +168,7 @@ class RedisLeases:
 
     def __init__(self, client: Any) -> None:
         self._lease = client.register_script(LEASE)
+        self._give = client.register_script(GIVE)
 
     def take(self, bucket: str, wanted: int, *, most: int, lives_s: float | None) -> int:
         """Takes up to so much of a budget; how much was left of it."""
@@ -170,6 +177,11 @@ class RedisLeases:
                 keys=[f"{PREFIX}spent:{bucket}"], args=[wanted, most, 0 if lives_s is None else round(lives_s)]
             )
         return int(granted)
+
+    def give_back(self, bucket: str, amount: int) -> None:
+        """What was taken and not spent; nothing is begun anew that has run out meanwhile."""
+        with told():
+            self._give(keys=[f"{PREFIX}spent:{bucket}"], args=[amount])
 
 
 def _key(digest: str) -> str:

@@ -11,13 +11,12 @@ from aweigh.errors import UsageError
 from aweigh.guard import sessions, totp
 from aweigh.guard.identity import SCOPES_OF, Identity, Role
 from aweigh.guard.names import readable, same
-from aweigh.guard.passwords import TooManyAtOnce, check_password
+from aweigh.guard.passwords import BUSY_RETRY_S, TooManyAtOnce, check_password
 from aweigh.guard.people import Row, find, find_linked, need
 from aweigh.guard.roster import Desk, Roster, recovery_digest
 from aweigh.guard.sessions import ABSOLUTE_S, Session, SessionInfo, new_secret
 from aweigh.secret import Secret
 
-BUSY_RETRY_S = 5
 CLIENT_CHARACTERS = 100
 TYPED = 256
 """Characters of a code that are looked at."""

@@ -54,25 +54,14 @@ class Throttle:
         buckets = [pair]
         if not known or known[0][0] < now - KNOWN_S:
             buckets = sorted([pair, _digest("name", name), _digest("from", where)])
-        with self._database.together() as run:
-            counts = {}
-            for bucket in buckets:
-                # Locks the row until the end, in one order for all who do this.
-                ((failures, closed, latest),) = run(
-                    "INSERT INTO aweigh_failures (bucket, failures, closed, latest) VALUES (?, 0, 0, ?) "
-                    "ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket RETURNING failures, closed, latest",
-                    (bucket, now),
-                )
-                counts[bucket] = (failures if latest > now - FORGET_S else 0, closed)
+        # Who has to wait costs a look and no more: a crowd of them must not keep others from the database.
+        marks = ", ".join("?" * len(buckets))
+        statement = f"SELECT max(closed) FROM aweigh_failures WHERE bucket IN ({marks})"  # noqa: S608  question marks
+        ((closed,),) = self._database.run(statement, buckets)
+        wait_s = self._count(buckets, now) if closed is None or closed <= now else closed - now
+        if wait_s > 0:
             # A clock that was set back must not close a door for longer than this.
-            wait = min(max(closed - now for _, closed in counts.values()), LONGEST_S)
-            if wait > 0:
-                return Ticket(retry_after_s=math.ceil(wait))
-            for bucket, (failures, _) in counts.items():
-                run(
-                    "UPDATE aweigh_failures SET failures = ?, closed = ?, latest = ? WHERE bucket = ?",
-                    (failures + 1, now + delay_s(failures + 1), now, bucket),
-                )
+            return Ticket(retry_after_s=math.ceil(min(wait_s, LONGEST_S)))
         self._sweep()
         return Ticket(buckets)
 
@@ -108,6 +97,29 @@ class Throttle:
     def forget(self, name: str) -> None:
         """Forgets from where a name has signed in."""
         self._database.run("DELETE FROM aweigh_known WHERE name = ? RETURNING pair", (_digest("name", name),))
+
+    def _count(self, buckets: Sequence[str], now: float) -> float:
+        """Counts a failure in all of them, or in none: 0, or how long to wait."""
+        with self._database.together() as run:
+            counts = {}
+            for bucket in buckets:
+                # Locks the row until the end, in one order for all who do this.
+                ((failures, closed, latest),) = run(
+                    "INSERT INTO aweigh_failures (bucket, failures, closed, latest) VALUES (?, 0, 0, ?) "
+                    "ON CONFLICT (bucket) DO UPDATE SET bucket = excluded.bucket RETURNING failures, closed, latest",
+                    (bucket, now),
+                )
+                counts[bucket] = (failures if latest > now - FORGET_S else 0, closed)
+            wait_s = float(max(closed for _, closed in counts.values()) - now)
+            for bucket, (failures, _) in counts.items():
+                if wait_s > 0:
+                    run("DELETE FROM aweigh_failures WHERE bucket = ? AND failures = 0", (bucket,))
+                    continue
+                run(
+                    "UPDATE aweigh_failures SET failures = ?, closed = ?, latest = ? WHERE bucket = ?",
+                    (failures + 1, now + delay_s(failures + 1), now, bucket),
+                )
+        return wait_s
 
     def _sweep(self) -> None:
         """Keeps the table small, every so many tries."""

@@ -1,0 +1,103 @@
+"""What the commands of the door share: the guard of the variables that the server reads, and who is at the terminal."""
+
+import getpass
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from aweigh.errors import UsageError
+
+if TYPE_CHECKING:
+    from aweigh.guard.guard import Guard, Key, Person
+    from aweigh.guard.identity import Identity, Role
+
+ROLES = ("viewer", "predictor", "operator", "admin")
+SCOPES = ("read", "predict", "feedback", "operate", "admin")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
+def help_alone(ctx: click.Context) -> None:
+    """Prints what a group of commands says of itself, where none of them was typed."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+@contextmanager
+def at_the_door() -> Iterator["Guard"]:
+    """The guard that the servers of this machine, or of DATABASE_URL, ask as well."""
+    from aweigh.guard.guard import open_guard
+
+    guard = open_guard(os.environ)
+    try:
+        yield guard
+    finally:
+        guard.close()
+
+
+def at_the_terminal() -> "Identity":
+    """Whoever types: for the audit log, since who can write to the database needs no role."""
+    from aweigh.guard.identity import Identity, Role
+
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return Identity("nobody", "terminal", f"{user} at a terminal", Role.VIEWER, frozenset())
+
+
+def person_of(guard: "Guard", name: str) -> "Person":
+    """The person of that name or id.
+
+    Raises:
+        UsageError: there is none.
+    """
+    found = guard.person(name)
+    if found is None:
+        raise UsageError(f"Nobody is named {name[:60]!r}.", hint="see 'aweigh users list'")
+    return found
+
+
+def role_named(name: str) -> "Role":
+    """The role of one of ``ROLES``."""
+    from aweigh.guard.identity import Role
+
+    return Role[name.upper()]
+
+
+def moment(at: float | None) -> str:
+    """A moment as it is shown: UTC, to the minute."""
+    return "never" if at is None else f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
+
+
+def person_document(person: "Person") -> dict[str, object]:
+    """A person as JSON."""
+    return {
+        "id": person.id,
+        "name": person.name,
+        "role": person.role.label,
+        "disabled": person.disabled,
+        "password": person.has_password,
+        "totp": person.has_totp,
+        "oidc": None if person.oidc is None else {"issuer": person.oidc[0], "subject": person.oidc[1]},
+        "created": person.created,
+        "last_seen": person.last_seen,
+    }
+
+
+def key_document(key: "Key") -> dict[str, object]:
+    """A key as JSON, without what opens."""
+    return {
+        "id": key.id,
+        "owner": key.owner,
+        "label": key.label,
+        "scopes": sorted(key.scopes),
+        "created": key.created,
+        "expires": key.expires,
+        "revoked": key.revoked,
+        "last_used": key.last_used,
+    }

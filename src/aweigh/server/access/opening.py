@@ -1,6 +1,7 @@
 """How a server's entrance is opened: with nobody asked, or with those who are known to it and the pages to sign in."""
 
 import os
+from typing import TYPE_CHECKING
 
 from aweigh.errors import ConfigError
 from aweigh.registry import require
@@ -8,6 +9,10 @@ from aweigh.server.access.asked import place_of
 from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
 from aweigh.server.access.entrance import Entrance
 from aweigh.server.settings import Settings
+
+if TYPE_CHECKING:
+    from aweigh.guard.guard import Guard
+    from aweigh.server.access.sign_in import Provider
 
 
 def open_entrance(
@@ -32,20 +37,28 @@ def open_entrance(
     guard = open_guard(os.environ, state_dir=settings.state_dir)
     known = Known(guard, ui_token=ui_token.encode(), metrics_token=settings.metrics_token)
     door = Door(place, known=known, policy=policy)
-    provider = oauth = None
-    if auth == "oidc":
-        from aweigh.guard.oidc import open_oidc
-        from aweigh.server.access.oauth import OAuth
-
-        oidc = open_oidc(os.environ, state_dir=settings.state_dir)
-        if oidc is None:
-            raise ConfigError(
-                "No provider is named to sign in with.", hint="set AWEIGH_OIDC_ISSUER and AWEIGH_OIDC_CLIENT_ID"
-            )
-        provider = oidc.settings.name
-        oauth = OAuth(guard, oidc, secure=door.is_secure, knows_hosts=bool(place.hosts))
-    pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider, oauth=oauth)
+    provider = None if auth != "oidc" else _provider(settings, guard, door=door, knows_hosts=bool(place.hosts))
+    pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider)
     return Entrance(door, pages)
+
+
+def _provider(settings: Settings, guard: "Guard", *, door: Door, knows_hosts: bool) -> "Provider":
+    """Who else may vouch for people, as the environment names it.
+
+    Raises:
+        ConfigError: it names nobody, or what cannot be.
+    """
+    from aweigh.guard.oidc import open_oidc
+    from aweigh.server.access.oauth import TOLD, OAuth
+    from aweigh.server.access.sign_in import Provider
+
+    oidc = open_oidc(os.environ, state_dir=settings.state_dir)
+    if oidc is None:
+        raise ConfigError(
+            "No provider is named to sign in with.", hint="set AWEIGH_OIDC_ISSUER and AWEIGH_OIDC_CLIENT_ID"
+        )
+    oauth = OAuth(guard, oidc, secure=door.is_secure, knows_hosts=knows_hosts)
+    return Provider(oidc.settings.name, oauth, TOLD)
 
 
 def first_link(settings: Settings, *, url: str) -> str | None:

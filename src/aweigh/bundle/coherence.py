@@ -21,10 +21,12 @@ from aweigh.bundle.names import (
     REQUIRED,
     REQUIREMENTS,
     REQUIREMENTS_UI,
+    SBOM,
     SCHEMA,
     check_names,
 )
-from aweigh.bundle.requirements import read_lock
+from aweigh.bundle.requirements import Pinned, read_lock
+from aweigh.bundle.sbom import check_bill
 from aweigh.errors import BundleError, DamagedBundle
 from aweigh.schema.column import Schema
 
@@ -160,21 +162,30 @@ def _is_entry(entry: FileEntry) -> bool:
     return _SHA256.fullmatch(entry.sha256) is not None and entry.size_bytes >= 0
 
 
-def check_documents(documents: Mapping[str, bytes]) -> Schema:
+def check_documents(documents: Mapping[str, bytes], manifest: Manifest) -> Schema:
     """The schema, when the documents of a bundle are what they must be.
 
     Raises:
-        DamagedBundle: the schema, the golden rows or a lock cannot be read or do not fit.
+        DamagedBundle: the schema, the golden rows, a lock or the bill of materials cannot be read or do not fit.
     """
     schema = read_schema(documents[SCHEMA])
     examples = load_examples(documents[EXAMPLES])
     strangers = {name for row in examples.rows for name in row} - set(schema.names)
     if strangers:
         raise DamagedBundle(f"A golden row has a column {min(strangers)[:80]!a}, which the schema does not know.")
-    for name in (REQUIREMENTS, REQUIREMENTS_UI):
-        if name in documents:
-            read_lock(documents[name].decode())
+    locks = read_locks(documents)
+    if SBOM in documents:
+        check_bill(documents[SBOM], locks, model_sha256=manifest.files[manifest.model_file].sha256)
     return schema
+
+
+def read_locks(documents: Mapping[str, bytes]) -> dict[str, tuple[Pinned, ...]]:
+    """What each lock among the documents pins, by its name.
+
+    Raises:
+        DamagedBundle: one holds anything but exact versions.
+    """
+    return {name: read_lock(documents[name].decode()) for name in (REQUIREMENTS, REQUIREMENTS_UI) if name in documents}
 
 
 def read_schema(content: bytes) -> Schema:

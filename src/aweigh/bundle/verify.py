@@ -142,7 +142,7 @@ def _checked(bundle: Bundle, *, holding: frozenset[str]) -> tuple[Schema, dict[s
     _check_names(bundle)
     check_manifest(bundle.manifest)
     documents, held = _check_bytes(bundle, holding=holding)
-    schema = check_documents(documents)
+    schema = check_documents(documents, bundle.manifest)
     check_graph(bundle.manifest, schema)
     return schema, held
 

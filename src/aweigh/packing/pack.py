@@ -1,5 +1,6 @@
 """``pack``: reads a model and a sample, proves a portable form, locks what serves it, writes the bundle."""
 
+import hashlib
 import importlib.metadata
 import re
 import sys
@@ -17,7 +18,8 @@ from aweigh.bundle.build import assemble
 from aweigh.bundle.keys import PrivateKey
 from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
-from aweigh.bundle.names import SIGNATURE
+from aweigh.bundle.names import MODEL_FOLDER, REQUIREMENTS, REQUIREMENTS_UI, SBOM, SIGNATURE
+from aweigh.bundle.sbom import Material, write_bill
 from aweigh.config import Config, find_config
 from aweigh.errors import UsageError
 from aweigh.models.family import Described, Form
@@ -156,6 +158,8 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives_reason=forms.reason,
     )
     files = _files(chosen, described, asked, form, proof, config, locks) | forms.files
+    material = _material(manifest, source, asked.schema, files, config)
+    files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
     notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
     return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
 
@@ -251,12 +255,33 @@ def _files(
         "schema.json": to_json(asked.schema),
         "examples.json": to_json(golden(asked.schema, asked.table, asked.answers)),
         "profile.json": to_json(build_profile(asked.schema, asked.table, asked.answers)),
-        "requirements.txt": locks[0].text.encode(),
-        "requirements-ui.txt": locks[1].text.encode(),
+        REQUIREMENTS: locks[0].text.encode(),
+        REQUIREMENTS_UI: locks[1].text.encode(),
         "card.md": text.encode(),
         form.file_name: form.data,
         **form.extra,
     }
+
+
+def _material(
+    manifest: Manifest, source: Source, schema: Schema, files: Mapping[str, bytes], config: Config
+) -> Material:
+    """What the bill of materials says of the model."""
+    digests = {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.startswith(MODEL_FOLDER)
+    }
+    return Material(
+        name=manifest.name,
+        words=manifest.model,
+        family=manifest.family,
+        runtime=manifest.runtime,
+        task=schema.output.task,
+        model_file=manifest.model_file,
+        sha256=digests.pop(manifest.model_file),
+        others=digests,
+        original_sha256=source.sha256,
+        licence=config.model.licence,
+    )
 
 
 def _write(

@@ -22,6 +22,7 @@
     ├── StorageDown             where jobs are kept cannot be reached or used            exit 1, HTTP 503
     ├── StorageFull             where jobs are kept has no room left                     exit 1, HTTP 507
     └── RemoteError             the other side of the network failed                     exit 4
+        └── SourceSilent        advisories could not be asked for, or there are none     exit 4
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
 that names no path of the machine unless the user typed it.
@@ -220,3 +221,9 @@ class RemoteError(AweighError):
 
     code = "remote"
     exit_code = 4
+
+
+class SourceSilent(RemoteError):
+    """A source of advisories could not be asked, or has nothing to say: that is no "nothing found"."""
+
+    code = "source_silent"

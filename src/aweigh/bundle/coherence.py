@@ -18,6 +18,7 @@ from aweigh.bundle.names import (
     EXAMPLES,
     MODEL_FOLDER,
     OPTIONAL,
+    PICKLE,
     REQUIRED,
     REQUIREMENTS,
     REQUIREMENTS_UI,
@@ -35,6 +36,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 TAILED = frozenset({"xgboost", "catboost"})
 """Runtimes whose own trees may answer in place of the graph."""
 _PYTHON = re.compile(r"3\.\d{1,2}", re.ASCII)
+_IMPORT = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ENTRY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -131,6 +133,7 @@ def _rules(manifest: Manifest) -> list[tuple[bool, str]]:
             "The entry is not of the form module:function.",
         ),
         *_rules_of_others(manifest),
+        *_rules_of_pickle(manifest),
         (manifest.code != holds_code(manifest), "What the manifest says of code in the bundle is not so."),
     ]
 
@@ -144,7 +147,7 @@ def _rules_of_others(manifest: Manifest) -> list[tuple[bool, str]]:
     others, names = manifest.alternatives, [manifest.model_file, *_others(manifest)]
     runtimes = [one.runtime for one in others]
     lacking = [name for name in names if name not in manifest.files or not name.startswith(MODEL_FOLDER)]
-    misnamed = [one.model_file for one in others if suffix_of(one.model_file) not in SUFFIXES[one.runtime]]
+    misnamed = [one.model_file for one in others if suffix_of(one.model_file) not in SUFFIXES[one.runtime] - {".pkl"}]
     misnamed += [one.tail_file for one in others if suffix_of(one.tail_file) not in SUFFIXES["onnx"]]
     return [
         (bool(others) and manifest.runtime != "onnx", "Only a bundle whose runtime is onnx has other forms."),
@@ -155,6 +158,22 @@ def _rules_of_others(manifest: Manifest) -> list[tuple[bool, str]]:
         (bool(lacking), f"The file {lacking[0][:80]!a} of another form is not in the bundle." if lacking else ""),
         (len(set(names)) != len(names), "Two forms share a file."),
         (bool(misnamed), f"Another form cannot read {misnamed[0][:80]!a}." if misnamed else ""),
+    ]
+
+
+def _rules_of_pickle(manifest: Manifest) -> list[tuple[bool, str]]:
+    """A pickle has one name, is the model itself, and the manifest says what it imports."""
+    said = manifest.pickle
+    names, calls = (said.names, said.calls) if said is not None else ((), ())
+    odd = [name for name in (*names, *calls) if not _IMPORT.fullmatch(name)]
+    return [
+        (
+            (suffix_of(manifest.model_file) == ".pkl") != (said is not None),
+            "Only a bundle whose model file is a pickle says what it imports, and it must say so.",
+        ),
+        (said is not None and manifest.model_file != PICKLE, f"A pickle is called {PICKLE!r}, and nothing else."),
+        (bool(odd), f"The manifest names an import that can be none: {odd[0][:80]!a}." if odd else ""),
+        (not set(calls) <= set(names), "The manifest names a call of what is not imported."),
     ]
 
 

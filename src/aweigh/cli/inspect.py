@@ -97,6 +97,7 @@ def document(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]
         "version": short(bundle.digest),
         "size_bytes": sum(member.size_bytes for member in bundle.members.values()),
         "code": bundle.manifest.code,
+        "pickle": bundle.manifest.pickle is not None,
         "manifest": msgspec.to_builtins(bundle.manifest),
         "schema": msgspec.to_builtins(schema),
         "locks": {
@@ -180,6 +181,9 @@ def _told_bill(bundle: Bundle) -> str:
 
 
 def _told_code(manifest: Manifest) -> str:
+    if manifest.pickle is not None and not manifest.code:
+        names = _some(list(manifest.pickle.names))
+        return f"none; a pickle, which is loaded only when signed by who may, and imports only {names}"
     if not manifest.code:
         return "none: serving it runs nothing of its maker's"
     own = sorted(name for name in manifest.files if name.endswith(".py"))

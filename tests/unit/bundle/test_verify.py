@@ -727,8 +727,10 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "any_parts",
         "alternatives",
         "alternatives_reason",
+        "pickle",
     }
     assert bundle.manifest.alternatives == ()
+    assert bundle.manifest.pickle is None
     assert not bundle.manifest.code
 
 

@@ -21,7 +21,7 @@ LAYERS = {
     3: ("profile", "bundle"),
     4: ("models",),
     5: ("packing", "runtime", "train"),
-    6: ("guard", "jobs", "observe"),
+    6: ("advisories", "guard", "jobs", "observe"),
     7: ("server", "ui"),
     8: ("scale",),
     9: ("targets",),

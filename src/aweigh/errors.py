@@ -23,6 +23,7 @@
     ├── StorageFull             where things are kept has no room left                   exit 1, HTTP 507
     ├── DamagedLog              the audit log is not as it was written                   exit 3
     └── RemoteError             the other side of the network failed                     exit 4
+        └── SourceSilent        advisories could not be asked for, or there are none     exit 4
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
 that names no path of the machine unless the user typed it.
@@ -228,3 +229,9 @@ class RemoteError(AweighError):
 
     code = "remote"
     exit_code = 4
+
+
+class SourceSilent(RemoteError):
+    """A source of advisories could not be asked, or has nothing to say: that is no "nothing found"."""
+
+    code = "source_silent"

@@ -31,5 +31,6 @@ def assemble(files: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]
     check_manifest(manifest)
     for name, content in files.items():
         check_content(name, content[: bytes_to_check(name, len(content))])
-    check_graph(manifest, check_documents({name: files[name] for name in REQUIRED | OPTIONAL if name in files}))
+    documents = {name: files[name] for name in REQUIRED | OPTIONAL if name in files}
+    check_graph(manifest, check_documents(documents, manifest))
     return {**files, MANIFEST: to_json(manifest)}

@@ -18,13 +18,16 @@ from aweigh.bundle.names import (
     EXAMPLES,
     MODEL_FOLDER,
     OPTIONAL,
+    PICKLE,
     REQUIRED,
     REQUIREMENTS,
     REQUIREMENTS_UI,
+    SBOM,
     SCHEMA,
     check_names,
 )
-from aweigh.bundle.requirements import read_lock
+from aweigh.bundle.requirements import Pinned, read_lock
+from aweigh.bundle.sbom import check_bill
 from aweigh.errors import BundleError, DamagedBundle
 from aweigh.schema.column import Schema
 
@@ -33,6 +36,7 @@ NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", re.ASCII)
 TAILED = frozenset({"xgboost", "catboost"})
 """Runtimes whose own trees may answer in place of the graph."""
 _PYTHON = re.compile(r"3\.\d{1,2}", re.ASCII)
+_IMPORT = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)+")
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _ENTRY = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*:[^\W\d]\w*")
 
@@ -129,6 +133,7 @@ def _rules(manifest: Manifest) -> list[tuple[bool, str]]:
             "The entry is not of the form module:function.",
         ),
         *_rules_of_others(manifest),
+        *_rules_of_pickle(manifest),
         (manifest.code != holds_code(manifest), "What the manifest says of code in the bundle is not so."),
     ]
 
@@ -142,7 +147,7 @@ def _rules_of_others(manifest: Manifest) -> list[tuple[bool, str]]:
     others, names = manifest.alternatives, [manifest.model_file, *_others(manifest)]
     runtimes = [one.runtime for one in others]
     lacking = [name for name in names if name not in manifest.files or not name.startswith(MODEL_FOLDER)]
-    misnamed = [one.model_file for one in others if suffix_of(one.model_file) not in SUFFIXES[one.runtime]]
+    misnamed = [one.model_file for one in others if suffix_of(one.model_file) not in SUFFIXES[one.runtime] - {".pkl"}]
     misnamed += [one.tail_file for one in others if suffix_of(one.tail_file) not in SUFFIXES["onnx"]]
     return [
         (bool(others) and manifest.runtime != "onnx", "Only a bundle whose runtime is onnx has other forms."),
@@ -156,25 +161,50 @@ def _rules_of_others(manifest: Manifest) -> list[tuple[bool, str]]:
     ]
 
 
+def _rules_of_pickle(manifest: Manifest) -> list[tuple[bool, str]]:
+    """A pickle has one name, is the model itself, and the manifest says what it imports."""
+    said = manifest.pickle
+    names, calls = (said.names, said.calls) if said is not None else ((), ())
+    odd = [name for name in (*names, *calls) if not _IMPORT.fullmatch(name)]
+    return [
+        (
+            (suffix_of(manifest.model_file) == ".pkl") != (said is not None),
+            "Only a bundle whose model file is a pickle says what it imports, and it must say so.",
+        ),
+        (said is not None and manifest.model_file != PICKLE, f"A pickle is called {PICKLE!r}, and nothing else."),
+        (bool(odd), f"The manifest names an import that can be none: {odd[0][:80]!a}." if odd else ""),
+        (not set(calls) <= set(names), "The manifest names a call of what is not imported."),
+    ]
+
+
 def _is_entry(entry: FileEntry) -> bool:
     return _SHA256.fullmatch(entry.sha256) is not None and entry.size_bytes >= 0
 
 
-def check_documents(documents: Mapping[str, bytes]) -> Schema:
+def check_documents(documents: Mapping[str, bytes], manifest: Manifest) -> Schema:
     """The schema, when the documents of a bundle are what they must be.
 
     Raises:
-        DamagedBundle: the schema, the golden rows or a lock cannot be read or do not fit.
+        DamagedBundle: the schema, the golden rows, a lock or the bill of materials cannot be read or do not fit.
     """
     schema = read_schema(documents[SCHEMA])
     examples = load_examples(documents[EXAMPLES])
     strangers = {name for row in examples.rows for name in row} - set(schema.names)
     if strangers:
         raise DamagedBundle(f"A golden row has a column {min(strangers)[:80]!a}, which the schema does not know.")
-    for name in (REQUIREMENTS, REQUIREMENTS_UI):
-        if name in documents:
-            read_lock(documents[name].decode())
+    locks = read_locks(documents)
+    if SBOM in documents:
+        check_bill(documents[SBOM], locks, model_sha256=manifest.files[manifest.model_file].sha256)
     return schema
+
+
+def read_locks(documents: Mapping[str, bytes]) -> dict[str, tuple[Pinned, ...]]:
+    """What each lock among the documents pins, by its name.
+
+    Raises:
+        DamagedBundle: one holds anything but exact versions.
+    """
+    return {name: read_lock(documents[name].decode()) for name in (REQUIREMENTS, REQUIREMENTS_UI) if name in documents}
 
 
 def read_schema(content: bytes) -> Schema:

@@ -1,7 +1,9 @@
-"""What lies under ``model/``: only formats that hold no code, each told by its own first bytes; never a pickle.
+"""What lies under ``model/``: only formats that hold no code, each told by its own first bytes.
 
 The check looks at content, not at names: a pickle called ``model.onnx`` is still a pickle. It keeps out what has no
 business in a bundle; what a skops file may construct is decided, when it is read, by the exact names its family trusts.
+A pickle is taken under one name alone, and only from a bundle that is signed (``needs_signature``); what it may import
+is decided, when it is read, by the names in the manifest and those that its family trusts, both.
 """
 
 import io
@@ -10,15 +12,15 @@ import zipfile
 
 from aweigh.bundle.archive import MAX_BUNDLE_BYTES
 from aweigh.bundle.manifest import Manifest
-from aweigh.bundle.names import APP, CODE_FOLDER, MODEL_FOLDER
+from aweigh.bundle.names import APP, CODE_FOLDER, MODEL_FOLDER, PICKLE
 from aweigh.errors import DamagedBundle
 
 SUFFIXES: dict[str, frozenset[str]] = {
     "onnx": frozenset({".onnx"}),
-    "sklearn": frozenset({".skops"}),
-    "xgboost": frozenset({".json", ".ubj"}),
-    "lightgbm": frozenset({".txt"}),
-    "catboost": frozenset({".cbm"}),
+    "sklearn": frozenset({".skops", ".pkl"}),
+    "xgboost": frozenset({".json", ".ubj", ".pkl"}),
+    "lightgbm": frozenset({".txt", ".pkl"}),
+    "catboost": frozenset({".cbm", ".pkl"}),
     "python": frozenset({".py"}),
 }
 """What the model file of each runtime is called."""
@@ -39,6 +41,8 @@ _PICKLES = re.compile(
     rb"|\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|\x5d\x00\x00|\x04\x22\x4d\x18|\x78[\x01\x5e\x9c\xda]"
 )
 _IN_SKOPS = (".json", ".npy", ".npz", ".bin")
+_PROTOCOL_5 = b"\x80\x05"
+"""How the one pickle begins that a bundle may hold: plain, of the newest protocol, as ``pack`` writes it."""
 _HEAD_BYTES = 512
 _TEXTS = frozenset({".csv", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml"})
 """Text that the owner's code may read, under ``model/code/``."""
@@ -49,6 +53,16 @@ def holds_code(manifest: Manifest) -> bool:
     """Whether serving would run the owner's own Python, whatever the manifest says of it."""
     named = any(name == APP or name.endswith(".py") for name in manifest.files)
     return named or manifest.runtime == "python" or manifest.entry is not None
+
+
+def holds_pickle(manifest: Manifest) -> bool:
+    """Whether the model is a pickle, whatever the manifest says of it."""
+    return manifest.pickle is not None or any(suffix_of(name) == ".pkl" for name in manifest.files)
+
+
+def needs_signature(manifest: Manifest) -> bool:
+    """Whether nothing of it may be loaded but by somebody's word: it holds code, or a pickle."""
+    return holds_code(manifest) or holds_pickle(manifest)
 
 
 def suffix_of(name: str) -> str:
@@ -75,8 +89,14 @@ def check_content(name: str, head: bytes) -> None:
     if not name.startswith(MODEL_FOLDER):
         _check_text(name, head)
         return
+    if name == PICKLE:
+        if not head.startswith(_PROTOCOL_5):
+            raise DamagedBundle(f"{name!r} is no plain pickle of protocol 5.")
+        return
     if _PICKLES.match(head):
-        raise DamagedBundle(f"{name!r} is a pickle (or compressed, as pickles are): a bundle never holds one.")
+        raise DamagedBundle(
+            f"{name!r} is a pickle (or compressed, as pickles are): a bundle holds none but {PICKLE!r}, signed."
+        )
     suffix = suffix_of(name)
     if _is_text(name):
         _check_text(name, head)

@@ -101,6 +101,16 @@ class Alternative(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_
     locked: bool = False
 
 
+class Pickled(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a pickled model imports and calls while it is loaded: exact names (``module.name``), and nothing else.
+
+    The lists of aweigh's own stand above it: a name that is on none of them is refused although it stands here.
+    """
+
+    names: tuple[str, ...]
+    calls: tuple[str, ...]
+
+
 class Presentation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
     """What the owner may say of how the app looks."""
 
@@ -117,7 +127,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the
     proof; ``code`` is true when serving runs the owner's own Python code. ``any_threads`` tells that a call gives the
     same bits on however many threads it runs, ``any_parts`` that a row gets the same bits alone and in any company;
-    ``alternatives_reason`` says why there is another form, or none.
+    ``alternatives_reason`` says why there is another form, or none. ``pickle`` is there when the model is a pickle.
     """
 
     format: int
@@ -140,6 +150,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     any_parts: bool = False
     alternatives: tuple[Alternative, ...] = ()
     alternatives_reason: str = ""
+    pickle: Pickled | None = None
 
 
 def to_json(value: object) -> bytes:

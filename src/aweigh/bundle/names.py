@@ -19,6 +19,8 @@ CARD = "card.md"
 SBOM = "sbom.cdx.json"
 APP = "app.py"
 MODEL_FOLDER = "model/"
+PICKLE = "model/model.pkl"
+"""Where a pickled model lies; a pickle of any other name is refused, whoever has signed it."""
 CODE_FOLDER = "model/code/"
 """Where the owner's own Python lies, and below it the files that it reads, as they lay in the project."""
 

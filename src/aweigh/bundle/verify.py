@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aweigh.bundle.archive import MAX_BUNDLE_BYTES, list_archive
 from aweigh.bundle.coherence import check_documents, check_graph, check_manifest, read_manifest
-from aweigh.bundle.contents import bytes_to_check, check_content, holds_code
+from aweigh.bundle.contents import bytes_to_check, check_content, holds_code, holds_pickle, needs_signature
 from aweigh.bundle.dsse import MAX_ENVELOPE_BYTES
 from aweigh.bundle.files import Member, list_folder, size_limit
 from aweigh.bundle.manifest import Manifest, digest_of, short
@@ -113,9 +113,10 @@ def open_bundle(path: Path | str) -> Bundle:
 def verify(path: Path | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
     """The bundle at ``path``, every byte of it held against its manifest, and fit to be loaded.
 
-    With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python must be
-    signed in any case: where no policy is given, by this user. ``to_load``: the model's bytes are held until they are
-    read, so that who loads it at once reads and hashes them once.
+    With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python, or
+    whose model is a pickle, must be signed in any case: where no policy is given, by this user. No file of one with a
+    pickle is opened before that is known. ``to_load``: the model's bytes are held until they are read, so that who
+    loads it at once reads and hashes them once.
 
     Raises:
         DamagedBundle: a byte, a name or a size differs, a file is missing or extra, or the parts do not fit.
@@ -123,8 +124,11 @@ def verify(path: Path | str, *, trust: Trust | None = None, to_load: bool = Fals
         UsageError: this user's own key cannot be read.
     """
     bundle = open_bundle(path)
+    guarded = holds_pickle(bundle.manifest)
+    signers = _signers(bundle, trust) if guarded else ()
     schema, held = _checked(bundle, holding=frozenset({bundle.manifest.model_file} if to_load else ()))
-    signers = _signers(bundle, trust)
+    if not guarded:
+        signers = _signers(bundle, trust)
     said = bundle.path, bundle.manifest, bundle.digest
     return VerifiedBundle(*said, schema, bundle.members, signers, held, token=_TOKEN)
 
@@ -142,7 +146,7 @@ def _checked(bundle: Bundle, *, holding: frozenset[str]) -> tuple[Schema, dict[s
     _check_names(bundle)
     check_manifest(bundle.manifest)
     documents, held = _check_bytes(bundle, holding=holding)
-    schema = check_documents(documents)
+    schema = check_documents(documents, bundle.manifest)
     check_graph(bundle.manifest, schema)
     return schema, held
 
@@ -156,17 +160,26 @@ def _signers(bundle: Bundle, trust: Trust | None) -> tuple[Signer, ...]:
     """
     name, has_code = bundle.manifest.name, holds_code(bundle.manifest)
     content = read_signature(bundle)
-    if trust is None and has_code:
+    if trust is None and needs_signature(bundle.manifest):
         trust = own_trust(os.environ)
         if trust is None or content is None:
-            raise UntrustedBundle(
-                f"The bundle {name} holds its owner's own Python, which serving would run, and you have not signed it.",
-                hint="say who may sign code with --trust (a policy with code = true); or, when you have read it: "
-                "aweigh sign BUNDLE",
-            )
+            raise _unsigned(name, pickled=holds_pickle(bundle.manifest) and not has_code)
     if trust is None:
         return ()
     return check_signature(content, name=name, digest=bundle.digest, has_code=has_code, trust=trust)
+
+
+def _unsigned(name: str, *, pickled: bool) -> UntrustedBundle:
+    if pickled:
+        return UntrustedBundle(
+            f"The model of the bundle {name} is a pickle, and you have not signed it.",
+            hint="say whose signature counts with --trust; or, when you know where it comes from: aweigh sign BUNDLE",
+        )
+    return UntrustedBundle(
+        f"The bundle {name} holds its owner's own Python, which serving would run, and you have not signed it.",
+        hint="say who may sign code with --trust (a policy with code = true); or, when you have read it: "
+        "aweigh sign BUNDLE",
+    )
 
 
 def read_signature(bundle: Bundle) -> bytes | None:

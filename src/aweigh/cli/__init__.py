@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "verify": ("aweigh.cli.verify:verify_bundle", "Check every byte of a bundle, and who has signed it."),
     "keygen": ("aweigh.cli.keygen:keygen", "Make a key to sign bundles with."),
     "sign": ("aweigh.cli.sign:sign_bundle", "Sign a bundle: put a name to every byte of it."),
+    "audit": ("aweigh.cli.audit:audit_bundle", "Tell the known vulnerabilities of what a bundle is served with."),
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),

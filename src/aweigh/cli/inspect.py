@@ -9,8 +9,9 @@ import msgspec
 
 from aweigh.bundle.coherence import check_manifest, read_schema
 from aweigh.bundle.manifest import Manifest, Proof, short
-from aweigh.bundle.names import REQUIREMENTS, REQUIREMENTS_UI, SCHEMA
+from aweigh.bundle.names import REQUIREMENTS, REQUIREMENTS_UI, SBOM, SCHEMA
 from aweigh.bundle.requirements import Pinned, read_lock
+from aweigh.bundle.sbom import told_bill
 from aweigh.bundle.signature import check_payload
 from aweigh.bundle.verify import Bundle, open_bundle, read_signature
 from aweigh.cli.terminal import Steps, aligned, clean, human_size, print_document
@@ -96,12 +97,14 @@ def document(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]
         "version": short(bundle.digest),
         "size_bytes": sum(member.size_bytes for member in bundle.members.values()),
         "code": bundle.manifest.code,
+        "pickle": bundle.manifest.pickle is not None,
         "manifest": msgspec.to_builtins(bundle.manifest),
         "schema": msgspec.to_builtins(schema),
         "locks": {
             name: {"packages": len(packages), "hashed": all(one.hashes for one in packages)}
             for name, packages in locks.items()
         },
+        "materials": SBOM if SBOM in bundle.manifest.files else None,
     }
 
 
@@ -116,6 +119,7 @@ def lines(bundle: Bundle, schema: Schema, locks: dict[str, tuple[Pinned, ...]]) 
         *_told_others(manifest),
         *_told_proof(manifest.proof),
         ("python", f"{manifest.python}; {_told_locks(locks)}"),
+        ("materials", _told_bill(bundle)),
         ("made with", ", ".join(f"{name} {version}" for name, version in sorted(manifest.made_with.items()))),
         ("code", _told_code(manifest)),
         ("signed", _told_signature(bundle)),
@@ -170,7 +174,16 @@ def _told_locks(locks: dict[str, tuple[Pinned, ...]]) -> str:
     return "; ".join(told) or "no lock"
 
 
+def _told_bill(bundle: Bundle) -> str:
+    if SBOM not in bundle.manifest.files:
+        return "no bill of materials"
+    return f"{SBOM}: {told_bill(bundle.read(SBOM))}"
+
+
 def _told_code(manifest: Manifest) -> str:
+    if manifest.pickle is not None and not manifest.code:
+        names = _some(list(manifest.pickle.names))
+        return f"none; a pickle, which is loaded only when signed by who may, and imports only {names}"
     if not manifest.code:
         return "none: serving it runs nothing of its maker's"
     own = sorted(name for name in manifest.files if name.endswith(".py"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from aweigh.bundle.contents import needs_signature
 from aweigh.cli.terminal import Steps, human_size, print_document
 from aweigh.cli.trusting import private_key
 
@@ -29,8 +30,10 @@ if TYPE_CHECKING:
 @click.option("--python", metavar="X.Y", help="The Python version to lock for (default: the one that runs this).")
 @click.option("--with-native", is_flag=True,
               help="Lock the model's own library, too, where its trees are quicker for many rows at once.")  # fmt: skip
+@click.option("--allow-pickle", is_flag=True,
+              help="Take a pickle, signed, where no portable form gives the model's answers.")  # fmt: skip
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
-              help="Sign the bundle with this key (your own Python is signed with your own key, too).")  # fmt: skip
+              help="Sign the bundle with this key (your own Python, or a pickle, with your own key, too).")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
 def pack(
     model: str,
@@ -41,6 +44,7 @@ def pack(
     config_path: Path | None,
     python: str | None,
     with_native: bool,
+    allow_pickle: bool,
     key: Path | None,
     as_json: bool,
 ) -> None:
@@ -51,7 +55,7 @@ def pack(
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
-                      python=python, with_native=with_native, key=key)  # fmt: skip
+                      python=python, with_native=with_native, allow_pickle=allow_pickle, key=key)  # fmt: skip
     if as_json:
         print_document(document(packed))
         return
@@ -59,9 +63,11 @@ def pack(
 
 
 def trust_for(packed: "Packed", key: Path | None) -> str:
-    """The option that serving it here takes: code that only another key than your own has signed needs a policy."""
-    if key is None or packed.own or not packed.manifest.code:
+    """The option that serving it here takes, where only another key than your own has signed code or a pickle."""
+    if key is None or packed.own or not needs_signature(packed.manifest):
         return ""
+    if not packed.manifest.code:
+        return f" --trust {shlex.quote(str(key.with_suffix('.pub')))}"
     return f" --trust {shlex.quote(str(key.with_name('trust.toml')))}"
 
 
@@ -76,6 +82,7 @@ def run_pack(
     config_path: Path | None = None,
     python: str | None = None,
     with_native: bool = False,
+    allow_pickle: bool = False,
     key: Path | None = None,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
@@ -99,7 +106,8 @@ def run_pack(
         at = now
 
     packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
-                  with_native=with_native, key=None if key is None else private_key(key), tell=tell)  # fmt: skip
+                  with_native=with_native, allow_pickle=allow_pickle,
+                  key=None if key is None else private_key(key), tell=tell)  # fmt: skip
     for step, text, _ in kept:
         steps.line(step, text, figure=human_size(packed.size_bytes))
     for note in packed.notes:

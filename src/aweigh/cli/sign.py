@@ -8,14 +8,14 @@ import click
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.atomic import whole_file
-from aweigh.bundle.contents import holds_code
+from aweigh.bundle.contents import holds_code, needs_signature
 from aweigh.bundle.keys import own_key, own_public
 from aweigh.bundle.manifest import digest_of
 from aweigh.bundle.names import MANIFEST, SIGNATURE
 from aweigh.bundle.signature import check_payload, sign
 from aweigh.bundle.verify import Bundle, check, open_bundle, read_signature
 from aweigh.cli.terminal import Steps, print_document
-from aweigh.cli.trusting import private_key
+from aweigh.cli.trusting import check_pickle, private_key
 from aweigh.errors import DamagedBundle, UsageError
 
 
@@ -33,6 +33,7 @@ def sign_bundle(path: Path, key_path: Path | None, remove: bool, as_json: bool) 
     """
     bundle = open_bundle(path)
     check(bundle)
+    check_pickle(bundle)
     key = None if remove and key_path is None else own_key(os.environ) if key_path is None else private_key(key_path)
     before = None if remove else read_signature(bundle)
     content = None if key is None else sign(bundle.manifest.name, bundle.digest, key, before=before)
@@ -55,7 +56,7 @@ def _next(steps: Steps, path: Path, key_path: Path | None, bundle: Bundle, conte
     """The line that says how to check it, which succeeds: for code no public key alone vouches, only a policy."""
     quoted = shlex.quote(str(path))
     has_code = holds_code(bundle.manifest)
-    if has_code and content is None:
+    if needs_signature(bundle.manifest) and content is None:
         steps.next(f"aweigh sign {quoted}")
     elif key_path is None or (has_code and content is not None and _is_own(bundle, content)):
         steps.next(f"aweigh verify {quoted}")

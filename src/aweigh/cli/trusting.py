@@ -10,7 +10,7 @@ import click
 if TYPE_CHECKING:
     from aweigh.bundle.keys import PrivateKey
     from aweigh.bundle.trust import Trust
-    from aweigh.bundle.verify import VerifiedBundle
+    from aweigh.bundle.verify import Bundle, VerifiedBundle
 
 TRUST_VARIABLE = "AWEIGH_TRUST"
 
@@ -66,6 +66,19 @@ def private_key(path: Path) -> "PrivateKey":
     if is_encrypted(path):
         passphrase = os.environ.get(PASSPHRASE_VARIABLE) or click.prompt("passphrase", hide_input=True, err=True)
     return read_private(path, passphrase=passphrase)
+
+
+def check_pickle(bundle: "Bundle | VerifiedBundle") -> None:
+    """A pickled model imports what its manifest says and what is trusted, or no signature helps; nothing of it is run.
+
+    Raises:
+        UntrustedModel, UnreadableModel: it does not, or cannot be read.
+    """
+    if bundle.manifest.pickle is None:
+        return
+    from aweigh.models.pickled import check_pickled
+
+    check_pickled(bundle.read(bundle.manifest.model_file), bundle.manifest.pickle)
 
 
 def signed_by(bundle: "VerifiedBundle") -> str:

@@ -9,7 +9,7 @@ import click
 from aweigh.bundle.names import MANIFEST
 from aweigh.bundle.verify import VerifiedBundle, verify
 from aweigh.cli.terminal import Steps, human_size, print_document
-from aweigh.cli.trusting import trust_option, trusted
+from aweigh.cli.trusting import check_pickle, trust_option, trusted
 
 
 @click.command("verify")
@@ -24,6 +24,7 @@ def verify_bundle(path: Path, trust: Path | None, as_json: bool) -> None:
     """
     started = time.perf_counter()
     bundle = verify(path, trust=trusted(trust))
+    check_pickle(bundle)
     if as_json:
         print_document(document(bundle))
         return
@@ -37,16 +38,25 @@ def verify_bundle(path: Path, trust: Path | None, as_json: bool) -> None:
 def told(bundle: VerifiedBundle) -> list[tuple[str, str]]:
     """What was checked, a line each."""
     size = human_size(_size_bytes(bundle))
-    code = "its maker's own Python, signed by who may" if bundle.manifest.code else "none, and no pickle"
     signed = " and ".join(f"{one.name} (key {one.keyid[:12]})" for one in bundle.signers)
     return [
         ("bundle", f"{bundle.manifest.name} {bundle.version}"),
         ("files", f"{len(bundle.names) + 1} files, {size}: every byte is as the manifest says"),
         ("parts", "manifest, schema, golden rows and locks fit together"),
-        ("code", code),
+        ("code", _told_code(bundle)),
         ("signed", f"by {signed}" if signed else "nobody was asked for; --trust says whose signature it must bear"),
         ("digest", bundle.digest),
     ]
+
+
+def _told_code(bundle: VerifiedBundle) -> str:
+    if bundle.manifest.code:
+        return "its maker's own Python, signed by who may"
+    if bundle.manifest.pickle is not None:
+        return (
+            f"none; a pickle of {len(bundle.manifest.pickle.names)} names, all of them on the lists, signed by who may"
+        )
+    return "none, and no pickle"
 
 
 def document(bundle: VerifiedBundle) -> dict[str, object]:
@@ -59,6 +69,7 @@ def document(bundle: VerifiedBundle) -> dict[str, object]:
         "files": len(bundle.names) + 1,
         "size_bytes": _size_bytes(bundle),
         "code": bundle.manifest.code,
+        "pickle": bundle.manifest.pickle is not None,
         "signers": [{"name": one.name, "keyid": one.keyid} for one in bundle.signers],
         "whole": True,
     }

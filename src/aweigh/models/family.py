@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from aweigh.bundle.manifest import Graph, Runtime
+from aweigh.bundle.manifest import Graph, Pickled, Runtime
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output, Schema
 from aweigh.table import Table
@@ -44,7 +44,7 @@ class Form:
 
     ``data`` are the bytes of the model file; ``extra`` are further files of the bundle by name; ``requirements`` are
     distributions that the model itself needs to be served. ``tail`` is what a forest's graph does with the sums of its
-    trees, as a graph of its own.
+    trees, as a graph of its own. ``pickle`` says what a pickled model imports.
     """
 
     runtime: Runtime
@@ -56,6 +56,7 @@ class Form:
     model_class: str | None = None
     requirements: tuple[str, ...] = ()
     tail: bytes | None = None
+    pickle: Pickled | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

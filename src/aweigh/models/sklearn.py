@@ -19,6 +19,10 @@ from aweigh.schema.column import Output, Scalar, Schema, Task
 from aweigh.table import Table
 
 MAX_TRANSFORM_COLUMNS = 10_000
+NO_FORM = (
+    "take it as a pickle of listed names, which is served only where your signature is trusted (--allow-pickle); or "
+    "serve it as your own code: write a function that takes and returns a table, and pack it as module:function"
+)
 
 
 def read(path: Path) -> object:
@@ -205,7 +209,11 @@ def ways(model: object, schema: Schema) -> Iterator[Way]:
     from aweigh.models.convert import onnx_ways
 
     yield from onnx_ways(model, schema)
-    yield Way("scikit-learn's own estimator, as skops with exact trusted names", lambda: _skops_form(model, schema))
+    yield Way(
+        "scikit-learn's own estimator, as skops with exact trusted names",
+        lambda: _skops_form(model, schema),
+        hint=NO_FORM,
+    )
 
 
 def _skops_form(model: object, schema: Schema) -> Form:

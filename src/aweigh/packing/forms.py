@@ -40,7 +40,7 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
 
     ``locked`` says that the library of another form will be in the bundle's locks.
     """
-    takes = form.runtime in TAKES_THREADS
+    takes = form.runtime in TAKES_THREADS and form.pickle is None
     threads = takes and any_threads(lambda count: _load(form, schema, count), table)
     parts = takes and any_parts(form.predict, table)
     offer = getattr(family, "other", None)

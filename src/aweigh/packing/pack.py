@@ -1,10 +1,12 @@
 """``pack``: reads a model and a sample, proves a portable form, locks what serves it, writes the bundle."""
 
+import hashlib
 import importlib.metadata
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +19,11 @@ from aweigh.bundle.build import assemble
 from aweigh.bundle.keys import PrivateKey
 from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
-from aweigh.bundle.names import SIGNATURE
+from aweigh.bundle.names import MODEL_FOLDER, REQUIREMENTS, REQUIREMENTS_UI, SBOM, SIGNATURE
+from aweigh.bundle.sbom import Material, write_bill
 from aweigh.config import Config, find_config
 from aweigh.errors import UsageError
-from aweigh.models.family import Described, Form
+from aweigh.models.family import Described, Form, Way
 from aweigh.models.parity import prove
 from aweigh.packing.card import card
 from aweigh.packing.forms import forms_beside, needed_by
@@ -72,6 +75,7 @@ class Wishes:
     config: Config | None = None
     python: str = RUNNING_PYTHON
     with_native: bool = False
+    allow_pickle: bool = False
     key: PrivateKey | None = None
     own: PrivateKey | None = None
 
@@ -86,6 +90,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     config: Config | None = None,
     python: str | None = None,
     with_native: bool = False,
+    allow_pickle: bool = False,
     key: "Path | str | PrivateKey | None" = None,
     tell: Tell = lambda _step, _text: None,
 ) -> Packed:
@@ -94,8 +99,9 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     ``model`` is a path, ``"module:function"``, or a fitted model in memory. ``sample`` is a path or a DataFrame of rows
     as the model takes them, with or without the ``target`` column. ``output`` is a file, or a folder for
     ``NAME-DIGEST.aweigh`` (default: the working folder). ``python`` is the version to lock for, such as ``"3.12"``.
-    ``with_native`` locks the model's own library as well, where its trees are quicker for many rows at once. ``key``
-    signs the bundle (an encrypted one with ``AWEIGH_KEY_PASSPHRASE``); one that runs your own Python is signed
+    ``with_native`` locks the model's own library as well, where its trees are quicker for many rows at once.
+    ``allow_pickle`` takes a pickle of listed names where no portable form is proven. ``key`` signs the bundle (an
+    encrypted one with ``AWEIGH_KEY_PASSPHRASE``); one that runs your own Python, or whose model is a pickle, is signed
     with your own key as well.
 
     >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
@@ -113,10 +119,11 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         config=config,
         python=python or RUNNING_PYTHON,
         with_native=with_native,
+        allow_pickle=allow_pickle,
         key=read_key(Path(key)) if isinstance(key, str | Path) else key,
     )
     source = open_model(model, tell=tell)
-    if source.family == "python":
+    if source.family == "python" or wishes.allow_pickle:
         # A key that cannot be had is told now, and not after minutes of proving.
         wishes = replace(wishes, own=own_beside(wishes.key))
     data = Path(sample) if isinstance(sample, str) else sample
@@ -140,8 +147,10 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         widen=lambda answers: _widened(family, source.model, answers),
     )
     tell("schema", told_schema(asked.schema, rows))
-    form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
+    form, proof = prove(_ways(family, source, asked.schema, wishes), asked.trial)
     tell("proof", told_proof(form, proof))
+    if form.runtime != "python" and form.pickle is None:
+        wishes = replace(wishes, own=None)
     forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native)
     if forms.reason:
         tell("forms", forms.reason)
@@ -156,8 +165,20 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives_reason=forms.reason,
     )
     files = _files(chosen, described, asked, form, proof, config, locks) | forms.files
+    material = _material(manifest, source, asked.schema, files, config)
+    files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
     notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
     return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
+
+
+def _ways(family: Any, source: Source, schema: Schema, wishes: Wishes) -> Iterator[Way]:
+    """The family's own ways, and, when it was asked for, a pickle after all of them."""
+    if not wishes.allow_pickle or source.family in {"python", "onnx"}:
+        yield from family.ways(source.model, schema)
+        return
+    from aweigh.models.pickled import pickled_way
+
+    yield from chain(family.ways(source.model, schema), [pickled_way(source.family, source.model, schema)])
 
 
 def _widened(family: Any, model: object, answers: Answers) -> Answers:
@@ -215,6 +236,7 @@ def _manifest(
         code=form.runtime == "python",
         entry=source.entry,
         model_class=form.model_class,
+        pickle=form.pickle,
         presentation=Presentation(title=app.title, description=app.description, accent=app.accent, footer=app.footer),
     )
 
@@ -251,12 +273,33 @@ def _files(
         "schema.json": to_json(asked.schema),
         "examples.json": to_json(golden(asked.schema, asked.table, asked.answers)),
         "profile.json": to_json(build_profile(asked.schema, asked.table, asked.answers)),
-        "requirements.txt": locks[0].text.encode(),
-        "requirements-ui.txt": locks[1].text.encode(),
+        REQUIREMENTS: locks[0].text.encode(),
+        REQUIREMENTS_UI: locks[1].text.encode(),
         "card.md": text.encode(),
         form.file_name: form.data,
         **form.extra,
     }
+
+
+def _material(
+    manifest: Manifest, source: Source, schema: Schema, files: Mapping[str, bytes], config: Config
+) -> Material:
+    """What the bill of materials says of the model."""
+    digests = {
+        name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name.startswith(MODEL_FOLDER)
+    }
+    return Material(
+        name=manifest.name,
+        words=manifest.model,
+        family=manifest.family,
+        runtime=manifest.runtime,
+        task=schema.output.task,
+        model_file=manifest.model_file,
+        sha256=digests.pop(manifest.model_file),
+        others=digests,
+        original_sha256=source.sha256,
+        licence=config.model.licence,
+    )
 
 
 def _write(

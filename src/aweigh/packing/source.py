@@ -1,5 +1,6 @@
 """Where a model comes from: a file of some family, a function in a module, or an object in memory."""
 
+import hashlib
 import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +34,10 @@ TABLES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".feather", ".xlsx", "
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """A model that was read. ``told`` says how, for people; ``entry`` is the ``module:function`` of a callable."""
+    """A model that was read.
+
+    ``told`` says how, for people; ``entry`` is the ``module:function`` of a callable; ``sha256`` is that of its file.
+    """
 
     model: object
     family: Family
@@ -41,6 +45,7 @@ class Source:
     path: Path | None = None
     told: str = ""
     entry: str | None = None
+    sha256: str | None = None
 
 
 def open_model(model: object, *, tell: Tell) -> Source:
@@ -91,7 +96,9 @@ def _open_file(path: Path, tell: Tell) -> Source:
     known = _BY_FORMAT.get(scan.format)
     model = registry.family(known or "sklearn").read(path)
     family = known if known is not None and known != "sklearn" else family_of(model)
-    return Source(model, family, path.stem, path=path, told=_library(family))
+    with path.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    return Source(model, family, path.stem, path=path, told=_library(family), sha256=sha256)
 
 
 def family_of(model: object) -> Family:

@@ -86,6 +86,10 @@ def _first(bundle: "VerifiedBundle", threads: int) -> "Predict":
 
         code: Predict = load_code(bundle.read, bundle.names, manifest.entry or "", schema)
         return code
+    if manifest.pickle is not None:
+        from aweigh.models.pickled import load_pickled
+
+        return load_pickled(data, manifest.pickle, registry.family(manifest.runtime), schema)
     made: Predict = registry.family(manifest.runtime).load(
         data, schema, threads=threads, model_class=manifest.model_class
     )

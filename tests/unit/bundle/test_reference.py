@@ -16,6 +16,7 @@ from aweigh.bundle.manifest import (
     Graph,
     GraphInput,
     Manifest,
+    Pickled,
     Presentation,
     Proof,
 )
@@ -28,7 +29,7 @@ def page(root):
 
 
 @pytest.mark.parametrize(
-    "kind", [Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Examples]
+    "kind", [Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Pickled, Examples]
 )
 def test_every_key_is_named(page, kind):
     missing = [one.encode_name for one in msgspec.structs.fields(kind) if f"`{one.encode_name}`" not in page]

@@ -27,6 +27,8 @@ from aweigh.bundle.examples import Examples, dump_examples, load_examples
 from aweigh.bundle.files import write_folder
 from aweigh.bundle.keys import own_key
 from aweigh.bundle.manifest import FORMAT, Manifest, digest_of, to_json
+from aweigh.bundle.requirements import read_lock
+from aweigh.bundle.sbom import Material, write_bill
 from aweigh.bundle.signature import sign
 from aweigh.bundle.verify import VerifiedBundle, open_bundle, verify
 from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle, UsageError
@@ -411,7 +413,12 @@ def test_parts_that_no_bundle_has_are_refused(write, changed, name):
 
 
 def test_optional_parts_are_taken(write, changed, files):
-    added = {"sbom.cdx.json": b"{}", "requirements-ui.txt": files["requirements.txt"]}
+    lock = read_lock(files["requirements.txt"].decode())
+    locks = {"requirements.txt": lock, "requirements-ui.txt": lock}
+    model = Material(
+        "penguins", "a forest", "sklearn", "onnx", "class", "model/model.onnx", digest_of(files["model/model.onnx"]), {}
+    )  # fmt: skip
+    added = {"sbom.cdx.json": write_bill(model, locks), "requirements-ui.txt": files["requirements.txt"]}
     assert set(added) < set(verify(write(changed(add=added))).names)
 
 
@@ -720,8 +727,10 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "any_parts",
         "alternatives",
         "alternatives_reason",
+        "pickle",
     }
     assert bundle.manifest.alternatives == ()
+    assert bundle.manifest.pickle is None
     assert not bundle.manifest.code
 
 

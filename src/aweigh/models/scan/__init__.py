@@ -12,13 +12,16 @@ outside of it may still end the process that asks it for an answer.
 from aweigh.models.scan.limits import Limits
 from aweigh.models.scan.scan import Scan, scan, scan_bytes
 from aweigh.models.scan.trusted import FAMILIES, trusted_calls, trusted_names
-from aweigh.models.scan.verdict import check, load_trusted, load_trusted_bytes
+from aweigh.models.scan.verdict import Listed, check, check_listed, load_listed, load_trusted, load_trusted_bytes
 
 __all__ = [
     "FAMILIES",
     "Limits",
+    "Listed",
     "Scan",
     "check",
+    "check_listed",
+    "load_listed",
     "load_trusted",
     "load_trusted_bytes",
     "scan",

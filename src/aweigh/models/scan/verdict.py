@@ -1,6 +1,7 @@
 """Scan, compare with the lists, and load what has passed: from the same bytes, by the same machine."""
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,18 @@ from aweigh.models.scan.limits import DEFAULT
 from aweigh.models.scan.machine import Findings, Machine
 from aweigh.models.scan.scan import Scan, read_once, scan, scan_bytes
 from aweigh.models.scan.tape import Tape
-from aweigh.models.scan.trusted import FAMILIES, trusted_calls, trusted_names
+from aweigh.models.scan.trusted import FAMILIES, families_of, trusted_calls, trusted_names
 from aweigh.models.scan.unpack import decompress
 from aweigh.models.scan.worlds import Real
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """All that one certain pickle may import, and those of it that it may call."""
+
+    names: frozenset[str]
+    calls: frozenset[str]
+
 
 LOADABLE = ("joblib", "pickle", "skops")
 NAMES_SHOWN = 3
@@ -61,8 +71,12 @@ def load_trusted_bytes(
             f"{file} is a file of format {found.format}, and here only {' or '.join(formats)} is loaded.",
             hint="read it by the library that wrote it, or pack the original model file again",
         )
+    return _loaded(data, found, file, names & set(found.names), calls & set(found.calls))
+
+
+def _loaded(data: bytes, found: Scan, file: str, names: frozenset[str], calls: frozenset[str]) -> Any:
     try:
-        return _load(data, found, names & set(found.names), calls & set(found.calls))
+        return _load(data, found, names, calls)
     except Exception as error:
         missing = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else None
         if missing in FAMILIES:
@@ -72,6 +86,47 @@ def load_trusted_bytes(
             f"{file} could not be loaded ({type(error).__name__}: {error}).",
             hint="load it where it was made, with the versions of its libraries that are here, and save it again",
         ) from error
+
+
+def load_listed(data: bytes, file: str, listed: Listed) -> Any:
+    """Load a plain pickle that imports and calls what it was listed with, of that what is trusted, and nothing else.
+
+    Raises:
+        UntrustedModel: it would import or call more, or what it is listed with is on no list of ours; nothing was run.
+        UnreadableModel: it could not be read, is no plain pickle, or could not be loaded.
+        MissingExtra: the library that made it is not installed.
+    """
+    found = check_listed(data, file, listed)
+    return _loaded(data, found, file, listed.names & set(found.names), listed.calls & set(found.calls))
+
+
+def check_listed(data: bytes, file: str, listed: Listed) -> Scan:
+    """What a plain pickle is, when it imports and calls nothing but what it is listed with and what is trusted.
+
+    Raises:
+        UntrustedModel, UnreadableModel: as of ``load_listed``; nothing of it is run.
+    """
+    families = families_of(listed.names)
+    for said, trusted, what in (
+        (listed.names, frozenset[str]().union(*map(trusted_names, families)), "import"),
+        (listed.calls, frozenset[str]().union(*map(trusted_calls, families)), "call"),
+    ):
+        if not said <= trusted:
+            raise UntrustedModel(
+                f"The manifest lets {file} {what} {_few(said - trusted)}, which no signature can; nothing was run.",
+                hint="pack the original model file again, with this version of aweigh",
+            )
+    found = scan_bytes(data)
+    _judge(found, file, None)
+    if found.format != "pickle" or found.compression:
+        raise UnreadableModel(f"{file} is a file of format {found.format}, and no plain pickle.")
+    for has, said, what in ((found.names, listed.names, "import"), (found.calls, listed.calls, "call")):
+        if not set(has) <= said:
+            raise UntrustedModel(
+                f"{file} would {what} {_few(set(has) - said)}, which its manifest does not say; nothing of it was run.",
+                hint="pack the original model file again",
+            )
+    return found
 
 
 def _load(data: bytes, found: Scan, names: frozenset[str], calls: frozenset[str]) -> Any:

@@ -13,6 +13,8 @@ from typing import Literal
 
 import msgspec
 
+from aweigh.schema.policy import Policy
+
 FORMAT = 1
 DIGEST_SHORT = 12
 
@@ -117,7 +119,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     runtime was chosen; ``python`` is the version the lock is for ("3.12"); ``made_with`` the versions that made the
     proof; ``code`` is true when serving runs the owner's own Python code. ``any_threads`` tells that a call gives the
     same bits on however many threads it runs, ``any_parts`` that a row gets the same bits alone and in any company;
-    ``alternatives_reason`` says why there is another form, or none.
+    ``alternatives_reason`` says why there is another form, or none. ``domain`` is what becomes of what the model has
+    not seen, where whoever serves it says nothing else.
     """
 
     format: int
@@ -140,6 +143,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     any_parts: bool = False
     alternatives: tuple[Alternative, ...] = ()
     alternatives_reason: str = ""
+    domain: Policy = Policy()
 
 
 def to_json(value: object) -> bytes:

@@ -26,6 +26,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unsatisfiable_range": (416, "The file has no such bytes"),
     "data": (422, "The table cannot be used"),
     "invalid_rows": (422, "The rows do not fit the model"),
+    "outside_domain": (422, "The rows lie outside what the model has seen"),
     "no_answer": (422, "The model has no answer for these rows"),
     "head_too_large": (431, "The address and headers are too large"),
     "internal": (500, "Something failed inside"),

@@ -720,6 +720,7 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "any_parts",
         "alternatives",
         "alternatives_reason",
+        "domain",
     }
     assert bundle.manifest.alternatives == ()
     assert not bundle.manifest.code

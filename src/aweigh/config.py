@@ -7,6 +7,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -14,6 +15,7 @@ from aweigh.errors import ConfigError
 
 FILE_NAME = "aweigh.toml"
 Scalar = str | int | float | bool
+DomainWord = Literal["flag", "reject", "ignore"]
 
 
 class ColumnConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -32,6 +34,14 @@ class ColumnConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     categories: tuple[str, ...] | None = None
     closed: bool | None = None
     default: Scalar | None = None
+    domain: DomainWord | None = None
+
+
+class DomainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """``[domain]``: what becomes of rows outside what the model has seen."""
+
+    columns: DomainWord = "flag"
+    combination: DomainWord = "flag"
 
 
 class OutputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -70,10 +80,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     model: ModelConfig = ModelConfig()
     app: AppConfig = AppConfig()
     output: OutputConfig = OutputConfig()
+    domain: DomainConfig = DomainConfig()
     columns: dict[str, ColumnConfig] = {}
 
 
-_SECTIONS: dict[str, type[msgspec.Struct]] = {"model": ModelConfig, "app": AppConfig, "output": OutputConfig}
+_SECTIONS: dict[str, type[msgspec.Struct]] = {
+    "model": ModelConfig, "app": AppConfig, "output": OutputConfig, "domain": DomainConfig
+}  # fmt: skip
 _ACCENT = re.compile(r"#[0-9a-fA-F]{6}\Z")
 
 

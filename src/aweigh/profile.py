@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from aweigh.schema.answers import Answers, class_key
 from aweigh.schema.column import Column, Schema
+from aweigh.schema.combination import Combinations
 from aweigh.table import Table, Values
 
 MAX_BINS = 20
@@ -57,12 +58,13 @@ class Observed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
         return self.quantiles[len(QUANTILES) // 2] if self.quantiles else None
 
 
-class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """``rows`` of a sample, by column and by what was predicted of them."""
+class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
+    """``rows`` of a sample, by column and by what was predicted of them; and how its columns go together."""
 
     rows: int
     columns: tuple[Observed, ...]
     predictions: tuple[Observed, ...]
+    combinations: Combinations | None = None
 
     def observed(self, name: str) -> Observed:
         """The input column of that name.
@@ -76,10 +78,13 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
         raise KeyError(name)
 
 
-def build_profile(schema: Schema, table: Table, answers: Answers) -> Profile:
+def build_profile(
+    schema: Schema, table: Table, answers: Answers, *, combinations: Combinations | None = None
+) -> Profile:
     """The profile of a sample in the schema's types and of the model's answers for it, row by row."""
     columns = tuple(_column(column, table[column.name]) for column in schema.columns)
-    return Profile(rows=table.rows, columns=columns, predictions=tuple(_predictions(answers)))
+    predictions = tuple(_predictions(answers))
+    return Profile(rows=table.rows, columns=columns, predictions=predictions, combinations=combinations)
 
 
 # -- columns ---------------------------------------------------------------------------------------------------------

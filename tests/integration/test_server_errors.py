@@ -27,6 +27,9 @@ ROW = {
     "body_mass_g": 4500,
     "year": 2007,
 }
+STRANGE = {"island": "Torgersen", "bill_depth_mm": 20.5, "flipper_length_mm": 230, "body_mass_g": 3000}
+"""No one value is unusual: no penguin of so long flippers is so light, nor lives there."""
+
 JSON = {"Content-Type": "application/json"}
 CSV = {"Content-Type": "text/csv"}
 HEADER = ",".join(ROW)
@@ -124,6 +127,12 @@ def arrow_of_lists():
     return arrow(pd.DataFrame([ROW]).assign(year=[[1, 2]]))
 
 
+def strange_arrow():
+    import pandas as pd
+
+    return arrow(pd.DataFrame([ROW | STRANGE]))
+
+
 def tensors(**changed):
     """Return an inference request: a tensor a column, with these changed."""
     kinds = {str: "BYTES", float: "FP64", int: "INT64"}
@@ -163,6 +172,13 @@ CASES = {
     'Text with half a surrogate pair (`"\\ud800"`)': post(rows({"island": "\ud800"})),
     "A category that the model has not seen": post(rows({"island": "Atlantis"})),
     "A number beyond what the model has seen": post(rows({"body_mass_g": 50_000})),
+    "Values that hardly ever come together": post(rows(STRANGE)),
+    # refused
+    "Refused: a number beyond what the model has seen": post(rows({"body_mass_g": 50_000})),
+    "Refused: a category that the model has not seen": post(rows({"island": "Atlantis"})),
+    "Refused: values that hardly ever come together": post(rows({}, STRANGE)),
+    "Refused: the same in a CSV": post(",".join(ROW) + "\n" + ",".join(map(str, (ROW | STRANGE).values())), CSV),
+    "Refused: the same in Arrow": post(strange_arrow, arrow_headers()),
     # rows
     "No rows": post('{"rows": []}'),
     "A CSV with a header and no rows": post(HEADER, CSV),
@@ -250,13 +266,39 @@ CASES = {
 }
 
 
+@pytest.fixture(scope="module")
+def strict(start_server, penguins):
+    return start_server(penguins.path, "--no-ui", env={"AWEIGH_DOMAIN": "reject"})
+
+
+def test_every_row_outside_is_listed_with_its_column(strict):
+    _, _, body = post(rows({}, {"body_mass_g": 50_000, "island": "Atlantis"}, STRANGE))(strict)
+    document = json.loads(body)
+    assert document["title"] == "The rows lie outside what the model has seen"
+    told = [(one["row"], one["column"], one["code"]) for one in document["problems"]]
+    assert told[:2] == [(1, "island", "unseen_category"), (1, "body_mass_g", "outside_reference_range")]
+    assert [(row, code) for row, _, code in told if code == "unlikely_combination"][-1] == (2, "unlikely_combination")
+    assert document["total"] == len(told)
+    _, _, also = infer(tensors(body_mass_g={"data": [50_000]}))(strict)
+    assert "50000 lies outside" in json.loads(also)["error"] or "50000 g lies outside" in json.loads(also)["error"]
+
+
+def test_what_is_served_is_told_with_its_policy(api, strict):
+    found = [json.loads(get("/v1/model")(server)[2])["domain"] for server in (api, strict)]
+    assert [(one["columns"], one["combination"], one["named"]) for one in found] == [
+        ("flag", "flag", {}), ("reject", "reject", {})
+    ]  # fmt: skip
+    assert found[0]["calibration"]["wanted"] == 0.001
+    assert 0 <= found[0]["calibration"]["flagged"] < 0.02 < found[0]["calibration"]["shuffled"] <= 1
+
+
 def test_the_page_and_the_cases_are_the_same_rows():
     assert sorted(what for what, *_ in ROWS) == sorted(CASES)
 
 
 @pytest.mark.parametrize(("what", "status", "code", "inner"), ROWS, ids=[what for what, *_ in ROWS])
-def test_what_the_page_says_is_what_the_server_does(api, what, status, code, inner):
-    found, headers, body = CASES[what](api)
+def test_what_the_page_says_is_what_the_server_does(api, strict, what, status, code, inner):
+    found, headers, body = CASES[what](strict if what.startswith("Refused: ") else api)
 
     assert found == int(status), body[:500]
     assert LEAKS.search(body) is None, body[:500]

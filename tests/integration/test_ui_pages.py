@@ -280,7 +280,7 @@ def test_the_template_is_answered_as_it_is(api, client):
     from aweigh.ui.batch_page import template
 
     documents = client.documents()
-    fit = fitted(documents.schema, read_upload("template.csv", template(documents)), taken={})
+    fit = fitted(documents.domain, read_upload("template.csv", template(documents)), taken={})
     assert (fit.good, fit.total, fit.extra) == (2, 0, ())
 
 
@@ -298,8 +298,8 @@ def test_the_models_page_says_how_it_was_checked(api, monkeypatch, penguins):
 def test_a_stopped_scoring_keeps_what_it_has_and_goes_on(api, client):
     documents = client.documents()
     body = penguins_path().read_bytes() * 1 + b"".join(penguins_path().read_bytes().splitlines(keepends=True)[1:]) * 2
-    fit = fitted(documents.schema, read_upload("penguins.csv", body), taken={})
-    scoring = Scoring.of(documents.schema, fit)
+    fit = fitted(documents.domain, read_upload("penguins.csv", body), taken={})
+    scoring = Scoring.of(documents.domain, fit)
     scoring.step(client)
     scoring.stop()
     scoring.step(client)  # the run that was stopped finishes the part that it had asked for
@@ -325,8 +325,8 @@ def test_a_stopped_scoring_keeps_what_it_has_and_goes_on(api, client):
 
 def test_a_scoring_that_loses_its_server_says_so_and_loses_nothing(api, client):
     documents = client.documents()
-    fit = fitted(documents.schema, read_upload("rows.csv", BAD), taken={})
-    scoring = Scoring.of(documents.schema, fit)
+    fit = fitted(documents.domain, read_upload("rows.csv", BAD), taken={})
+    scoring = Scoring.of(documents.domain, fit)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}"

@@ -67,7 +67,28 @@ def test_what_is_said_of_columns_stands_in_the_schema(served, root):
     said = list(said_of_columns(root))
     assert {key for _, key, _ in said} == set(ColumnConfig.__struct_fields__)
     for name, key, value in said:
+        if key == "domain":  # no part of the schema: whoever serves the bundle may say otherwise
+            assert served.predictor.manifest.domain.of(name) == value
+            continue
         assert getattr(served.schema.column(name), key) == value, (name, key)
+
+
+def test_what_is_said_of_the_domain_stands_in_the_manifest(served, config):
+    policy = served.predictor.manifest.domain
+    assert (policy.columns, policy.combination) == (config.domain.columns, config.domain.combination)
+    assert policy.named == {name: one.domain for name, one in config.columns.items() if one.domain is not None}
+    assert policy.rejects
+    row = {"island": "Atlantis", "year": 2007}
+    with pytest.raises(aweigh.InvalidRows, match="'Atlantis' is a value that the model has not seen"):
+        served.predict(row)
+
+
+def test_whoever_loads_it_has_the_last_word(served, config, monkeypatch, tmp_path):
+    frame = pd.read_csv(penguins_path())
+    model = pipeline().fit(frame[[*CHOICES, *NUMBERS]], frame[TARGET])
+    packed = aweigh.pack(model, frame, target=TARGET, config=config, output=tmp_path)
+    monkeypatch.setenv("AWEIGH_DOMAIN", "island=flag")
+    assert len(aweigh.load(packed.path).predict({"island": "Atlantis", "year": 2007})) == 1
 
 
 def test_what_is_refused_by_the_owner_is_refused(served, config):

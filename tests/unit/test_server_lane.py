@@ -175,9 +175,7 @@ def test_who_waits_to_be_told_to_go_on_is_told():
 
 def test_a_body_in_chunks_is_put_together_and_never_known_by_its_head():
     app = App()
-    chunked = (
-        b"POST /ask HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
-    )
+    chunked = b"POST /ask HTTP/1.1\r\nHost: ::1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     with serving(app) as (server, connect), connect() as sock:
         for _ in range(2):
             sock.sendall(chunked)

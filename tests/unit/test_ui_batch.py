@@ -10,6 +10,8 @@ import pytest
 
 from aweigh.errors import AweighError, MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.schema import Column, Output, Schema
+from aweigh.schema.domain import Domain
+from aweigh.schema.policy import Policy
 from aweigh.ui import upload as upload_module
 from aweigh.ui.fitting import fitted
 from aweigh.ui.flat import cells_of, names_of
@@ -24,6 +26,7 @@ SCHEMA = Schema(
     ),
     output=Output(task="class", name="species", classes=("x", "y"), probabilities=True),
 )
+DOMAIN = Domain(SCHEMA)
 
 
 def uploaded(text, name="rows.csv", encoding="utf-8"):
@@ -50,7 +53,7 @@ def test_ragged_rows_are_kept_beside_the_others():
     found = uploaded("kind,length_mm\na,1\na\nb,2,3\nb,4\n")
     assert found.rows == 4
     assert found.ragged == {1: 1, 2: 3}
-    fit = fitted(SCHEMA, found, taken={})
+    fit = fitted(DOMAIN, found, taken={})
     assert fit.bad.tolist() == [False, True, True, False]
     assert fit.total == 2
     assert fit.reasons[1] == "the row has 1 cell, the header 2"
@@ -99,21 +102,21 @@ def test_too_many_rows_are_refused_with_a_way_out(monkeypatch):
 
 
 def test_columns_are_found_missing_near_and_extra():
-    fit = fitted(SCHEMA, uploaded("Kind,length,id\na,1,7\n"), taken={})
+    fit = fitted(DOMAIN, uploaded("Kind,length,id\na,1,7\n"), taken={})
     assert [(match.name, match.source, match.near) for match in fit.matches] == [
         ("length_mm", None, "length"),
         ("kind", None, "Kind"),
     ]
     assert fit.extra == ("Kind", "length", "id")
     assert [match.name for match in fit.lacking] == ["kind"]
-    taken = fitted(SCHEMA, uploaded("Kind,length,id\na,1,7\n"), taken={"kind": "Kind", "length_mm": "length"})
+    taken = fitted(DOMAIN, uploaded("Kind,length,id\na,1,7\n"), taken={"kind": "Kind", "length_mm": "length"})
     assert taken.lacking == ()
     assert taken.extra == ("id",)
     assert taken.table["length_mm"].cells() == [1.0]
 
 
 def test_bad_cells_are_shown_as_they_stand_and_counted():
-    fit = fitted(SCHEMA, uploaded("kind,length_mm\na,1\n,2\nb,12 kg\n"), taken={})
+    fit = fitted(DOMAIN, uploaded("kind,length_mm\na,1\n,2\nb,12 kg\n"), taken={})
     assert fit.bad.tolist() == [False, True, True]
     assert [(cell.row, cell.column, cell.text, cell.message) for cell in fit.cells] == [
         (1, "kind", "", "a value is required"),
@@ -122,12 +125,21 @@ def test_bad_cells_are_shown_as_they_stand_and_counted():
     assert (fit.total, fit.good) == (2, 1)
 
 
+def test_rows_outside_what_the_model_has_seen_are_bad_ones_where_the_policy_refuses_them():
+    text = "kind,length_mm\na,1\nz,2\nb,12\n,3\n"
+    fit = fitted(Domain(SCHEMA, Policy(columns="reject", named={"kind": "flag"})), uploaded(text), taken={})
+    assert fit.bad.tolist() == [False, False, True, True]
+    assert [(cell.row, cell.column, cell.text) for cell in fit.cells] == [(2, "length_mm", "12"), (3, "kind", "")]
+    assert (fit.total, fit.refused, fit.good) == (2, 1, 2)
+    assert fit.reasons[2] == "12 lies outside what the model has seen, 1 to 9"
+
+
 FORMULAS = "kind,length_mm,note,id\na,-1.5,=1+1,-7\nb,2,@x,+07\na,abc,-cmd|x,007\n"
 
 
 def scored(text=FORMULAS):
-    fit = fitted(SCHEMA, uploaded(text), taken={})
-    scoring = Scoring.of(SCHEMA, fit)
+    fit = fitted(DOMAIN, uploaded(text), taken={})
+    scoring = Scoring.of(DOMAIN, fit)
     for row in scoring.order:
         answer = cells_of(SCHEMA.output, {"label": "x", "probabilities": {"x": 0.75, "y": 0.25}})
         for column, cell in zip(scoring.columns, answer, strict=True):

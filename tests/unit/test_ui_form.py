@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh.schema import Column, Output, Schema
+from aweigh.schema.domain import Domain
 from aweigh.ui.fields import field_of, grouped, notes_of, number_format
 from aweigh.ui.row import from_query, start_row, to_query
 from aweigh.ui.snippets import curl, python
@@ -96,7 +97,7 @@ def test_what_was_not_seen_is_said_and_what_is_refused_is_said_in_red():
         number("needed"),
     )
     row = {"seen": 1.5, "unseen": 3.0, "limited": 11.0, "kind": "z", "only": "z", "needed": None}
-    notes = notes_of(schema, row)
+    notes = notes_of(Domain(schema), row)
     assert {name: note.refused for name, note in notes.items()} == {
         "unseen": False,
         "limited": True,

@@ -47,6 +47,9 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 @click.option("--form", envvar="AWEIGH_FORM", metavar="NAME", show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ... (default: fastest for large "
                    "files, else auto).")  # fmt: skip
+@click.option("--domain", default="", envvar="AWEIGH_DOMAIN", metavar="POLICY", show_envvar=True,
+              help="What becomes of rows outside what the model has seen: flag, reject or ignore, or by column "
+                   "(flag,combination=reject), over what the bundle says.")  # fmt: skip
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; progress goes to standard error.")
 def predict(
@@ -64,6 +67,7 @@ def predict(
     delimiter: str | None,
     threads: int | None,
     form: str | None,
+    domain: str,
     trust: Path | None,
     as_json: bool,
 ) -> int:
@@ -86,7 +90,7 @@ def predict(
     steps = Steps(json=as_json or out == STDOUT)
     started = time.perf_counter()
     predictor = load(verify(bundle, trust=trusted(trust), to_load=True), threads=threads or _cores(),
-                     form=form or _form_for(data))  # fmt: skip
+                     form=form or _form_for(data), domain=domain)  # fmt: skip
     told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
     steps.line("bundle", told, seconds=time.perf_counter() - started)
     options = ScoreOptions(
@@ -154,6 +158,9 @@ def _tell(steps: Steps, scored: "Scored", out: Path, *, to_stdout: bool) -> None
         if scored.first_problem is not None:
             steps.more(f"the first: {scored.first_problem.message}")
         steps.line("told in", str(scored.bad_path))
+    if scored.flagged:
+        counts = ", ".join(f"{count:,} {code}" for code, count in sorted(scored.flags.items()))
+        steps.line("flagged", f"{scored.flagged:,} answered rows lie outside what the model has seen ({counts})")
     if not to_stdout:
         names = ", ".join(scored.answers[:SHOWN_ANSWERS])
         more = len(scored.answers) - SHOWN_ANSWERS
@@ -172,6 +179,8 @@ def document(scored: "Scored", out: Path) -> dict[str, object]:
         "bad_path": None if scored.bad_path is None else str(scored.bad_path),
         "problems": dict(scored.problems),
         "first_problem": None if first is None else first.document(),
+        "flagged": scored.flagged,
+        "flags": dict(scored.flags),
         "answers": list(scored.answers),
         "seconds": round(scored.seconds, 3),
     }

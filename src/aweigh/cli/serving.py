@@ -83,10 +83,8 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
 
     predictor = None
     if wanted.bundle is not None:
-        from aweigh.runtime.load import load
-
         with steps.step("load") as step:
-            predictor = load(wanted.bundle, threads=wanted.threads, form=wanted.form)
+            predictor = _load(wanted, wanted.bundle)
             step.says(f"{predictor.manifest.model}, as {predictor.told_forms}")
     ui = _ui(wanted) if wanted.has_ui else None
     readiness = Readiness()
@@ -180,7 +178,6 @@ def _folder() -> Iterator[Path]:
 
 
 def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
-    from aweigh.runtime.load import load
     from aweigh.server.app import create_app
     from aweigh.server.closing import Seated
     from aweigh.server.proxy import Proxy
@@ -203,7 +200,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         proxy = Proxy(Sticky(shared.board, places=places, folder=shared.folder), title=_title(wanted))
     predictor = None
     if wanted.bundle is not None:
-        predictor = load(wanted.bundle, threads=wanted.threads, form=wanted.form)
+        predictor = _load(wanted, wanted.bundle)
     app = create_app(
         predictor,
         settings=wanted.settings,
@@ -259,6 +256,12 @@ def _entrance(wanted: Wanted) -> "Entrance":
         accent=None if wanted.bundle is None else wanted.bundle.manifest.presentation.accent,
         ui_token=wanted.ui_token,
     )
+
+
+def _load(wanted: Wanted, bundle: "VerifiedBundle") -> "Predictor":
+    from aweigh.runtime.load import load
+
+    return load(bundle, threads=wanted.threads, form=wanted.form, domain=wanted.settings.domain or "")
 
 
 def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness") -> "Door | None":

@@ -76,7 +76,7 @@ def worker(
         found = verify(bundle, trust=trusted(trust), to_load=True)
         step.says(f"{found.manifest.name} {found.version}: every byte is as its manifest says{signed_by(found)}")
     with steps.step("load") as step:
-        predictor = load(found, threads=threads)
+        predictor = load(found, threads=threads, domain=settings.domain or "")
         step.says(f"{predictor.manifest.model}, as {predictor.manifest.runtime}")
     replay = predictor.replay()
     if not replay.ok:

@@ -16,6 +16,7 @@ from aweigh import registry
 from aweigh._version import __version__
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
+from aweigh.bundle.examples import Examples
 from aweigh.bundle.keys import PrivateKey
 from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
@@ -26,16 +27,20 @@ from aweigh.errors import UsageError
 from aweigh.models.family import Described, Form, Way
 from aweigh.models.parity import prove
 from aweigh.packing.card import card
+from aweigh.packing.combination import learn
 from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
-from aweigh.packing.telling import told_lock, told_proof, told_schema
+from aweigh.packing.telling import told_domain, told_lock, told_proof, told_schema
 from aweigh.profile import build_profile
 from aweigh.schema.answers import Answers, class_key
+from aweigh.schema.check import check_rows
 from aweigh.schema.column import Output, Schema
+from aweigh.schema.combination import Combinations
+from aweigh.schema.policy import Policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -147,6 +152,10 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         widen=lambda answers: _widened(family, source.model, answers),
     )
     tell("schema", told_schema(asked.schema, rows))
+    examples = golden(asked.schema, asked.table, asked.answers)
+    known = learn(asked.schema, rows, golden=check_rows(asked.schema, examples.rows))
+    if known is not None:
+        tell("domain", told_domain(known))
     form, proof = prove(_ways(family, source, asked.schema, wishes), asked.trial)
     tell("proof", told_proof(form, proof))
     if form.runtime != "python" and form.pickle is None:
@@ -164,7 +173,8 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives=forms.alternatives,
         alternatives_reason=forms.reason,
     )
-    files = _files(chosen, described, asked, form, proof, config, locks) | forms.files
+    text = card(chosen, words=described.words, schema=asked.schema, proof=proof, config=config)
+    files = _files(asked, form, locks, Facts(examples, known, text)) | forms.files
     material = _material(manifest, source, asked.schema, files, config)
     files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
     notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
@@ -216,6 +226,21 @@ def _output(output: Output, sample: Sample, config: Config) -> Output:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What pack tells of model and sample: golden rows, how columns go together, the card."""
+
+    examples: Examples
+    combinations: Combinations | None
+    card: str
+
+
+def _policy(config: Config) -> Policy:
+    """What the owner says becomes of rows outside what the model has seen."""
+    said = {name: column.domain for name, column in config.columns.items() if column.domain is not None}
+    return Policy(columns=config.domain.columns, combination=config.domain.combination, named=said)
+
+
 def _manifest(
     name: str, source: Source, described: Described, form: Form, proof: Proof, wishes: Wishes, config: Config
 ) -> Manifest:
@@ -237,6 +262,7 @@ def _manifest(
         entry=source.entry,
         model_class=form.model_class,
         pickle=form.pickle,
+        domain=_policy(config),
         presentation=Presentation(title=app.title, description=app.description, accent=app.accent, footer=app.footer),
     )
 
@@ -259,23 +285,16 @@ def _made_with(family: str) -> dict[str, str]:
     return versions
 
 
-def _files(
-    name: str,
-    described: Described,
-    asked: Asked,
-    form: Form,
-    proof: Proof,
-    config: Config,
-    locks: tuple[Lock, Lock],
-) -> dict[str, bytes]:
-    text = card(name, words=described.words, schema=asked.schema, proof=proof, config=config)
+def _files(asked: Asked, form: Form, locks: tuple[Lock, Lock], facts: Facts) -> dict[str, bytes]:
     return {
         "schema.json": to_json(asked.schema),
-        "examples.json": to_json(golden(asked.schema, asked.table, asked.answers)),
-        "profile.json": to_json(build_profile(asked.schema, asked.table, asked.answers)),
+        "examples.json": to_json(facts.examples),
+        "profile.json": to_json(
+            build_profile(asked.schema, asked.table, asked.answers, combinations=facts.combinations)
+        ),
         REQUIREMENTS: locks[0].text.encode(),
         REQUIREMENTS_UI: locks[1].text.encode(),
-        "card.md": text.encode(),
+        "card.md": facts.card.encode(),
         form.file_name: form.data,
         **form.extra,
     }

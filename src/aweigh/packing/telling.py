@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from aweigh.bundle.manifest import Proof
 from aweigh.models.family import Form
 from aweigh.schema.column import Schema
+from aweigh.schema.combination import Combinations
 
 if TYPE_CHECKING:
     from aweigh.bundle.lock import Lock
@@ -34,6 +35,15 @@ def told_schema(schema: Schema, table: "Table") -> str:
     many = len(schema.columns)
     gaps = f", {missing:,} missing cell{'s' if missing != 1 else ''}" if missing else ""
     return f"{many} input{'s' if many != 1 else ''} ({kinds}), {answer}{gaps}"
+
+
+def told_domain(known: Combinations) -> str:
+    """The check of combinations in a line: how much it looks at, what it finds, and how often it is wrong."""
+    did = known.calibration
+    return (
+        f"{len(known.pairs)} pairs of columns; of rows shuffled at random {did.shuffled * 100:.0f} % are unlikely, "
+        f"of the sample's own {did.flagged * 100:.2f} %"
+    )
 
 
 def told_proof(form: Form, proof: Proof) -> str:

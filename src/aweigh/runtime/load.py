@@ -12,6 +12,8 @@ from aweigh.errors import DamagedBundle
 from aweigh.runtime.forms import AUTO, FASTEST, Candidate, Open, choose, wanted
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema.check import check_rows
+from aweigh.schema.combination import read_combinations
+from aweigh.schema.policy import override
 
 if TYPE_CHECKING:
     from aweigh.bundle.manifest import Alternative, Graph, Manifest
@@ -19,17 +21,20 @@ if TYPE_CHECKING:
     from aweigh.models.family import Predict
 
 
-def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO) -> Predictor:
+def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO, domain: str = "") -> Predictor:
     """Reads the model and makes it ready to answer, on ``threads`` threads a call where that changes no bit.
 
     ``form`` says which of the bundle's forms may answer (``forms.wanted``). Where several may, each is measured.
+    ``domain`` is what becomes of rows outside what the model has seen, over what the owner said (``schema/policy.py``).
 
     Raises:
         DamagedBundle: the bundle's own documents contradict each other.
         MissingExtra: the library that this runtime needs is not installed.
         UsageError: the bundle has no such form.
+        ConfigError: ``domain`` names no column, or no policy.
     """
-    schema = bundle.schema
+    schema, profile_json = bundle.schema, bundle.read("profile.json")
+    policy = override(bundle.manifest.domain, domain, schema.names)
     try:
         examples = msgspec.json.decode(bundle.read("examples.json"), type=Examples)
     except msgspec.MsgspecError as error:
@@ -41,11 +46,13 @@ def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO) -> Pre
         digest=bundle.digest,
         schema=schema,
         examples=examples,
-        profile_json=bundle.read("profile.json"),
+        profile_json=profile_json,
         card=bundle.read("card.md").decode(),
         answer=answer,
         forms=forms,
         signers=bundle.signers,
+        policy=policy,
+        combinations=read_combinations(profile_json, schema),
     )
 
 

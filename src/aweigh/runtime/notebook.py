@@ -12,12 +12,13 @@ from aweigh.bundle.verify import verify
 from aweigh.errors import UsageError
 from aweigh.runtime.load import load
 from aweigh.runtime.predictor import Predictor
-from aweigh.schema.check import check
+from aweigh.schema.check import check, check_rows
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from aweigh.schema import Schema
+    from aweigh.table import Table
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,21 +54,31 @@ class Model:
         DataFrame with the same index: a column for the answer, and one for each probability.
 
         Raises:
-            InvalidRows: any cell, column or row that the schema refuses, all of them listed.
+            InvalidRows: any cell, column or row that the schema refuses, all of them listed; or rows outside what the
+                model has seen, where the bundle (or ``AWEIGH_DOMAIN``) refuses those.
             UsageError: neither rows nor a DataFrame.
         """
         if isinstance(rows, Mapping):
-            return self.predictor.predict_rows([dict(rows)])
+            return self._predict_rows([rows])
         if hasattr(rows, "columns") and hasattr(rows, "index"):
             return self._predict_frame(rows)  # type: ignore[arg-type]
         if isinstance(rows, Sequence) and not isinstance(rows, str | bytes):
             wrong = next((i for i, row in enumerate(rows) if not isinstance(row, Mapping)), None)
             if wrong is None:
-                return self.predictor.predict_rows([dict(row) for row in rows])
+                return self._predict_rows(rows)
             raise UsageError(
                 f"Row {wrong} is a {type(rows[wrong]).__name__}.", hint="each row is a dict {column: value}"
             )
         raise UsageError(f"predict() was given a {type(rows).__name__}.", hint="give a list of dicts or a DataFrame")
+
+    def _predict_rows(self, rows: "Sequence[Mapping[str, object]]") -> list[dict[str, object]]:
+        return self.predictor.predict(self._within(check_rows(self.schema, rows))).documents()
+
+    def _within(self, table: "Table") -> "Table":
+        refuse = self.predictor.domain.compile_refusal()
+        if refuse is not None:
+            refuse(table)
+        return table
 
     def _predict_frame(self, frame: "pd.DataFrame") -> "pd.DataFrame":
         import pandas as pd
@@ -75,7 +86,7 @@ class Model:
         from aweigh.table.frame import frame_to_table
 
         table, _ = frame_to_table(frame)
-        names, cells = self.predictor.predict(check(self.schema, table)).flat()
+        names, cells = self.predictor.predict(self._within(check(self.schema, table))).flat()
         return pd.DataFrame(cells, columns=names, index=frame.index)
 
 
@@ -95,4 +106,5 @@ def load_model(path: Path | str, *, trust: Path | str | None = None, threads: in
         MissingExtra: the library that serves it is not installed.
     """
     policy = policy_of(os.environ) if trust is None else read_trust(policy_at(trust, where="trust"))
-    return Model(load(verify(path, trust=policy, to_load=True), threads=threads))
+    domain = os.environ.get("AWEIGH_DOMAIN", "")
+    return Model(load(verify(path, trust=policy, to_load=True), threads=threads, domain=domain))

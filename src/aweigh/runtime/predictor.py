@@ -11,6 +11,9 @@ from aweigh.models.parity import RELATIVE_TOLERANCE
 from aweigh.runtime.forms import Forms
 from aweigh.schema import Answers, Schema
 from aweigh.schema.check import check_rows
+from aweigh.schema.combination import Combinations
+from aweigh.schema.domain import Domain
+from aweigh.schema.policy import FLAG, Policy
 from aweigh.table import Table
 
 
@@ -31,7 +34,9 @@ class Replay:
 class Predictor:
     """A loaded bundle; ``predict`` may be called from several threads at once.
 
-    ``forms`` tells who answers, ``signers`` who has signed the bundle, where somebody was asked for.
+    ``forms`` tells who answers, ``signers`` who has signed the bundle, where somebody was asked for;
+    ``policy`` says what becomes of rows outside what the model has seen, ``combinations`` what is known of how columns
+    go together.
     """
 
     manifest: Manifest
@@ -43,6 +48,13 @@ class Predictor:
     answer: Predict
     forms: Forms | None = None
     signers: tuple[Signer, ...] = ()
+    policy: Policy = FLAG
+    combinations: Combinations | None = None
+
+    @property
+    def domain(self) -> Domain:
+        """What the model has seen, and what becomes of what lies beyond."""
+        return Domain(self.schema, self.policy, self.combinations)
 
     @property
     def version(self) -> str:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -50,7 +50,8 @@ class ScoreOptions:
 class Scored:
     """What came of it: rows read, how many were answered and how many not, and the problems counted by their code.
 
-    ``bad_path`` is the file that tells of the bad rows, None when there are none.
+    ``bad_path`` is the file that tells of the bad rows, None when there are none. ``flagged`` of the answered rows lie
+    outside what the model has seen, ``flags`` counts why.
     """
 
     rows: int
@@ -61,6 +62,8 @@ class Scored:
     problems: Mapping[str, int]
     first_problem: Problem | None
     answers: tuple[str, ...]
+    flagged: int = 0
+    flags: Mapping[str, int] = field(default_factory=dict)
 
 
 def score(
@@ -115,6 +118,8 @@ def score(
         problems=dict(bad_rows.codes),
         first_problem=bad_rows.first,
         answers=heads,
+        flagged=run.flagged,
+        flags=dict(run.flags),
     )
 
 

@@ -1,6 +1,7 @@
 """Rows on their way through a model, a part at a time: checked, answered, written, and what is wrong with them told."""
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from typing import BinaryIO, cast
 
 import numpy as np
@@ -15,13 +16,17 @@ from aweigh.runtime.rows_in import Batch, Part, Rows, RowsIn
 from aweigh.runtime.rows_out import ArrowWriter, CsvWriter, JsonLinesWriter, OutKind, OutPart, Writer
 from aweigh.runtime.score_plan import Plan, Wish, carried_cells, plan_rows, plan_table, spread
 from aweigh.schema import Answers, Examined, Schema, examine, examine_rows
+from aweigh.schema.domain import Warn
 from aweigh.table import Table, TextTable
 from aweigh.table.parquet import table_of_batch
 
 
 @dataclass(slots=True)
 class Run:
-    """One file on its way: what answers, what is read, where it is written; ``begun`` if its beginning is there."""
+    """One file on its way: what answers, what is read, where it is written; ``begun`` if its beginning is there.
+
+    ``flagged`` of the answered rows lie outside what the model has seen; ``flags`` counts why.
+    """
 
     predictor: Predictor
     rows_in: RowsIn
@@ -35,6 +40,9 @@ class Run:
     plan: Plan | None = None
     writer: Writer | None = None
     rows: int = 0
+    flagged: int = 0
+    flags: Counter[str] = field(default_factory=Counter)
+    domain: tuple[Warn | None, Warn | None] | None = None
 
     def part(self, part: Part) -> None:
         """Answers a part and writes it."""
@@ -43,6 +51,7 @@ class Run:
         examined = _examined(schema, plan, part)
         bad = examined.bad.copy()
         bad[list(part.unread)] = True
+        beyond = self._beyond(examined.table, bad, part.first)
         good = ~bad
         answers = self._answers(examined.table, good)
         told: dict[str, Cells] = {**spread(answers.columns(), good, plan.heads)}
@@ -50,7 +59,7 @@ class Run:
             self._write(OutPart(told, part.rows, bad, before=plan.json_rows(cast("Rows", part.given), part.first)))
         else:
             self._write(OutPart(carried_cells(plan, part, examined.table, schema, bad) | told, part.rows, bad))
-        self.bad_rows.tell(part, bad, _problems(part, examined))
+        self.bad_rows.tell(part, bad, beyond | _problems(part, examined))
         self.rows += part.rows
 
     def skip(self, part: Part) -> None:
@@ -103,6 +112,29 @@ class Run:
         if names is not None:
             return plan_table(schema, names, text=self.rows_in.kind == "csv", known=self.rows_in.known, wish=self.wish)
         return plan_rows(schema, cast("Rows", part.given), part.unread, wish=self.wish)
+
+    def _beyond(self, table: Table, bad: NDArray[np.bool_], first: int) -> dict[int, list[Problem]]:
+        """What the policy refuses of the rows that are good so far, by row; such rows become bad ones.
+
+        Rows that it would warn of are counted.
+        """
+        if self.domain is None:
+            domain = self.predictor.domain
+            self.domain = domain.compile("reject", limit=None), domain.compile("flag", limit=None)
+        refuse, warn = self.domain
+        found: dict[int, list[Problem]] = {}
+        if refuse is not None and not bad.all():
+            rows = np.flatnonzero(~bad)
+            for one in refuse(table if len(rows) == table.rows else table.take(rows)):
+                row = first + int(rows[one.row or 0])
+                told = f"column {one.column!r}, row {row}: {one.message}"
+                found.setdefault(row, []).append(replace(one, row=row, message=told))
+            bad[[row - first for row in found]] = True
+        if warn is not None and not bad.all():
+            told_of = warn(table if not bad.any() else table.take(np.flatnonzero(~bad)))
+            self.flagged += len({one.row for one in told_of})
+            self.flags.update(one.code for one in told_of)
+        return found
 
     def _answers(self, table: Table, good: NDArray[np.bool_]) -> Answers:
         if good.all() and table.rows:

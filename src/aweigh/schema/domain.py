@@ -1,4 +1,4 @@
-"""What a model has seen and a row goes beyond: no fault, and worth a warning beside the answer.
+"""What a model has seen and a row goes beyond: no fault, and by the policy worth a warning, a refusal, or nothing.
 
 What the owner refuses (``lower_limit``, ``upper_limit``, ``closed``) never comes this far: ``check`` has refused it.
 """
@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from aweigh.errors import Problem
+from aweigh.errors import OutsideDomain, Problem
 from aweigh.schema.cells import INT64_MAX, INT64_MIN, shown
 from aweigh.schema.column import Column, Schema
+from aweigh.schema.combination import Combinations, Distance
+from aweigh.schema.policy import FLAG, Policy, Word
 from aweigh.table import Table, Values
 from aweigh.table.blocks import Block, Blocks, Layout
 
@@ -29,23 +31,87 @@ WRITTEN_OUT = 1e15
 
 OUTSIDE = "outside_reference_range"
 UNSEEN = "unseen_category"
+UNLIKELY = "unlikely_combination"
 
+MAX_REFUSED = 100
+"""How many problems one refusal lists; the rest are counted."""
 
 Warn = Callable[[Table], list[Problem]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Domain:
+    """What a model has seen of a schema's columns, how they go together, and what becomes of what goes beyond.
+
+    ``combinations`` is None where nothing is known of them.
+    """
+
+    schema: Schema
+    policy: Policy = FLAG
+    combinations: Combinations | None = None
+
+    def compile(self, word: Word, *, limit: int | None = MAX_REFUSED) -> Warn | None:
+        """What is said of the cells and combinations that the policy has this word for; None where it has it for none.
+
+        The function gives the first ``limit``, by row and then column; None gives all. A code is
+        ``outside_reference_range`` (a number or a time beyond the observed range), ``unseen_category`` or
+        ``unlikely_combination``.
+        """
+        columns = [column for column in self.schema.columns if self.policy.of(column.name) == word]
+        domains = [domain for column in columns if (domain := _domain(column)) is not None]
+        known = self.combinations if self.policy.combination == word else None
+        unlikely = None if known is None else _Unlikely(self.schema, known)
+        if not domains and unlikely is None:
+            return None
+        return _compile(domains, unlikely, limit)
+
+    def compile_refusal(self) -> Callable[[Table], None] | None:
+        """A function that refuses a table by the policy; None where the policy refuses nothing.
+
+        Raises:
+            OutsideDomain: (the function) a row lies outside, every such cell and combination listed.
+        """
+        find = self.compile("reject", limit=None)
+        if find is None:
+            return None
+
+        def refuse(table: Table) -> None:
+            found = find(table)
+            if found:
+                raise OutsideDomain(tuple(found[:MAX_REFUSED]), total=len(found))
+
+        return refuse
 
 
 def warnings_for(schema: Schema, table: Table, limit: int = 100) -> list[Problem]:
     """The first ``limit`` cells, by row and then column, that lie outside what the model was trained on.
 
-    ``table`` is in the schema's types, as ``check`` returns it. A warning's code is ``outside_reference_range`` (a
-    number or a time beyond the observed range) or ``unseen_category``. Who asks often compiles once.
+    ``table`` is in the schema's types, as ``check`` returns it. Who asks often compiles once, and asks a ``Domain``.
     """
-    return compile_warnings(schema, limit=limit)(table)
+    warn = Domain(schema).compile("flag", limit=limit)
+    return [] if warn is None else warn(table)
 
 
-def compile_warnings(schema: Schema, *, limit: int = 100) -> Warn:
-    """``warnings_for`` with all that the schema decides done beforehand: 30 numbers of a row cost 3 microseconds."""
-    domains = [domain for column in schema.columns if (domain := _domain(column)) is not None]
+class _Unlikely:
+    """Rows whose distance is above the threshold."""
+
+    def __init__(self, schema: Schema, known: Combinations) -> None:
+        self.distance = Distance(schema, known)
+        self.threshold = known.threshold
+        self._schema = schema
+
+    def rows_beyond(self, table: Table, limit: int | None) -> list[int]:
+        return self.distance.rows_beyond(table, self.threshold)[:limit]
+
+    def warning(self, table: Table, row: int) -> Problem:
+        one, other = map(self._schema.column, self.distance.strangest(table, row))
+        told, beside = (_told(column, table.columns[column.name].data[row]) for column in (one, other))
+        message = f"{told} with {beside} in {other.name!r} is a combination that the model has hardly seen"
+        return Problem(UNLIKELY, message, row=row, column=one.name)
+
+
+def _compile(domains: "list[_Range | _Kinds]", unlikely: _Unlikely | None, limit: int | None) -> Warn:
+    """All that the schema decides done beforehand: 30 numbers of a row cost 3 microseconds."""
     everywhere = list(enumerate(domains))
     latest: tuple[Layout | None, Usual, list[tuple[int, _Range | _Kinds]]] = (None, _never, everywhere)
 
@@ -68,6 +134,11 @@ def compile_warnings(schema: Schema, *, limit: int = 100) -> Warn:
                 continue
             rows = domain.rows_beyond(values, limit)
             found.extend((row, place, _warning(domain.column, row, values.data[row])) for row in rows)
+        if unlikely is not None:
+            rows = unlikely.rows_beyond(table, limit)
+            found.extend((row, len(domains), unlikely.warning(table, row)) for row in rows)
+        if not found:
+            return []
         found.sort(key=lambda one: one[:2])
         return [problem for _, _, problem in found[:limit]]
 
@@ -86,7 +157,7 @@ class _Range:
         """Whether plain cells all lie within; a blank where one is missing may not."""
         return not cells or bool(self.low <= min(cells) and max(cells) <= self.high)
 
-    def rows_beyond(self, values: Values, limit: int) -> list[int]:
+    def rows_beyond(self, values: Values, limit: int | None) -> list[int]:
         bounds = np.array([self.low, self.high], dtype="datetime64[us]" if self.column.is_time else None)
         flags = (values.data < bounds[0]) | (values.data > bounds[1])
         if values.missing is not None:
@@ -106,7 +177,7 @@ class _Kinds:
         """Whether plain cells are all known."""
         return self.known.issuperset(cells)
 
-    def rows_beyond(self, values: Values, limit: int) -> list[int]:
+    def rows_beyond(self, values: Values, limit: int | None) -> list[int]:
         known, missing = self.known, values.missing
         cells = values.data.tolist()
         if self.holds(cells):
@@ -218,11 +289,20 @@ def _warning(column: Column, row: int, value: np.generic | str) -> Problem:
     if column.categories is not None:
         kind = shown(str(value))
         return Problem(UNSEEN, f"{kind} is a value that the model has not seen", row=row, column=column.name)
-    told = _time(column, value) if column.is_time else _number(value.item() if isinstance(value, np.generic) else value)
     unit = f" {column.unit}" if column.unit else ""
     seen = f"{_number(column.minimum)} to {_number(column.maximum)}"
-    message = f"{told}{unit} lies outside what the model has seen, {seen}{unit}"
+    message = f"{_told(column, value)} lies outside what the model has seen, {seen}{unit}"
     return Problem(OUTSIDE, message, row=row, column=column.name)
+
+
+def _told(column: Column, value: np.generic | str) -> str:
+    """A cell as people write it, with its unit."""
+    if column.is_time:
+        return _time(column, value)
+    plain = value.item() if isinstance(value, np.generic) else value
+    if not column.is_number:
+        return shown(plain)
+    return _number(plain) + (f" {column.unit}" if column.unit else "")
 
 
 def _number(value: object) -> str:

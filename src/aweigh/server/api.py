@@ -116,6 +116,17 @@ def schema_document(predictor: Predictor) -> dict[str, object]:
     return {"input": {"columns": predictor.schema.columns}, "output": predictor.schema.output}
 
 
+def domain_document(predictor: Predictor) -> dict[str, object]:
+    """What becomes here of rows outside what the model has seen, and what the check of combinations does."""
+    known, policy = predictor.combinations, predictor.policy
+    return {
+        "columns": policy.columns,
+        "combination": policy.combination,
+        "named": policy.named,
+        "calibration": None if known is None else known.calibration,
+    }
+
+
 def model_document(predictor: Predictor) -> dict[str, object]:
     """``GET /v1/model``: what the bundle says of itself, its golden rows and its profile, for people and programs."""
     manifest = predictor.manifest
@@ -134,6 +145,7 @@ def model_document(predictor: Predictor) -> dict[str, object]:
         "made_with": manifest.made_with,
         "proof": manifest.proof,
         "presentation": manifest.presentation,
+        "domain": domain_document(predictor),
         "card": predictor.card,
         "examples": predictor.examples,
         "profile": msgspec.Raw(predictor.profile_json),

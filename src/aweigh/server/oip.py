@@ -174,10 +174,11 @@ class Inference:
         if self._asked - known:
             stranger = min(self._asked - known)[:60]
             raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
-        table = check_rows(schema, rows_of(schema, request.inputs, max_rows=self._service.max_rows))
+        rows = rows_of(schema, request.inputs, max_rows=self._service.max_rows)
+        table = check_rows(schema, rows)
         if self._meter is not None:
             self._meter(table.rows)
-        return table
+        return self._service.within(table)
 
     def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
         """The reply: the outputs that were asked for, all of them when none was named."""

@@ -30,6 +30,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "unknown_host": (421, "The server has another name"),
     "data": (422, "The table cannot be used"),
     "invalid_rows": (422, "The rows do not fit the model"),
+    "outside_domain": (422, "The rows lie outside what the model has seen"),
     "no_answer": (422, "The model has no answer for these rows"),
     "over_budget": (429, "That is more than may be asked for now"),
     "throttled": (429, "Too many tries"),

@@ -23,7 +23,6 @@ from aweigh.runtime.predictor import Predictor
 from aweigh.schema.answers import Answers
 from aweigh.schema.check import check
 from aweigh.schema.decode import Decode, compile_decoder
-from aweigh.schema.domain import compile_warnings
 from aweigh.schema.layout import layout_of
 from aweigh.server.access.meter import Meter
 from aweigh.server.body import ClientGone
@@ -66,6 +65,19 @@ Write = Callable[[Answers, list[Problem]], T]
 _LOG = logging.getLogger(__name__)
 
 
+def _say_nothing(_: Table) -> list[Problem]:
+    return []
+
+
+def _refusing(decode: Decode, refuse: Callable[[Table], None]) -> Decode:
+    def decode_within(body: bytes) -> Table:
+        table = decode(body)
+        refuse(table)
+        return table
+
+    return decode_within
+
+
 class NoAnswer(InvalidRows):
     """Rows that the schema takes and the model itself refuses."""
 
@@ -104,10 +116,13 @@ class Service:
         self.schema = predictor.schema
         self.max_rows = settings.rows_for(predictor.schema)
         self.inline = True
-        self.warnings = compile_warnings(predictor.schema, limit=MAX_WARNINGS)
+        self.warnings = predictor.domain.compile("flag", limit=MAX_WARNINGS) or _say_nothing
+        self._refuse = predictor.domain.compile_refusal()
         self._answer = predictor.answer
         self._layout = layout_of(predictor.schema)
         self._decode: Decode = compile_decoder(predictor.schema, max_rows=self.max_rows, layout=self._layout)
+        if self._refuse is not None:
+            self._decode = _refusing(self._decode, self._refuse)
         self._decode_arrow: Decode | None = None
         self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
         self._counters = counters
@@ -272,12 +287,23 @@ class Service:
         if asked.kind == "json":
             return self._decode(asked.body)
         if asked.kind == "csv":
-            return check(self.schema, read_csv(asked.body, charset=asked.charset, max_rows=self.max_rows))
+            given = read_csv(asked.body, charset=asked.charset, max_rows=self.max_rows)
+            return self.within(check(self.schema, given))
         if self._decode_arrow is None:  # most servers are never asked for it
             from aweigh.schema.decode_arrow import compile_arrow
 
             self._decode_arrow = compile_arrow(self.schema, max_rows=self.max_rows, layout=self._layout)
-        return self._decode_arrow(asked.body)
+        return self.within(self._decode_arrow(asked.body))
+
+    def within(self, table: Table) -> Table:
+        """The table, when the policy lets all of it be answered.
+
+        Raises:
+            OutsideDomain: a row lies outside what the model has seen, and such are refused.
+        """
+        if self._refuse is not None:
+            self._refuse(table)
+        return table
 
     def predict(self, table: Table) -> Answers:
         """The model's answers, counted.

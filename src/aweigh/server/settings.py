@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from aweigh.errors import ConfigError
 from aweigh.schema import Schema
+from aweigh.schema.policy import split_policy
 
 MAX_CELLS = 10_000_000
 """Rows times columns of one request: 80 MB as numbers."""
@@ -35,6 +36,8 @@ class Settings:
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
     worker that is not heard of for ``jobs_lease_s`` has lost it. ``state_dir`` is where this machine keeps things.
+
+    ``domain`` is what becomes of rows outside what the model has seen, over what the bundle's owner said.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -66,6 +69,7 @@ class Settings:
     jobs_ttl_s: float = 86_400.0
     jobs_lease_s: float = 30.0
     state_dir: str | None = None
+    domain: str | None = None
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
@@ -120,6 +124,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             )
         if one.name in _WORDS and text not in _WORDS[one.name]:
             raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_WORDS[one.name])}")
+        if one.name == "domain":
+            split_policy(text)
         if one.name not in _LEAST:
             found[one.name] = text
             continue

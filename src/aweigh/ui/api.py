@@ -21,6 +21,8 @@ from aweigh.bundle.manifest import Presentation, Proof
 from aweigh.errors import DataError, InvalidRows, NotReady, Problem, RemoteError, TooLarge
 from aweigh.profile import Profile
 from aweigh.schema import Column, Output, Schema
+from aweigh.schema.domain import Domain
+from aweigh.schema.policy import Policy, Word
 from aweigh.ui.host import API_URL_VARIABLE
 from aweigh.ui.line import Line, Response
 
@@ -48,6 +50,14 @@ class Signer(msgspec.Struct, frozen=True):
     keyid: str = ""
 
 
+class Outside(msgspec.Struct, frozen=True, kw_only=True):
+    """What becomes of rows outside what the model has seen."""
+
+    columns: Word = "flag"
+    combination: Word = "flag"
+    named: dict[str, Word] = {}
+
+
 class Model(msgspec.Struct, frozen=True, kw_only=True):
     """``GET /v1/model``, as much of it as the pages show."""
 
@@ -64,6 +74,7 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     made_with: dict[str, str] = {}
     proof: Proof | None = None
     presentation: Presentation = Presentation()
+    domain: Outside = Outside()
     card: str = ""
     examples: Examples = Examples()
     profile: Profile | None = None
@@ -112,6 +123,13 @@ class Documents:
 
     model: Model
     schema: Schema
+
+    @property
+    def domain(self) -> Domain:
+        """What the model has seen, and what the API does with what lies beyond."""
+        said, profile = self.model.domain, self.model.profile
+        policy = Policy(columns=said.columns, combination=said.combination, named=said.named)
+        return Domain(self.schema, policy, None if profile is None else profile.combinations)
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,10 +132,15 @@ def _second(documents: Documents, upload: Upload) -> Fitted | None:
         return None
     if not fit.good:
         state(
-            "No row can be answered", "Every row has a cell that cannot be read. Correct them and drop the file again."
+            "No row can be answered", f"Every row has a cell that {_cannot(fit)}. Correct them and drop the file again."
         )
         return None
     return fit
+
+
+def _cannot(fit: Fitted) -> str:
+    """What stands against the bad cells: some can be read, and lie where the model is not to be asked."""
+    return "cannot be used" if fit.refused else "cannot be read"
 
 
 def _fitted(documents: Documents, upload: Upload, taken: dict[str, str]) -> Fitted:
@@ -144,7 +149,7 @@ def _fitted(documents: Documents, upload: Upload, taken: dict[str, str]) -> Fitt
     if kept is not None and kept[0] is upload and kept[1] == taken:
         return kept[2]
     with st.spinner("Reading every cell"):
-        fit = fitted(documents.schema, upload, taken=taken)
+        fit = fitted(documents.domain, upload, taken=taken)
     st.session_state[_FITTED] = (upload, dict(taken), fit)
     return fit
 
@@ -212,9 +217,9 @@ def _bad_cells(documents: Documents, fit: Fitted) -> None:
     rest = f'<p class="aw-more">and {count(more, "more cell")}; the results name every row.</p>' if more > 0 else ""
     st.html(
         f'<div class="aw-bad" role="alert"><p><b>{count(fit.total, "cell")} in {count(rows, "row")} '
-        "cannot be read.</b> "
+        f"{_cannot(fit)}.</b> "
         f"{'That row is' if rows == 1 else 'Those rows are'} left unanswered; the others are not affected.</p>"
-        '<div class="aw-scroll" tabindex="0" role="region" aria-label="Cells that cannot be read"><table><thead><tr>'
+        '<div class="aw-scroll" tabindex="0" role="region" aria-label="Cells that cannot be used"><table><thead><tr>'
         "<th>Row</th><th>Column</th><th>Cell</th><th>What is wrong</th></tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table></div>{rest}</div>"
     )
@@ -248,7 +253,7 @@ def _third(documents: Documents, fit: Fitted) -> None:
 
 
 def _start(documents: Documents, fit: Fitted) -> None:
-    st.session_state[_SCORING] = Scoring.of(documents.schema, fit)
+    st.session_state[_SCORING] = Scoring.of(documents.domain, fit)
 
 
 def _run(scoring: Scoring, place: DeltaGenerator) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 
 from aweigh.schema import Column, Schema
 from aweigh.schema.check import examine_rows
-from aweigh.schema.domain import warnings_for
+from aweigh.schema.domain import Domain
 from aweigh.ui.row import Cell, Row
 from aweigh.ui.words import count, label_of, range_text, unit_of
 
@@ -140,17 +140,20 @@ def seen_text(column: Column) -> str:
     return f"{seen}{' ' + unit if unit else ''} in training." if seen is not None else ""
 
 
-def notes_of(schema: Schema, row: Row) -> dict[str, Note]:
+def notes_of(domain: Domain, row: Row) -> dict[str, Note]:
     """What must be said under an input about its value, by column: the API's own checks, in its own words.
 
-    Unseen is accepted and said; what the API would refuse is said in red.
+    Unseen is accepted and said, unless the policy is against it; what the API would refuse is said in red.
     """
+    schema = domain.schema
     examined = examine_rows(schema, [row])
-    notes = {
-        one.column: Note(_sentence(one.message, schema.column(one.column)))
-        for one in warnings_for(schema, examined.table, limit=len(schema.columns))
-        if one.column is not None
-    }
+    notes: dict[str, Note] = {}
+    for word in ("reject", "flag"):
+        find = domain.compile("reject" if word == "reject" else "flag", limit=None)
+        for one in [] if find is None else find(examined.table):
+            if one.column is not None:
+                note = Note(_sentence(one.message, schema.column(one.column)), refused=word == "reject")
+                notes.setdefault(one.column, note)
     for one in examined.problems:
         if one.column in schema.names:
             notes[one.column] = Note(_sentence(one.message, schema.column(one.column)), refused=True)

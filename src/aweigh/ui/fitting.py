@@ -4,7 +4,7 @@ Cells are read by the same checks as the API's, so that what is shown as wrong h
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from aweigh.errors import Problem
 from aweigh.schema import Schema
 from aweigh.schema.check import examine, nearest
+from aweigh.schema.domain import Domain
 from aweigh.table import Table, TextTable
 from aweigh.ui.upload import Upload
 
@@ -42,7 +43,8 @@ class BadCell:
 class Fitted:
     """The file as the model takes it. ``bad`` is a mask of rows that cannot be asked, shape (rows,).
 
-    ``cells`` are the first of ``total`` cells that cannot be read. ``reasons`` says for each bad row what is wrong,
+    ``cells`` are the first of ``total`` cells that cannot be read, or that are ``refused`` for lying outside what the
+    model has seen. ``reasons`` says for each bad row what is wrong,
     as far as it was listed.
     """
 
@@ -54,6 +56,7 @@ class Fitted:
     cells: tuple[BadCell, ...]
     total: int
     reasons: Mapping[int, str]
+    refused: int = 0
 
     @property
     def lacking(self) -> tuple[Match, ...]:
@@ -77,8 +80,9 @@ def matched(schema: Schema, upload: Upload, *, taken: Mapping[str, str]) -> tupl
     return tuple(found)
 
 
-def fitted(schema: Schema, upload: Upload, *, taken: Mapping[str, str]) -> Fitted:
-    """The file against the schema."""
+def fitted(domain: Domain, upload: Upload, *, taken: Mapping[str, str]) -> Fitted:
+    """The file against the schema, and against what the model has seen where the policy refuses what lies beyond."""
+    schema = domain.schema
     matches = matched(schema, upload, taken=taken)
     used = {match.source for match in matches}
     table: Table | TextTable
@@ -93,6 +97,8 @@ def fitted(schema: Schema, upload: Upload, *, taken: Mapping[str, str]) -> Fitte
     cells = [_ragged(row, count, len(upload.names)) for row, count in ragged.items()]
     in_cells = [one for one in examined.problems if one.row is not None and one.row not in ragged]
     cells += [_bad_cell(one, table) for one in in_cells]
+    beyond = _beyond(domain, examined.table, bad)
+    cells += [_bad_cell(one, table) for one in beyond]
     reasons: dict[int, str] = {}
     for cell in cells:
         reasons[cell.row] = f"{reasons[cell.row]}; {cell.message}" if cell.row in reasons else cell.message
@@ -104,9 +110,24 @@ def fitted(schema: Schema, upload: Upload, *, taken: Mapping[str, str]) -> Fitte
         table=examined.table,
         bad=bad,
         cells=tuple(sorted(cells, key=lambda cell: cell.row)[:SHOWN_PROBLEMS]),
-        total=examined.total - whole + len(ragged),
+        total=examined.total - whole + len(ragged) + len(beyond),
         reasons=reasons,
+        refused=len(beyond),
     )
+
+
+def _beyond(domain: Domain, table: Table, bad: NDArray[np.bool_]) -> list[Problem]:
+    """What the policy refuses of the rows that can be read; they become bad ones."""
+    find = domain.compile("reject", limit=None)
+    rows = np.flatnonzero(~bad)
+    if find is None or not len(rows):
+        return []
+    found = []
+    for one in find(table.take(rows)):
+        row = int(rows[one.row or 0])
+        bad[row] = True
+        found.append(replace(one, row=row))
+    return found
 
 
 def _pairs(matches: tuple[Match, ...]) -> list[tuple[str, str]]:

@@ -7,9 +7,10 @@ from html import escape
 import streamlit as st
 
 from aweigh.errors import AweighError
+from aweigh.schema.domain import UNLIKELY
 from aweigh.ui import inputs
 from aweigh.ui.answer import Answer, answer_of
-from aweigh.ui.api import Documents, Reply, api
+from aweigh.ui.api import Documents, Reply, Warned, api
 from aweigh.ui.card import heading, lead
 from aweigh.ui.fields import OPEN_COLUMNS_AT_MOST, Field, Group, Note, grouped, notes_of
 from aweigh.ui.influence import influence
@@ -50,7 +51,7 @@ def _stage(documents: Documents, groups: list[Group], fields: list[Field]) -> No
         with st.container(key="inputs", gap=None):
             _examples(documents, fields)
             _unread(documents)
-            _inputs(groups, notes_of(documents.schema, inputs.row_in_session()))
+            _inputs(groups, notes_of(documents.domain, inputs.row_in_session()))
         with st.container(key="aside", gap=None):
             with st.container(key="answer", gap=None):
                 answer = st.empty()
@@ -161,19 +162,25 @@ def _kept(documents: Documents, row: Row) -> str:
 
 def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stale: bool) -> str:
     parts = [said.picture]
-    warned = list(dict.fromkeys(one.column for one in reply.warnings if one.column))
+    warned = list(dict.fromkeys(one.column for one in reply.warnings if one.column and one.code != UNLIKELY))
     if warned and not stale:
         labels = [label_of(documents.schema.column(name)) for name in warned if name in documents.schema.names]
         lie = "lies" if len(labels) == 1 else "lie"
         text = f"Take it with care: {listing(labels)} {lie} outside what the model has seen."
         parts.append(f'<p class="aw-note aw-unusual">{escape(text)}</p>')
     parts.extend(
-        f'<p class="aw-note aw-unusual">{escape(one.message)}</p>'
+        f'<p class="aw-note aw-unusual">{escape(_with_care(documents, one))}</p>'
         for one in reply.warnings
-        if not one.column and one.message
+        if (not one.column and one.message) or (one.code == UNLIKELY and not stale)
     )
     parts += [_take_along(documents, row), _kept(documents, row)]
     return "".join(parts)
+
+
+def _with_care(documents: Documents, warned: Warned) -> str:
+    if warned.code != UNLIKELY or warned.column not in documents.schema.names:
+        return warned.message
+    return f"Take it with care: {label_of(documents.schema.column(warned.column))} {warned.message}."
 
 
 def _take_along(documents: Documents, row: Row) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from aweigh.errors import AweighError, InvalidRows, TooLarge
 from aweigh.schema import Schema
-from aweigh.schema.domain import warnings_for
+from aweigh.schema.domain import Domain
 from aweigh.table import Table
 from aweigh.ui.api import Api
 from aweigh.ui.fitting import Fitted
@@ -33,6 +33,7 @@ class Scoring:
     """
 
     schema: Schema
+    domain: Domain
     fitted: Fitted
     order: list[int]
     columns: list[list[Any]]
@@ -48,11 +49,12 @@ class Scoring:
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @classmethod
-    def of(cls, schema: Schema, fitted: Fitted) -> "Scoring":
+    def of(cls, domain: Domain, fitted: Fitted) -> "Scoring":
         """Nothing asked yet."""
         order = np.flatnonzero(~fitted.bad).tolist()
         rows = fitted.upload.rows
-        return cls(schema, fitted, order, [[None] * rows for _ in names_of(schema.output)], bytearray(rows))
+        columns: list[list[Any]] = [[None] * rows for _ in names_of(domain.schema.output)]
+        return cls(domain.schema, domain, fitted, order, columns, bytearray(rows))
 
     @property
     def finished(self) -> bool:
@@ -114,7 +116,8 @@ class Scoring:
                 column[row] = one_of_each.setdefault(cell, cell) if isinstance(cell, str) else cell
             self.answered[row] = 1
         # The API lists the first hundred of a request; the results name every row.
-        for one in warnings_for(self.schema, table, limit=len(rows) * len(self.schema.columns)):
+        warn = self.domain.compile("flag", limit=None)
+        for one in [] if warn is None else warn(table):
             if one.row is not None and one.column is not None:
                 label = label_of(self.schema.column(one.column))
                 self.warned.setdefault(rows[one.row], []).append(f"{label}: {one.message}")

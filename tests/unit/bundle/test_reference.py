@@ -21,6 +21,8 @@ from aweigh.bundle.manifest import (
     Proof,
 )
 from aweigh.bundle.verify import MAX_MANIFEST_BYTES
+from aweigh.schema.combination import Binned, Combinations, Pair
+from aweigh.schema.policy import Policy
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,11 @@ def page(root):
 
 
 @pytest.mark.parametrize(
-    "kind", [Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Pickled, Examples]
+    "kind",
+    [
+        *[Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Pickled, Examples],
+        *[Policy, Combinations, Binned, Pair],
+    ],
 )
 def test_every_key_is_named(page, kind):
     missing = [one.encode_name for one in msgspec.structs.fields(kind) if f"`{one.encode_name}`" not in page]

@@ -728,6 +728,7 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "alternatives",
         "alternatives_reason",
         "pickle",
+        "domain",
     }
     assert bundle.manifest.alternatives == ()
     assert bundle.manifest.pickle is None

@@ -9,6 +9,7 @@
     │   ├── TooLarge            more bytes, rows or cells than the limit                 HTTP 413
     │   ├── UnsupportedMedia    a content type or file type nobody reads                 HTTP 415
     │   └── InvalidRows         cells, columns or rows that the schema refuses           HTTP 422
+    ├── HoldsSecret             what is to be given away holds a password or a key       exit 1
     ├── ModelError              the model file cannot be used                            exit 1
     │   ├── UnreadableModel     its bytes could not be understood: that is a refusal     exit 3
     │   ├── UntrustedModel      it would import what is on no list                       exit 3
@@ -128,6 +129,12 @@ class InvalidRows(DataError):
         first = problems[0].message if problems else "the rows do not fit the schema"
         more = f" (and {self.total - 1} more problem{'s' if self.total > 2 else ''})" if self.total > 1 else ""
         super().__init__(f"{first}{more}", hint=hint)
+
+
+class HoldsSecret(AweighError):
+    """What is to be given away holds a password, a key or a token; the message says where, and never which."""
+
+    code = "holds_secret"
 
 
 class ModelError(AweighError):

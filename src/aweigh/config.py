@@ -7,6 +7,7 @@ import difflib
 import re
 import tomllib
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -32,6 +33,7 @@ class ColumnConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     categories: tuple[str, ...] | None = None
     closed: bool | None = None
     default: Scalar | None = None
+    personal: Literal["drop", "hash", "keep", "no"] | None = None
 
 
 class OutputConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

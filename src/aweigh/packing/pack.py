@@ -1,10 +1,14 @@
 """``pack``: reads a model and a sample, proves a portable form, locks what serves it, writes the bundle."""
 
 import importlib.metadata
+import io
+import os
 import re
 import sys
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +21,25 @@ from aweigh.bundle.build import assemble
 from aweigh.bundle.keys import PrivateKey
 from aweigh.bundle.lock import Lock, lock_serving
 from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest_of, short, to_json
-from aweigh.bundle.names import SIGNATURE
+from aweigh.bundle.names import MODEL_FOLDER, SIGNATURE
 from aweigh.config import Config, find_config
-from aweigh.errors import UsageError
+from aweigh.errors import ModelError, UsageError
 from aweigh.models.family import Described, Form
 from aweigh.models.parity import prove
 from aweigh.packing.card import card
 from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
+from aweigh.packing.personal import (
+    KEY_VARIABLE,
+    Personal,
+    Screen,
+    held_by_model,
+    personal_columns,
+    raw_texts,
+    screen_for,
+    scrubbed,
+)
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
@@ -33,6 +47,7 @@ from aweigh.packing.telling import told_lock, told_proof, told_schema
 from aweigh.profile import build_profile
 from aweigh.schema.answers import Answers, class_key
 from aweigh.schema.column import Output, Schema
+from aweigh.secret.read import read_secret
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,6 +73,8 @@ class Packed:
     schema: Schema
     size_bytes: int
     notes: tuple[str, ...]
+    personal: tuple[Personal, ...] = ()
+    """The sample's columns that are about people, and what became of them."""
     own: bool = False
     """Whether it bears this user's own signature, so that its code runs here without a policy."""
 
@@ -133,14 +150,16 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     sample = align(columns, table, described=described, target=wishes.target, config=config)
     schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
     rows, beyond = within_limits(schema, sample.table)
-    asked = ask(
-        lambda rows, asked_schema: family.predict(source.model, rows, asked_schema),
-        schema,
-        rows,
-        widen=lambda answers: _widened(family, source.model, answers),
-    )
+    personal = personal_columns(table, tuple(sample.table.columns), config)
+    screen = screen_for(personal, schema, key=read_secret(os.environ, KEY_VARIABLE))
+    asked, screen = _ask(family, source, schema, rows, screen)
+    personal = tuple(screen.columns.get(one.column, one) for one in personal)
+    for one in personal:
+        tell("personal", one.told)
     tell("schema", told_schema(asked.schema, rows))
     form, proof = prove(family.ways(source.model, asked.schema), asked.trial)
+    raw = raw_texts(screen, rows)
+    proof = scrubbed(proof, raw)
     tell("proof", told_proof(form, proof))
     forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native)
     if forms.reason:
@@ -156,8 +175,50 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives_reason=forms.reason,
     )
     files = _files(chosen, described, asked, form, proof, config, locks) | forms.files
-    notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
-    return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
+    held = held_by_model(raw, [unpacked(name, files[name]) for name in files if name.startswith(MODEL_FOLDER)])
+    notes = [*asked.notes, *_notes(sample, beyond, wishes), *_of_people(held), *locks[0].notes]
+    packed = _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
+    return replace(packed, personal=personal)
+
+
+def _ask(family: Any, source: Source, schema: Schema, rows: "Table", screen: Screen) -> tuple[Asked, Screen]:
+    """Asks the original; where it has no answer without what was merely found to be personal, that is kept."""
+    marked = screen.schema(schema)
+
+    def predict(some: "Table", asked_schema: Schema) -> Answers:
+        answers: Answers = family.predict(source.model, some, asked_schema)
+        return answers
+
+    try:
+        asked = ask(
+            predict,
+            marked,
+            rows,
+            widen=lambda answers: _widened(family, source.model, answers),
+            show=partial(screen.rows, marked) if screen.hidden else None,
+            probing=screen.probing(schema) if screen.hidden else None,
+        )
+    except ModelError:
+        if not screen.is_found_only:
+            raise
+        return _ask(family, source, schema, rows, screen.opened())
+    return asked, screen
+
+
+def _of_people(held: Mapping[str, int]) -> list[str]:
+    return [
+        f"{name} is personal, and the model itself holds {count:,} of the values looked for: it has learnt them; "
+        "train it without the column to be rid of them"
+        for name, count in held.items()
+    ]
+
+
+def unpacked(name: str, content: bytes) -> bytes:
+    """A model's file with what a zip within it holds, so that text in it can be looked for."""
+    if not name.endswith(".skops"):
+        return content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return b"\n".join(archive.read(one) for one in archive.namelist())
 
 
 def _widened(family: Any, model: object, answers: Answers) -> Answers:
@@ -249,7 +310,7 @@ def _files(
     text = card(name, words=described.words, schema=asked.schema, proof=proof, config=config)
     return {
         "schema.json": to_json(asked.schema),
-        "examples.json": to_json(golden(asked.schema, asked.table, asked.answers)),
+        "examples.json": to_json(golden(asked.schema, asked.shown, asked.shown_answers)),
         "profile.json": to_json(build_profile(asked.schema, asked.table, asked.answers)),
         "requirements.txt": locks[0].text.encode(),
         "requirements-ui.txt": locks[1].text.encode(),

@@ -12,7 +12,7 @@ REDACTED = "Secret(redacted)"
 
 
 class Secret:
-    """Text that is shown as ``Secret(redacted)``: by repr, str, format, in f-strings, in logs and in a traceback's locals.
+    """Text that is shown as ``Secret(redacted)``: by repr, str, format, in logs and in a traceback's locals.
 
     JSON writers refuse it, as does pickle. Two are compared in constant time.
 

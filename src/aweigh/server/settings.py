@@ -33,6 +33,8 @@ class Settings:
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
     worker that is not heard of for ``jobs_lease_s`` has lost it. ``state_dir`` is where this machine keeps things.
+
+    ``log_messages``: whether logs tell what exceptions say, which may quote a client's cells: ``withheld`` or ``kept``.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -59,6 +61,7 @@ class Settings:
     jobs_ttl_s: float = 86_400.0
     jobs_lease_s: float = 30.0
     state_dir: str | None = None
+    log_messages: str = "withheld"
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
@@ -92,7 +95,7 @@ _VARIABLES = {"redis_url": "REDIS_URL"}
 _SECRETS = frozenset({"metrics_token", "cache_secret", "redis_url"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST = {"workers": 64, "threads": 64}
-_JOBS = ("inline", "worker", "off")
+_WORDS = {"jobs": ("inline", "worker", "off"), "log_messages": ("withheld", "kept")}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -112,8 +115,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         text = environ.get(variable, "").strip()
         if not text:
             continue
-        if one.name == "jobs" and text not in _JOBS:
-            raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_JOBS)}")
+        if one.name in _WORDS and text not in _WORDS[one.name]:
+            raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_WORDS[one.name])}")
         if one.name not in _LEAST:
             found[one.name] = text
             continue

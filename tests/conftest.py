@@ -16,7 +16,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 # What a developer has exported for a server of their own must not reach the servers of the tests.
 for _variable in [name for name in os.environ if name.startswith("AWEIGH_")]:
     del os.environ[_variable]
-for _variable in ("PORT", "DATABASE_URL", "REDIS_URL"):
+for _variable in ("PORT", "DATABASE_URL", "DATABASE_URL_FILE", "REDIS_URL", "REDIS_URL_FILE"):
     os.environ.pop(_variable, None)
 # Nor are the developer's own keys the tests'.
 _config = tempfile.TemporaryDirectory(prefix="aweigh-tests-")

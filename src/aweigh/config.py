@@ -35,6 +35,7 @@ class ColumnConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     closed: bool | None = None
     default: Scalar | None = None
     domain: DomainWord | None = None
+    personal: Literal["drop", "hash", "keep", "no"] | None = None
 
 
 class DomainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -10,6 +10,7 @@
     │   ├── UnsupportedMedia    a content type or file type nobody reads                 HTTP 415
     │   └── InvalidRows         cells, columns or rows that the schema refuses           HTTP 422
     │       └── OutsideDomain   rows beyond what the model has seen, where that is refused
+    ├── HoldsSecret             what is to be given away holds a password or a key       exit 1
     ├── ModelError              the model file cannot be used                            exit 1
     │   ├── UnreadableModel     its bytes could not be understood: that is a refusal     exit 3
     │   ├── UntrustedModel      it would import what is on no list                       exit 3
@@ -137,6 +138,12 @@ class OutsideDomain(InvalidRows):
     """Rows that lie outside what the model has seen, and the policy refuses such; ``problems`` lists each."""
 
     code = "outside_domain"
+
+
+class HoldsSecret(AweighError):
+    """What is to be given away holds a password, a key or a token; the message says where, and never which."""
+
+    code = "holds_secret"
 
 
 class ModelError(AweighError):

@@ -93,6 +93,12 @@ def build_profile(
 def _column(column: Column, values: Values) -> Observed:
     present = values.present()
     missing = len(values) - len(present)
+    if column.personal in {"drop", "hash"} and column.is_text:
+        lengths = np.array([len(one) for one in present.tolist()], dtype=np.int64)
+        return _ordered(column.name, "lengths", lengths, missing=missing)
+    if column.personal in {"drop", "hash"} and column.type != "boolean":
+        # Every edge and quantile would be somebody's own value.
+        return Observed(name=column.name, kind="times" if column.is_time else "numbers", missing=missing)
     if column.type == "boolean":
         return _kinds(column.name, ["true" if one else "false" for one in present.tolist()], missing=missing)
     if column.type == "category":

@@ -12,7 +12,7 @@ import redis
 
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs import store as steps
-from aweigh.jobs.job import MAX_ATTEMPTS, Job, Wish, ended, new_id
+from aweigh.jobs.job import MAX_ATTEMPTS, Failure, Job, Wish, ended, new_id
 from aweigh.jobs.lease import Lease
 from aweigh.jobs.local import Folder, private_folder, storage
 from aweigh.jobs.place import state_folder
@@ -323,3 +323,23 @@ def test_a_redis_that_throws_away_is_told_of_once(valkey, caplog, tmp_path):
         client.config_set("maxmemory", "0")
         client.close()
     assert caplog.text.count("maxmemory-policy allkeys-lru") == 1
+
+
+def test_nothing_of_a_removed_record_is_left_in_the_file(tmp_path):
+    """A record may say of a cell what was wrong with it: when it is removed, so are the bytes."""
+    store = open_store({}, state_dir=str(tmp_path))
+    beside = open_store({}, state_dir=str(tmp_path))
+    for i in range(30):
+        job = post(store)
+        taken, revision = take(store)
+        failed = Failure(code="data", message=f"zqmarker {i} is no number " + "x" * 400)
+        store.records.replace(ended(taken, "failed", now=store.records.now(), ttl_s=DAY_S, failure=failed), revision)
+        assert beside.records.get(job.id) is not None
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("jobs.sqlite*"))
+    assert b"zqmarker" in held
+    for job, _ in store.records.overdue(store.records.now() + 2 * DAY_S):
+        remove(store, job.id)
+    held = b"".join(path.read_bytes() for path in tmp_path.glob("jobs.sqlite*"))
+    assert b"zqmarker" not in held
+    store.close()
+    beside.close()

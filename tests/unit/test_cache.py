@@ -11,6 +11,7 @@ from aweigh.schema import Answers, Column, Output, Schema
 from aweigh.schema.check import check_rows
 from aweigh.schema.decode import compile_decoder
 from aweigh.schema.stored import RowForm
+from aweigh.secret import Secret
 from aweigh.table import Table
 
 TYPES = ("number", "integer", "boolean", "category", "text", "date", "datetime")
@@ -73,8 +74,8 @@ def test_bundles_identities_outputs_and_secrets_share_nothing():
         KEYS,
         compile_keys(SCHEMA, digest="cd" * 32),
         compile_keys(SCHEMA, digest="ab" * 32, scope=b"somebody"),
-        compile_keys(SCHEMA, digest="ab" * 32, secret=secret_of("hush")),
-        compile_keys(SCHEMA, digest="ab" * 32, secret=secret_of("hush" * 100)),
+        compile_keys(SCHEMA, digest="ab" * 32, secret=secret_of(Secret("hush"))),
+        compile_keys(SCHEMA, digest="ab" * 32, secret=secret_of(Secret("hush" * 100))),
         compile_keys(other, digest="ab" * 32),
     ]
     assert len({keys_of(ROW, keys=one)[0] for one in makers}) == len(makers)

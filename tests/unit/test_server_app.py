@@ -21,6 +21,7 @@ from aweigh.bundle.manifest import FORMAT, Manifest, Proof
 from aweigh.errors import UsageError
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Answers, Column, Output, Schema
+from aweigh.secret import Secret
 from aweigh.server import protocol
 from aweigh.server.app import create_app
 from aweigh.server.metrics import may_read
@@ -418,7 +419,7 @@ def test_counters_count():
 )
 def test_counters_are_for_this_machine_or_the_token(client, headers, status):
     scope = {"client": client, "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()]}
-    assert may_read(scope, token="let me in") == (status == 200)
+    assert may_read(scope, token=Secret("let me in")) == (status == 200)
 
 
 @pytest.mark.parametrize("said", ["Bearer None", "Bearer ", "Bearer", ""])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aweigh import errors
 from aweigh.errors import AweighError, ConfigError, DataError, InvalidRows, MissingExtra, Problem, UnsupportedMedia
 from aweigh.schema import Column, Output, Schema
+from aweigh.secret import Secret
 from aweigh.server import ulid as ulids
 from aweigh.server.media import ARROW_FILE, ARROW_STREAM, kind_of, parse, wanted
 from aweigh.server.metrics import BUCKETS_S, Counters, route_of
@@ -112,7 +113,7 @@ def test_what_nobody_writes_is_406(accept):
 
 def test_settings_are_read_from_the_environment():
     found = read_settings({"AWEIGH_MAX_BODY_BYTES": "2048", "AWEIGH_DRAIN_S": "2.5", "AWEIGH_METRICS_TOKEN": " t "})
-    assert found == Settings(max_body_bytes=2048, drain_s=2.5, metrics_token="t")
+    assert found == Settings(max_body_bytes=2048, drain_s=2.5, metrics_token=Secret("t"))
     assert read_settings({"AWEIGH_MAX_ROWS": ""}) == Settings()
 
 
@@ -129,7 +130,7 @@ def test_times_that_cannot_be_are_refused(text):
 
 
 def test_the_token_is_not_shown():
-    assert "secret" not in repr(Settings(metrics_token="secret"))
+    assert "let me in" not in repr(Settings(metrics_token=Secret("let me in")))
 
 
 def test_a_very_wide_model_takes_fewer_rows():
@@ -392,7 +393,7 @@ def test_what_waits_and_is_kept_is_read_from_the_environment():
         }
     )
     assert (found.batch_rows, found.queue_rows, found.cache_bytes) == (0, 7, None)
-    assert (found.cache_secret, found.redis_url) == ("hush", "redis://:pw@x")
+    assert (found.cache_secret, found.redis_url) == (Secret("hush"), Secret("redis://:pw@x"))
     assert "hush" not in repr(found)
     assert "pw" not in repr(found)
 

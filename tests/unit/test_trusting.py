@@ -26,6 +26,7 @@ from aweigh.cli.sign import _files
 from aweigh.cli.trusting import trusted
 from aweigh.errors import ConfigError, DamagedBundle, UntrustedBundle, UsageError
 from aweigh.packing.signing import own_beside, read_key, sign_all
+from aweigh.secret import Secret
 from aweigh.server.board import Board
 from aweigh.server.child import Work
 from aweigh.server.workers import Limits, Supervisor
@@ -254,7 +255,7 @@ def test_what_sign_says_comes_next_succeeds(here, code, capsys):
 
 
 def test_an_encrypted_key_is_read_by_all_who_sign(here, monkeypatch):
-    write_private(ANA, Path("safe.key"), passphrase="salt and sea")
+    write_private(ANA, Path("safe.key"), passphrase=Secret("salt and sea"))
     with pytest.raises(UsageError, match="is encrypted"):
         read_key(Path("safe.key"))
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "salt and sea")
@@ -269,7 +270,7 @@ def test_an_encrypted_key_is_read_by_all_who_sign(here, monkeypatch):
 
 
 def test_pack_reads_an_encrypted_key(here, monkeypatch, capsys):
-    write_private(ANA, Path("safe.key"), passphrase="salt and sea")
+    write_private(ANA, Path("safe.key"), passphrase=Secret("salt and sea"))
     Path("in.csv").write_text("a\n1\n")
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "salt and sea")
     main(["pack", "gone.joblib", "--data", "in.csv", "--key", "safe.key"])
@@ -277,7 +278,7 @@ def test_pack_reads_an_encrypted_key(here, monkeypatch, capsys):
 
 
 def test_pack_asks_for_a_passphrase(here):
-    write_private(ANA, Path("safe.key"), passphrase="salt and sea")
+    write_private(ANA, Path("safe.key"), passphrase=Secret("salt and sea"))
     Path("in.csv").write_text("a\n1\n")
     command = [sys.executable, "-m", "aweigh", "pack", "gone.joblib", "--data", "in.csv", "--key", "safe.key"]
     for typed, told in (("salt and sea", "gone.joblib is no file"), ("another", "its passphrase is another")):

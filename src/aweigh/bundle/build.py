@@ -1,9 +1,10 @@
 """From the parts of a bundle to its files: the manifest gets the sha256 and the size of each.
 
-What would not be read again is not written.
+What would not be read again is not written, nor is what holds a secret: a bundle is made to be given away.
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 
 import msgspec
@@ -12,6 +13,7 @@ from aweigh.bundle.coherence import check_documents, check_graph, check_manifest
 from aweigh.bundle.contents import bytes_to_check, check_content
 from aweigh.bundle.manifest import FORMAT, FileEntry, Manifest, to_json
 from aweigh.bundle.names import MANIFEST, OPTIONAL, REQUIRED, check_names
+from aweigh.bundle.secrets import refuse_secrets
 
 
 def assemble(files: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]:
@@ -21,6 +23,7 @@ def assemble(files: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]
 
     Raises:
         DamagedBundle: the parts do not fit together; ``verify`` would refuse them in the same words.
+        HoldsSecret: a text among them holds a password, a key or a token.
     """
     check_names([*files, MANIFEST])
     entries = {
@@ -33,4 +36,6 @@ def assemble(files: Mapping[str, bytes], manifest: Manifest) -> dict[str, bytes]
         check_content(name, content[: bytes_to_check(name, len(content))])
     documents = {name: files[name] for name in REQUIRED | OPTIONAL if name in files}
     check_graph(manifest, check_documents(documents, manifest))
-    return {**files, MANIFEST: to_json(manifest)}
+    whole = {**files, MANIFEST: to_json(manifest)}
+    refuse_secrets(whole, environ=os.environ)
+    return whole

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aweigh.bundle.atomic import whole_file
 from aweigh.errors import AweighError, MissingExtra, UsageError
+from aweigh.secret import Secret
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -83,13 +84,13 @@ class PrivateKey:
         """The signature, 64 bytes; the same for the same message."""
         return self._key.sign(message)
 
-    def pem(self, passphrase: str | None) -> bytes:
+    def pem(self, passphrase: Secret | None) -> bytes:
         """The key as a file, encrypted where there is a passphrase."""
         from cryptography.hazmat.primitives import serialization
 
         hidden: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if passphrase:
-            hidden = serialization.BestAvailableEncryption(passphrase.encode())
+            hidden = serialization.BestAvailableEncryption(passphrase.reveal().encode())
         return self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
 
 
@@ -102,7 +103,7 @@ def make_key() -> PrivateKey:
     return PrivateKey(_ed25519().Ed25519PrivateKey.generate())
 
 
-def write_private(key: PrivateKey, path: Path, *, passphrase: str | None = None) -> None:
+def write_private(key: PrivateKey, path: Path, *, passphrase: Secret | None = None) -> None:
     """Writes a new file that only its owner may read; one that is there is never written over.
 
     It takes its name with all its content, or not at all: no reader finds half a key, nor does a killed process leave
@@ -136,7 +137,7 @@ def write_private(key: PrivateKey, path: Path, *, passphrase: str | None = None)
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def read_private(path: Path, *, passphrase: str | None = None) -> PrivateKey:
+def read_private(path: Path, *, passphrase: Secret | None = None) -> PrivateKey:
     """The key in a file that nobody but its owner may read.
 
     Raises:
@@ -148,7 +149,7 @@ def read_private(path: Path, *, passphrase: str | None = None) -> PrivateKey:
 
     content = _read(path, private=True)
     try:
-        key = serialization.load_pem_private_key(content, passphrase.encode() if passphrase else None)
+        key = serialization.load_pem_private_key(content, passphrase.reveal().encode() if passphrase else None)
     except TypeError as error:
         hint = f"set {PASSPHRASE_VARIABLE}, or type it when you are asked" if passphrase is None else None
         wrong = "is encrypted" if passphrase is None else "is not encrypted, and a passphrase was given"

@@ -10,6 +10,8 @@ from aweigh.bundle.atomic import whole_file
 from aweigh.bundle.keys import PASSPHRASE_VARIABLE, make_key, write_private
 from aweigh.cli.terminal import Steps, print_document
 from aweigh.errors import UsageError
+from aweigh.secret import Secret
+from aweigh.secret.read import read_secret
 
 
 @click.command()
@@ -50,8 +52,6 @@ def keygen(name: str, output: Path, passphrase: bool, as_json: bool) -> None:
     steps.next(f"aweigh sign BUNDLE --key {shlex.quote(str(private))}")
 
 
-def _passphrase() -> str:
-    said = os.environ.get(PASSPHRASE_VARIABLE, "")
-    if not said:
-        said = click.prompt("passphrase", hide_input=True, confirmation_prompt=True, err=True)
-    return str(said)
+def _passphrase() -> Secret:
+    said = read_secret(os.environ, PASSPHRASE_VARIABLE)
+    return said or Secret(click.prompt("passphrase", hide_input=True, confirmation_prompt=True, err=True))

@@ -130,5 +130,9 @@ def document(packed: "Packed") -> dict[str, object]:
         "alternatives_reason": manifest.alternatives_reason,
         "proof": msgspec.to_builtins(manifest.proof),
         "schema": msgspec.to_builtins(packed.schema),
+        "personal": [
+            {"column": one.column, "kind": one.kind, "why": one.why, "policy": one.policy, "used": one.used}
+            for one in packed.personal
+        ],
         "notes": list(packed.notes),
     }

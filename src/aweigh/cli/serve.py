@@ -78,8 +78,8 @@ def serve(
     from aweigh.server.serve import bind, is_loopback, limit_threads, url_of, write_log
     from aweigh.server.settings import read_settings
 
-    write_log()
     settings = read_settings(os.environ)
+    write_log(settings)
     loopback = is_loopback(host)
     if auth is None and not loopback:
         raise UsageError(

@@ -61,10 +61,14 @@ def private_key(path: Path) -> "PrivateKey":
         UsageError: it cannot be read, or the passphrase is not its.
     """
     from aweigh.bundle.keys import PASSPHRASE_VARIABLE, is_encrypted, read_private
+    from aweigh.secret import Secret
+    from aweigh.secret.read import read_secret
 
     passphrase = None
     if is_encrypted(path):
-        passphrase = os.environ.get(PASSPHRASE_VARIABLE) or click.prompt("passphrase", hide_input=True, err=True)
+        passphrase = read_secret(os.environ, PASSPHRASE_VARIABLE) or Secret(
+            click.prompt("passphrase", hide_input=True, err=True)
+        )
     return read_private(path, passphrase=passphrase)
 
 

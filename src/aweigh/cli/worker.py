@@ -65,11 +65,11 @@ def worker(
     from aweigh.server.settings import read_settings
 
     limit_threads(threads)
-    write_log()
+    settings = read_settings(os.environ)
+    write_log(settings)
     if beside:
         os.nice(LOW_PRIORITY)
     steps = Steps()
-    settings = read_settings(os.environ)
     sock = None if health_port is None else bind(health_host, health_port)
     store = open_store(os.environ, state_dir=settings.state_dir, inline=beside)
     with steps.step("verify") as step:

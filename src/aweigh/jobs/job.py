@@ -202,5 +202,6 @@ def expired(job: Job, *, now: float, ttl_s: float) -> Job:
         result=None,
         told=None,
         mark=None,
+        failure=None,
         finished=job.finished or now,
     )

@@ -18,6 +18,7 @@ PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
 BUSY_S = 10.0
 """How long a process waits for another one's change: each takes a few milliseconds."""
+CLEAR_MS = 500
 OTHERS_WRITE = 0o022
 
 
@@ -158,7 +159,17 @@ class Sqlite:
         with self._lock, storage():
             if self._connection is None:
                 self._connection = self._open()
-            return self._connection.execute(statement, arguments).fetchall()
+            found = self._connection.execute(statement, arguments).fetchall()
+            if statement.startswith("DELETE"):
+                self._clear_log(self._connection)
+            return found
+
+    @staticmethod
+    def _clear_log(connection: sqlite3.Connection) -> None:
+        """Lets go of what the write-ahead log still holds of a deleted record; who reads just now prevents it."""
+        connection.execute(f"PRAGMA busy_timeout = {CLEAR_MS}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
 
     def close(self) -> None:
         """Closes the connection, if there is one."""
@@ -183,6 +194,7 @@ class Sqlite:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over: a record may quote a cell
     connection.execute("PRAGMA synchronous = FULL")  # what was answered with 202 survives a power cut
     connection.execute("BEGIN IMMEDIATE")
     (version,) = connection.execute("PRAGMA user_version").fetchone()

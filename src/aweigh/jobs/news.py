@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from aweigh.registry import require
+from aweigh.secret import Secret
 
 LOOK_S = 0.25
 """How often a worker looks for jobs on its own machine: a look is one read of a small file."""
@@ -37,7 +38,7 @@ class Looked:
 class Carried:
     """News through saq's queue, one for each bundle: a worker hears only of what it may run."""
 
-    def __init__(self, url: str, *, digest: str) -> None:
+    def __init__(self, url: Secret, *, digest: str) -> None:
         require("saq", what="a queue between machines", extra="jobs")
         self._url = url
         self._name = f"aweigh-{digest[:16]}"
@@ -92,9 +93,10 @@ class Carried:
 
                 # What saq says of every message is for those who look for a fault in it.
                 logging.getLogger("saq").setLevel(logging.WARNING)
-                postgres = self._url.startswith("postgres")
+                url = self._url.reveal()
+                postgres = url.startswith("postgres")
                 few = {"min_size": 1, "max_size": 3} if postgres else {}
-                queue = Queue.from_url(self._url, name=self._name, **few)
+                queue = Queue.from_url(url, name=self._name, **few)
                 await queue.connect()
                 self._queue = queue
             return self._queue
@@ -103,7 +105,7 @@ class Carried:
 News = Looked | Carried
 
 
-def open_news(url: str | None, *, digest: str) -> News:
+def open_news(url: Secret | None, *, digest: str) -> News:
     """News of a bundle's jobs, by the address that the store names.
 
     Raises:

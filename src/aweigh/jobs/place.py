@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from aweigh.secret import Secret
+from aweigh.secret.read import read_secret
+
 RECORDS = "jobs.sqlite"
 QUEUE = ("redis", "saq")
 """What the extra ``jobs`` brings for a Redis."""
@@ -29,17 +32,20 @@ def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Pat
     return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}"
 
 
-def database_of(environ: Mapping[str, str], *, inline: bool = False) -> str | None:
+def database_of(environ: Mapping[str, str], *, inline: bool = False) -> Secret | None:
     """The PostgreSQL (``DATABASE_URL``) or Redis (``REDIS_URL``) that holds jobs; None: this machine does.
 
     With both, all of it is in PostgreSQL, which is made to keep things. ``inline``: the jobs are run beside the server,
     so that a Redis which is there for the cache of answers alone need not hold them.
+
+    Raises:
+        ConfigError: a file that is to hold the address cannot be read, or may be read by others.
     """
-    url = environ.get("DATABASE_URL", "").strip()
-    if url.startswith(("postgres://", "postgresql://")):
+    url = read_secret(environ, "DATABASE_URL")
+    if url is not None and url.reveal().startswith(("postgres://", "postgresql://")):
         return url
-    url = environ.get("REDIS_URL", "").strip()
-    return url if url and not (inline and _is_missing(QUEUE)) else None
+    url = read_secret(environ, "REDIS_URL")
+    return url if url is not None and not (inline and _is_missing(QUEUE)) else None
 
 
 def kept_here_instead(environ: Mapping[str, str]) -> str | None:

@@ -11,6 +11,7 @@ from aweigh.errors import StorageDown, StorageFull
 from aweigh.jobs.pieces import PIECE_BYTES, pieces
 from aweigh.jobs.sql import MIGRATIONS, SqlRecords
 from aweigh.registry import require
+from aweigh.secret import Secret
 
 CONNECTIONS = 4
 """The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
@@ -33,7 +34,7 @@ FILES = (
 class Postgres:
     """A few connections, opened when they are first needed."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: Secret) -> None:
         require("psycopg_pool", what="PostgreSQL", extra="jobs")
         self._url = url
         self._lock = threading.Lock()
@@ -86,11 +87,11 @@ class Postgres:
 
                 # A pool tries again and again for as long as it may: one call says at once that nobody is there.
                 patience_s = round(PATIENCE_S)
-                first = psycopg.connect(self._url, autocommit=True, connect_timeout=patience_s)
+                first = psycopg.connect(self._url.reveal(), autocommit=True, connect_timeout=patience_s)
                 with first, first.transaction():
                     _migrate(first)
                 pool = ConnectionPool(
-                    self._url,
+                    self._url.reveal(),
                     min_size=0,
                     max_size=CONNECTIONS,
                     max_idle=60.0,

@@ -17,6 +17,7 @@ from aweigh.errors import StorageDown, StorageFull
 from aweigh.jobs.job import STATES, Job
 from aweigh.jobs.pieces import PIECE_BYTES, pieces
 from aweigh.registry import require
+from aweigh.secret import Secret
 
 _LOG = logging.getLogger(__name__)
 PATIENCE_S = 5.0
@@ -61,7 +62,7 @@ return 1
 """
 
 
-def connect(url: str) -> Any:
+def connect(url: Secret) -> Any:
     """A client, whose connections are opened when they are first needed.
 
     Raises:
@@ -73,7 +74,7 @@ def connect(url: str) -> Any:
 
     # Tried once more at once, since a kept connection may have been cut; who waits decides about anything longer.
     return redis.Redis.from_url(
-        url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
+        url.reveal(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
     )
 
 

@@ -16,6 +16,7 @@ from aweigh.jobs.place import RECORDS, database_of, state_folder
 from aweigh.jobs.postgres import Pieces, Postgres
 from aweigh.jobs.redis import RedisFiles, RedisRecords, connect
 from aweigh.jobs.sql import SqlRecords
+from aweigh.secret import Secret
 
 ORPHAN_S = 6 * 3600.0
 """Files without a job are left alone for so long: an upload may be on its way."""
@@ -30,7 +31,7 @@ class Store:
 
     records: SqlRecords | RedisRecords
     files: Folder | Pieces | RedisFiles
-    news_url: str | None
+    news_url: Secret | None
     state: Path
     close: Callable[[], None]
 
@@ -61,7 +62,7 @@ def open_store(environ: Mapping[str, str], *, state_dir: str | None = None, inli
     """
     state = state_folder(environ, named=state_dir)
     url = database_of(environ, inline=inline)
-    if url is not None and url.startswith("postgres"):
+    if url is not None and url.reveal().startswith("postgres"):
         postgres = Postgres(url)
         return Store(postgres.records(), Pieces(postgres), url, state, postgres.close)
     if url is not None:

@@ -20,6 +20,9 @@ def card(name: str, *, words: str, schema: Schema, proof: Proof, config: Config)
     parts += ["## Training data", "", said.training_data or NOT_STATED, ""]
     parts += ["## How good it is", "", *_metrics(said.metrics), ""]
     parts += ["## Inputs", "", *(_input(column) for column in schema.columns), ""]
+    people = [column for column in schema.columns if column.personal is not None]
+    if people:
+        parts += ["## Personal data", "", *(_personal(column) for column in people), ""]
     rows = proof.rows + proof.probe_rows
     parts += [
         "## How the answers were checked",
@@ -62,6 +65,15 @@ def _metrics(metrics: dict[str, float]) -> list[str]:
     return [f"- {name}: {value:g}" for name, value in metrics.items()]
 
 
+def _personal(column: Column) -> str:
+    becomes = {
+        "drop": "no value of the sample is in this bundle",
+        "hash": "no value of the sample is in this bundle but as a keyed hash",
+        "keep": "values of the sample are in this bundle, as its owner has it",
+    }
+    return f"- `{column.name}`: {column.personal_kind}; {becomes[column.personal or 'keep']}."
+
+
 def _input(column: Column) -> str:
     unit = f", {column.unit}" if column.unit else ""
     if column.minimum is not None and not column.is_text:
@@ -69,7 +81,7 @@ def _input(column: Column) -> str:
     elif column.categories:
         seen = ", ".join(column.categories[:8]) + (", ..." if len(column.categories) > 8 else "")
     else:
-        seen = "any text" if column.type == "text" else ""
+        seen = "any text" if column.type == "text" else "not told, as it is personal" if column.personal else ""
     may_miss = "; may be missing" if column.nullable else ""
     said = f" {column.description}" if column.description else ""
     return f"- `{column.name}` ({column.type}{unit}): {seen}{may_miss}.{said}"

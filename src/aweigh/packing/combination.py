@@ -87,7 +87,12 @@ def learn(schema: Schema, table: Table, *, golden: Table) -> Combinations | None
 
 def _binned(schema: Schema, table: Table) -> list[Binned]:
     """The columns that have more than one bin. Times go on and free text never comes again: neither is looked at."""
-    columns = [column for column in schema.columns if not column.is_time and column.type != "text"]
+    columns = [
+        column
+        for column in schema.columns
+        # Bins and kinds are written into the bundle: of columns about people nothing is, unless the owner keeps it.
+        if not column.is_time and column.type != "text" and column.personal in {None, "keep"}
+    ]
     if len(columns) > MOST_COLUMNS:
         columns = [columns[i] for i in np.linspace(0, len(columns) - 1, MOST_COLUMNS).round().astype(int).tolist()]
     most = round(math.cbrt(table.rows / ROWS_PER_CELL))

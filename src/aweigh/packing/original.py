@@ -44,10 +44,24 @@ class Asked:
     table: Table
     answers: Answers
     notes: tuple[str, ...]
+    shown: Table
+    """The sample as the bundle may show rows of it, and what the original says of that."""
+    shown_answers: Answers
 
 
-def ask(predict: Ask, schema: Schema, table: Table, *, widen: Callable[[Answers], Answers]) -> Asked:
+def ask(
+    predict: Ask,
+    schema: Schema,
+    table: Table,
+    *,
+    widen: Callable[[Answers], Answers],
+    show: Callable[[Table], Table] | None = None,
+    probing: Schema | None = None,
+) -> Asked:
     """Asks the original about the sample and about every probe.
+
+    ``show`` makes of rows what a bundle may show of them; ``probing`` is the schema that probes are made by, where it
+    says more than the bundle's own.
 
     Raises:
         ModelError: it cannot answer its own sample; the message says what it said.
@@ -66,8 +80,12 @@ def ask(predict: Ask, schema: Schema, table: Table, *, widen: Callable[[Answers]
                 "that is not part of the model",
             ) from error
         schema = msgspec.structs.replace(schema, output=first.output)
-        schema, good, refused, notes = _sorted(predict, schema, sample)
-        joined = concatenate([sample, *good])
+        asked = list(probes(probing or schema, sample))
+        schema, good, refused, notes = _sorted(predict, schema, asked)
+        shown = sample if show is None else show(sample)
+        shown_answers = None if show is None else _ask_shown(lambda rows: predict(rows, schema), shown)
+        # What is shown is replayed wherever the bundle is served, and so is part of the proof.
+        joined = concatenate([sample, *good] if show is None else [sample, shown, *good])
         try:
             trial = make_trial(lambda rows: predict(rows, schema), joined, sample_rows=sample.rows, refused=refused)
         except AweighError:
@@ -78,12 +96,25 @@ def ask(predict: Ask, schema: Schema, table: Table, *, widen: Callable[[Answers]
                 hint="a model that is asked one row at a time must answer one row",
             ) from error
     answers = predict(sample, schema)
-    return Asked(schema, trial, sample, answers, notes)
+    return Asked(schema, trial, sample, answers, notes, shown, shown_answers or answers)
 
 
-def _sorted(predict: Ask, schema: Schema, sample: Table) -> tuple[Schema, list[Table], Table | None, tuple[str, ...]]:
+def _ask_shown(predict: Callable[[Table], Answers], shown: Table) -> Answers:
+    try:
+        return predict(shown)
+    except AweighError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The model has no answer for rows without their personal values: {reason_of(error)}",
+            hint='train it to take values that it has not seen, or say personal = "keep" of its personal columns',
+        ) from error
+
+
+def _sorted(
+    predict: Ask, schema: Schema, asked: Sequence[Probe]
+) -> tuple[Schema, list[Table], Table | None, tuple[str, ...]]:
     """The schema as the original bears it out, the probe rows that it answers, some that it refuses, and why."""
-    asked = list(probes(schema, sample))
     failed = _failing(predict, schema, asked)
     good = [probe.table for probe in asked if probe not in failed]
     refused: list[Table] = []

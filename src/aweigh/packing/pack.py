@@ -2,10 +2,14 @@
 
 import hashlib
 import importlib.metadata
+import io
+import os
 import re
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +27,7 @@ from aweigh.bundle.manifest import FORMAT, Manifest, Presentation, Proof, digest
 from aweigh.bundle.names import MODEL_FOLDER, REQUIREMENTS, REQUIREMENTS_UI, SBOM, SIGNATURE
 from aweigh.bundle.sbom import Material, write_bill
 from aweigh.config import Config, find_config
-from aweigh.errors import UsageError
+from aweigh.errors import ModelError, UsageError
 from aweigh.models.family import Described, Form, Way
 from aweigh.models.parity import prove
 from aweigh.packing.card import card
@@ -31,6 +35,16 @@ from aweigh.packing.combination import learn
 from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
+from aweigh.packing.personal import (
+    KEY_VARIABLE,
+    Personal,
+    Screen,
+    held_by_model,
+    personal_columns,
+    raw_texts,
+    screen_for,
+    scrubbed,
+)
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
@@ -41,6 +55,7 @@ from aweigh.schema.check import check_rows
 from aweigh.schema.column import Output, Schema
 from aweigh.schema.combination import Combinations
 from aweigh.schema.policy import Policy
+from aweigh.secret.read import read_secret
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,6 +81,8 @@ class Packed:
     schema: Schema
     size_bytes: int
     notes: tuple[str, ...]
+    personal: tuple[Personal, ...] = ()
+    """The sample's columns that are about people, and what became of them."""
     own: bool = False
     """Whether it bears this user's own signature, so that its code runs here without a policy."""
 
@@ -145,18 +162,20 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     sample = align(columns, table, described=described, target=wishes.target, config=config)
     schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
     rows, beyond = within_limits(schema, sample.table)
-    asked = ask(
-        lambda rows, asked_schema: family.predict(source.model, rows, asked_schema),
-        schema,
-        rows,
-        widen=lambda answers: _widened(family, source.model, answers),
-    )
+    personal = personal_columns(table, tuple(sample.table.columns), config)
+    screen = screen_for(personal, schema, key=read_secret(os.environ, KEY_VARIABLE))
+    asked, screen = _ask(family, source, schema, rows, screen)
+    personal = tuple(screen.columns.get(one.column, one) for one in personal)
+    for one in personal:
+        tell("personal", one.told)
     tell("schema", told_schema(asked.schema, rows))
-    examples = golden(asked.schema, asked.table, asked.answers)
+    examples = golden(asked.schema, asked.shown, asked.shown_answers)
     known = learn(asked.schema, rows, golden=check_rows(asked.schema, examples.rows))
     if known is not None:
         tell("domain", told_domain(known))
     form, proof = prove(_ways(family, source, asked.schema, wishes), asked.trial)
+    raw = raw_texts(screen, rows)
+    proof = scrubbed(proof, raw)
     tell("proof", told_proof(form, proof))
     if form.runtime != "python" and form.pickle is None:
         wishes = replace(wishes, own=None)
@@ -177,8 +196,50 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     files = _files(asked, form, locks, Facts(examples, known, text)) | forms.files
     material = _material(manifest, source, asked.schema, files, config)
     files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
-    notes = [*asked.notes, *_notes(sample, beyond, wishes), *locks[0].notes]
-    return _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
+    held = held_by_model(raw, [unpacked(name, files[name]) for name in files if name.startswith(MODEL_FOLDER)])
+    notes = [*asked.notes, *_notes(sample, beyond, wishes), *_of_people(held), *locks[0].notes]
+    packed = _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
+    return replace(packed, personal=personal)
+
+
+def _ask(family: Any, source: Source, schema: Schema, rows: "Table", screen: Screen) -> tuple[Asked, Screen]:
+    """Asks the original; where it has no answer without what was merely found to be personal, that is kept."""
+    marked = screen.schema(schema)
+
+    def predict(some: "Table", asked_schema: Schema) -> Answers:
+        answers: Answers = family.predict(source.model, some, asked_schema)
+        return answers
+
+    try:
+        asked = ask(
+            predict,
+            marked,
+            rows,
+            widen=lambda answers: _widened(family, source.model, answers),
+            show=partial(screen.rows, marked) if screen.hidden else None,
+            probing=screen.probing(schema) if screen.hidden else None,
+        )
+    except ModelError:
+        if not screen.is_found_only:
+            raise
+        return _ask(family, source, schema, rows, screen.opened())
+    return asked, screen
+
+
+def _of_people(held: Mapping[str, int]) -> list[str]:
+    return [
+        f"{name} is personal, and the model itself holds {count:,} of the values looked for: it has learnt them; "
+        "train it without the column to be rid of them"
+        for name, count in held.items()
+    ]
+
+
+def unpacked(name: str, content: bytes) -> bytes:
+    """A model's file with what a zip within it holds, so that text in it can be looked for."""
+    if not name.endswith(".skops"):
+        return content
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return b"\n".join(archive.read(one) for one in archive.namelist())
 
 
 def _ways(family: Any, source: Source, schema: Schema, wishes: Wishes) -> Iterator[Way]:

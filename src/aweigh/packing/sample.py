@@ -181,6 +181,7 @@ def _told(column: Column, said: ColumnConfig | None) -> Column:
         return column
     changes = {key: value for key, value in msgspec.structs.asdict(said).items() if value is not None}
     changes.pop("domain", None)  # the policy is no part of the schema
+    changes.pop("personal", None)  # packing/personal.py, which looks at the sample as well
     if said.type is not None and said.type not in COLUMN_TYPES:
         raise ConfigError(f"columns.{column.name}.type is {said.type!r}.", hint=f"known: {', '.join(COLUMN_TYPES)}")
     if said.type is not None and {said.type, column.type} - {"category", "text"} and said.type != column.type:

@@ -6,6 +6,7 @@ from pathlib import Path
 from aweigh.bundle.keys import PASSPHRASE_VARIABLE, PrivateKey, is_encrypted, own_key, read_private
 from aweigh.bundle.signature import sign
 from aweigh.errors import UsageError
+from aweigh.secret.read import read_secret
 
 
 def read_key(path: Path) -> PrivateKey:
@@ -14,7 +15,7 @@ def read_key(path: Path) -> PrivateKey:
     Raises:
         UsageError: it cannot be read, or the passphrase is not its.
     """
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE) if is_encrypted(path) else None
+    passphrase = read_secret(os.environ, PASSPHRASE_VARIABLE) if is_encrypted(path) else None
     return read_private(path, passphrase=passphrase)
 
 

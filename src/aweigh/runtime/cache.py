@@ -16,6 +16,7 @@ import numpy as np
 from aweigh._version import __version__
 from aweigh.schema.column import Schema
 from aweigh.schema.stored import RowForm
+from aweigh.secret import Secret
 from aweigh.table import Table
 
 KEY_BYTES = 32
@@ -87,9 +88,9 @@ def _texts(table: Table, name: str) -> list[bytes]:
     return [b"" if gone else cell for cell, gone in zip(cells, values.missing.tolist(), strict=True)]
 
 
-def secret_of(text: str | None) -> bytes:
+def secret_of(secret: Secret | None) -> bytes:
     """A secret of any length as the key of a hash; none is none."""
-    return hashlib.blake2b(text.encode(), person=b"aweigh-secret-1").digest() if text else b""
+    return hashlib.blake2b(secret.reveal().encode(), person=b"aweigh-secret-1").digest() if secret else b""
 
 
 class Cache:

@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, cast
 
 from aweigh.errors import MissingExtra
+from aweigh.secret import Secret
 
 PREFIX = b"aweigh:answer:1:"
 """Before every key; what follows is the row's key in base64."""
@@ -37,7 +38,7 @@ SEAL_BYTES = 16
 _LOG = logging.getLogger(__name__)
 
 
-def connect(url: str) -> Any:
+def connect(url: Secret) -> Any:
     """A client for the address (``redis://`` or ``rediss://``); it connects when it is first asked.
 
     Raises:
@@ -51,7 +52,7 @@ def connect(url: str) -> Any:
     except ImportError as error:
         raise MissingExtra("A cache in Redis", extra="redis") from error
     return Redis.from_url(
-        url,
+        url.reveal(),
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=1.0,
         retry=Retry(NoBackoff(), 0),

@@ -10,6 +10,9 @@ ColumnType = Literal["number", "integer", "boolean", "category", "text", "date",
 Task = Literal["class", "number", "numbers", "cluster", "outlier", "transform"]
 """What the model answers: a class, one number, several numbers, a cluster, an outlier flag, or a transformed row."""
 
+Policy = Literal["drop", "hash", "keep"]
+"""What becomes of a personal column's cells where they would be written down: left out, hashed with a key, or kept."""
+
 Scalar = str | int | float | bool
 """A JSON value that is neither null nor a container."""
 
@@ -23,6 +26,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     ``closed`` for categories, are what the owner allows: a value beyond is refused, one merely unseen is not.
     ``present_words`` are text of the sample that a CSV would otherwise take to mean "missing" (``NA``, ``None``).
     ``typical`` is the median or the most frequent value, ``default`` what a form starts with when the owner says so.
+    ``personal`` says that cells are about people, of what ``personal_kind``, and what becomes of them: of a column that
+    is not kept no value of the sample is in the bundle, and ``typical`` is made up.
     """
 
     name: str
@@ -43,6 +48,8 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     unit: str | None = None
     description: str | None = None
     group: str | None = None
+    personal: Policy | None = None
+    personal_kind: str | None = None
 
     @property
     def is_number(self) -> bool:

@@ -14,7 +14,7 @@ from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
 from aweigh.server.access.door import IDENTITY
 from aweigh.server.media import JSON
-from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read
+from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read, route_of
 from aweigh.server.problems import (
     PROBLEM_JSON,
     Refused,
@@ -197,7 +197,8 @@ async def refuse(request: Request, error: Exception) -> Response:
 async def fail(request: Request, error: Exception) -> Response:
     """An error that nobody foresaw: all of it for the log, and for the client the id to find it by."""
     log_id = ulid()
-    _LOG.error("id %s: %s %r failed", log_id, request.method, request.url.path, exc_info=error)
+    # The route and not the address: who knows a job's may see the job, and anything may stand in a query.
+    _LOG.error("id %s: %s of route %s failed", log_id, request.method, route_of(request.url.path), exc_info=error)
     return Response(encode(internal_document(log_id)), status_code=500, media_type=PROBLEM_JSON.decode())
 
 

@@ -47,6 +47,7 @@ _URL = re.compile(r"http://127\.0\.0\.1:(\d+)")
 _UNSET = (
     "PORT",
     "REDIS_URL",
+    "REDIS_URL_FILE",
     "WEB_CONCURRENCY",
     "AWEIGH_WORKERS",
     "AWEIGH_THREADS",

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 
 from starlette.types import Scope
 
+from aweigh.secret import Secret
 from aweigh.server.board import Board
 
 ROUTES = ("predict", "jobs", "oip", "api", "docs", "health", "metrics", "ui")
@@ -225,7 +226,7 @@ def route_of(path: str) -> str:
     return {"v2": "oip", "health": "health", "metrics": "metrics"}.get(first, "ui")
 
 
-def may_read(scope: Scope, *, token: str | None) -> bool:
+def may_read(scope: Scope, *, token: Secret | None) -> bool:
     """Whether the counters are this caller's to see: on this machine with no proxy between, or with the token."""
     proxied, bearer = False, b""
     for name, value in scope["headers"]:
@@ -233,7 +234,7 @@ def may_read(scope: Scope, *, token: str | None) -> bool:
             proxied = True
         elif name == b"authorization":
             bearer = value
-    if token is not None and hmac.compare_digest(bearer, b"Bearer " + token.encode()):
+    if token is not None and hmac.compare_digest(bearer, b"Bearer " + token.reveal().encode()):
         return True
     return not proxied and _is_loopback(scope)
 

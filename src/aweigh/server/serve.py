@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from aweigh.errors import UsageError
 from aweigh.server.closing import Seated, Server
+from aweigh.server.discreet import install
 from aweigh.server.lane import LaneProtocol
 from aweigh.server.readiness import Readiness
 from aweigh.server.settings import Settings
@@ -33,8 +34,13 @@ def limit_threads(threads: int) -> None:
         os.environ.setdefault(variable, str(threads))
 
 
-def write_log() -> None:
-    """Warnings and errors to standard error, a line each; what a client does wrong on the wire is none of them."""
+def write_log(settings: Settings) -> None:
+    """Warnings and errors to standard error, a line each; what a client does wrong on the wire is none of them.
+
+    Nothing in them is anybody's data, unless the settings say so (``server/discreet.py``).
+    """
+    if settings.log_messages != "kept":
+        install()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
 

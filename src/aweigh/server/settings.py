@@ -2,11 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aweigh.errors import ConfigError
 from aweigh.schema import Schema
 from aweigh.schema.policy import split_policy
+from aweigh.secret import Secret
+from aweigh.secret.read import read_secret
 
 MAX_CELLS = 10_000_000
 """Rows times columns of one request: 80 MB as numbers."""
@@ -21,7 +23,7 @@ class Settings:
     What is None is settled when the model has been measured: ``batch_rows``, the most rows of several requests that
     are asked together (0: none), of which there are never more than ``max_batch_rows``, the plan's, where nobody says
     how many; ``queue_rows``, how many may wait; ``cache_bytes``, what a process keeps of answers (0: nothing).
-    ``redis_url`` is read from ``REDIS_URL``, as everywhere.
+    ``redis_url`` is read from ``REDIS_URL``, as everywhere. A secret may be in a file: ``NAME_FILE`` is its path.
 
     ``drain_delay_s`` is how long the port stays open after SIGTERM, saying "not ready", so that a platform can stop
     sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
@@ -38,6 +40,7 @@ class Settings:
     worker that is not heard of for ``jobs_lease_s`` has lost it. ``state_dir`` is where this machine keeps things.
 
     ``domain`` is what becomes of rows outside what the model has seen, over what the bundle's owner said.
+    ``log_messages``: whether logs tell what exceptions say, which may quote a client's cells: ``withheld`` or ``kept``.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -49,15 +52,15 @@ class Settings:
     max_process_mb: int = 0
     workers: int = 0
     threads: int = 0
-    metrics_token: str | None = field(default=None, repr=False)
+    metrics_token: Secret | None = None
     batch_rows: int | None = None
     max_batch_rows: int | None = None
     batch_wait_s: float = 0.0
     queue_rows: int | None = None
     cache_bytes: int | None = None
     cache_ttl_s: int = 24 * 3600
-    cache_secret: str | None = field(default=None, repr=False)
-    redis_url: str | None = field(default=None, repr=False)
+    cache_secret: Secret | None = None
+    redis_url: Secret | None = None
     auth: str | None = None
     hosts: str | None = None
     origins: str | None = None
@@ -70,6 +73,7 @@ class Settings:
     jobs_lease_s: float = 30.0
     state_dir: str | None = None
     domain: str | None = None
+    log_messages: str = "withheld"
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
@@ -101,9 +105,14 @@ _LEAST: dict[str, int | float] = {
 """The least that each number may be; a whole one is whole."""
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
+_SECRETS = frozenset({"metrics_token", "cache_secret", "redis_url"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST = {"workers": 64, "threads": 64, "proxies": 16}
-_WORDS = {"jobs": ("inline", "worker", "off"), "auth": ("none", "password", "oidc")}
+_WORDS = {
+    "jobs": ("inline", "worker", "off"),
+    "auth": ("none", "password", "oidc"),
+    "log_messages": ("withheld", "kept"),
+}
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -112,16 +121,17 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigError: a variable does not hold a number or a word, or one that cannot be.
     """
-    found: dict[str, int | float | str] = {}
+    found: dict[str, int | float | str | Secret] = {}
     for one in dataclasses.fields(Settings):
         variable = _VARIABLES.get(one.name, PREFIX + one.name.upper())
+        if one.name in _SECRETS:
+            secret = read_secret(environ, variable)
+            if secret is not None:
+                found[one.name] = secret
+            continue
         text = environ.get(variable, "").strip()
         if not text:
             continue
-        if one.name == "redis_url" and not text.startswith(_REDIS_SCHEMES):
-            raise ConfigError(
-                "REDIS_URL is no address of a Redis.", hint="write redis://HOST:6379/0, or rediss:// for TLS"
-            )
         if one.name in _WORDS and text not in _WORDS[one.name]:
             raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write one of {', '.join(_WORDS[one.name])}")
         if one.name == "domain":
@@ -138,4 +148,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             whole = "a whole number" if kind is int else "a number"
             raise ConfigError(f"{variable} is {text[:40]!r}.", hint=f"write {whole} from {_LEAST[one.name]:g} on")
         found[one.name] = value
+    address = found.get("redis_url")
+    if isinstance(address, Secret) and not address.reveal().startswith(_REDIS_SCHEMES):
+        raise ConfigError("REDIS_URL is no address of a Redis.", hint="write redis://HOST:6379/0, or rediss:// for TLS")
     return Settings(**found)  # type: ignore[arg-type]  # each was read as its field's own type

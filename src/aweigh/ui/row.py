@@ -53,9 +53,12 @@ def example_row(schema: Schema, given: Mapping[str, Cell]) -> Row:
 def to_query(schema: Schema, row: Row) -> str | None:
     """The query part of an address that reopens the row; None when it would be too long to travel.
 
-    Where the whole row is too long, only what differs from the start of the form is said.
+    Where the whole row is too long, only what differs from the start of the form is said. Cells of personal columns are
+    in no address: proxies and browsers write those down.
     """
     start = start_row(schema)
+    shared = {column.name for column in schema.columns if column.personal is None}
+    row = {name: cell for name, cell in row.items() if name in shared}
     differing = {name: cell for name, cell in row.items() if cell != start[name] or type(cell) is not type(start[name])}
     for cells in (row, differing):
         query = urlencode([(_parameter(name), _said(cell)) for name, cell in cells.items()], quote_via=quote)

@@ -30,6 +30,7 @@ from aweigh.bundle.signature import PAYLOAD_TYPE, check_payload, check_signature
 from aweigh.bundle.trust import Trust, TrustedKey, read_trust
 from aweigh.bundle.verify import verify
 from aweigh.errors import ConfigError, DamagedBundle, UntrustedBundle, UsageError
+from aweigh.secret import Secret
 
 NOW = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 ANA, BOB, EVE = make_key(), make_key(), make_key()
@@ -247,14 +248,14 @@ def test_keys_are_files_that_openssl_reads(tmp_path):
 
 def test_a_key_is_never_written_over_and_its_passphrase_is_asked_for(tmp_path):
     path = tmp_path / "k.key"
-    write_private(ANA, path, passphrase="pass")
-    for wrong in (None, "word"):
+    write_private(ANA, path, passphrase=Secret("pass"))
+    for wrong in (None, Secret("word")):
         with pytest.raises(UsageError):
             read_private(path, passphrase=wrong)
-    assert read_private(path, passphrase="pass").public == ANA.public
+    assert read_private(path, passphrase=Secret("pass")).public == ANA.public
     with pytest.raises(UsageError, match="there already"):
         write_private(BOB, path)
-    assert read_private(path, passphrase="pass").public == ANA.public
+    assert read_private(path, passphrase=Secret("pass")).public == ANA.public
 
 
 def test_a_key_that_others_may_read_is_refused(tmp_path):

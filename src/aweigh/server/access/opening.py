@@ -35,7 +35,8 @@ def open_entrance(
     from aweigh.server.access.pages import Pages
 
     guard = open_guard(os.environ, state_dir=settings.state_dir)
-    known = Known(guard, ui_token=ui_token.encode(), metrics_token=settings.metrics_token)
+    token = settings.metrics_token
+    known = Known(guard, ui_token=ui_token.encode(), metrics_token=None if token is None else token.reveal())
     door = Door(place, known=known, policy=policy)
     provider = None if auth != "oidc" else _provider(settings, guard, door=door, knows_hosts=bool(place.hosts))
     pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider)

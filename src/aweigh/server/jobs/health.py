@@ -20,6 +20,7 @@ from aweigh.errors import AweighError, StorageDown
 from aweigh.jobs.job import ID_LENGTH
 from aweigh.jobs.store import Store
 from aweigh.runtime.predictor import Predictor
+from aweigh.secret import Secret
 from aweigh.server.endpoints import Get, fail, live, ready, refuse, refuse_unknown
 from aweigh.server.gate import Gate
 from aweigh.server.jobs.told import counters_text
@@ -39,7 +40,7 @@ OUTCOMES = ("done", "failed", "cancelled", "given back", "lost")
 class Health:
     """What is told of a worker: its ``readiness``, whether its store can be reached, and what became of its jobs."""
 
-    def __init__(self, store: Store, predictor: Predictor, *, golden_rows: int, token: str | None) -> None:
+    def __init__(self, store: Store, predictor: Predictor, *, golden_rows: int, token: Secret | None) -> None:
         self.readiness = Readiness()
         self.readiness.prove(golden_rows=golden_rows)
         self._store = store

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
 
 import pytest
 import redis
@@ -132,6 +133,20 @@ def test_a_session_that_is_kept_goes_on_at_both(replicas, ana, clock):
     for guard in replicas:
         assert guard.identify(cookie, "session") == kept.identity
         assert [found.id for found in guard.sessions(ana.id)] == [kept.identity.session]
+
+
+def test_a_session_that_ended_is_not_made_anew_by_its_last_use(replicas, ana, environ):
+    one, other = (guard._desk.sessions for guard in replicas)
+    signed_in, _ = enter(replicas[0])
+    session = one.get(signed_in.identity.session)
+    other.remove(session.digest)
+    one.touch(session)
+    one.keep(session.digest, epoch=1)
+    assert one.get(session.digest) is other.get(session.digest) is None
+    assert one.all_of(ana.id) == []
+    if "REDIS_URL" in environ:
+        with redis.Redis.from_url(environ["REDIS_URL"]) as client:
+            assert list(client.scan_iter("aweigh:session*")) == []
 
 
 def test_sessions_run_out_as_on_one_machine(replicas, ana, clock):
@@ -329,19 +344,30 @@ def test_a_store_that_is_down_lets_nobody_in_and_tells_no_password(environ, tmp_
     guard.close()
 
 
-def test_sessions_end_though_the_store_of_sessions_is_down_at_that_moment(valkey, tmp_path):
+@pytest.mark.parametrize("change", ["everywhere", "role", "disable", "password", "invite"])
+def test_sessions_end_though_the_store_of_sessions_is_down_at_that_moment(valkey, tmp_path, change):
     """Whoever is disabled while Valkey is away is out when it is back, with the session still in it."""
     guard = open_guard({"REDIS_URL": valkey.url}, state_dir=str(tmp_path / "state"))
     person = guard.add_person("ana", Role.VIEWER, by=None)
     guard.set_password(person.id, PASSWORD, by=None)
     signed_in, cookie = enter(guard)
+    token = guard.invite(person.id, by=None)
     assert guard.identify(cookie, "session") is not None
     valkey.stop()
     try:
-        guard.sign_out_everywhere(person.id, by=None)
+        with suppress(StorageDown) if change == "invite" else nullcontext():  # which has no place for a new session
+            {
+                "everywhere": lambda: guard.sign_out_everywhere(person.id, by=None),
+                "role": lambda: guard.set_role(person.id, Role.PREDICTOR, by=None),
+                "disable": lambda: guard.set_disabled(person.id, True, by=None),
+                "password": lambda: guard.set_password(person.id, "walrus lantern", by=None),
+                "invite": lambda: guard.accept_invite(token, "walrus lantern", client=""),
+            }[change]()
     finally:
         valkey.start()
     assert guard._desk.sessions.get(signed_in.identity.session) is not None, "the test's premise"
+    if change == "disable":
+        guard.set_disabled(person.id, False, by=None)
     assert guard.identify(cookie, "session") is None
     guard.close()
 

@@ -13,9 +13,11 @@ import hashlib
 import ipaddress
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aweigh.database import Database
+from aweigh.errors import StorageDown
 
 FREE = 5
 FIRST_S = 1.0
@@ -127,7 +129,8 @@ class Throttle:
         if self._charges % SWEEP_EVERY != 1:
             return
         now = self._clock()
-        with self._database.together() as run:
+        # Who signs in is not to fail by this: where another one holds a row meanwhile, the next time will do.
+        with suppress(StorageDown), self._database.together() as run:
             run("DELETE FROM aweigh_failures WHERE latest < ?", (now - FORGET_S,))
             run("DELETE FROM aweigh_known WHERE seen < ?", (now - KNOWN_S,))
             run(

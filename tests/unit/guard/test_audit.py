@@ -128,6 +128,11 @@ def test_an_entry_beyond_recognition_is_told_of(written, edit, document):
     assert written.verify_audit_log().first_bad == 3
 
 
+def test_what_is_missing_is_told(written, edit):
+    edit(*EDITS["middle removed"])
+    assert written.verify_audit_log().reason == "entry 4 is missing; the next one is 5"
+
+
 def test_where_it_begins_is_told(written, edit):
     edit(*EDITS["text"])
     assert (written.verify_audit_log().entries, written.verify_audit_log().first_bad) == (5, 6)

@@ -376,6 +376,17 @@ def test_a_hundred_guesses_at_once_are_no_more_than_one_after_the_other(guard, a
         kinds = list(pool.map(lambda _: fail(guard, "ana", "192.0.2.1", 1)[0], range(60)))
     assert kinds.count("wrong") == FREE
     assert guard.hashes <= FREE + 1
+    assert guard.sign_in("ana", PASSWORD, "", client="192.0.2.1") == Refusal("throttled", 1)
+
+
+def test_a_guess_that_finds_the_door_closed_between_two_looks_is_not_counted(guard, clock):
+    """Another one was quicker: what is counted then is theirs alone."""
+    throttle = Throttle(guard._desk.database, clock=clock)
+    for _ in range(FREE):
+        buckets = throttle.charge("name", "192.0.2.1").buckets
+    before = guard._desk.database.run("SELECT * FROM aweigh_failures ORDER BY bucket")
+    assert throttle._count([*buckets, "another"], clock.now) == 1.0
+    assert guard._desk.database.run("SELECT * FROM aweigh_failures ORDER BY bucket") == before
 
 
 def test_codes_are_throttled_as_passwords_are(guard, secret):

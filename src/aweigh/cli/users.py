@@ -157,7 +157,9 @@ def import_people(path: Path, role: str, as_json: bool) -> None:
     Streamlit keeps (table userstable). Each hash is wrapped in Argon2id at once, and replaced by one of the password
     itself when its owner first signs in. Who is here already stays as they are.
     """
-    found = _read_sqlite(path) if path.open("rb").read(len(SQLITE_HEAD)) == SQLITE_HEAD else _read_csv(path)
+    with path.open("rb") as file:
+        is_sqlite = file.read(len(SQLITE_HEAD)) == SQLITE_HEAD
+    found = _read_sqlite(path) if is_sqlite else _read_csv(path)
     taken, left = [], []
     steps = Steps(json=as_json)
     with at_the_door() as guard, steps.progress("import", total=len(found), unit="people") as progress:

@@ -8,13 +8,14 @@ from contextlib import contextmanager
 from typing import Any
 
 from aweigh.database.part import Part, Run, migrate
-from aweigh.errors import StorageDown, StorageFull
+from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.registry import require
 
 CONNECTIONS = 4
 """The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
 PATIENCE_S = 5.0
 """How long a call waits for a connection before it says that there is none."""
+READABLE = "postgresql://USER:PASSWORD@HOST/NAME, with signs other than letters and digits as %XX"
 LOCK = 0x61776569
 """The advisory lock under which tables are made: "awei"."""
 
@@ -35,7 +36,6 @@ def _told() -> Iterator[None]:
     except psycopg.errors.DiskFull as error:
         raise StorageFull("The database has no room left.") from error
     except (psycopg.Error, PoolTimeout) as error:
-        # What psycopg says may quote the address, and with it the password.
         raise StorageDown("The database cannot be reached, or fails.") from error
 
 
@@ -46,6 +46,14 @@ class Postgres:
 
     def __init__(self, url: str, *, parts: Sequence[Part]) -> None:
         require("psycopg_pool", what="PostgreSQL", extra="jobs")
+        from psycopg import ProgrammingError
+        from psycopg.conninfo import conninfo_to_dict
+
+        try:
+            conninfo_to_dict(url)
+        except ProgrammingError:
+            # What psycopg says quotes what it cannot read, which may be the password.
+            raise ConfigError("DATABASE_URL cannot be read.", hint=READABLE) from None
         self._url = url
         self._parts = tuple(parts)
         self._lock = threading.Lock()

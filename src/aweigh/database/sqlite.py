@@ -1,5 +1,6 @@
 """SQL in a file of this machine, for this user only."""
 
+import errno
 import os
 import sqlite3
 import threading
@@ -27,7 +28,7 @@ def _told() -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as error:
-        if "full" in str(error) or (isinstance(error, OSError) and error.errno == 28):
+        if "full" in str(error) or getattr(error, "errno", None) in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageFull("The disk that the database is on has no room left.") from error
         raise StorageDown("The database file cannot be read or written.") from error
 
@@ -81,7 +82,11 @@ class Sqlite:
 
     def _open(self) -> sqlite3.Connection:
         private_folder(self._path.parent)
-        os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
+        there = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE)
+        try:
+            os.fchmod(there, PRIVATE_FILE)  # also where somebody has copied it here
+        finally:
+            os.close(there)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA journal_mode = WAL")

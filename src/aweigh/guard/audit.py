@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from aweigh.database import Database, Run
-from aweigh.errors import StorageDown
+from aweigh.errors import DamagedLog, StorageDown
 from aweigh.guard.identity import Identity
 
 START = "0" * 64
@@ -24,7 +24,7 @@ START = "0" * 64
 TEXT_CHARACTERS = 200
 FACTS = 20
 PAGE = 1000
-LOOSE_PER_MINUTE = 60
+LOOSE_PER_MINUTE = 20
 """How many entries a minute those may cause who are not signed in; more are counted, and their number told."""
 
 
@@ -124,12 +124,12 @@ class AuditLog:
         found = self._database.run(
             "SELECT document, hash FROM aweigh_audit WHERE number > ? ORDER BY number LIMIT ?", (after, limit)
         )
-        return [Entry(**msgspec.json.decode(document), hash=digest) for document, digest in found]
+        return [_entry(document, digest) for document, digest in found]
 
     def latest(self, limit: int) -> list[Entry]:
         """The last entries, the newest first."""
         found = self._database.run("SELECT document, hash FROM aweigh_audit ORDER BY number DESC LIMIT ?", (limit,))
-        return [Entry(**msgspec.json.decode(document), hash=digest) for document, digest in found]
+        return [_entry(document, digest) for document, digest in found]
 
     def verify(self, *, head: str = "") -> Verdict:
         """Computes the whole chain anew.
@@ -167,6 +167,18 @@ class AuditLog:
     def _head(self) -> tuple[int, str]:
         found = self._database.run("SELECT number, hash FROM aweigh_audit_head WHERE name = 'head'", ())
         return (found[0][0], found[0][1]) if found else (0, "")
+
+
+def _entry(document: str, digest: str) -> Entry:
+    """What a row tells.
+
+    Raises:
+        DamagedLog: somebody has changed it beyond recognition.
+    """
+    try:
+        return Entry(**msgspec.json.decode(document), hash=digest)
+    except (msgspec.DecodeError, TypeError) as error:
+        raise DamagedLog("An entry of the audit log cannot be read.", hint="run 'aweigh audit-log verify'") from error
 
 
 def _wrong(found: int, document: str, digest: str, *, number: int, before: str) -> str:

@@ -184,6 +184,7 @@ class Guard:
             return None
         if touch and session.seen < now - session_module.TOUCH_S:
             desk.sessions.touch(session)
+            desk.database.run("UPDATE aweigh_people SET seen = ? WHERE id = ? RETURNING id", (now, row.id))
         return self._signing_in.identity_of(row, digest), session.expires() - now
 
 

@@ -25,6 +25,12 @@ def same(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
+def key_of(text: str) -> str | None:
+    """What a name as typed is looked up by; None when it is no name."""
+    name = readable(text)
+    return None if name is None else same(name)
+
+
 def check_name(text: str, *, what: str) -> str:
     """The name as it is kept.
 

@@ -35,6 +35,8 @@ LONGEST = 1024
 AT_ONCE = 2
 PATIENCE_S = 4.0
 """How long somebody waits for a turn, before being asked to come again."""
+QUEUE = 16
+"""How many wait at most: each holds a thread of the server, which those who are inside need as well."""
 BUSY_RETRY_S = 5
 
 LEGACY = re.compile(r"[0-9a-f]{64}\Z")
@@ -63,6 +65,7 @@ class Passwords:
         self._argon2: Any = require("argon2.low_level", what="signing in with a password", extra="auth")
         self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._count = threading.Lock()
+        self._waiting = 0
         self.done = 0
         self._nobodys = ""
 
@@ -128,11 +131,17 @@ class Passwords:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        if not self._turns.acquire(timeout=PATIENCE_S):
+        with self._count:
+            if self._waiting >= QUEUE:
+                raise TooManyAtOnce
+            self._waiting += 1
+        came = self._turns.acquire(timeout=PATIENCE_S)
+        with self._count:
+            self._waiting -= 1
+            self.done += came
+        if not came:
             raise TooManyAtOnce
         try:
-            with self._count:
-                self.done += 1
             yield
         finally:
             self._turns.release()

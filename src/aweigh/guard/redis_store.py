@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from aweigh.errors import StorageDown, StorageFull
+from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.guard.sessions import ABSOLUTE_S, EACH, Session
 from aweigh.registry import require
 
@@ -55,15 +55,21 @@ def connect(url: str) -> Any:
     """A client, whose connections are opened when they are first needed.
 
     Raises:
+        ConfigError: the address cannot be read.
         MissingExtra: its package is not installed.
     """
     redis = require("redis", what="Redis", extra="redis")
     from redis.backoff import NoBackoff
     from redis.retry import Retry
 
-    return redis.Redis.from_url(
-        url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
-    )
+    try:
+        return redis.Redis.from_url(
+            url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
+        )
+    except ValueError:  # which may quote a part of the address
+        raise ConfigError(
+            "REDIS_URL cannot be read.", hint="redis://:PASSWORD@HOST:PORT/0, or rediss:// for TLS"
+        ) from None
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """The roster: who may come in, and every change of it, each with its entry in the audit log in one transaction."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ from aweigh.guard import totp
 from aweigh.guard.audit import AuditLog
 from aweigh.guard.fresh import Fresh
 from aweigh.guard.identity import Identity, Role
-from aweigh.guard.names import check_name, same
+from aweigh.guard.names import check_name, key_of, same
 from aweigh.guard.passwords import Passwords, check_password
 from aweigh.guard.people import Person, Row, everybody, find, find_linked, insert, keep_an_admin, need
 from aweigh.guard.redis_store import RedisSessions
@@ -20,6 +21,7 @@ from aweigh.guard.sessions import SqlSessions
 from aweigh.guard.throttle import Throttle
 
 FIRST_ADMIN = "admin"
+ID = re.compile(r"p_[0-9a-f]{16}\Z")
 INVITE_HOURS = 24
 LONGEST_INVITE_HOURS = 24 * 30
 TOKEN_BYTES = 32
@@ -67,7 +69,9 @@ class Roster:
 
     def person(self, name_or_id: str) -> Person | None:
         """The person of that id or name."""
-        row = find(self._run, "id", name_or_id) or find(self._run, "same", same(name_or_id))
+        key = key_of(name_or_id)
+        row = find(self._run, "id", name_or_id) if ID.match(name_or_id) else None
+        row = find(self._run, "same", key) if row is None and key is not None else row
         return None if row is None else row.shown()
 
     def add_person(self, name: str, role: Role, *, by: Identity | None) -> Person:
@@ -294,7 +298,7 @@ class Roster:
         provider has verified the address. Nobody else is ever taken for who has the same name.
         """
         with self._desk.audit.change() as run:
-            row = find(run, "same", same(name))
+            row = find(run, "same", key_of(name) or "")
             if row is None:
                 return self._add(run, name, role, by=None, linked=(issuer, subject))
             if not email_verified or row.disabled or row.password is not None or row.issuer is not None:
@@ -317,6 +321,8 @@ class Roster:
         linked: tuple[str, str] | tuple[None, None] = (None, None),
     ) -> Row:
         shown = check_name(name, what="name")
+        if ID.match(shown):
+            raise UsageError("That is no name.", hint="it reads as the id of somebody")
         row = Row(
             id=f"p_{secrets.token_hex(8)}",
             name=shown,

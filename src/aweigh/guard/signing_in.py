@@ -10,7 +10,7 @@ from typing import Literal
 from aweigh.errors import UsageError
 from aweigh.guard import sessions, totp
 from aweigh.guard.identity import SCOPES_OF, Identity, Role
-from aweigh.guard.names import readable, same
+from aweigh.guard.names import key_of
 from aweigh.guard.passwords import BUSY_RETRY_S, TooManyAtOnce, check_password
 from aweigh.guard.people import Row, find, find_linked, need
 from aweigh.guard.roster import Desk, Roster, recovery_digest
@@ -64,8 +64,7 @@ class SigningIn:
     def sign_in(self, name: str, password: str, code: str = "", *, client: str) -> SignedIn | Refusal:
         """Begins a session for who knows the password, and the code where one is needed."""
         desk = self._desk
-        shown = readable(name)
-        key = same(shown) if shown is not None else ""
+        key = key_of(name) or ""
         row = find(desk.database.run, "same", key)
         ticket = desk.throttle.charge(key, client)
         if ticket.retry_after_s:
@@ -249,7 +248,7 @@ class SigningIn:
     def _linked(self, issuer: str, subject: str, name: str, *, role: Role | None, email_verified: bool) -> Row | None:
         """Who comes from a provider for the first time."""
         if role is None:
-            found = find(self._desk.database.run, "same", same(name))
+            found = find(self._desk.database.run, "same", key_of(name) or "")
             if found is None:
                 return None
             role = found.role

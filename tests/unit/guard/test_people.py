@@ -1,12 +1,13 @@
 """People: names, roles, invites, who may be removed; and what a database holds of all this."""
 
 import sqlite3
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import pytest
 
-from aweigh.errors import ConfigError, StorageDown, UsageError
+from aweigh.errors import ConfigError, StorageDown, StorageFull, UsageError
 from aweigh.guard.guard import Refusal, SignedIn, open_guard
 from aweigh.guard.identity import NOBODY, SCOPES_OF, Role, role_within
 from aweigh.guard.names import readable, same
@@ -18,7 +19,7 @@ PASSWORD = "otter gravel ninety"
     "name",
     ["", " ", "\t", "a\nb", "a\0b", "a\x1bb", "a\u202eb", "a\u200bb", "a\u2066b", "a\u00adb", "\ufeffa",
      "\ud800", "a\u2028b",
-     "\ue000", "x" * 129, "\ufdfa" * 8],
+     "\ue000", "p_0123456789abcdef", "x" * 129, "\ufdfa" * 8],
 )  # fmt: skip
 def test_what_hides_reorders_or_is_too_long_is_no_name(guard, name):
     with pytest.raises(UsageError, match="no name"):
@@ -268,6 +269,40 @@ def test_another_kind_of_database_is_refused_and_a_broken_file_is_told_of(tmp_pa
     tmp_path.chmod(0o700)
     with pytest.raises(StorageDown):
         open_guard({}, state_dir=str(tmp_path)).people()
+
+
+def test_an_address_that_cannot_be_read_is_told_without_its_password():
+    for environ in (
+        {"DATABASE_URL": "postgresql://user:hunter2%zz@host/x"},
+        {"REDIS_URL": "redis://:hunter2@host:hunter2/0"},
+        {"REDIS_URL": "hunter2"},
+    ):
+        with pytest.raises(ConfigError) as caught:
+            open_guard(environ)
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value, chain=True))
+
+
+def test_a_file_that_was_copied_here_is_closed_to_others(guard, ana, tmp_path, environ):
+    (tmp_path / "state/guard.sqlite").chmod(0o644)
+    again = open_guard(environ, state_dir=str(tmp_path / "state"))
+    assert again.person("ana") is not None
+    assert (tmp_path / "state/guard.sqlite").stat().st_mode & 0o777 == 0o600
+    again.close()
+
+
+def test_a_folder_that_others_write_to_is_refused(tmp_path):
+    tmp_path.chmod(0o777)
+    with pytest.raises(ConfigError, match="others may write"):
+        open_guard({}, state_dir=str(tmp_path)).people()
+
+
+def test_a_full_disk_is_told_as_such(guard, ana):
+    run = guard._desk.database.run
+    ((pages,),) = run("PRAGMA page_count")
+    run(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(StorageFull):
+        for at in range(500):
+            guard.add_person(f"person {at}", Role.VIEWER, by=None)
 
 
 def test_tables_of_a_newer_version_are_left_alone(guard, ana, tmp_path, environ):

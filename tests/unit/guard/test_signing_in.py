@@ -10,7 +10,7 @@ from aweigh.errors import UsageError
 from aweigh.guard import totp
 from aweigh.guard.guard import Refusal, SignedIn, open_guard
 from aweigh.guard.identity import Role
-from aweigh.guard.passwords import AT_ONCE, LONGEST, Passwords, TooManyAtOnce, check_password, common
+from aweigh.guard.passwords import AT_ONCE, LONGEST, QUEUE, Passwords, TooManyAtOnce, check_password, common
 from aweigh.guard.throttle import FREE, LONGEST_S, Throttle, delay_s, network_of
 
 PASSWORD = "otter gravel ninety"
@@ -95,6 +95,29 @@ def test_only_so_many_are_hashed_at_once_and_nobody_waits_for_ever(monkeypatch):
     for turn in turns:
         turn.__exit__(None, None, None)
     assert not passwords.matches(None, PASSWORD)
+
+
+def test_only_so_many_wait(monkeypatch):
+    """Each holds a thread, and a crowd of them would hold all."""
+    monkeypatch.setattr("aweigh.guard.passwords.PATIENCE_S", 2.0)
+    passwords = Passwords()
+    turns = [passwords._turn() for _ in range(AT_ONCE)]
+    for turn in turns:
+        turn.__enter__()
+
+    def ask(_):
+        begun = time.monotonic()
+        with pytest.raises(TooManyAtOnce):
+            passwords.matches(None, PASSWORD)
+        return time.monotonic() - begun
+
+    with ThreadPoolExecutor(QUEUE + 8) as pool:
+        waited = list(pool.map(ask, range(QUEUE + 8)))
+    for turn in turns:
+        turn.__exit__(None, None, None)
+    assert sum(one < 1.0 for one in waited) == 8
+    assert not passwords.matches(None, PASSWORD)
+    assert passwords.done == AT_ONCE + 1
 
 
 def test_whoever_finds_the_door_crowded_is_asked_to_come_again_and_it_is_no_failure(guard, ana, monkeypatch):
@@ -430,6 +453,7 @@ def test_a_session_ends_when_idle_and_in_any_case(guard, ana, enter, clock):
     signed_in, cookie = enter("ana")
     clock.now += 12 * 3600 - 1
     assert guard.identify(cookie, "session") is not None, "and that is a use of it"
+    assert guard.person(ana.id).last_seen == clock.now
     clock.now += 12 * 3600 - 1
     assert guard.is_current(signed_in.identity.session)
     clock.now += 1

@@ -37,6 +37,10 @@ class Gate:
         scope["aweigh.identity"] = None
         if credential is not None:
             scope["aweigh.identity"] = await anyio.to_thread.run_sync(self._guard.identify, credential, "session")
+        authorization = request.headers.get("authorization", "")
+        if authorization.startswith("Bearer "):
+            key = authorization.removeprefix("Bearer ").encode()
+            scope["aweigh.identity"] = await anyio.to_thread.run_sync(self._guard.identify, key, "key")
         response = None
         origin = request.headers.get("origin")
         if request.method not in {"GET", "HEAD"} and origin and urlsplit(origin).netloc != request.headers["host"]:

@@ -198,11 +198,13 @@ def test_two_steps(served, open_door, ana):
     expect(page.get_by_role("img", name="QR code")).to_be_visible()
     secret = page.locator(".groups").inner_text().replace(" ", "")
     page.locator("#code").fill("000000")
+    page.locator("#current").fill(PASSWORD)
     submit(page)
     expect(page.locator("#code-fault")).to_be_visible()
     assert focused(page) == "code"
     assert page.locator(".groups").inner_text().replace(" ", "") == secret
     page.locator("#code").fill(code_at(secret, int(time.time()) // STEP_S))
+    page.locator("#current").fill(PASSWORD)
     submit(page)
     expect(page.get_by_role("heading", level=1)).to_have_text("Keep these recovery codes")
     recovery = page.locator(".codes span").all_inner_texts()

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -225,6 +226,17 @@ def test_administration_is_for_admins(door, path, role):
     assert "Admin" not in browser.get("/account").text
 
 
+def test_a_key_opens_no_page_for_people(door):
+    owner = door.guard.person("root")
+    _, text = door.guard.add_key(owner, "all", frozenset({"read", "admin"}), expires_days=1, by=None)
+    headers = {"authorization": f"Bearer {text.reveal()}"}
+    for path in ("/admin", "/account", "/account/keys", "/admin/keys"):
+        for method in ("GET", "POST"):
+            reply = httpx.request(method, door.url + path, headers=headers, trust_env=False)
+            assert reply.status_code == 403, path
+            assert "for people" in reply.text
+
+
 def test_each_change_is_refused_to_those_who_may_not(door, ana):
     """Every address that changes something, asked by somebody who is no admin, and by nobody."""
     victim = door.guard.person("root")
@@ -241,6 +253,15 @@ def test_each_change_is_refused_to_those_who_may_not(door, ana):
         assert httpx.post(door.url + deed, trust_env=False).headers["location"].startswith("/login")
     assert door.guard.person("root") == victim
     assert next(one for one in door.guard.keys(victim.id) if one.id == key.id).revoked is None
+
+
+def test_another_sites_link_tells_nobody_that_something_was_done(root):
+    for path in ("/account?done=password", "/admin?done=remove", "/account/keys?done=revoked"):
+        assert root.get(path).named("div"), "told to whoever comes from here"
+        told = root.get(path).text
+        assert root.get(path, headers={"sec-fetch-site": "same-origin"}).text == told
+        silent = root.get(path, headers={"sec-fetch-site": "cross-site"}).text
+        assert len(silent) < len(told)
 
 
 def test_what_is_no_page_says_so(root):
@@ -328,6 +349,34 @@ def test_the_session_id_is_new_at_each_sign_in(door, ana):
     assert again != first
 
 
+def test_who_signs_in_as_somebody_else_leaves_no_session_behind(door, ana):
+    browser = door.browser("second root")
+    before = len(door.guard.sessions(door.guard.person("second root").id))
+    browser.sign_in(ana.name)
+    assert len(door.guard.sessions(door.guard.person("second root").id)) == before - 1
+    assert ana.name in browser.get("/account").text
+
+
+def test_those_at_the_door_do_not_keep_up_those_who_are_in(door, root):
+    """Passwords are checked two at a time; a crowd of them waits, and nobody who is signed in waits with it."""
+
+    def knock(number):
+        headers = {"x-forwarded-for": f"10.9.{number}.1"}
+        typed = {"name": f"crowd {number}", "password": "x"}
+        return httpx.post(f"{door.url}/login", data=typed, headers=headers, trust_env=False, timeout=60).status_code
+
+    with ThreadPoolExecutor(60) as crowd:
+        knocking = [crowd.submit(knock, number) for number in range(60)]
+        began = time.monotonic()
+        root.get("/account/keys")
+        waited_s, still_there = time.monotonic() - began, sum(not one.done() for one in knocking)
+        assert root.reply.status_code == 200
+        answers = {one.result() for one in knocking}
+    assert still_there > 0
+    assert waited_s < 2.0
+    assert answers <= {403, 429}
+
+
 def test_a_refusal_does_not_say_whether_the_name_is_known(door, ana):
     disabled = door.person(f"gone{next(_names)}")
     door.guard.set_disabled(disabled.id, True, by=None)
@@ -408,7 +457,8 @@ def enrol(browser, person, door):
     page = browser.get("/account/two-step")
     secret = page.fields["secret"]
     assert page.named("svg")
-    page = browser.post("/account/two-step", {"secret": secret, "code": code_at(secret, int(time.time()) // STEP_S)})
+    code = code_at(secret, int(time.time()) // STEP_S)
+    page = browser.post("/account/two-step", {"secret": secret, "code": code, "current": PASSWORD})
     assert browser.at == "/account/two-step/codes", page.text
     return secret, re.findall(r"\b(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}\b", page.text)
 
@@ -423,7 +473,8 @@ def test_a_second_step_is_set_up_and_asked_for(door, ana):
     secret, recovery = enrol(browser, ana, door)
     assert len(recovery) == 10
     assert browser.get("/account/two-step/codes").text.count(recovery[0]) == 0, "shown once"
-    assert "Two-step sign-in is on." in browser.get("/account/two-step/codes").text
+    assert browser.at == "/account"
+    assert "10 recovery codes left" in browser.get("/account").text
 
     browser = door.browser()
     page = browser.sign_in(ana.name, next="/predict")
@@ -468,11 +519,16 @@ def test_a_ticket_that_was_made_up_leads_back_to_the_first_step(door, ticket):
 def test_a_wrong_code_while_setting_up_keeps_the_secret_that_the_phone_has(door, ana):
     browser = door.browser(ana.name)
     secret = browser.get("/account/two-step").fields["secret"]
-    page = browser.post("/account/two-step", {"secret": secret, "code": "000000"})
+    page = browser.post("/account/two-step", {"secret": secret, "code": "000000", "current": PASSWORD})
     assert browser.reply.status_code == 422
     assert page.fields["secret"] == secret
     assert page.focused == ["code"]
-    browser.post("/account/two-step", {"secret": HOSTILE, "code": "000000"})
+    code = code_at(secret, int(time.time()) // STEP_S)
+    page = browser.post("/account/two-step", {"secret": secret, "code": code, "current": "wrong"})
+    assert browser.reply.status_code == 422
+    assert page.fields["secret"] == secret
+    assert page.focused == ["current"], "whoever finds a screen unlocked does not lock its owner out"
+    browser.post("/account/two-step", {"secret": HOSTILE, "code": "000000", "current": PASSWORD})
     assert browser.at == "/account/two-step"
     assert HOSTILE not in browser.reply.text
     assert browser.post("/account/two-step", {"secret": secret}).focused == ["code"]

@@ -14,7 +14,7 @@ from aweigh.server.access.frame import ACCOUNT_TABS, Page, see_other
 from aweigh.server.access.markup import Child, Html, joined, tag
 from aweigh.server.access.nothing import NotThere
 from aweigh.server.access.passwords import new_password, password_fields, sentence, username_field
-from aweigh.server.access.refusals import retry_header, too_many
+from aweigh.server.access.refusals import NOT_YOURS, retry_header, too_many
 from aweigh.server.access.visit import Visit
 from aweigh.server.access.when import ago
 
@@ -34,7 +34,6 @@ _DONE = {
     "session": "You are signed out there.",
     "sessions": "You are signed out everywhere else.",
     "two-step-off": "Two-step sign-in is off.",
-    "two-step": "Two-step sign-in is on.",
 }
 
 
@@ -53,7 +52,7 @@ def me(visit: Visit, guard: Guard) -> Person:
 def show(visit: Visit, guard: Guard, *, faults: Faults | None = None, refusal: Refusal | None = None) -> Page:
     """The page."""
     person = me(visit, guard)
-    told = _DONE.get(visit.query.get("done", ""))
+    told = _DONE.get(visit.done)
     return Page(
         title=person.name,
         lead=f"{person.role.label.capitalize()}: {ROLES[person.role]}.",
@@ -84,7 +83,7 @@ def change_password(visit: Visit, guard: Guard) -> Page | Response:
         if refusal is not None and refusal.kind == "throttled":
             return show(visit, guard, faults=too_many(refusal), refusal=refusal)
         if refusal is not None:
-            faults = {"current": "This is not your password. Type the one that you signed in with."}
+            faults = {"current": NOT_YOURS}
     if not faults:
         try:
             guard.set_password(person.id, password, by=visit.person, keep_session=visit.person.session)

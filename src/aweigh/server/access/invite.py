@@ -39,6 +39,8 @@ def accept(visit: Visit, guard: Guard) -> Page | Response:
         if found.kind != "throttled":
             return _gone()
         return _page(visit, person, faults=too_many(found), status=429, headers=[retry_header(found)])
+    if visit.identity is not None and visit.identity.session:
+        guard.sign_out(visit.identity, client=visit.client)
     cookie = set_cookie(visit.scope, found.cookie, found.max_age_s, secure=visit.secure)
     return see_other("/account/two-step" if found.must_enrol else "/", cookie)
 

@@ -94,7 +94,7 @@ def show(visit: Visit, guard: Guard, shelf: Shelf, *, faults: Faults | None = No
     people = {one.id: one for one in guard.people()} if shelf.everybodys else {}
     found = guard.keys(None if shelf.everybodys else visit.person.id)
     keys = sorted(found, key=lambda one: (_ended(one, now), -one.created))
-    told = _DONE.get(visit.query.get("done", ""))
+    told = _DONE.get(visit.done)
     lead = "Keys of all programs." if shelf.everybodys else "For your programs: each sends one in place of a password."
     return Page(
         title="API keys",

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Literal
 from urllib.parse import quote
 
+import anyio
 import anyio.to_thread
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
@@ -31,6 +32,9 @@ from aweigh.server.access.visit import Visit, read_visit
 from aweigh.server.body import ClientGone, Unread, refuse_unread
 from aweigh.server.problems import status_of
 from aweigh.server.ulid import ulid
+
+THREADS = 8
+"""How many are answered at once of those who are signed in, and of those who are not: passwords take their time."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -77,6 +81,7 @@ class Pages:
         self._guard = guard
         self._frame = Frame(title=title, accent=accent)
         self._secure = secure
+        self._queues: dict[bool, anyio.CapacityLimiter] = {}
         self._oauth = None if provider is None else provider.app
         self._addresses = addresses(SignIn(title=title, provider=provider))
 
@@ -98,11 +103,17 @@ class Pages:
         except AweighError as error:
             response = self._frame.answer(_problem(error), identity=None)
         else:
-            page = await anyio.to_thread.run_sync(self._answer, visit)
+            page = await anyio.to_thread.run_sync(self._answer, visit, limiter=self._threads(visit))
             response = page if isinstance(page, Response) else self._frame.answer(page, identity=visit.identity)
         if scope["method"] == "HEAD":
             response.body = b""
         await response(scope, receive, send)
+
+    def _threads(self, visit: Visit) -> anyio.CapacityLimiter:
+        """Whoever stands at the door waits in a queue of their own, not in that of those who are in or of the app."""
+        if not self._queues:
+            self._queues = {inside: anyio.CapacityLimiter(THREADS) for inside in (True, False)}
+        return self._queues[visit.identity is not None]
 
     async def _refuse_unread(self, error: AweighError, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuses a body that is still on the line, under the same headers as any page."""

@@ -91,7 +91,7 @@ DEEDS = {
 def show(visit: Visit, guard: Guard, *, faults: Faults | None = None) -> Page:
     """Everybody, and the form to add somebody."""
     people, now = guard.people(), time.time()
-    told = _DONE.get(visit.query.get("done", ""))
+    told = _DONE.get(visit.done)
     rows = [_row(one, now=now, me=one.id == visit.person.id) for one in people]
     added = form(
         "/admin",
@@ -142,7 +142,7 @@ def one(visit: Visit, guard: Guard, *, faults: Faults | None = None) -> Page:
     """One person, and what can be done."""
     person, now = find(visit, guard), time.time()
     kept = kept_once(visit, person.id)
-    told = _DONE.get(visit.query.get("done", ""))
+    told = _DONE.get(visit.done)
     me = person.id == visit.person.id
     return Page(
         title=person.name,

@@ -4,6 +4,7 @@ from aweigh.guard.guard import Refusal
 from aweigh.server.access.fields import Faults
 
 WRONG = "Name or password is not right. Check both, also Caps Lock, and try again."
+NOT_YOURS = "This is not your password. Type the one that you sign in with."
 TOO_LATE = "That took too long. Sign in again."
 WRONG_CODE = "This code is not right, or was used before. Wait for the next one in your app and type it."
 WRONG_RECOVERY = "This recovery code is not right, or was used before. Check it, or take another."

@@ -51,7 +51,7 @@ class SignIn:
         problems = {} if self._provider is None else self._provider.problems
         problem = problems.get(visit.query.get("problem", ""))
         faults = None if problem is None else {"": problem}
-        return self._page(goal, told=_DONE.get(visit.query.get("done", "")), faults=faults)
+        return self._page(goal, told=_DONE.get(visit.done), faults=faults)
 
     def send(self, visit: Visit, guard: Guard) -> Page | Response:
         """Takes the form of either step."""
@@ -69,7 +69,7 @@ class SignIn:
             return self._page(goal, name=name, faults=faults, status=422)
         found = guard.sign_in(name, password, "", client=visit.client)
         if isinstance(found, SignedIn):
-            return _in(visit, found, goal)
+            return _in(visit, guard, found, goal)
         if found.kind == "code_needed":
             return _code_page(found.ticket.reveal(), goal)
         if found.kind == "throttled":
@@ -91,7 +91,7 @@ class SignIn:
     def out(self, visit: Visit, guard: Guard) -> Response:
         """Ends the session, here and on the server."""
         if visit.identity is not None:
-            guard.sign_out(visit.identity)
+            guard.sign_out(visit.identity, client=visit.client)
         return see_other("/login?done=out", clear_cookie(visit.scope, secure=visit.secure))
 
     def _second(self, visit: Visit, guard: Guard, *, ticket: str, goal: str) -> Page | Response:
@@ -100,7 +100,7 @@ class SignIn:
             return _code_page(ticket, goal, faults={"code": "Type the six digits that your app shows."})
         found = guard.sign_in_code(ticket, code, client=visit.client)
         if isinstance(found, SignedIn):
-            return _in(visit, found, goal)
+            return _in(visit, guard, found, goal)
         if found.kind == "throttled":
             return _code_page(ticket, goal, faults=too_many(found), status=429, refusal=found)
         if found.kind == "too_late":
@@ -196,7 +196,9 @@ def _code_page(
     )
 
 
-def _in(visit: Visit, found: SignedIn, goal: str) -> Response:
+def _in(visit: Visit, guard: Guard, found: SignedIn, goal: str) -> Response:
+    if visit.identity is not None and visit.identity.session:
+        guard.sign_out(visit.identity, client=visit.client)  # a browser has one session, and the old one's cookie goes
     cookie = set_cookie(visit.scope, found.cookie, found.max_age_s, secure=visit.secure)
     return see_other("/account/two-step" if found.must_enrol else goal, cookie)
 

@@ -18,11 +18,11 @@ from aweigh.server.access.fields import (
     shown_once,
 )
 from aweigh.server.access.frame import ACCOUNT_TABS, Page, see_other
-from aweigh.server.access.markup import tag
+from aweigh.server.access.markup import Child, tag
 from aweigh.server.access.once import forget_once, keep_once, kept_once
 from aweigh.server.access.passwords import sentence, username_field
 from aweigh.server.access.qr import qr_svg
-from aweigh.server.access.refusals import retry_header, too_many
+from aweigh.server.access.refusals import NOT_YOURS, retry_header, too_many
 from aweigh.server.access.visit import Visit
 
 CODES = "recovery codes"
@@ -35,7 +35,7 @@ def show(visit: Visit, guard: Guard) -> Page | Response:
     if person.has_totp:
         return see_other("/account")
     secret, uri = guard.start_totp(person.id)
-    return _page(secret, uri)
+    return _page(person, secret, uri)
 
 
 def confirm(visit: Visit, guard: Guard) -> Page | Response:
@@ -46,6 +46,12 @@ def confirm(visit: Visit, guard: Guard) -> Page | Response:
     secret, code = visit.text("secret"), visit.text("code")
     if not code:
         return _again(person, secret, {"code": "Type the six digits that the app shows."})
+    if person.has_password:
+        refusal = guard.confirm(person.id, visit.text("current", strip=False), client=visit.client)
+        if refusal is not None and refusal.kind == "throttled":
+            return _again(person, secret, too_many(refusal), refusal=refusal)
+        if refusal is not None:
+            return _again(person, secret, {"current": NOT_YOURS})
     try:
         made = guard.confirm_totp(person.id, secret, code, by=visit.person)
     except UsageError as error:
@@ -58,7 +64,7 @@ def codes(visit: Visit, guard: Guard) -> Page | Response:
     del guard
     kept = kept_once(visit, CODES)
     if kept is None:
-        return see_other("/account?done=two-step")
+        return see_other("/account")
     made = tag("span", [tag("span", one) for one in kept.split()], class_="codes")
     return Page(
         title="Keep these recovery codes",
@@ -109,19 +115,25 @@ def off(visit: Visit, guard: Guard) -> Page | Response:
         if refusal is not None and refusal.kind == "throttled":
             return ask_off(visit, guard, faults=too_many(refusal), refusal=refusal)
         if refusal is not None:
-            return ask_off(visit, guard, faults={"current": "This is not your password. Try again."})
+            return ask_off(visit, guard, faults={"current": NOT_YOURS})
     guard.remove_totp(person.id, by=visit.person)
     return see_other("/account?done=two-step-off")
 
 
-def _again(person: Person, secret: str, faults: Faults) -> Page | Response:
+def _again(person: Person, secret: str, faults: Faults, *, refusal: Refusal | None = None) -> Page | Response:
     """The same secret once more, which the app has already; another where the form's is none."""
     if not is_secret(secret):
         return see_other(_HERE)
-    return _page(secret, uri_of(secret, name=person.name), faults=faults)
+    return _page(person, secret, uri_of(secret, name=person.name), faults=faults, refusal=refusal)
 
 
-def _page(secret: str, uri: str, *, faults: Faults | None = None) -> Page:
+def _page(
+    person: Person, secret: str, uri: str, *, faults: Faults | None = None, refusal: Refusal | None = None
+) -> Page:
+    known: Child = None
+    if person.has_password:  # whoever finds a screen unlocked must not lock its owner out
+        current = field("current", "Your password", kind="password", autocomplete="current-password", faults=faults)
+        known = [username_field(person.name), current]
     steps = [
         tag(
             "li",
@@ -138,6 +150,7 @@ def _page(secret: str, uri: str, *, faults: Faults | None = None) -> Page:
                 _HERE,
                 tag("input", type="hidden", name="secret", value=secret),
                 code_field(faults),
+                known,
                 button="Turn on",
                 beside=link("Not now", "/account"),
             ),
@@ -149,6 +162,8 @@ def _page(secret: str, uri: str, *, faults: Faults | None = None) -> Page:
         body=[faults_notice(faults), tag("ol", steps, class_="steps")],
         tabs=ACCOUNT_TABS,
         tab="/account",
+        script=True,
         wrong=bool(faults),
-        status=422 if faults else 200,
+        status=200 if not faults else 422 if refusal is None else 429,
+        headers=() if refusal is None else [retry_header(refusal)],
     )

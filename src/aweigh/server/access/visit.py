@@ -44,6 +44,12 @@ class Visit:
         return self.identity
 
     @property
+    def done(self) -> str:
+        """What the form did that has led here; empty where another site's link would have people believe it."""
+        said = next((value for name, value in self.scope["headers"] if name == b"sec-fetch-site"), b"")
+        return "" if said in {b"cross-site", b"same-site"} else self.query.get("done", "")
+
+    @property
     def host(self) -> str:
         """The header ``Host``, as the browser sent it."""
         return next((value.decode("latin-1") for name, value in self.scope["headers"] if name == b"host"), "")

@@ -10,15 +10,16 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from aweigh.data import penguins_path
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import Role
+from aweigh.guard.rules import is_access_page
 from aweigh.guard.totp import STEP_S, code_at
 
 START_S = 60.0
@@ -55,7 +56,8 @@ CONTRASTS = """() => {
 class Served:
     """A server with a door, and the guard of the same people."""
 
-    def __init__(self, folder):
+    def __init__(self, bundle, folder):
+        self.bundle = bundle
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
@@ -66,19 +68,21 @@ class Served:
         self.guard = open_guard({}, state_dir=str(self.state))
         self.guard.set_password(self.guard.add_person("root", Role.ADMIN, by=None).id, PASSWORD, by=None)
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=os.environ)
+            environ = os.environ | {"AWEIGH_STATE_DIR": str(self.state), "AWEIGH_PROXIES": "1"}
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environ)
         end = time.monotonic() + START_S
         while time.monotonic() < end and self.process.poll() is None:
             try:
-                if httpx.get(f"{self.url}/login", trust_env=False).status_code == 200:
+                if httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200:
                     return
             except httpx.TransportError:
                 time.sleep(0.1)
         pytest.fail(self.log.read_text(), pytrace=False)
 
     def command(self):
-        """Return what is run: the pages of the door behind a small gate."""
-        return [sys.executable, str(Path(__file__).parents[1] / "access_app.py"), str(self.port), str(self.state)]
+        """Return what is run."""
+        serve = [sys.executable, "-m", "aweigh", "serve", str(self.bundle)]
+        return [*serve, "--auth", "password", "--port", str(self.port)]
 
     def person(self, name, role=Role.PREDICTOR, *, password=PASSWORD):
         person = self.guard.add_person(name, role, by=None)
@@ -93,8 +97,8 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    served = Served(tmp_path_factory.mktemp("door"))
+def served(bundle, tmp_path_factory):
+    served = Served(bundle, tmp_path_factory.mktemp("door"))
     yield served
     served.stop()
 
@@ -131,11 +135,14 @@ def open_door(browser, served):
     yield opened
     for context in contexts:
         context.close()
-    # The browser itself tells of every answer from 400 on, which is how a form is refused.
-    assert [one for one in said if "the server responded with a status of 4" not in one] == []
+    # The browser itself tells of every answer from 400 on, which is how a form is refused; and Streamlit of a session
+    # that was ended.
+    expected = ("the server responded with a status of 4", "signed out", "with status 401")
+    assert [one for one in said if not any(part in one for part in expected)] == []
     ours = [one for one in asked if not one.url.startswith("data:")]
     assert {urlsplit(one.url).netloc for one in ours} == {f"127.0.0.1:{served.port}"}
-    assert {one.resource_type for one in ours} == {"document"}, "no asset of the app is loaded before sign-in"
+    loaded = {urlsplit(one.headers.get("referer", "")).path for one in ours if one.resource_type != "document"}
+    assert not any(is_access_page(path) for path in loaded), "the door's pages load no asset of the app"
 
 
 def submit(page):
@@ -158,14 +165,14 @@ def focused(page):
 
 def test_signing_in_by_keyboard_with_the_wrong_and_the_right_password(served, open_door, ana):
     page = open_door("/account/keys")
-    expect(page).to_have_title("Sign in · Penguin species")
+    expect(page).to_have_title("Sign in · Penguins of the Palmer Archipelago")
     assert focused(page) == "name"
     page.keyboard.type(ana.name)
     page.keyboard.press("Tab")
     page.keyboard.type("not the password")
     page.keyboard.press("Enter")
     expect(page.get_by_role("alert")).to_contain_text("Name or password is not right.")
-    expect(page).to_have_title("Problem: Sign in · Penguin species")
+    expect(page).to_have_title("Problem: Sign in · Penguins of the Palmer Archipelago")
     assert focused(page) == "password", "the name is kept, and the password typed anew"
     expect(page.get_by_label("Name", exact=True)).to_have_value(ana.name)
     expect(page.get_by_label("Password", exact=True)).to_have_value("")
@@ -408,3 +415,39 @@ def test_every_control_is_reached_by_tab_and_shows_it(served, open_door):
             break
         seen.add(at)
     assert len(seen) >= wanted - 1
+
+
+def test_the_app_knows_its_visitor_and_no_policy_is_broken(served, open_door):
+    """The app's own pages under our content security policy: a form, a file, charts, and not a word on the console."""
+    admin, viewer = served.person("chief", Role.ADMIN), served.person("guest", Role.VIEWER)
+    page = open_door("/")
+    sign_in(page, admin.name)
+    expect(page.locator("[data-copy-text*='curl']")).to_be_visible()
+    expect(page.locator(".aw-who")).to_have_text("Adminchief")
+    page.get_by_role("link", name="Model").click()
+    expect(page.get_by_role("heading", level=1).first).to_be_visible()
+    page.goto(served.url + "/batch")
+    page.locator("input[type=file]").set_input_files(penguins_path())
+    page.get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("344").first).to_be_visible()
+    page = open_door("/")
+    sign_in(page, viewer.name)
+    expect(page.locator(".aw-who")).to_have_text("guest")
+    assert path_of(page) == "/model"
+    assert page.locator('[class*="st-key-nav-"] a').all_inner_texts() == ["Model"]
+
+
+def test_signing_out_leaves_every_open_page(served, open_door, ana):
+    page = open_door("/")
+    sign_in(page, ana.name)
+    expect(page.locator("[data-copy-text*='curl']")).to_be_visible()
+    box = page.get_by_label("Bill length", exact=True)
+    box.fill("51.3")
+    box.press("Enter")
+    expect(page.locator("[data-row*='51.3']")).to_be_attached()
+    session = served.guard.sessions(ana.id)[0]
+    served.guard.sign_out_everywhere(ana.id, by=None)
+    assert session is not None
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=30_000)
+    sign_in(page, ana.name)
+    expect(page.get_by_label("Bill length", exact=True)).to_have_value("51.3")

@@ -40,31 +40,32 @@ def show() -> None:
         return
     title = title_of(documents.model)
     who = visitor()
-    pages = _pages(documents, who)
+    pages, shown = _pages(documents, who)
     page = st.navigation(pages, position="hidden")
     name = title if page is pages[0] else f"{page.title} · {title}"
     st.set_page_config(page_title=name, layout="wide")
     with st.container(key="top", horizontal=True, vertical_alignment="center", gap=None):
         st.html(f'<p class="aw-brand"><span>{escape(name_of(documents.model))}</span></p>')
-        with st.container(key=f"nav-{pages.index(page)}", horizontal=True, gap=None):
-            for one in pages:
+        current = shown.index(page) if page in shown else 0
+        with st.container(key=f"nav-{current}", horizontal=True, gap=None):
+            for one in shown:
                 st.page_link(one)
         _account(who)
     page.run()
     _footer(documents)
 
 
-def _pages(documents: Documents, who: Visitor | None) -> list[StreamlitPage]:
-    """The pages that this visitor may open; the API refuses the rest in any case."""
-    looks_only = who is not None and who.role == "viewer"
-    model = st.Page(functools.partial(model_page.show, documents), title="Model", url_path="model", default=looks_only)
-    if looks_only:
-        return [model]
-    return [
+def _pages(documents: Documents, who: Visitor | None) -> tuple[list[StreamlitPage], list[StreamlitPage]]:
+    """The pages that there are for this visitor, and those that are named; the API refuses the rest in any case."""
+    model = st.Page(functools.partial(model_page.show, documents), title="Model", url_path="model")
+    if who is not None and who.role == "viewer":
+        return [st.Page(functools.partial(st.switch_page, model), title="Start", default=True), model], [model]
+    pages = [
         st.Page(functools.partial(predict_page.show, documents), title="Predict", url_path="predict", default=True),
         st.Page(functools.partial(batch_page.show, documents), title="Batch", url_path="batch"),
         model,
     ]
+    return pages, pages
 
 
 def _account(who: Visitor | None) -> None:

@@ -2,13 +2,14 @@
 
 import shlex
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
-from aweigh.cli.terminal import Steps, human_size, print_document
+from aweigh.cli.terminal import Progress, Steps, human_size, print_document
 from aweigh.cli.trusting import private_key
 
 if TYPE_CHECKING:
@@ -31,6 +32,14 @@ if TYPE_CHECKING:
               help="Lock the model's own library, too, where its trees are quicker for many rows at once.")  # fmt: skip
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Sign the bundle with this key (your own Python is signed with your own key, too).")  # fmt: skip
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Attack the model, and write into its card how small a change of the inputs changes an answer.",
+)
+@click.option("--holdout", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="DATA",
+              help="Rows with the target that the model was not trained on: the card tells what its answers give away "
+                   "of who was.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
 def pack(
     model: str,
@@ -42,6 +51,8 @@ def pack(
     python: str | None,
     with_native: bool,
     key: Path | None,
+    robustness: bool,
+    holdout: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of a trained MODEL, proven to answer as the original does.
@@ -51,7 +62,8 @@ def pack(
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
-                      python=python, with_native=with_native, key=key)  # fmt: skip
+                      python=python, with_native=with_native, key=key, robustness=robustness,
+                      holdout=holdout)  # fmt: skip
     if as_json:
         print_document(document(packed))
         return
@@ -77,6 +89,8 @@ def run_pack(
     python: str | None = None,
     with_native: bool = False,
     key: Path | None = None,
+    robustness: bool = False,
+    holdout: Path | None = None,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
     from aweigh.packing import pack as make
@@ -89,8 +103,18 @@ def run_pack(
     at = time.monotonic()
     kept: list[tuple[str, str, float]] = []
 
+    bars = ExitStack()
+    bar: Progress | None = None
+
+    def watch(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = bars.enter_context(steps.progress("robust", total=total, unit="rounds"))
+        bar.add(max(0, done - bar.done))
+
     def tell(step: str, text: str) -> None:
         nonlocal at
+        bars.close()
         now = time.monotonic()
         if step == "bundle":
             kept.append((step, text, now - at))
@@ -98,8 +122,10 @@ def run_pack(
             steps.line(step, text, seconds=now - at)
         at = now
 
-    packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
-                  with_native=with_native, key=None if key is None else private_key(key), tell=tell)  # fmt: skip
+    with bars:
+        packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
+                      with_native=with_native, key=None if key is None else private_key(key), robustness=robustness,
+                      holdout=holdout, tell=tell, watch=watch)  # fmt: skip
     for step, text, _ in kept:
         steps.line(step, text, figure=human_size(packed.size_bytes))
     for note in packed.notes:

@@ -721,6 +721,8 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "alternatives",
         "alternatives_reason",
         "domain",
+        "robustness",
+        "membership",
     }
     assert bundle.manifest.alternatives == ()
     assert not bundle.manifest.code

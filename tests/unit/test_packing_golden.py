@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from aweigh.bundle.manifest import Attempt, Proof
+from aweigh.bundle.manifest import FORMAT, Attempt, Manifest, Proof
 from aweigh.config import AppConfig, Config, ModelConfig
 from aweigh.packing.card import NOT_STATED, card, sentence
 from aweigh.packing.golden import MAX_GOLDEN_ROWS, golden
@@ -86,13 +86,19 @@ PROOF = Proof(
 )  # fmt: skip
 
 
+MANIFEST = Manifest(
+    format=FORMAT, name="insects", family="sklearn", model="A tree", runtime="onnx", runtime_reason="it agrees",
+    model_file="model/model.onnx", python="3.11", made_with={}, proof=PROOF, files={},
+)  # fmt: skip
+
+
 def test_the_card_says_what_its_owner_said():
     said = ModelConfig(
         intended_use="Counting insects.", not_intended_for="Birds.", training_data="40 insects.", licence="CC0-1.0",
         contact="a@example.org", metrics={"accuracy": 0.98},
     )  # fmt: skip
     config = Config(model=said, app=AppConfig(title="Insects", description="Tells them apart."))
-    text = card("insects", words="A tree", schema=Schema(columns=COLUMNS, output=SPECIES), proof=PROOF, config=config)
+    text = card(MANIFEST, schema=Schema(columns=COLUMNS, output=SPECIES), config=config)
     lines = text.splitlines()
     assert lines[0] == "# Insects"
     for sentence_of_owner in ("Tells them apart.", "Counting insects.", "Birds.", "40 insects.", "- accuracy: 0.98"):
@@ -105,7 +111,7 @@ def test_the_card_says_what_its_owner_said():
 
 
 def test_the_card_of_a_silent_owner_admits_it():
-    text = card("insects", words="A tree", schema=Schema(columns=COLUMNS, output=SPECIES), proof=PROOF, config=Config())
+    text = card(MANIFEST, schema=Schema(columns=COLUMNS, output=SPECIES), config=Config())
     assert text.splitlines()[0] == "# insects"
     assert text.count(NOT_STATED) == 4
     assert "## Owner" not in text

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from aweigh.bundle.findings import Membership, Robustness
 from aweigh.schema.policy import Policy
 
 FORMAT = 1
@@ -130,7 +131,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     proof; ``code`` is true when serving runs the owner's own Python code. ``any_threads`` tells that a call gives the
     same bits on however many threads it runs, ``any_parts`` that a row gets the same bits alone and in any company;
     ``alternatives_reason`` says why there is another form, or none. ``pickle`` is there when the model is a pickle.
-    ``domain`` is what becomes of what the model has not seen, where whoever serves it says nothing else.
+    ``domain`` is what becomes of what the model has not seen, where whoever serves it says nothing else; ``robustness``
+    and ``membership`` are what attacks on it found, where any were made.
     """
 
     format: int
@@ -155,6 +157,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     alternatives_reason: str = ""
     pickle: Pickled | None = None
     domain: Policy = Policy()
+    robustness: Robustness | None = None
+    membership: Membership | None = None
 
 
 def to_json(value: object) -> bytes:

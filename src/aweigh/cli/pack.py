@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 import msgspec
 
 from aweigh.bundle.contents import needs_signature
-from aweigh.cli.terminal import Steps, human_size, print_document
+from aweigh.cli.terminal import Progress, Steps, human_size, print_document
 from aweigh.cli.trusting import private_key
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
               help="Take a pickle, signed, where no portable form gives the model's answers.")  # fmt: skip
 @click.option("--key", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Sign the bundle with this key (your own Python, or a pickle, with your own key, too).")  # fmt: skip
+@click.option(
+    "--robustness",
+    is_flag=True,
+    help="Attack the model, and write into its card how small a change of the inputs changes an answer.",
+)
+@click.option("--holdout", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="DATA",
+              help="Rows with the target that the model was not trained on: the card tells what its answers give away "
+                   "of who was.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; the steps go to standard error.")
 def pack(
     model: str,
@@ -46,6 +55,8 @@ def pack(
     with_native: bool,
     allow_pickle: bool,
     key: Path | None,
+    robustness: bool,
+    holdout: Path | None,
     as_json: bool,
 ) -> None:
     """Make a bundle of a trained MODEL, proven to answer as the original does.
@@ -55,7 +66,8 @@ def pack(
     """
     steps = Steps(json=as_json)
     packed = run_pack(model, sample, steps=steps, target=target, name=name, output=output, config_path=config_path,
-                      python=python, with_native=with_native, allow_pickle=allow_pickle, key=key)  # fmt: skip
+                      python=python, with_native=with_native, allow_pickle=allow_pickle, key=key, robustness=robustness,
+                      holdout=holdout)  # fmt: skip
     if as_json:
         print_document(document(packed))
         return
@@ -84,6 +96,8 @@ def run_pack(
     with_native: bool = False,
     allow_pickle: bool = False,
     key: Path | None = None,
+    robustness: bool = False,
+    holdout: Path | None = None,
 ) -> "Packed":
     """Packs, and tells each step as it is done."""
     from aweigh.packing import pack as make
@@ -96,8 +110,18 @@ def run_pack(
     at = time.monotonic()
     kept: list[tuple[str, str, float]] = []
 
+    bars = ExitStack()
+    bar: Progress | None = None
+
+    def watch(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = bars.enter_context(steps.progress("robust", total=total, unit="rounds"))
+        bar.add(max(0, done - bar.done))
+
     def tell(step: str, text: str) -> None:
         nonlocal at
+        bars.close()
         now = time.monotonic()
         if step == "bundle":
             kept.append((step, text, now - at))
@@ -105,9 +129,11 @@ def run_pack(
             steps.line(step, text, seconds=now - at)
         at = now
 
-    packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
-                  with_native=with_native, allow_pickle=allow_pickle,
-                  key=None if key is None else private_key(key), tell=tell)  # fmt: skip
+    with bars:
+        packed = make(model, sample, target=target, name=name, output=output, config=config, python=python,
+                      with_native=with_native, allow_pickle=allow_pickle,
+                      key=None if key is None else private_key(key), robustness=robustness, holdout=holdout,
+                      tell=tell, watch=watch)  # fmt: skip
     for step, text, _ in kept:
         steps.line(step, text, figure=human_size(packed.size_bytes))
     for note in packed.notes:

@@ -48,7 +48,7 @@ from aweigh.packing.personal import (
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
-from aweigh.packing.telling import told_domain, told_lock, told_proof, told_schema
+from aweigh.packing.telling import told_domain, told_lock, told_membership, told_proof, told_robustness, told_schema
 from aweigh.profile import build_profile
 from aweigh.schema.answers import Answers, class_key
 from aweigh.schema.check import check_rows
@@ -64,6 +64,9 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str, str], None]
 """Told of each step as it is done: its name and what came of it."""
+
+Watch = Callable[[int, int], None]
+"""Told how far an attack is, and of how much; of nothing, when it is about to end."""
 
 _NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?\Z")
 MAX_NAME_CHARACTERS = 63
@@ -100,6 +103,9 @@ class Wishes:
     allow_pickle: bool = False
     key: PrivateKey | None = None
     own: PrivateKey | None = None
+    robustness: bool = False
+    holdout: "Path | pd.DataFrame | Table | None" = None
+    watch: Watch = lambda _done, _total: None
 
 
 def pack(  # noqa: PLR0913  the public face: each is a word that people want to say
@@ -114,7 +120,10 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     with_native: bool = False,
     allow_pickle: bool = False,
     key: "Path | str | PrivateKey | None" = None,
+    robustness: bool = False,
+    holdout: "Path | str | pd.DataFrame | Table | None" = None,
     tell: Tell = lambda _step, _text: None,
+    watch: Watch = lambda _done, _total: None,
 ) -> Packed:
     """Makes a bundle of a model and a sample of its input, and proves that it answers as the original does.
 
@@ -125,6 +134,9 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
     ``allow_pickle`` takes a pickle of listed names where no portable form is proven. ``key`` signs the bundle (an
     encrypted one with ``AWEIGH_KEY_PASSPHRASE``); one that runs your own Python, or whose model is a pickle, is signed
     with your own key as well.
+    ``robustness`` attacks the model and writes into its card what came of it; ``watch`` is told how far that is.
+    ``holdout`` are rows with the target that the model was not trained on: what the answers tell of who was in the
+    training data goes into the card.
 
     >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
 
@@ -143,6 +155,9 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         with_native=with_native,
         allow_pickle=allow_pickle,
         key=read_key(Path(key)) if isinstance(key, str | Path) else key,
+        robustness=robustness,
+        holdout=Path(holdout) if isinstance(holdout, str) else holdout,
+        watch=watch,
     )
     source = open_model(model, tell=tell)
     if source.family == "python" or wishes.allow_pickle:
@@ -192,7 +207,8 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives=forms.alternatives,
         alternatives_reason=forms.reason,
     )
-    text = card(chosen, words=described.words, schema=asked.schema, proof=proof, config=config)
+    manifest = _attacked(manifest, form, described, asked, table, sample, wishes, tell)
+    text = card(manifest, schema=asked.schema, config=config)
     files = _files(asked, form, locks, Facts(examples, known, text)) | forms.files
     material = _material(manifest, source, asked.schema, files, config)
     files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
@@ -250,6 +266,35 @@ def _ways(family: Any, source: Source, schema: Schema, wishes: Wishes) -> Iterat
     from aweigh.models.pickled import pickled_way
 
     yield from chain(family.ways(source.model, schema), [pickled_way(source.family, source.model, schema)])
+
+
+def _attacked(  # noqa: PLR0913, PLR0917  what it needs is what pack has by then
+    manifest: Manifest,
+    form: Form,
+    described: Described,
+    asked: Asked,
+    table: "Table",
+    sample: Sample,
+    wishes: Wishes,
+    tell: Tell,
+) -> Manifest:
+    """The manifest with what attacks on the portable form found, where they were asked for."""
+    if wishes.robustness:
+        from aweigh.packing.robustness import robustness
+
+        found = robustness(form.predict, asked.schema, asked.table, watch=wishes.watch)
+        tell("robust", told_robustness(found))
+        manifest = msgspec.structs.replace(manifest, robustness=found)
+    if wishes.holdout is not None:
+        from aweigh.packing.membership import membership, open_held_out
+
+        if sample.target is None:
+            raise UsageError("Without --target nobody knows the right answers.", hint="name their column: --target")
+        held_out = open_held_out(wishes.holdout, described=described)
+        told = membership(form.predict, asked.schema, table, held_out, target=sample.target)
+        tell("members", told_membership(told))
+        manifest = msgspec.structs.replace(manifest, membership=told)
+    return manifest
 
 
 def _widened(family: Any, model: object, answers: Answers) -> Answers:

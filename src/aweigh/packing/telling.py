@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from aweigh.bundle.findings import Membership, Robustness
 from aweigh.bundle.manifest import Proof
 from aweigh.models.family import Form
 from aweigh.schema.column import Schema
@@ -43,6 +44,25 @@ def told_domain(known: Combinations) -> str:
     return (
         f"{len(known.pairs)} pairs of columns; of rows shuffled at random {did.shuffled * 100:.0f} % are unlikely, "
         f"of the sample's own {did.flagged * 100:.2f} %"
+    )
+
+
+def told_robustness(found: Robustness) -> str:
+    """What an attack found, in a line."""
+    if found.how == "flips":
+        half = "no half of them flips" if found.median is None else f"half flip within {found.median:.2g} IQR"
+        return f"{found.queries:,} rows asked for {found.rows}: {half}"
+    if not found.middle:
+        return f"{found.queries:,} rows asked for {found.rows}"
+    size, middle = found.sizes[-1], found.middle[-1]
+    return f"{found.queries:,} rows asked for {found.rows}: {size:g} IQR moves half of the answers by {middle:.3g}"
+
+
+def told_membership(found: Membership) -> str:
+    """What the answers tell of the training data, in a line."""
+    return (
+        f"an attack on the loss tells members from {found.held_out_rows:,} others with an area of {found.area:.2f} "
+        f"(0.5: not at all)"
     )
 
 

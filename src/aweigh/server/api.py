@@ -146,6 +146,8 @@ def model_document(predictor: Predictor) -> dict[str, object]:
         "proof": manifest.proof,
         "presentation": manifest.presentation,
         "domain": domain_document(predictor),
+        "robustness": manifest.robustness,
+        "membership": manifest.membership,
         "card": predictor.card,
         "examples": predictor.examples,
         "profile": msgspec.Raw(predictor.profile_json),

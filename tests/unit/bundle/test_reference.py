@@ -8,6 +8,7 @@ import pytest
 from aweigh.bundle import archive, contents, names
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.files import MAX_DOCUMENT_BYTES
+from aweigh.bundle.findings import Membership, Robustness
 from aweigh.bundle.manifest import (
     FORMAT,
     Alternative,
@@ -34,7 +35,7 @@ def page(root):
     "kind",
     [
         *[Manifest, Proof, Attempt, Graph, GraphInput, Presentation, Alternative, FileEntry, Pickled, Examples],
-        *[Policy, Combinations, Binned, Pair],
+        *[Policy, Combinations, Binned, Pair, Robustness, Membership],
     ],
 )
 def test_every_key_is_named(page, kind):

@@ -729,6 +729,8 @@ def test_any_value_in_the_manifest_is_refused_or_harmless(archived, changed, key
         "alternatives_reason",
         "pickle",
         "domain",
+        "robustness",
+        "membership",
     }
     assert bundle.manifest.alternatives == ()
     assert bundle.manifest.pickle is None

@@ -16,6 +16,13 @@ FAMILIES: Mapping[str, str] = {
 }
 """Model families, by the name in a manifest."""
 
+KEEPERS: Mapping[str, str] = {
+    "jobs": "aweigh.jobs.keeper",
+    "answers": "aweigh.runtime.keeper",
+}
+"""Everything that keeps rows or what was said of them: modules with ``open_keepers(environ, state=)``, which give each
+store as a ``runtime.subject.Keeper``. ``aweigh forget`` asks them all; what is not here keeps nothing of anybody."""
+
 _DISTRIBUTION_MODULES = {"sklearn": "sklearn", "xgboost": "xgboost", "lightgbm": "lightgbm", "catboost": "catboost"}
 
 
@@ -32,6 +39,11 @@ def family(name: str) -> ModuleType:
     if wanted is not None:
         require(wanted, what=f"a {name} model", extra=name)
     return import_module(FAMILIES[name])
+
+
+def keepers() -> list[ModuleType]:
+    """The modules of ``KEEPERS``."""
+    return [import_module(name) for name in KEEPERS.values()]
 
 
 def require(module: str, *, what: str, extra: str) -> ModuleType:

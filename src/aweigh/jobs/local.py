@@ -126,6 +126,15 @@ class Folder:
         """Removes all files of a job."""
         shutil.rmtree(self._path / job_id, ignore_errors=True)
 
+    def ids(self) -> list[str]:
+        """Every job that has files."""
+        return [one.name for one in self._path.iterdir() if one != self.spool] if self._path.is_dir() else []
+
+    def names(self, job_id: str) -> list[str]:
+        """The files of a job."""
+        folder = self._path / job_id
+        return sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+
     def orphans(self, older_s: float) -> list[str]:
         """Jobs that have files so old, for somebody to look whether they are known; old uploads are removed."""
         if not self._path.is_dir():
@@ -170,6 +179,16 @@ class Sqlite:
         connection.execute(f"PRAGMA busy_timeout = {CLEAR_MS}")
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
+
+    def scrub(self) -> str | None:
+        """Writes the file anew, so that nothing deleted is left in it; what is to be said where that cannot be now.
+
+        Raises:
+            StorageDown: the file cannot be used.
+        """
+        self.run("VACUUM", ())
+        busy = self.run("PRAGMA wal_checkpoint(TRUNCATE)", ())[0][0]
+        return "the write-ahead log is being read and holds what is deleted a little longer" if busy else None
 
     def close(self) -> None:
         """Closes the connection, if there is one."""

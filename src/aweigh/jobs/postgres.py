@@ -65,6 +65,15 @@ class Postgres:
                 self._drop(pool)
                 raise
 
+    def scrub(self) -> str | None:
+        """Writes the tables anew, whose files hold what is deleted until then; what is left to say."""
+        for table in ("aweigh_pieces", "aweigh_jobs"):
+            try:
+                self.run(f"VACUUM FULL {table}", ())
+            except StorageDown:
+                return "the tables could not be written anew: their files hold what is deleted until VACUUM FULL"
+        return "the tables are written anew; PostgreSQL's log (WAL), replicas and backups are its owner's"
+
     def close(self) -> None:
         """Closes all connections."""
         with self._lock:
@@ -197,6 +206,15 @@ class Pieces:
             (older_s,),
         )
         return [job_id for (job_id,) in found]
+
+    def ids(self) -> list[str]:
+        """Every job that has files."""
+        return [job_id for (job_id,) in self._run("SELECT DISTINCT job FROM aweigh_pieces", ())]
+
+    def names(self, job_id: str) -> list[str]:
+        """The files of a job."""
+        found = self._run("SELECT DISTINCT name FROM aweigh_pieces WHERE job = ? ORDER BY name", (job_id,))
+        return [name for (name,) in found]
 
     def _piece(self, job_id: str, name: str, place: int) -> bytes:
         found = self._run(

@@ -109,6 +109,21 @@ def _warn_of_eviction(client: Any) -> None:
         )
 
 
+def scrub(client: Any) -> str | None:
+    """Writes the Redis's own files anew, which hold what is deleted until then; what is left to say."""
+    from redis.exceptions import RedisError
+
+    try:
+        found = client.info("persistence")
+        if found.get("aof_enabled"):
+            client.bgrewriteaof()
+        if found.get("rdb_last_save_time"):
+            client.bgsave(schedule=True)
+    except RedisError:
+        return "the Redis does not write its files anew when it is asked: they hold what is deleted until they are"
+    return "the Redis writes its files anew in the background; its replicas and backups are its owner's"
+
+
 class RedisRecords:
     """Jobs as hashes; see ``SqlRecords`` for what each call does."""
 
@@ -156,6 +171,12 @@ class RedisRecords:
         with database():
             ids = self._client.zrange(f"{PREFIX}open:{digest}", 0, -1)
         return self._all(ids)
+
+    def all(self) -> list[tuple[Job, int]]:
+        """Every job."""
+        with database():
+            ids = [one for state in STATES for one in self._client.smembers(f"{PREFIX}state:{state}")]
+        return list(self._all(ids))
 
     def overdue(self, now: float) -> list[tuple[Job, int]]:
         """Jobs whose time is up."""
@@ -256,6 +277,17 @@ class RedisFiles:
         with database():
             found = self._client.zrangebyscore(f"{PREFIX}stored", "-inf", time.time() - older_s)
         return [one.decode() for one in found]
+
+    def ids(self) -> list[str]:
+        """Every job that has files."""
+        with database():
+            return [one.decode() for one in self._client.zrange(f"{PREFIX}stored", 0, -1)]
+
+    def names(self, job_id: str) -> list[str]:
+        """The files of a job."""
+        with database():
+            found = [one.decode() for one in self._client.smembers(f"{PREFIX}files:{job_id}")]
+            return [name for name in sorted(found) if self._client.exists(f"{PREFIX}file:{job_id}:{name}")]
 
     def _piece(self, job_id: str, name: str, place: int) -> bytes:
         with database():

@@ -83,6 +83,11 @@ class SqlRecords:
         )
         return ((_job(document), revision) for document, revision in found)
 
+    def all(self) -> list[tuple[Job, int]]:
+        """Every job."""
+        found = self._run("SELECT document, revision FROM aweigh_jobs ORDER BY created", ())
+        return [(_job(document), revision) for document, revision in found]
+
     def overdue(self, now: float) -> list[tuple[Job, int]]:
         """Jobs whose time is up."""
         found = self._run("SELECT document, revision FROM aweigh_jobs WHERE expires <= ?", (now,))

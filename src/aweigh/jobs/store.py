@@ -6,6 +6,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,7 @@ from aweigh.jobs.job import Job, State, claimed, ended, expired, given_back, wor
 from aweigh.jobs.local import Folder, Sqlite
 from aweigh.jobs.place import RECORDS, database_of, state_folder
 from aweigh.jobs.postgres import Pieces, Postgres
-from aweigh.jobs.redis import RedisFiles, RedisRecords, connect
+from aweigh.jobs.redis import RedisFiles, RedisRecords, connect, scrub
 from aweigh.jobs.sql import SqlRecords
 from aweigh.secret import Secret
 
@@ -34,6 +35,8 @@ class Store:
     news_url: Secret | None
     state: Path
     close: Callable[[], None]
+    scrub: Callable[[], str | None]
+    """Clears what the store's own files still hold of what is deleted; what is left to say of that."""
 
     def spool(self) -> Path:
         """A folder of this machine for files on their way in or out."""
@@ -41,6 +44,12 @@ class Store:
             self.files.open()
             return self.files.spool
         return Path(tempfile.mkdtemp(prefix="aweigh-jobs-"))
+
+    def incoming(self) -> list[Path]:
+        """Uploads that are on their way to this machine's disk, or were given up there."""
+        if not isinstance(self.files, Folder) or not self.files.spool.is_dir():
+            return []
+        return [path for path in self.files.spool.iterdir() if path.is_file()]
 
     def is_blank(self) -> bool:
         """Whether nothing was ever kept on this machine, so that there is nothing to look for and nothing to make."""
@@ -64,12 +73,12 @@ def open_store(environ: Mapping[str, str], *, state_dir: str | None = None, inli
     url = database_of(environ, inline=inline)
     if url is not None and url.reveal().startswith("postgres"):
         postgres = Postgres(url)
-        return Store(postgres.records(), Pieces(postgres), url, state, postgres.close)
+        return Store(postgres.records(), Pieces(postgres), url, state, postgres.close, postgres.scrub)
     if url is not None:
         client = connect(url)
-        return Store(RedisRecords(client), RedisFiles(client), url, state, client.close)
+        return Store(RedisRecords(client), RedisFiles(client), url, state, client.close, partial(scrub, client))
     sqlite = Sqlite(state / RECORDS)
-    return Store(sqlite.records(), Folder(state / "jobs"), None, state, sqlite.close)
+    return Store(sqlite.records(), Folder(state / "jobs"), None, state, sqlite.close, sqlite.scrub)
 
 
 def owner_name(pid: int | None = None) -> str:

@@ -111,6 +111,12 @@ class Cache:
     def __len__(self) -> int:
         return len(self._entries)
 
+    def clear(self) -> None:
+        """Lets go of everything."""
+        with self._lock:
+            self._entries.clear()
+            self.held_bytes = 0
+
     def get(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """What is known of each key."""
         with self._lock:

@@ -1,5 +1,6 @@
 """A model that is asked only for the rows that nobody has asked before."""
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from aweigh.table import Table
 
 MAX_ROWS = 1_000
 """Rows of a larger table are neither looked up nor kept: a file that is scored would drive out everything else."""
+
+LOOK_S = 1.0
+"""How often it is looked whether somebody was forgotten."""
 
 AskModel = Callable[[Table], Awaitable[Answers]]
 
@@ -30,16 +34,23 @@ class Tally(Protocol):
 
 
 class Known:
-    """Answers by row: from this process, from a Redis when there is one, else from the model."""
+    """Answers by row: from this process, from a Redis when there is one, else from the model.
+
+    When what ``forgotten`` gives changes, this process lets go of all that it knows.
+    """
 
     def __init__(
-        self, keys: Keys, form: RowForm, *, cache: Cache, shared: SharedCache | None = None, tally: Tally | None = None
-    ) -> None:
+        self, keys: Keys, form: RowForm, *, cache: Cache, shared: SharedCache | None = None, tally: Tally | None = None,
+        forgotten: Callable[[], object] = lambda: None,
+    ) -> None:  # fmt: skip
         self._keys = keys
         self._form = form
         self._cache = cache
         self._shared = shared
         self._tally = tally
+        self._forgotten = forgotten
+        self._mark = forgotten()
+        self._looked_s = time.monotonic()
 
     async def ask(self, table: Table, model: AskModel) -> Answers:
         """The answers for a checked table; ``model`` is asked for the rows that are not known, each once.
@@ -50,6 +61,7 @@ class Known:
         if not 0 < table.rows <= MAX_ROWS:
             return await model(table)
         keys = self._keys(table)
+        self._forget()
         found = self._cache.get(keys)
         hits = len(found) - found.count(None)
         if self._shared is not None and hits < len(found):
@@ -88,6 +100,17 @@ class Known:
                 found[i] = got[keys[i]] = piece
         if got:
             self._keep(list(got), list(got.values()))
+
+    def _forget(self) -> None:
+        """Lets go of all answers when somebody was forgotten since it was looked last: a second ago at the most."""
+        now = time.monotonic()
+        if now - self._looked_s < LOOK_S:
+            return
+        self._looked_s = now
+        mark = self._forgotten()
+        if mark != self._mark:
+            self._mark = mark
+            self._cache.clear()
 
     def _keep(self, keys: Sequence[bytes], pieces: Sequence[bytes]) -> None:
         before = self._cache.evictions

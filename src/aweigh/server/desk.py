@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -10,12 +11,14 @@ import anyio.to_thread
 from starlette.types import Receive
 
 from aweigh.errors import MissingExtra
+from aweigh.jobs.place import state_folder
 from aweigh.runtime.batching import Left, Place, Queue
 from aweigh.runtime.cache import Cache, compile_keys, secret_of
 from aweigh.runtime.cost import Cost, bounds_for, measure, quickest
 from aweigh.runtime.known import Known
 from aweigh.runtime.predictor import Predictor
 from aweigh.runtime.shared_cache import SharedCache, connect
+from aweigh.runtime.subject import mark_of
 from aweigh.schema.answers import Answers
 from aweigh.schema.stored import RowForm
 from aweigh.server.body import ClientGone
@@ -174,6 +177,7 @@ def _open_cache(
     except ValueError:
         _LOG.warning("the model's answers are not what its schema says of them: none are kept")
         return None
+    forgotten = partial(mark_of, state_folder(os.environ, named=settings.state_dir))
     shared = None
     if settings.redis_url is not None and (asked_for or cost.sharing_pays):
         try:
@@ -185,4 +189,4 @@ def _open_cache(
             )
         except MissingExtra as error:
             _LOG.warning("%s %s", error.message, error.hint)
-    return Known(keys, form, cache=Cache(size_bytes=size_bytes), shared=shared, tally=counters)
+    return Known(keys, form, cache=Cache(size_bytes=size_bytes), shared=shared, tally=counters, forgotten=forgotten)

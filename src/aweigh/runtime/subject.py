@@ -1,0 +1,98 @@
+"""A person whose rows are to be found and erased, and what everything that keeps rows offers for that.
+
+Whoever keeps anything of rows registers in ``registry.KEEPERS``: one line there is all that ``aweigh forget`` needs to
+reach it.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from aweigh.secret import Secret
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose rows are meant: those with this value in this column. The value prints as a secret does."""
+
+    column: str
+    value: Secret
+
+    def is_named(self, column: str) -> bool:
+        """Whether a column is the one that is meant, whatever its capitals and the spaces around it."""
+        return column.strip().casefold() == self.column.strip().casefold()
+
+    def is_in(self, cell: object) -> bool:
+        """Whether a cell is the value: the same text but for capitals and outer spaces, or the same number or day."""
+        if cell is None or isinstance(cell, bool):
+            return False
+        wanted = self.value.reveal().strip()
+        if isinstance(cell, dt.datetime | dt.date):
+            return cell.isoformat() == wanted or (
+                isinstance(cell, dt.datetime) and cell.time() == dt.time() and cell.date().isoformat() == wanted
+            )
+        text = str(cell).strip()
+        if text.casefold() == wanted.casefold():
+            return True
+        return _number(text) is not None and _number(text) == _number(wanted)
+
+    def in_row(self, row: Mapping[str, object]) -> bool:
+        """Whether a row is theirs."""
+        return any(self.is_named(name) and self.is_in(cell) for name, cell in row.items())
+
+    def in_cells(self, cells: Iterable[object]) -> bool:
+        """Whether any of some cells is the value, where nobody knows which column each is of."""
+        return any(map(self.is_in, cells))
+
+    def in_text(self, text: str) -> bool:
+        """Whether the value stands somewhere in a text."""
+        return self.value.reveal().strip().casefold() in text.casefold()
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many rows, records or answers of a subject there are, and what there is to say of them."""
+
+    count: int
+    notes: tuple[str, ...] = ()
+
+
+class Keeper(Protocol):
+    """Something that keeps rows, or what was said of them."""
+
+    name: str
+
+    def find(self, subject: Subject) -> Held:
+        """What it holds of the subject."""
+        ...
+
+    def erase(self, subject: Subject) -> Held:
+        """Erases that; how much it was."""
+        ...
+
+    def close(self) -> None:
+        """Ends what was opened."""
+        ...
+
+
+FORGOTTEN = "forgotten"
+"""The file whose change tells the processes of this machine to let go of the answers that they know."""
+
+
+def mark_of(state: Path) -> int | None:
+    """When somebody was last forgotten on this machine, in nanoseconds; None: never."""
+    try:
+        return (state / FORGOTTEN).stat().st_mtime_ns
+    except OSError:
+        return None

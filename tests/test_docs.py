@@ -172,3 +172,13 @@ def test_every_make_target_that_the_pages_name_exists():
     named = set(re.findall(r"(?:^|`)make ([a-z][a-z0-9-]*)", text, re.MULTILINE))
     assert {"test", "demo"} <= named
     assert named - targets == set()
+
+
+def test_the_threat_model_names_tests_that_there_are():
+    text = (ROOT / "docs/explanation/threat-model.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[a-z0-9_/]+\.py)::(test_[a-z0-9_]+)`", text)
+    assert len(named) >= 20
+    missing = [
+        f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")
+    ]
+    assert missing == []

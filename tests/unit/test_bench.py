@@ -4,7 +4,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from bench import chapters, drawing, goals, results, soak, soak_client, stages
+from bench import chapters, drawing, extraction_page, goals, results, soak, soak_client, stages
 from bench.drawing import Bar, Curve, Panel
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -12,6 +12,11 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def texts(svg):
     return ["".join(one.itertext()) for one in ET.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_the_page_on_extraction_is_what_its_figures_make(root):
+    made = extraction_page.page(results.read("extraction"), results.read("extraction_baseline"))
+    assert (root / "docs/explanation/model-extraction.md").read_text(encoding="utf-8") == made
 
 
 # -- where the time goes ---------------------------------------------------------------------------------------------

@@ -47,6 +47,7 @@ PLACES: tuple[tuple[str, str], ...] = (
     ("bench/one_request.py", ""),
     ("aweigh/schema/decode", READ),
     ("aweigh/schema/domain", WARN),
+    ("aweigh/schema/combination", WARN),
     ("aweigh/schema/answers", OUT),
     ("aweigh/models/onnx_read", OUT),
     ("aweigh/models/onnx_feed", FEED),

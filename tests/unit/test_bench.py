@@ -7,7 +7,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from bench import chapters, drawing, goals, models, results, servers, soak, soak_client, stages
+from bench import chapters, drawing, extraction_page, goals, models, results, servers, soak, soak_client, stages
 from bench.drawing import Bar, Curve, Panel
 from bench.places import PEERS
 
@@ -95,6 +95,11 @@ def test_a_server_is_started_where_it_was_prepared_and_that_takes_none_of_its_ti
 def test_what_cannot_be_prepared_is_not_started_and_says_why(model):
     with pytest.raises(RuntimeError, match=r"(?s)toy cannot be prepared: it ended with 1\n.*no such format"):
         servers.Server(toy("raise SystemExit('no such format')"), model).__enter__()
+
+
+def test_the_page_on_extraction_is_what_its_figures_make(root):
+    made = extraction_page.page(results.read("extraction"), results.read("extraction_baseline"))
+    assert (root / "docs/explanation/model-extraction.md").read_text(encoding="utf-8") == made
 
 
 # -- where the time goes ---------------------------------------------------------------------------------------------

@@ -182,6 +182,7 @@ GOOD = Combinations(
     columns=(Binned(name="age", edges=(5, 9)), Binned(name="works", values=("false", "true"))),
     pairs=(Pair(first=0, second=1, surprise=(0, 1, 2, 3, 4, 5)),),
     threshold=3,
+    usual=1,
     calibration=CALIBRATION,
 )
 

@@ -24,6 +24,7 @@ from aweigh.table import Table, Values
 
 WANTED = 0.001
 """The share of ordinary rows that may be called unlikely."""
+USUAL = 0.9
 LEAST_ROWS = 100
 MOST_ROWS = 50_000
 MOST_CELLS = 3e10
@@ -78,6 +79,7 @@ def learn(schema: Schema, table: Table, *, golden: Table) -> Combinations | None
         columns=known.columns,
         pairs=known.pairs,
         threshold=max(known.threshold, most),
+        usual=known.usual,
         calibration=known.calibration,
     )
 
@@ -207,13 +209,16 @@ class _Learnt:
         halves = [np.arange(rows) % 2 == side for side in (0, 1)]
         flagged = sum(int((honest[one] > threshold_of(honest[~one])).sum()) for one in halves)
         threshold = threshold_of(honest)
+        usual = int(np.sort(honest)[math.ceil(USUAL * rows) - 1])
         share = [float((self._held_out(codes, counts, part) > threshold).mean()) for codes in (swapped, shuffled)]
         pairs = tuple(
             Pair(first=first, second=second, surprise=tuple(_surprise(seen.sum(axis=0)).ravel().tolist()))
             for (first, second), seen in zip(self.pairs, counts, strict=True)
         )
         calibration = Calibration(rows=rows, wanted=WANTED, flagged=flagged / rows, swapped=share[0], shuffled=share[1])
-        return Combinations(columns=self.columns, pairs=pairs, threshold=threshold, calibration=calibration)
+        return Combinations(
+            columns=self.columns, pairs=pairs, threshold=threshold, usual=usual, calibration=calibration
+        )
 
     def _shape(self, pair: tuple[int, int]) -> tuple[int, int]:
         return self.columns[pair[0]].bins - 1, self.columns[pair[1]].bins - 1

@@ -74,11 +74,15 @@ class Calibration(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class Combinations(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What is known of how columns go together; a row whose distance is above ``threshold`` is unlikely."""
+    """What is known of how columns go together; a row whose distance is above ``threshold`` is unlikely.
+
+    Nine of ten ordinary rows are not above ``usual``.
+    """
 
     columns: tuple[Binned, ...]
     pairs: tuple[Pair, ...]
     threshold: int
+    usual: int
     calibration: Calibration
 
 

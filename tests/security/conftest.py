@@ -1,6 +1,7 @@
 """The assembled app behind a closed door, served from a thread: somebody of every role, a key of every scope."""
 
 import contextlib
+import functools
 import threading
 import time
 from dataclasses import dataclass
@@ -13,15 +14,18 @@ from starlette.routing import Route, WebSocketRoute
 from tests.integration.conftest import bundles, penguins
 
 from aweigh.bundle.verify import verify
+from aweigh.guard.disclosure import by_role
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import SCOPES_OF, Role
 from aweigh.runtime.load import load
+from aweigh.secret import Secret
 from aweigh.server.access.asked import Place
 from aweigh.server.access.door import Door
 from aweigh.server.access.entrance import Entrance
 from aweigh.server.access.known import Known
 from aweigh.server.access.pages import Pages
 from aweigh.server.app import create_app
+from aweigh.server.jobs.door import Door as Jobs
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
 from aweigh.server.settings import Settings
@@ -73,6 +77,7 @@ class House:
     cookies: dict[str, dict[str, str]]
     keys: dict[str, str]
     row: dict[str, object]
+    rows: list[dict[str, object]]
 
     def client(self, *, role=None, key=None, **headers):
         """Return a client that is signed in with a role, or has a key of one scope."""
@@ -85,16 +90,32 @@ class House:
 
 @pytest.fixture(scope="module")
 def house(penguins, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("door")
+    with opened(penguins, tmp_path_factory.mktemp("door")) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def open_house(penguins):
+    """Return a function that opens a house of its own, with settings of its own."""
+    return functools.partial(opened, penguins)
+
+
+@contextlib.contextmanager
+def opened(penguins, folder, *, environ=None, disclosure=None, jobs=False):
+    folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
-    guard = open_guard({}, state_dir=str(folder / "state"))
+    guard = open_guard(environ or {}, state_dir=str(folder / "state"))
     predictor = load(verify(penguins.path))
     ui = AnyApp()
-    door = Door(Place(), known=Known(guard, metrics_token="scraper"))
+    known = Known(guard, metrics_token="scraper", disclosure=None if disclosure is None else by_role(disclosure))
+    door = Door(Place(), known=known)
     readiness = Readiness()
-    settings = Settings(metrics_token="scraper")
+    settings = Settings(metrics_token=Secret("scraper"), state_dir=str(folder / "jobs"))
     entrance = Entrance(door, Pages(guard, title="Penguins", accent=None, secure=door.is_secure))
-    app = create_app(predictor, settings=settings, ui=ui, readiness=readiness, entrance=entrance)
+    kept = None
+    if jobs:
+        kept = Jobs(settings, predictor=predictor, readiness=readiness, command=["true"], environ={})
+    app = create_app(predictor, settings=settings, ui=ui, readiness=readiness, entrance=entrance, jobs=kept)
     with served(app, readiness, settings) as url:
         port = url.rpartition(":")[2]
         cookies, keys = {}, {}
@@ -106,8 +127,8 @@ def house(penguins, tmp_path_factory):
         for scope in SCOPES_OF[Role.ADMIN]:
             _, text = guard.add_key(guard.person("admin"), scope, [scope], by=None)
             keys[scope] = text.reveal()
-        row = dict(predictor.examples.rows[0])
-        yield House(url, app, ui, guard, cookies, keys, row)
+        rows = [dict(row) for row in predictor.examples.rows]
+        yield House(url, app, ui, guard, cookies, keys, rows[0], rows)
     guard.close()
 
 

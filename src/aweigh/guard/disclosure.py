@@ -5,12 +5,14 @@ is told. The label stays the model's own, also where rounding makes two probabil
 are what was asked for, and stay as they are.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 
 from aweigh.errors import ConfigError
+from aweigh.guard.identity import Role, role_of
 from aweigh.schema.answers import Answers
 
 MOST_DECIMALS = 15
@@ -51,6 +53,26 @@ def read_disclosure(text: str) -> Disclosure:
         f"{text[:40]!r} does not say how much of an answer is told.",
         hint=f"write {ALL}, {LABELS}, or the decimals of probabilities, from 1 to {MOST_DECIMALS}",
     )
+
+
+def by_role(text: str) -> Mapping[Role, Disclosure]:
+    """A setting for everybody (``2``), or one for roles, with commas between them (``viewer=labels,predictor=2``).
+
+    Who is not named is told all.
+
+    Raises:
+        ConfigError: it names no role, or does not say how much is told.
+    """
+    if "=" not in text:
+        return dict.fromkeys(Role, read_disclosure(text))
+    found = dict.fromkeys(Role, Disclosure())
+    for part in text.split(","):
+        name, _, word = part.partition("=")
+        role = role_of(name.strip())
+        if role is None:
+            raise ConfigError(f"{name.strip()[:40]!r} is no role.", hint="viewer, predictor, operator or admin")
+        found[role] = read_disclosure(word)
+    return found
 
 
 def round_probabilities(answers: Answers, decimals: int) -> Answers:

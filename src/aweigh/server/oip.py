@@ -6,6 +6,7 @@ has them, and what ``/v1`` calls 422 is 400 here.
 
 from collections.abc import Callable, Sequence
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from aweigh._version import __version__
@@ -183,7 +184,11 @@ class Inference:
     def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
         """The reply: the outputs that were asked for, all of them when none was named."""
         predictor = self._service.predictor
-        tensors = output_tensors(predictor.schema, answers)
+        schema = predictor.schema
+        if self._meter is not None:
+            answers = self._meter.told(answers)
+            schema = msgspec.structs.replace(schema, output=answers.output)
+        tensors = output_tensors(schema, answers)
         document: dict[str, object] = {
             "model_name": predictor.manifest.name,
             "model_version": predictor.version,

@@ -141,6 +141,8 @@ class Service:
         timing = Timing()
 
         def write(answers: Answers, warnings: list[Problem]) -> Reply:
+            if asked.meter is not None:
+                answers = asked.meter.told(answers)
             return finish(self._replies.write(asked.wanted, answers, warnings), accepted=asked.accepted, timing=timing)
 
         read, size_bytes = partial(self.read, asked), len(asked.body)
@@ -161,6 +163,8 @@ class Service:
         answered = perf_counter_ns()
         warnings = self.warnings(table)
         warned = perf_counter_ns()
+        if meter is not None:
+            answers = meter.told(answers)
         text = self._replies.json(answers, warnings)
         written = perf_counter_ns()
         # Nothing is counted before all is done: what fails goes the ordinary way and is counted there.

@@ -33,7 +33,8 @@ class Settings:
 
     ``auth`` is who may come in (none, password, oidc). ``hosts`` are the names by which the server is asked,
     ``origins`` the other sites whose pages may ask it, with commas between them; ``proxies`` is how many proxies stand
-    in front and are believed. ``csp`` takes the place of the app's own content security policy.
+    in front and are believed. ``csp`` takes the place of the app's own content security policy. ``disclosure`` is how
+    much of an answer is told, to all or by role.
 
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
@@ -66,6 +67,7 @@ class Settings:
     origins: str | None = None
     proxies: int = 0
     csp: str | None = None
+    disclosure: str | None = None
     jobs: str = "inline"
     jobs_max_bytes: int = 2**30
     jobs_max_queued: int = 100

@@ -58,11 +58,11 @@ class Passed:
     meter: Meter | None
 
 
-OPEN_DOOR = Passed(None)
-
-
 class Door:
-    """What stands before the app; ``known`` are those who may come in, None: nobody is asked who they are."""
+    """What stands before the app.
+
+    ``known`` are those who may come in; None: nobody is asked who they are, and ``everybody`` may have so much.
+    """
 
     def __init__(
         self,
@@ -70,7 +70,9 @@ class Door:
         *,
         known: Known | None = None,
         policy: str = PAGES_POLICY,
+        everybody: Meter | None = None,
     ) -> None:
+        self._everybody = Passed(everybody)
         self._policy = policy.encode()
         self._place = place
         self._known = known
@@ -111,6 +113,8 @@ class Door:
         if self._known is None:
             if changes and not place.is_same_site(scope):
                 raise cross_site()
+            if self._everybody.meter is not None:
+                scope[METER] = self._everybody.meter
             return
         if place.is_secure(scope):
             scope["scheme"] = "wss" if is_websocket else "https"
@@ -132,7 +136,7 @@ class Door:
         if get(b"sec-fetch-site") in _CROSS_SITE_FETCHES or not OURS.isdisjoint(headers):
             return None
         if self._known is None:
-            return OPEN_DOOR
+            return self._everybody
         said = get(b"authorization")
         identity = None if said is None else self._known.remembered(said)
         if identity is None or "predict" not in identity.scopes:

@@ -1,6 +1,7 @@
 """Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor."""
 
 import hmac
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
@@ -8,6 +9,7 @@ import anyio.to_thread
 from starlette.types import Scope
 
 from aweigh.errors import AweighError
+from aweigh.guard.disclosure import Disclosure
 from aweigh.guard.identity import UNKNOWN, Identity, Role
 from aweigh.guard.limits import Budget
 from aweigh.server.access.cookies import session_of
@@ -35,11 +37,19 @@ class Known:
     ``ui_token`` is what the app's own processes say before anybody has come; ``metrics_token`` opens ``/metrics`` only.
     """
 
-    def __init__(self, guard: "Guard", *, ui_token: bytes | None = None, metrics_token: str | None = None) -> None:
+    def __init__(
+        self,
+        guard: "Guard",
+        *,
+        ui_token: bytes | None = None,
+        metrics_token: str | None = None,
+        disclosure: Mapping[Role, Disclosure] | None = None,
+    ) -> None:
         self._guard = guard
         self._ui_token = ui_token
         self._metrics = None if metrics_token is None else b"Bearer " + metrics_token.encode()
         self._has_budgets = guard.limits.budget != Budget()
+        self._disclosure = {role: one for role, one in (disclosure or {}).items() if one != Disclosure()}
         self._meters: dict[str, Meter] = {}
 
     async def identify(self, scope: Scope) -> tuple[Identity | None, bool]:
@@ -71,14 +81,17 @@ class Known:
         return None if found is UNKNOWN else found
 
     def meter(self, identity: Identity) -> Meter | None:
-        """What the identity's rows are charged to; None: nobody has a budget."""
-        if not self._has_budgets:
+        """What the identity may have of the model; None: all that it asks for, and all of each answer."""
+        disclosure = self._disclosure.get(identity.role)
+        if not self._has_budgets and disclosure is None:
             return None
-        meter = self._meters.get(identity.id)
+        meter = self._meters.get(f"{identity.id} {identity.role}")
         if meter is None:
             if len(self._meters) >= MOST_METERS:
                 self._meters.clear()
-            meter = self._meters[identity.id] = Meter(self._guard.limits, identity)
+            meter = self._meters[f"{identity.id} {identity.role}"] = Meter(
+                self._guard.limits if self._has_budgets else None, identity, disclosure
+            )
         return meter
 
     async def lasts(self, identity: Identity, heard: bool) -> bool:  # noqa: FBT001  as ``watched.Lasts`` has it

@@ -1,4 +1,4 @@
-"""What an identity's rows are charged to: its budget, told when it is used up.
+"""What an identity may have of the model: its budget of rows, and how much of an answer it is told.
 
 A process holds a part of each budget in memory. When that is spent the store has to be asked, which may take a while or
 fail: never on the event loop.
@@ -13,8 +13,10 @@ import anyio.to_thread
 from aweigh.errors import AweighError
 
 if TYPE_CHECKING:
+    from aweigh.guard.disclosure import Disclosure
     from aweigh.guard.identity import Identity
     from aweigh.guard.limits import Limits
+    from aweigh.schema.answers import Answers
 
 T = TypeVar("T")
 
@@ -42,11 +44,15 @@ class MustAskStore(Exception):  # noqa: N818  no error: the way on is another
 
 
 class Meter:
-    """Charges an identity for its rows: ``meter(rows)``."""
+    """Charges an identity for its rows, ``meter(rows)``, and tells as much of the answers as it may know.
 
-    def __init__(self, limits: "Limits", identity: "Identity") -> None:
+    Without ``limits`` nothing is charged.
+    """
+
+    def __init__(self, limits: "Limits | None", identity: "Identity", disclosure: "Disclosure | None" = None) -> None:
         self._limits = limits
         self._identity = identity
+        self._disclosure = disclosure
 
     def __call__(self, rows: int) -> None:
         """Charge so many rows.
@@ -55,6 +61,8 @@ class Meter:
             OverBudget: that is more than there is left.
             MustAskStore: on the event loop, where the store would have to be asked; nothing is charged.
         """
+        if self._limits is None:
+            return
         wait_s = self._limits.spend_held(self._identity, rows=rows)
         if wait_s is None:
             if _is_event_loop():
@@ -62,6 +70,14 @@ class Meter:
             wait_s = self._limits.spend(self._identity, rows=rows)
         if wait_s > 0:
             raise OverBudget(self._identity.name, retry_after_s=wait_s)
+
+    def told(self, answers: "Answers") -> "Answers":
+        """The answers as far as the identity may know them."""
+        return answers if self._disclosure is None else self._disclosure.of(answers)
+
+    def paid(self) -> "Meter":
+        """The same for rows that were charged already."""
+        return Meter(None, self._identity, self._disclosure)
 
 
 async def charged(meter: Meter | None, ask: Callable[[Meter | None], Awaitable[T]]) -> T:
@@ -77,7 +93,7 @@ async def charged(meter: Meter | None, ask: Callable[[Meter | None], Awaitable[T
         if meter is None:
             raise
         await anyio.to_thread.run_sync(meter, asked.rows)
-        return await ask(None)
+        return await ask(meter.paid())
 
 
 def _is_event_loop() -> bool:

@@ -4,10 +4,13 @@ import os
 from typing import TYPE_CHECKING
 
 from aweigh.errors import ConfigError
+from aweigh.guard.disclosure import by_role
+from aweigh.guard.identity import NOBODY, Role
 from aweigh.registry import require
 from aweigh.server.access.asked import place_of
 from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
 from aweigh.server.access.entrance import Entrance
+from aweigh.server.access.meter import Meter
 from aweigh.server.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,8 +30,10 @@ def open_entrance(
     """
     place = place_of(hosts=settings.hosts, origins=settings.origins, proxies=settings.proxies, loopback=loopback)
     policy = settings.csp or (OWN_SCRIPT_POLICY if own_script else PAGES_POLICY)
+    disclosure = by_role(settings.disclosure) if settings.disclosure else {}
     if auth == "none":
-        return Entrance(Door(place, policy=policy))
+        told = disclosure.get(Role.PREDICTOR)
+        return Entrance(Door(place, policy=policy, everybody=None if told is None else Meter(None, NOBODY, told)))
     _require_extra()
     from aweigh.guard.guard import open_guard
     from aweigh.server.access.known import Known
@@ -36,7 +41,12 @@ def open_entrance(
 
     guard = open_guard(os.environ, state_dir=settings.state_dir)
     token = settings.metrics_token
-    known = Known(guard, ui_token=ui_token.encode(), metrics_token=None if token is None else token.reveal())
+    known = Known(
+        guard,
+        ui_token=ui_token.encode(),
+        metrics_token=None if token is None else token.reveal(),
+        disclosure=disclosure,
+    )
     door = Door(place, known=known, policy=policy)
     provider = None if auth != "oidc" else _provider(settings, guard, door=door, knows_hosts=bool(place.hosts))
     pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider)

@@ -26,7 +26,7 @@ from aweigh.jobs.news import News, open_news
 from aweigh.jobs.store import Store, cancel, open_store, remove
 from aweigh.jobs.work import keep_swept
 from aweigh.runtime.predictor import Predictor
-from aweigh.server.access.door import IDENTITY
+from aweigh.server.access.door import IDENTITY, METER
 from aweigh.server.body import ClientGone, Unread, refuse_unread
 from aweigh.server.jobs.asked import Asked, read_asked
 from aweigh.server.jobs.download import asked_range, reader, send_file
@@ -182,6 +182,7 @@ class Post:
         """Take a file in, and say where to look."""
         try:
             self._readiness.require_proof()
+            _require_all(scope)
             asked = read_asked(scope)
             await self._jobs.run(self._require_place)
             spool = await self._jobs.run(self._jobs.store.spool)
@@ -249,6 +250,21 @@ class Post:
         if found.id != job.id:
             store.files.drop(job.id)
         return found
+
+
+def _require_all(scope: Scope) -> None:
+    """A job answers every row of a file in full: that is for those who may have all.
+
+    Raises:
+        Refused: whoever asks has a budget of rows, or is not told all of an answer (403).
+    """
+    identity = scope.get(IDENTITY)
+    if scope.get(METER) is not None and (identity is None or "operate" not in identity.scopes):
+        raise Refused(
+            "not_allowed",
+            "A job is neither counted against a budget nor cut down to what you may be told.",
+            hint="ask for the rows by /v1/predict",
+        )
 
 
 def _may_know(identity: Identity | None, job: Job) -> bool:

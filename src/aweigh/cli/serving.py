@@ -313,7 +313,10 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
     if wanted.bundle is not None:
         steps.line("api", f"{wanted.url}/v1/docs")
         body = shlex.quote(json.dumps({"rows": rows[:1]}, ensure_ascii=False))
-        steps.line("try", f"curl {wanted.url}/v1/predict -H 'Content-Type: application/json' -d {body}")
+        key = "" if wanted.auth == "none" else ' -H "Authorization: Bearer $KEY"'
+        steps.line("try", f"curl {wanted.url}/v1/predict{key} -H 'Content-Type: application/json' -d {body}")
+        if key:
+            steps.more("KEY is what `aweigh keys add LABEL --owner NAME --scope predict` prints")
     steps.line("stop", "Ctrl-C")
 
 

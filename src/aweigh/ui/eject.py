@@ -84,9 +84,16 @@ _PREDICT = '''\
 API = os.environ.get("AWEIGH_API_URL", "http://127.0.0.1:8000")
 
 
+def who():
+    """In whose name the API is asked: the visitor's own session, or a key, where it asks."""
+    session, key = st.context.headers.get("X-Aweigh-Session"), os.environ.get("AWEIGH_API_KEY")
+    said = f"Aweigh-Session {session}" if session else f"Bearer {key}" if key else None
+    return {"Authorization": said} if said else {}
+
+
 def predict(row):
     """What the model says of one row, and what is unusual about it."""
-    reply = httpx.post(f"{API}/v1/predict", json={"rows": [row]}, timeout=60)
+    reply = httpx.post(f"{API}/v1/predict", json={"rows": [row]}, headers=who(), timeout=60)
     if reply.status_code == 422:  # a value that the model does not take; the answer says which and why
         st.error(reply.json()["detail"])
         st.stop()
@@ -129,6 +136,13 @@ import streamlit as st
 API = os.environ.get("AWEIGH_API_URL", "http://127.0.0.1:8000")
 
 
+def who():
+    """In whose name the API is asked: the visitor's own session, or a key, where it asks."""
+    session, key = st.context.headers.get("X-Aweigh-Session"), os.environ.get("AWEIGH_API_KEY")
+    said = f"Aweigh-Session {session}" if session else f"Bearer {key}" if key else None
+    return {"Authorization": said} if said else {}
+
+
 def harmless(cell):
     """Text that a spreadsheet would run as a formula, made plain."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\\t", "\\r")) else cell
@@ -142,7 +156,7 @@ if file is None:
     st.stop()
 
 csv = {"Content-Type": "text/csv", "Accept": "text/csv"}
-reply = httpx.post(f"{API}/v1/predict", content=file.getvalue(), headers=csv, timeout=300)
+reply = httpx.post(f"{API}/v1/predict", content=file.getvalue(), headers=csv | who(), timeout=300)
 if reply.is_error:
     problem = reply.json()
     st.error(problem.get("detail", problem["title"]))

@@ -63,7 +63,7 @@ format: $(DEV) ## Rewrite the code in the project's style
 
 .PHONY: unit
 unit: $(DEV) ## Run the tests that start nothing (ARGS= goes to pytest)
-	$(PYTEST) --ignore=tests/e2e --ignore=tests/integration tests $(ARGS)
+	$(PYTEST) --ignore=tests/e2e --ignore=tests/integration --ignore=tests/security tests $(ARGS)
 
 .PHONY: integration
 integration: $(DEV) ## Run the tests that start a real server

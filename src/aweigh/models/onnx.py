@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aweigh.bundle.manifest import Graph
+from aweigh.errors import UnreadableModel
 from aweigh.models.family import Described, Form, Way
 from aweigh.models.onnx_feed import Feed
 from aweigh.models.onnx_read import compile_reader, wanted_outputs
@@ -35,8 +36,15 @@ class OnnxModel:
         self.graph = graph
         self.output = output
         session = open_session(model, threads=threads)
-        self._run = runner(session)
         self._wanted = wanted_outputs(graph)
+        strangers = {one.name for one in graph.inputs} - {one.name for one in session.get_inputs()}
+        strangers |= set(self._wanted) - {one.name for one in session.get_outputs()}
+        if strangers:
+            raise UnreadableModel(
+                f"The graph has no input or output {min(strangers)[:60]!r}, which its manifest names.",
+                hint="pack the original model again",
+            )
+        self._run = runner(session)
         self._feed = Feed(graph, {one.name: len(one.shape) for one in session.get_inputs()})
         self._read = compile_reader(graph, output)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from aweigh.errors import UnreadableModel, UnsupportedModel
 from aweigh.models import boosting
 from aweigh.models.family import Described, Form, Other, Predict, Sums, Way
+from aweigh.models.ubjson import check_nesting
 from aweigh.models.xgboost_trees import CLASSES_BY_OBJECTIVE, booster_of, iterations_of, missing_of
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output, Schema
@@ -47,6 +48,7 @@ def read(path: Path) -> object:
         from aweigh.models.scan import load_trusted
 
         return load_trusted(path)
+    check_nesting(data, path.name)
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(data))
@@ -238,6 +240,7 @@ class _Served:
     def __init__(self, data: bytes, schema: Schema, *, threads: int) -> None:
         import xgboost
 
+        check_nesting(data, "the bundle's model")
         booster = xgboost.Booster({"nthread": threads})
         booster.load_model(bytearray(data))
         booster.set_param({"nthread": threads})

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from aweigh import registry
 from aweigh.bundle.examples import Examples
-from aweigh.errors import DamagedBundle
+from aweigh.errors import AweighError, DamagedBundle
 from aweigh.runtime.forms import AUTO, FASTEST, Candidate, Open, choose, wanted
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema.check import check_rows
@@ -18,7 +18,9 @@ from aweigh.schema.policy import override
 if TYPE_CHECKING:
     from aweigh.bundle.manifest import Alternative, Graph, Manifest
     from aweigh.bundle.verify import VerifiedBundle
-    from aweigh.models.family import Predict
+    from aweigh.models.family import Predict, Sums
+
+T = TypeVar("T")
 
 
 def load(bundle: "VerifiedBundle", *, threads: int = 1, form: str = AUTO, domain: str = "") -> Predictor:
@@ -97,17 +99,37 @@ def _first(bundle: "VerifiedBundle", threads: int) -> "Predict":
         from aweigh.models.pickled import load_pickled
 
         return load_pickled(data, manifest.pickle, registry.family(manifest.runtime), schema)
-    made: Predict = registry.family(manifest.runtime).load(
+    made: Predict = _native(bundle, manifest.model_file, lambda: registry.family(manifest.runtime).load(
         data, schema, threads=threads, model_class=manifest.model_class
-    )
+    ))  # fmt: skip
     return made
+
+
+def _native(bundle: "VerifiedBundle", name: str, make: "Callable[[], T]") -> "T":
+    """What a library makes of its own file; what it raises of a damaged one is told in a sentence of ours.
+
+    Raises:
+        DamagedBundle: it cannot read the file.
+    """
+    try:
+        return make()
+    except AweighError:
+        raise
+    except Exception as error:  # each library has exceptions of its own, with stacks and paths of its makers in them
+        raise DamagedBundle(
+            f"The model {name!r} of the bundle {bundle.manifest.name} cannot be read by its library "
+            f"({type(error).__name__}).",
+            hint="pack the original model again; with --debug the library's own words are shown",
+        ) from error
 
 
 def _other(bundle: "VerifiedBundle", form: "Alternative", threads: int) -> "Predict":
     from aweigh.models.tailed import tailed
 
     data = bundle.read(form.model_file)
-    sums = registry.family(form.runtime).load_sums(data, bundle.schema, threads=threads, model_class=form.model_class)
+    sums: Sums = _native(bundle, form.model_file, lambda: registry.family(form.runtime).load_sums(
+        data, bundle.schema, threads=threads, model_class=form.model_class
+    ))  # fmt: skip
     return tailed(sums, bundle.read(form.tail_file), _graph(bundle.manifest), bundle.schema.output)
 
 

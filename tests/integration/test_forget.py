@@ -330,7 +330,8 @@ def test_a_csv_keeps_every_other_byte(tmp_path, name):
     [
         ("42", 42, True), ("42.0", 42, True), ("42", "042", True), ("ana", "ANA ", True), ("ana", "anna", False),
         ("1961-05-17", pd.Timestamp("1961-05-17").to_pydatetime(), True), ("1", True, False), ("x", None, False),
-        ("nan", float("nan"), True), ("1e3", 1000, True), ("ana", "banana", False),
+        ("nan", float("nan"), True), ("1e3", 1000, True),
+        ("+49 30 1234", "'+49 30 1234", True), ("ana", "banana", False),
     ],
 )  # fmt: skip
 def test_a_cell_is_a_persons_when_it_says_the_same(value, cell, same):

@@ -708,3 +708,32 @@ def test_a_job_without_room_for_its_result_fails_and_says_so(start_server, start
         assert (failed["error"]["code"], failed["error"]["status"]) == ("storage_full", 507)
         until(client, post(client, csv_of(FRAME)), "done")
     assert worker.stop() == 0
+
+
+# -- limits ----------------------------------------------------------------------------------------------------------
+
+LIMITED = {
+    "bytes": ({"AWEIGH_JOBS_MAX_UNPACKED_BYTES": "1000000"}, "unpacks to more bytes"),
+    "rows": ({"AWEIGH_JOBS_MAX_ROWS": "20000"}, "more than 20,000 rows"),
+    "seconds": ({"AWEIGH_JOBS_MAX_S": "1"}, "takes more than 1 seconds"),
+}
+
+
+@pytest.mark.parametrize("name", LIMITED)
+def test_a_job_is_bounded_by_what_it_becomes_and_not_by_what_was_sent(penguins, start_server, tmp_path, name):
+    env, said = LIMITED[name]
+    server = start_server(penguins.path, "--no-ui", env=SOON | env | {"AWEIGH_STATE_DIR": str(tmp_path / "state")})
+    with server.client() as client:
+        server.line("stop")
+        packed = gzip.compress(LONG if name == "seconds" else BIG)
+        job = post(client, packed)
+        found = until(client, job, "failed")
+        assert found["error"]["code"] == "too_large"
+        assert said in found["error"]["detail"]
+        assert found["attempts"] == 1
+        small = post(client, gzip.compress(csv_of(FRAME.head(5))))
+        assert until(client, small, "done")["rows"]["answered"] == 5
+        client.delete(job["links"]["self"])
+        client.delete(small["links"]["self"])
+    left = [path for path in (tmp_path / "state" / "jobs").rglob("*") if path.is_file()]
+    assert left == []

@@ -1,6 +1,7 @@
 """``aweigh worker``: takes the jobs of a bundle, where a server left them, until it is told to stop."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 LOW_PRIORITY = 10
 """Of 19: beside a server, whose requests come first."""
+OUT_OF_MEMORY = "500"
 BESIDE_IDLE_S = 30.0
 ANYWHERE = "0.0.0.0"  # noqa: S104  asked for by name, and nothing but health is there for others
 
@@ -58,6 +60,7 @@ def worker(
     gives the job back, to be taken up by another.
     """
     from aweigh.bundle.verify import verify
+    from aweigh.jobs.attempt import Limits
     from aweigh.jobs.store import open_store
     from aweigh.jobs.work import Terms
     from aweigh.runtime.load import load
@@ -69,6 +72,7 @@ def worker(
     write_log(settings)
     if beside:
         os.nice(LOW_PRIORITY)
+        _go_first()
     steps = Steps()
     sock = None if health_port is None else bind(health_host, health_port)
     store = open_store(os.environ, state_dir=settings.state_dir, inline=beside)
@@ -95,10 +99,17 @@ def worker(
         concurrency=concurrency,
         idle_s=BESIDE_IDLE_S if beside else None,
         drain_s=settings.drain_s,
+        limits=Limits(settings.jobs_max_unpacked_bytes, settings.jobs_max_rows, settings.jobs_max_s),
     )
     # Beside a server only the jobs are worth a line in its log, which is standard error.
     asyncio.run(_work(predictor, store, terms, steps=Steps(json=beside), beside=beside, health=health))
     steps.line("stopped", "what was under way is finished or given back")
+
+
+def _go_first() -> None:
+    """Of server and worker the kernel ends this one where memory runs out, whatever a file has made it take."""
+    with contextlib.suppress(OSError):  # elsewhere than on Linux
+        Path("/proc/self/oom_score_adj").write_text(OUT_OF_MEMORY, encoding="ascii")
 
 
 async def _work(

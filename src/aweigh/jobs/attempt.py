@@ -17,7 +17,7 @@ from typing import Literal, TypeVar
 
 from aweigh._version import __version__
 from aweigh.bundle.atomic import whole_file
-from aweigh.errors import StorageDown, StorageFull
+from aweigh.errors import StorageDown, StorageFull, TooLarge
 from aweigh.jobs.failing import failure_for
 from aweigh.jobs.growing import Growing
 from aweigh.jobs.job import Job, Mark, ended, given_back
@@ -50,6 +50,29 @@ class Lost(Exception):  # noqa: N818  control flow: the job is nobody's here any
     """The job was cancelled, or another worker has it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one job may be, however little of it was sent: bytes unpacked, rows, seconds of work."""
+
+    unpacked_bytes: int | None = None
+    rows: int | None = None
+    seconds: float | None = None
+
+    def require(self, rows: int, seconds: float) -> None:
+        """Passes while it is neither.
+
+        Raises:
+            TooLarge: it is.
+        """
+        if self.rows is not None and rows > self.rows:
+            raise TooLarge(f"The file has more than {self.rows:,} rows.", hint="send it in parts")
+        if self.seconds is not None and seconds > self.seconds:
+            raise TooLarge(f"The job takes more than {self.seconds:,.0f} seconds.", hint="send the file in parts")
+
+
+NO_LIMITS = Limits()
+
+
 @dataclass(slots=True)
 class Attempt:
     """One attempt at one job, from the file, or the last mark, to the record of its result."""
@@ -61,6 +84,7 @@ class Attempt:
     stop: threading.Event
     ttl_s: float
     spool: Path
+    limits: Limits = NO_LIMITS
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     """Part of the names of this attempt's own files: two attempts never write the same one."""
     begun: float = field(default_factory=time.perf_counter)
@@ -102,7 +126,7 @@ class Attempt:
         out = self.spool / f"{self.token}.out"
         options = ScoreOptions(
             keep=wish.keep, ignore_extra=wish.ignore_extra, kind=wish.output, charset=wish.charset,
-            delimiter=wish.delimiter,
+            delimiter=wish.delimiter, most_bytes=self.limits.unpacked_bytes,
         )  # fmt: skip
         done, before_s = Sofar(), 0.0
         with self._growing("log" if has_footer else "result") as kept, self._growing("bad") as told:
@@ -132,8 +156,10 @@ class Attempt:
         Raises:
             Lost: the job is not ours any more.
             Stopping: the worker is to end, and may.
+            TooLarge: it has more rows than may be, or takes longer.
         """
         self.lease.tell(sofar.rows, total, sofar.bad)
+        self.limits.require(sofar.rows, self._seconds(before_s))
         if self.lease.lost:
             raise Lost
         stopping = self.stop.is_set()

@@ -4,7 +4,7 @@ import logging
 import threading
 
 from aweigh.errors import StorageDown, StorageFull
-from aweigh.jobs.attempt import Attempt, Outcome
+from aweigh.jobs.attempt import NO_LIMITS, Attempt, Limits, Outcome
 from aweigh.jobs.job import Job
 from aweigh.jobs.lease import Lease
 from aweigh.jobs.store import Store
@@ -14,14 +14,21 @@ _LOG = logging.getLogger(__name__)
 
 
 def run(
-    store: Store, predictor: Predictor, claim: tuple[Job, int], *, lease_s: float, ttl_s: float, stop: threading.Event
+    store: Store,
+    predictor: Predictor,
+    claim: tuple[Job, int],
+    *,
+    lease_s: float,
+    ttl_s: float,
+    stop: threading.Event,
+    limits: Limits = NO_LIMITS,
 ) -> Outcome:
     """Runs a claimed job to its end, unless ``stop`` is set or the job is lost on the way."""
     try:
         with Lease(store, *claim, lease_s=lease_s) as lease:
             spool = store.spool()
             try:
-                return Attempt(store, predictor, claim[0], lease, stop, ttl_s, spool).make()
+                return Attempt(store, predictor, claim[0], lease, stop, ttl_s, spool, limits).make()
             finally:
                 store.leave(spool)
     except (StorageDown, StorageFull) as error:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from aweigh.errors import AweighError, StorageDown
-from aweigh.jobs.attempt import Outcome
+from aweigh.jobs.attempt import NO_LIMITS, Limits, Outcome
 from aweigh.jobs.job import Job
 from aweigh.jobs.news import News
 from aweigh.jobs.run import run
@@ -39,6 +39,7 @@ class Terms:
     concurrency: int = 1
     idle_s: float | None = None
     drain_s: float = 25.0
+    limits: Limits = NO_LIMITS
 
 
 async def work(
@@ -124,7 +125,16 @@ class _Worker:
         begun = time.monotonic()
         terms = self._terms
         outcome = await asyncio.to_thread(
-            partial(run, self._store, self._predictor, found, lease_s=terms.lease_s, ttl_s=terms.ttl_s, stop=self.stop)
+            partial(
+                run,
+                self._store,
+                self._predictor,
+                found,
+                lease_s=terms.lease_s,
+                ttl_s=terms.ttl_s,
+                stop=self.stop,
+                limits=terms.limits,
+            )
         )
         self._told(found[0], outcome, time.monotonic() - begun)
         if outcome == "given back":

@@ -24,7 +24,7 @@ STDIN = Path("-")
 MAX_JSON_BYTES = 100_000_000
 """A JSON array is read whole; a larger one is better written as JSON lines."""
 ENCODING_HINT = "save the file as UTF-8, or name its encoding: --encoding windows-1252"
-MAX_LINE_BYTES = 64 * 2**20
+MAX_LINE_BYTES = 16 * 2**20
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__\Z")
 
 Rows = Sequence[dict[str, Any]]
@@ -74,9 +74,14 @@ class RowsIn:
 
 @contextmanager
 def open_rows(
-    path: Path, *, chunk_rows: int, charset: str | None = None, delimiter: str | None = None
+    path: Path,
+    *,
+    chunk_rows: int,
+    charset: str | None = None,
+    delimiter: str | None = None,
+    most_bytes: int | None = None,
 ) -> Iterator[RowsIn]:
-    """Opens a file of rows; ``-`` is standard input.
+    """Opens a file of rows; ``-`` is standard input. A packed one unpacks to no more than ``most_bytes``.
 
     Raises:
         MalformedBody: the file is empty, damaged, or not what its name says.
@@ -88,7 +93,7 @@ def open_rows(
         yield _opened(cast("BufferedReader", sys.stdin.buffer), None, chunk_rows, charset, delimiter)
         return
     try:
-        with open_bytes(path) as file:
+        with open_bytes(path, most_bytes=most_bytes) as file:
             yield _opened(file, path, chunk_rows, charset, delimiter)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error

@@ -44,6 +44,8 @@ class ScoreOptions:
     charset: str | None = None
     delimiter: str | None = None
     chunk_rows: int = CHUNK_ROWS
+    most_bytes: int | None = None
+    """What a packed file may unpack to."""
 
 
 @dataclass(frozen=True, slots=True)

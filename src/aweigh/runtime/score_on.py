@@ -68,7 +68,11 @@ def score_on(
     """
     kind = options.kind or "csv"
     with open_rows(
-        source, chunk_rows=options.chunk_rows, charset=options.charset, delimiter=options.delimiter
+        source,
+        chunk_rows=options.chunk_rows,
+        charset=options.charset,
+        delimiter=options.delimiter,
+        most_bytes=options.most_bytes,
     ) as rows_in:
         bad_rows = BadRows(lambda: streams.bad, count=done.bad, codes=done.problems)
         begun = done.rows > 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from aweigh.secret import Secret
+from aweigh.table.csv import FORMULA_STARTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Subject:
                 isinstance(cell, dt.datetime) and cell.time() == dt.time() and cell.date().isoformat() == wanted
             )
         text = str(cell).strip()
+        if text.startswith("'") and text[1:2] in FORMULA_STARTS:
+            text = text[1:]  # as a result's CSV disarms what a spreadsheet would run: a phone number begins with a plus
         if text.casefold() == wanted.casefold():
             return True
         return _number(text) is not None and _number(text) == _number(wanted)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from aweigh.schema.cells import FLOAT64_MAX, RESERVED_TEXT
 from aweigh.schema.column import Column
 from aweigh.schema.decode_fast import Later, compile_bound
-from aweigh.table.arrow import FLOATS, INLINE_BYTES, OFFSETS, table_of_columns
+from aweigh.table.arrow import FLOATS, INLINE_BYTES, MAX_TEXT_BYTES, OFFSETS, table_of_columns
 from aweigh.table.arrow_stream import INTEGERS, TEXTS, ArrowColumn, ArrowType, Field
 from aweigh.table.blocks import Block
 from aweigh.table.distinct import cells_of
@@ -191,6 +191,8 @@ def _cells(batch: Batch, sources: Sequence[tuple[int, str]], missing: Mask | Non
             starts[i], sizes[i] = _laid(batch, field, kind)
     if missing is not None:  # what lies under a null is nobody's text
         starts[missing] = sizes[missing] = 0
+    if int(sizes.sum()) > MAX_TEXT_BYTES:  # many views of the same text
+        raise Later
     cells, kinds = cells_of(batch.body, starts, sizes)
     _refuse_reserved("".join(kinds))
     return cells
@@ -242,6 +244,9 @@ def _looked_up(batch: Batch, field: int, kind: ArrowType, missing: Mask | None) 
     if missing is not None:
         codes = np.where(missing, codes.dtype.type(0), codes)
     if int(codes.min()) < 0 or int(codes.max()) >= kinds.rows:
+        raise Later
+    lengths = np.array([len(one) for one in words.data.tolist()], dtype=np.int64)
+    if int(lengths.max()) * batch.rows > MAX_TEXT_BYTES:
         raise Later
     found: NDArray[np.object_] = words.data[codes]
     return found

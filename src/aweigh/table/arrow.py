@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.errors import DataError, MalformedBody, UnsupportedMedia
+from aweigh.errors import DataError, MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.table.arrow_stream import INTEGERS, TEXTS, ArrowColumn, ArrowLimits, iter_batches
 from aweigh.table.arrow_write import write_arrow
 from aweigh.table.columns import DATE_DTYPE, ORDERED_DTYPE, Table, Values, concatenate
@@ -34,6 +34,9 @@ EXACT_POWER = 22
 """The largest power of ten that a float64 holds exactly."""
 MAX_SCALE = 76
 """Arrow's own limit: the digits of a decimal of 256 bits."""
+MAX_TEXT_BYTES = 256 * 2**20
+"""Text of one column of a batch, written out: views and codes may name the same bytes again and again, so that a body
+of ten megabytes would become a terabyte."""
 INLINE_BYTES = 12
 """A view holds text up to so many bytes itself."""
 
@@ -75,6 +78,7 @@ def table_of_columns(columns: Sequence[ArrowColumn], rows: int) -> Table:
     Raises:
         MalformedBody: offsets or codes that lead nowhere, text that is not UTF-8.
         UnsupportedMedia: a dictionary that holds a null.
+        TooLarge: more text in a column than is taken at once.
         DataError: whole numbers beyond 64 bits, times outside the years 1 to 9999.
     """
     return Table({column.name: _READERS[column.type.kind](column) for column in columns}, rows)
@@ -196,10 +200,19 @@ def _cut(column: ArrowColumn, missing: Mask) -> list[str]:
     return ["" if absent else body[low:high].decode() for (low, high), absent in zip(pairs, gone, strict=True)]
 
 
+def _refuse_much(column: ArrowColumn, sizes: NDArray[np.integer]) -> None:
+    """Refuses text that is small as it came and huge when it is written out."""
+    if int(np.maximum(sizes, 0).sum(dtype=np.int64)) > MAX_TEXT_BYTES:
+        raise TooLarge(
+            f"Column {column.name!r} holds more text than is taken at once.", hint="send fewer rows at a time"
+        )
+
+
 def _viewed(column: ArrowColumn, missing: Mask) -> list[str]:
     """Views of 16 bytes: a length, then the text itself, or four bytes of it, a buffer's number and a place there."""
     views = _numbers(column, 1, "uint8", per_row=16).reshape(-1, 16)
     words = views.view("int32")
+    _refuse_much(column, words[:, 0].astype(np.int64) if missing is None else np.where(missing, 0, words[:, 0]))
     gone = [False] * column.rows if missing is None else missing.tolist()
     cells = []
     for i, (size, _, buffer, place) in enumerate(words.tolist()):
@@ -235,6 +248,9 @@ def _dictionary(column: ArrowColumn) -> Values:
         raise _lies(column)
     values = _texts(kinds) if kinds.type.kind in TEXTS else _integers(kinds)
     words = tuple(str(one) for one in values.data.tolist())
+    if kinds.type.kind in TEXTS and len(present):
+        sizes = np.array([len(one) for one in values.data.tolist()], dtype=np.int64)
+        _refuse_much(column, np.bincount(present.astype(np.int64), minlength=kinds.rows) * sizes)
     lookup = values.data if kinds.rows else np.zeros(1, dtype=values.data.dtype)
     return Values(_blanked(lookup[codes], missing), missing, dtype, words)
 

@@ -26,6 +26,7 @@ DELIMITERS = (",", ";", "\t", "|")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
+MAX_COLUMNS = 10_000
 
 
 CHARSETS = re.compile(
@@ -107,7 +108,10 @@ def check_header(header: Sequence[str]) -> list[str]:
 
     Raises:
         MalformedBody: a name is empty or stands twice.
+        TooLarge: there are more than 10,000.
     """
+    if len(header) > MAX_COLUMNS:
+        raise TooLarge(f"The CSV has more than {MAX_COLUMNS:,} columns.")
     names = [name.strip() for name in header]
     if not all(names):
         raise MalformedBody(

@@ -18,7 +18,7 @@ from aweigh.table.csv import MAX_CELL_CHARACTERS, check_header, known_charset, s
 
 READ_BYTES = 2**18
 """Small enough that a part's cells are still in the processor's cache when they are converted."""
-MAX_LINE_CHARACTERS = 64 * 2**20
+MAX_LINE_CHARACTERS = 16 * 2**20
 """A longer line is no line of a table: somebody has named the wrong file."""
 
 

@@ -4,15 +4,16 @@ CSV becomes a ``TextTable``, whose cells have no types yet; Parquet, Arrow and J
 """
 
 import gzip
+import math
 import zlib
 from collections.abc import Iterator
 from io import BufferedReader, RawIOBase
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 
-from aweigh.errors import InvalidRows, MalformedBody, MissingExtra, Problem, UnsupportedMedia
+from aweigh.errors import InvalidRows, MalformedBody, MissingExtra, Problem, TooLarge, UnsupportedMedia
 from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
 from aweigh.table.csv import MAX_LISTED_PROBLEMS
@@ -51,6 +52,9 @@ FOREIGN = {
 TEXT_BYTES = bytes([9, 10, 12, 13, *range(32, 127), *range(128, 256)]).replace(b"\xff", b"")
 GZIP = b"\x1f\x8b"
 CHUNK_ROWS = 16_384
+BRACES_A_ROW = 8
+"""In JSON a row has one, and text in it may have some more."""
+MOST_VALUES = 5_000_000
 
 
 def suffix_kind(path: Path) -> FileKind | None:
@@ -104,18 +108,44 @@ def _object_or_lines(start: bytes) -> FileKind:
     return "jsonl"
 
 
-def open_bytes(path: Path) -> BufferedReader:
-    """The file's bytes as a buffered stream, unpacked when they are gzip."""
+def open_bytes(path: Path, *, most_bytes: int | None = None) -> BufferedReader:
+    """The file's bytes as a buffered stream, unpacked when they are gzip.
+
+    Of a packed file no more than ``most_bytes`` are unpacked: reading on raises ``TooLarge``.
+    """
     file = path.open("rb")
     if not file.peek(len(GZIP)).startswith(GZIP):
         return file
     file.close()
-    return BufferedReader(cast("RawIOBase", gzip.open(path)), HEAD_BYTES)
+    return BufferedReader(cast("RawIOBase", _Bounded(path, most_bytes)), HEAD_BYTES)
 
 
-def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable:
+class _Bounded(gzip.GzipFile):
+    """A packed file that unpacks to no more than so many bytes: a thousandth of them may have been sent."""
+
+    def __init__(self, path: Path, most_bytes: int | None) -> None:
+        super().__init__(path, "rb")
+        self._left = math.inf if most_bytes is None else most_bytes
+
+    def readinto(self, buffer: Any) -> int:
+        """Unpacks some more.
+
+        Raises:
+            TooLarge: that is more than may be.
+        """
+        count = super().readinto(buffer)
+        self._left -= count
+        if self._left < 0:
+            raise TooLarge("The file unpacks to more bytes than are taken.", hint="send it in parts")
+        return count
+
+
+def read_sample(
+    path: Path, *, max_rows: int | None = None, most_rows: int | None = None, most_bytes: int | None = None
+) -> Table | TextTable:
     """A file of rows: CSV, Parquet, Arrow (stream or file), JSON or JSON lines, told by content; gzip is unpacked.
 
+    A file of more than ``most_rows`` rows, or that unpacks to more than ``most_bytes``, is refused while it is read.
     Of more than ``max_rows`` rows every second, fourth, eighth... is kept, spread evenly over the whole file.
 
     Raises:
@@ -123,19 +153,25 @@ def read_sample(path: Path, *, max_rows: int | None = None) -> Table | TextTable
         UnsupportedMedia: a kind of file, or a type of column, that is not read.
         InvalidRows: CSV rows with more or fewer cells than the header.
         DataError: a JSON column of several kinds.
+        TooLarge: more rows or bytes than may be.
         MissingExtra: Parquet without pyarrow.
         OSError: the file cannot be opened.
     """
     try:
-        with open_bytes(path) as file:
+        with open_bytes(path, most_bytes=most_bytes) as file:
             kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
             if kind == "csv":
                 return _csv(file, max_rows=max_rows)
             if kind in {"json", "jsonl"}:
-                rows = read_json(file.read()) if kind == "json" else _json_lines(file)
+                rows = (
+                    read_json(_modest(file.read(), most_rows))
+                    if kind == "json"
+                    else _json_lines(file, most_rows=most_rows)
+                )
+                _refuse_many(len(rows), most_rows)
                 return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
             tables = _parquet(file) if kind == "parquet" else _arrow(file)
-            return _thinned(tables, max_rows=max_rows)
+            return _thinned(_counted(tables, most_rows, most_bytes), max_rows=max_rows)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
 
@@ -182,13 +218,43 @@ def _arrow(file: BufferedReader) -> Iterator[Table]:
         return iter_arrow(file)
 
 
-def _json_lines(file: BufferedReader) -> list[dict[str, object]]:
-    rows = []
+def _refuse_many(rows: int, most_rows: int | None) -> None:
+    if most_rows is not None and rows > most_rows:
+        raise TooLarge(f"The file has more than {most_rows:,} rows.", hint="split it")
+
+
+def _modest(body: bytes, most_rows: int | None) -> bytes:
+    """A JSON document that may be read whole: what it becomes takes twenty times the bytes of what it is made of."""
+    if most_rows is not None:
+        _refuse_many(body.count(b"{") // BRACES_A_ROW, most_rows)
+        if body.count(b",") > MOST_VALUES:
+            raise TooLarge(
+                f"The file has more than {MOST_VALUES:,} values.", hint="write it as JSON lines, or split it"
+            )
+    return body
+
+
+def _counted(tables: Iterator[Table], most_rows: int | None, most_bytes: int | None) -> Iterator[Table]:
+    """The tables, while they are not too much: a few bytes may stand for millions of rows, or for long text."""
+    rows = size = 0
+    for table in tables:
+        rows += table.rows
+        _refuse_many(rows, most_rows)
+        if most_bytes is not None:
+            size += sum(sum(map(len, one.data)) for one in table.columns.values() if one.data.dtype == object)
+            if size > most_bytes:
+                raise TooLarge("The file holds more text than is taken at once.", hint="split it")
+        yield table
+
+
+def _json_lines(file: BufferedReader, *, most_rows: int | None = None) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for number, line in enumerate(file, start=1):
         text = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
         if text.strip():
             try:
                 rows.append(read_json_line(text))
+                _refuse_many(len(rows), most_rows)
             except MalformedBody as error:
                 raise MalformedBody(f"Line {number}: {error.message}.") from error
     return rows

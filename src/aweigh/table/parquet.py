@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from io import BufferedReader
 from typing import Any
 
-from aweigh.errors import MalformedBody, MissingExtra
-from aweigh.table.arrow import table_of_columns
+from aweigh.errors import MalformedBody, MissingExtra, TooLarge
+from aweigh.table.arrow import MAX_TEXT_BYTES, table_of_columns
 from aweigh.table.arrow_stream import FILE_MAGIC, ArrowColumn, ArrowType, check_name, check_type
 from aweigh.table.columns import Table
 from aweigh.table.pandas_notes import PandasNotes, read_notes
@@ -100,9 +100,42 @@ def open_parquet(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
     pa = import_pyarrow()
     with readable("Parquet"):
         # Without a buffer pyarrow reads a whole row group, which may be the whole file.
-        parquet = pa.parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
-        batches = parquet.iter_batches(batch_size=chunk_rows, use_threads=False)
-        return RecordBatches("Parquet", parquet.schema_arrow, chunk_rows, parquet.metadata.num_rows, batches)
+        found = pa.parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
+        schema, metadata = found.schema_arrow, found.metadata
+        texts = [one.name for one in schema if _is_text(pa, one.type)]
+        # Text is read as codes, so that what is stored once and named a million times can be counted before it is made.
+        coded = pa.parquet.ParquetFile(
+            file, metadata=metadata, read_dictionary=texts, pre_buffer=False, buffer_size=BUFFER_BYTES
+        )
+        batches = coded.iter_batches(batch_size=chunk_rows, use_threads=False)
+        return RecordBatches("Parquet", schema, chunk_rows, metadata.num_rows, _written_out(pa, batches, schema))
+
+
+def _is_text(pa: Any, kind: Any) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _written_out(pa: Any, batches: Iterable[Any], schema: Any) -> Iterator[Any]:
+    """Batches in the file's own types, whose text came as codes.
+
+    Raises:
+        TooLarge: a column of one would hold more text than is taken at once.
+    """
+    import pyarrow.compute as pc
+
+    for batch in batches:
+        columns = []
+        for field, column in zip(schema, batch.columns, strict=True):
+            if not pa.types.is_dictionary(column.type) or pa.types.is_dictionary(field.type):
+                columns.append(column)
+                continue
+            sizes = pc.take(pc.binary_length(column.dictionary), column.indices)
+            if (pc.sum(sizes).as_py() or 0) > MAX_TEXT_BYTES:
+                raise TooLarge(
+                    f"Column {field.name!r} of the file holds more text than is taken at once.", hint="split the file"
+                )
+            columns.append(column.dictionary_decode().cast(field.type))
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
 def open_arrow(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:

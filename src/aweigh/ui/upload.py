@@ -20,6 +20,8 @@ MOST_ROWS = 100_000
 """What one session may hold; beyond it `aweigh predict` is the tool, and says so."""
 
 MOST_TEXT_BYTES = 256 * 2**20
+MOST_CELLS = 10_000_000
+_SPLIT = "split it, or score it with aweigh predict, which takes any size"
 FALLBACK_CHARSET = "windows-1252"
 _DELIMITER_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 
@@ -62,14 +64,18 @@ def read_upload(name: str, body: bytes) -> Upload:
         path = Path(folder) / f"upload{suffixes if suffixes.isascii() and len(suffixes) < 20 else ''}"
         path.write_bytes(body)
         try:
-            with open_bytes(path) as file:
+            with open_bytes(path, most_bytes=MOST_TEXT_BYTES + 1) as file:
                 kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
                 text = file.read(MOST_TEXT_BYTES + 1) if kind == "csv" else b""
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
         if kind != "csv":
-            table = read_sample(path)
-            _refuse_many(table.rows)
+            try:
+                table = read_sample(path, most_rows=MOST_ROWS, most_bytes=MOST_TEXT_BYTES)
+            except TooLarge as error:
+                error.hint = _SPLIT
+                raise
+            _refuse_cells(table.rows, len(table.columns))
             return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
     if len(text) > MOST_TEXT_BYTES:
         raise TooLarge("The file unpacks to more than 256 MB.", hint="split it, or use aweigh predict")
@@ -80,8 +86,13 @@ def _refuse_many(rows: int) -> None:
     if rows > MOST_ROWS:
         raise TooLarge(
             f"The file has more than {MOST_ROWS:,} rows, which is what this page takes at once.",
-            hint="split it, or score it with aweigh predict, which takes any size",
+            hint=_SPLIT,
         )
+
+
+def _refuse_cells(rows: int, columns: int) -> None:
+    if rows * columns > MOST_CELLS:
+        raise TooLarge(f"The file has more than {MOST_CELLS:,} cells, which is what this page takes.", hint=_SPLIT)
 
 
 def _csv(name: str, body: bytes) -> Upload:
@@ -111,6 +122,7 @@ def _csv(name: str, body: bytes) -> Upload:
             column.append(one_of_each.setdefault(cell, cell))
         rows += 1
         _refuse_many(rows)
+        _refuse_cells(rows, len(names))
     table = TextTable(dict(zip(names, columns, strict=True)), rows)
     told = f"CSV separated by {_DELIMITER_NAMES[delimiter]}" if len(names) > 1 else "CSV of one column"
     return Upload(name, "csv", table, told, doubt, ragged or None)

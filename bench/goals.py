@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.drawing import figure
+from bench.servers import GUARDED, OURS
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -45,7 +46,7 @@ def _at(figures: Any, *path: str) -> Any:
 def _best(serving: Mapping[str, Any], *path: str, least: bool = True) -> float | None:
     """The best peer's figure at a path such as ``A, c32, cpu_ms``."""
     servers = _at(serving, "servers") or {}
-    found = [_at(one, *path) for name, one in servers.items() if name not in {"aweigh", "floor"}]
+    found = [_at(one, *path) for name, one in servers.items() if name not in {*OURS, "floor"}]
     known = [value for value in found if value is not None]
     return (min if least else max)(known) if known else None
 
@@ -59,7 +60,7 @@ def _both(serving: Mapping[str, Any], form: str, *path: str, least: bool = True)
 def beyond(serving: Mapping[str, Any], server: str, letter: str, kind: str = "many_json") -> float | None:
     """CPU ms of 1,000 rows beyond the model's own call: ONNX Runtime's for us, scikit-learn's for the peers."""
     whole = _at(serving, "servers", server, letter, kind, "cpu_ms")
-    own = _at(serving, "own", letter, "onnx_many" if server == "aweigh" else "sklearn_many")
+    own = _at(serving, "own", letter, "onnx_many" if server in OURS else "sklearn_many")
     return None if whole is None or own is None else max(0.0, whole - own)
 
 
@@ -72,15 +73,17 @@ def _serving(serving: Mapping[str, Any]) -> list[Line]:
     def ratio(connections: str, name: str, letter: str) -> Any:
         return at(letter, connections, "ratio", name)
 
+    def all_on(letter: str, *path: str) -> Any:
+        return _at(serving, "servers", GUARDED.name, letter, "c32", *path, "cpu_ms")
+
     rps = [ratio("c32", "rps", letter) for letter in "AC"]
     many = [beyond(serving, "aweigh", letter, kind) for kind in ("many_json", "many_arrow") for letter in "AC"]
-    peers = [name for name in _at(serving, "servers") or {} if name not in {"aweigh", "floor"}]
+    peers = [name for name in _at(serving, "servers") or {} if name not in {*OURS, "floor"}]
     left = [
         min((value for name in peers if (value := beyond(serving, name, letter)) is not None), default=None)
         for letter in "AC"
     ]
     left_said = "{} / {} ms".format(*map(figure, left)) if None not in left else "-"  # type: ignore[arg-type]
-    busy = [at(letter, "c32", "cpu_ms") for letter in "AC"]
     return [
         _line(
             "CPU of a one-row request, 32 connections, against the floor",
@@ -90,9 +93,9 @@ def _serving(serving: Mapping[str, Any]) -> list[Line]:
             _both(serving, "{} x / {} x", "c32", "ratio", "cpu_ms"),
         ),
         _line(
-            "the same with domain check and counters on, as always here",
+            "the same with a key, a budget, domain check and counters on",
             "3 x, 0.25 ms",
-            [(ratio("c32", "cpu_ms", "A"), 3), (ratio("c32", "cpu_ms", "C"), 3), (busy[0], 0.25), (busy[1], 0.25)],
+            [(all_on("A", "ratio"), 3), (all_on("C", "ratio"), 3), (all_on("A"), 0.25), (all_on("C"), 0.25)],
             "A {0} x, C {1} x; {2} and {3} ms",
             "none does",
         ),

@@ -13,7 +13,7 @@ from bench.chapters import table
 from bench.drawing import Bar, bars, figure
 from bench.places import IMAGES, PAGE, ROOT
 from bench.results import read
-from bench.servers import FLOOR, KINDS
+from bench.servers import FLOOR, KINDS, OURS
 
 SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak")
 TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
@@ -140,7 +140,7 @@ def _servers(serving: Mapping[str, Any], letter: str) -> tuple[list[list[str]], 
             continue
         busy, left = figures["c32"], goals.beyond(serving, name, letter)
         times = f"{figure(busy['ratio']['cpu_ms'])} x"
-        some.append(Bar(title, busy["cpu_ms"], "ours" if name == "aweigh" else "bar", times))
+        some.append(Bar(title, busy["cpu_ms"], "ours" if name in OURS else "bar", times))
         rates = [f"{busy['rps']:,.0f}", figure(busy["p50_ms"]), figure(busy["p99_ms"])]
         alone = f"{figure(figures['c1']['ratio']['p50_ms'])} x"
         many = [figure(figures["many_json"]["cpu_ms"]), "" if left is None else figure(left)]

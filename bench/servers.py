@@ -8,14 +8,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from bench import guarded
 from bench.load import Sent
 from bench.models import Model
-from bench.places import CACHE, PEERS, ROOT, peer_python
+from bench.places import BENCH, CACHE, PEERS, ROOT, peer_python
 from bench.processes import cpu_s, pss_mb, stop
 
 START_S = 120.0
@@ -39,7 +40,7 @@ class Kind:
     """One server: ``command`` of a model and a port; ``answers`` are the probabilities of class 1.
 
     ``prepare`` is run before the clock starts, with the same variables, in a folder of the cache that is this server's
-    and this model's; then the server is started in that folder.
+    and this model's; then the server is started in that folder. ``key_file`` is where it leaves the bearer token.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Kind:
     env: dict[str, str] = field(default_factory=dict)
     cwd: Path = ROOT
     prepare: tuple[str, ...] = ()
+    key_file: str = ""
 
     @property
     def installed(self) -> bool:
@@ -126,7 +128,18 @@ AWEIGH = Kind(
     ],
     path="/v1/predict",
     answers=_second,
+    env={"AWEIGH_DOMAIN": "ignore"},
 )
+GUARDED = replace(
+    AWEIGH,
+    name="aweigh-guarded",
+    title="aweigh, with key, budget and domain check",
+    command=lambda model, port: [*AWEIGH.command(model, port), "--auth", "password"],
+    env={"AWEIGH_STATE_DIR": guarded.STATE, "AWEIGH_ROWS_PER_DAY": "1000000000"},
+    prepare=(sys.executable, str(BENCH / "guarded.py")),
+    key_file=guarded.KEY,
+)
+OURS = frozenset({AWEIGH.name, GUARDED.name})
 PEER_KINDS = (
     _peer("fastapi", "FastAPI by hand", lambda python, port: _uvicorn(python, "fastapi_app:app", port)),
     _peer(
@@ -189,7 +202,7 @@ PEER_KINDS = (
         },
     ),
 )
-KINDS = {kind.name: kind for kind in (AWEIGH, *PEER_KINDS)}
+KINDS = {kind.name: kind for kind in (AWEIGH, GUARDED, *PEER_KINDS)}
 
 
 def environment(more: dict[str, str]) -> dict[str, str]:
@@ -216,6 +229,7 @@ class Server:
         self._more, self._start_s = list(more), start_s
         self.start_cpu_s = 0.0
         self.start_seconds = 0.0
+        self.authorization = ""
 
     @property
     def pid(self) -> int:
@@ -236,6 +250,8 @@ class Server:
         env = environment(env | self.kind.env)
         with self._log.open("wb") as log:
             cwd = self._prepared(env, log)
+            if self.kind.key_file:
+                self.authorization = f"Bearer {(cwd / self.kind.key_file).read_text(encoding='ascii')}"
             begun = time.perf_counter()
             self._process = subprocess.Popen(
                 [*self.kind.command(self.model, self.port), *self._more],
@@ -309,12 +325,16 @@ class Server:
 
     def one_row_bodies(self) -> Sent:
         """One row a request, ``DISTINCT`` different ones in turn."""
-        return Sent(tuple(self.encoded([row]) for row in self.model.data["rows"][:DISTINCT]))
+        return self.sent(*(self.encoded([row]) for row in self.model.data["rows"][:DISTINCT]))
 
     def many_rows_body(self, count: int) -> Sent:
         """One request of so many rows."""
         rows = self.model.data["rows"]
-        return Sent((self.encoded([rows[i % len(rows)] for i in range(count)]),))
+        return self.sent(self.encoded([rows[i % len(rows)] for i in range(count)]))
+
+    def sent(self, *bodies: bytes, content_type: str = "application/json") -> Sent:
+        """These bodies, with the key where one is asked for."""
+        return Sent(bodies, content_type, self.authorization)
 
     def post(
         self, body: bytes, *, content_type: str = "application/json", accept: str = "*/*", timeout_s: float = 60
@@ -322,7 +342,9 @@ class Server:
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout_s)
         try:
-            connection.request("POST", self.kind.path, body, {"Content-Type": content_type, "Accept": accept})
+            headers = {"Content-Type": content_type, "Accept": accept}
+            headers |= {"Authorization": self.authorization} if self.authorization else {}
+            connection.request("POST", self.kind.path, body, headers)
             answer = connection.getresponse()
             return answer.status, answer.read()
         finally:

@@ -13,7 +13,7 @@ from typing import Any
 from bench.arrow_rows import CONTENT_TYPE, arrow_stream
 from bench.load import Sent, generator, load
 from bench.models import Model, ensure
-from bench.servers import FLOOR, Kind, Server
+from bench.servers import FLOOR, OURS, Kind, Server
 
 MANY = 1000
 CONNECTIONS = 32
@@ -67,8 +67,8 @@ def one_server(kind: Kind, model: Model, floor: Server, *, seconds: float, start
             "c1": _bracketed(server, floor, Server.one_row_bodies, connections=1, seconds=short),
             "many_json": _bracketed(server, floor, _many, connections=1, seconds=short),
         }
-        if kind.name == "aweigh":
-            sent = Sent((arrow_stream(model.data["rows"][:MANY]),), content_type=CONTENT_TYPE)
+        if kind.name in OURS:
+            sent = server.sent(arrow_stream(model.data["rows"][:MANY]), content_type=CONTENT_TYPE)
             figures["many_arrow"] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
         figures |= {"pss_start_mb": round(before_mb, 1), "pss_mb": round(server.pss_mb(), 1), "agrees": server.check()}
     return figures

@@ -1,11 +1,12 @@
--- wrk -s wrk.lua URL -- CONTENT_TYPE BODY_FILE...; sends the bodies in turn and prints one JSON line.
+-- wrk -s wrk.lua URL -- CONTENT_TYPE AUTHORIZATION BODY_FILE...; sends the bodies in turn and prints one JSON line.
 local requests, place = {}, 0
 
 function init(args)
   local headers = { ["Content-Type"] = args[1] }
-  for i = 2, #args do
+  if args[2] ~= "" then headers["Authorization"] = args[2] end
+  for i = 3, #args do
     local file = io.open(args[i], "rb")
-    requests[i - 1] = wrk.format("POST", nil, headers, file:read("*a"))
+    requests[i - 2] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()
   end
 end

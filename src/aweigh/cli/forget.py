@@ -65,14 +65,14 @@ def _forget(keeper: "Keeper", subject: "Subject", *, dry_run: bool, steps: Steps
     """What was found in one store, erased there, and found again."""
     held = keeper.find(subject)
     if dry_run:
-        steps.line(keeper.name, f"{held.count} found")
+        steps.line("store", f"{keeper.name}: {held.count} found")
         for note in held.notes:
             steps.line("note", note)
         return {"store": keeper.name, "found": held.count, "erased": 0, "left": held.count, "notes": list(held.notes)}
     erased = keeper.erase(subject)
     again = keeper.find(subject)
     notes = list(dict.fromkeys((*held.notes, *erased.notes)))
-    steps.line(keeper.name, f"{held.count} found, {erased.count} erased, {again.count} left")
+    steps.line("store", f"{keeper.name}: {held.count} found, {erased.count} erased, {again.count} left")
     for note in notes:
         steps.line("note", note)
     return {

@@ -1,7 +1,5 @@
 """What the environment says of a provider, and what its claims make of somebody."""
 
-import os
-
 import pytest
 
 from aweigh.errors import ConfigError
@@ -91,23 +89,7 @@ def test_a_secret_is_read_from_a_file_that_only_its_owner_reads(tmp_path):
     path.chmod(0o600)
     assert read(CLIENT_SECRET_FILE=str(path)).client_secret.reveal() == "hush"
     path.chmod(0o640)
-    with pytest.raises(ConfigError, match="Others than you"):
-        read(CLIENT_SECRET_FILE=str(path))
-
-
-@pytest.mark.parametrize("content", [b"", b" \n", b"\xff\xfe", b"x" * 5000])
-def test_a_file_without_a_secret_is_told_of(tmp_path, content):
-    path = tmp_path / "secret"
-    path.write_bytes(content)
-    path.chmod(0o600)
-    with pytest.raises(ConfigError, match="holds no secret"):
-        read(CLIENT_SECRET_FILE=str(path))
-
-
-def test_a_secret_is_not_waited_for_at_a_pipe(tmp_path):
-    path = tmp_path / "pipe"
-    os.mkfifo(path, 0o600)
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="AWEIGH_OIDC_CLIENT_SECRET_FILE"):
         read(CLIENT_SECRET_FILE=str(path))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aweigh.errors import ConfigError, StorageDown
+from aweigh.secret.read import read_secret
 
 PRIVATE_FOLDER = 0o700
 PRIVATE_FILE = 0o600
@@ -18,9 +19,10 @@ def postgres_url(environ: Mapping[str, str]) -> str | None:
     Raises:
         ConfigError: it is another kind of database.
     """
-    url = environ.get("DATABASE_URL", "").strip()
-    if not url:
+    found = read_secret(environ, "DATABASE_URL")
+    if found is None:
         return None
+    url = found.reveal()
     if not url.startswith(("postgres://", "postgresql://")):
         raise ConfigError(
             "DATABASE_URL is no address of a PostgreSQL.",

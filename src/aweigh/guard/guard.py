@@ -27,6 +27,7 @@ from aweigh.guard.sessions import SessionInfo, SqlSessions
 from aweigh.guard.signing_in import Refusal, SignedIn, SigningIn
 from aweigh.guard.tables import GUARD
 from aweigh.guard.throttle import Throttle
+from aweigh.secret.read import read_secret
 
 __all__ = [
     "FRESH_S",
@@ -200,13 +201,13 @@ def open_guard(
         MissingExtra: what it needs is not installed.
     """
     folder = state_folder(environ, named=state_dir or environ.get("AWEIGH_STATE_DIR", "").strip() or None)
-    url = environ.get("REDIS_URL", "").strip()
+    url = read_secret(environ, "REDIS_URL")
     asked = environ.get(TOTP_FROM, "").strip().lower()
     if asked and role_of(asked) is None:
         raise ConfigError(f"{TOTP_FROM} names no role.", hint="viewer, predictor, operator or admin")
     return Guard(
         open_database(environ, file=folder / FILE, parts=(GUARD,)),
-        redis=connect(url) if url else None,
+        redis=None if url is None else connect(url.reveal()),
         budget=budget_of(environ),
         totp_from=role_of(asked) if asked else None,
         clock=clock,

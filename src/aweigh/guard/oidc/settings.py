@@ -1,18 +1,16 @@
 """What ``AWEIGH_OIDC_*`` and ``AWEIGH_PUBLIC_URL`` say of the provider that people sign in with."""
 
 import ipaddress
-import os
 import re
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from aweigh.errors import ConfigError
 from aweigh.guard.oidc.roles import VARIABLE as ROLES
 from aweigh.guard.oidc.roles import Roles, read_roles
 from aweigh.secret import Secret
+from aweigh.secret.read import read_secret
 
 PREFIX = "AWEIGH_OIDC_"
 ISSUER, CLIENT_ID, SCOPES = f"{PREFIX}ISSUER", f"{PREFIX}CLIENT_ID", f"{PREFIX}SCOPES"
@@ -21,7 +19,6 @@ DOMAINS, NAME, PUBLIC_URL = f"{PREFIX}DOMAINS", f"{PREFIX}NAME", "AWEIGH_PUBLIC_
 _KNOWN = frozenset({ISSUER, CLIENT_ID, CLIENT_SECRET, CLIENT_SECRET_FILE, SCOPES, ROLES, DOMAINS, NAME})
 
 DEFAULT_SCOPES = "openid email profile"
-MOST_SECRET_BYTES = 4096
 MOST_URL_CHARACTERS = 2048
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,200}")
@@ -74,7 +71,7 @@ def read_oidc(environ: Mapping[str, str]) -> OidcSettings | None:
     return OidcSettings(
         issuer=issuer,
         client_id=said[CLIENT_ID],
-        client_secret=_secret(said),
+        client_secret=read_secret(environ, CLIENT_SECRET),
         scopes=_scopes(said[SCOPES] or DEFAULT_SCOPES),
         roles=read_roles(said[ROLES]),
         domains=_domains(said[DOMAINS]),
@@ -140,37 +137,6 @@ def _is_no_server(host: str) -> bool:
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     return address.is_link_local or address.is_multicast or address.is_unspecified or address.is_loopback
-
-
-def _secret(said: Mapping[str, str]) -> Secret | None:
-    text, file = said[CLIENT_SECRET], said[CLIENT_SECRET_FILE]
-    if text and file:
-        raise ConfigError(f"{CLIENT_SECRET} and {CLIENT_SECRET_FILE} are both set.", hint="set one of them")
-    if file:
-        text = _read(Path(file))
-    return Secret(text) if text else None
-
-
-def _read(path: Path) -> str:
-    try:
-        if not path.is_file():  # a pipe would be waited for
-            raise ConfigError(f"{CLIENT_SECRET_FILE}: {path} is no file.", hint="name the file that holds the secret")
-        with path.open("rb") as stream:
-            facts = os.fstat(stream.fileno())
-            # As OpenSSH has it: only the owner is held to the mode, as who mounts a file for others has chosen it.
-            is_ours = os.name == "posix" and facts.st_uid == os.geteuid() and not path.is_relative_to("/run/secrets")
-            if is_ours and facts.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-                raise ConfigError(f"Others than you may read {path}.", hint=f"chmod 600 {path}")
-            content = stream.read(MOST_SECRET_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{CLIENT_SECRET_FILE}: {path} cannot be read: {error.strerror}.") from error
-    try:
-        text = content.decode("utf-8").strip()
-    except UnicodeDecodeError:
-        text = ""
-    if not text or len(content) > MOST_SECRET_BYTES:
-        raise ConfigError(f"{CLIENT_SECRET_FILE}: {path} holds no secret.", hint="it holds the secret and nothing else")
-    return text
 
 
 def _scopes(text: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from aweigh.database import Part, open_database
+from aweigh.database.opening import open_database
+from aweigh.database.part import Part
 from aweigh.errors import StorageDown
 
 FIRST = ("CREATE TABLE aweigh_test (name TEXT PRIMARY KEY, amount BIGINT NOT NULL)",)

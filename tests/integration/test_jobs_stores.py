@@ -10,12 +10,12 @@ import msgspec
 import pytest
 import redis
 
+from aweigh.database.place import private_folder, state_folder
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs import store as steps
 from aweigh.jobs.job import MAX_ATTEMPTS, Failure, Job, Wish, ended, new_id
 from aweigh.jobs.lease import Lease
-from aweigh.jobs.local import Folder, private_folder, storage
-from aweigh.jobs.place import state_folder
+from aweigh.jobs.local import Folder, storage
 from aweigh.jobs.store import cancel, claim, has_work, let_go, open_store, remove, sweep
 
 DIGEST = "d" * 64

@@ -4,13 +4,14 @@ import subprocess
 import sys
 from contextlib import closing
 
-from aweigh.database import Part, Sqlite
+from aweigh.database.part import Part
+from aweigh.database.sqlite import Sqlite
 
 PART = Part("things", (("CREATE TABLE things (name TEXT NOT NULL)",),))
 ASK = """
 import sys
 from pathlib import Path
-from aweigh.database import Sqlite
+from aweigh.database.sqlite import Sqlite
 database = Sqlite(Path(sys.argv[1]), parts=())
 print(database.run("SELECT name FROM things"))
 database.close()

@@ -29,7 +29,7 @@ def forget(column: str, value: str, dry_run: bool, as_json: bool) -> int:
     and erased is told of each store, and it is searched again: the exit code is 0 when nothing is left, else 1.
     """
     from aweigh import registry
-    from aweigh.jobs.place import state_folder
+    from aweigh.database.place import state_folder
     from aweigh.runtime.subject import Subject
     from aweigh.secret import Secret
     from aweigh.server.settings import read_settings

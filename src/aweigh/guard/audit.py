@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from aweigh.database import Database, Run
+from aweigh.database.opening import Database
+from aweigh.database.part import Run
 from aweigh.errors import DamagedLog, StorageDown
 from aweigh.guard.identity import Identity
 

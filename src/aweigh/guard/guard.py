@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal
 
-from aweigh.database import Database, open_database, state_folder
+from aweigh.database.opening import Database, open_database
+from aweigh.database.place import state_folder
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.guard import sessions as session_module
 from aweigh.guard.audit import AuditLog, Entry, Verdict

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Iterable
 from typing import Any
 
-from aweigh.database import Run
+from aweigh.database.part import Run
 from aweigh.errors import UsageError
 from aweigh.guard.identity import SCOPES, SCOPES_OF, Identity, Scope, role_within
 from aweigh.guard.keys import EACH, LONGEST_DAYS, Key, digest_of, id_of, new_text

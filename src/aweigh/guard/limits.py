@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from aweigh.database import Database
+from aweigh.database.opening import Database
 from aweigh.errors import ConfigError
 from aweigh.guard.identity import Identity
 from aweigh.guard.redis_store import RedisLeases

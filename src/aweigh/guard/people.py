@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from aweigh.database import Run
+from aweigh.database.part import Run
 from aweigh.errors import UsageError
 from aweigh.guard.identity import Role
 

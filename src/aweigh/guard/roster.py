@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aweigh.database import Database, Run
+from aweigh.database.opening import Database
+from aweigh.database.part import Run
 from aweigh.errors import StorageDown, StorageFull, UsageError
 from aweigh.guard import totp
 from aweigh.guard.audit import AuditLog

@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from aweigh.database import Database
+from aweigh.database.opening import Database
 from aweigh.secret import Secret
 
 IDLE_S = 12 * 3600.0

@@ -3,7 +3,7 @@
 No secret is in them but digests and, of necessity, the secrets of authenticator apps, which have to be computed with.
 """
 
-from aweigh.database import Part
+from aweigh.database.part import Part
 
 GUARD = Part(
     "guard",

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aweigh.database import Database
+from aweigh.database.opening import Database
 from aweigh.errors import StorageDown
 
 FREE = 5

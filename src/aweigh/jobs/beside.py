@@ -14,8 +14,8 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from functools import partial
 
+from aweigh.database.place import private_folder
 from aweigh.errors import AweighError
-from aweigh.jobs.local import private_folder
 from aweigh.jobs.store import Store, has_work, let_go, owner_name
 
 LOOK_S = 5.0

@@ -5,7 +5,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
-from aweigh.jobs.local import PRIVATE_FILE, Folder
+from aweigh.database.place import PRIVATE_FILE
+from aweigh.jobs.local import Folder
 from aweigh.jobs.postgres import Pieces
 from aweigh.jobs.redis import RedisFiles
 from aweigh.runtime.score_on import NotTheSame

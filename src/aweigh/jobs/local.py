@@ -11,33 +11,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from aweigh.errors import ConfigError, StorageDown, StorageFull
+from aweigh.database.place import PRIVATE_FILE, PRIVATE_FOLDER, private_folder
+from aweigh.errors import StorageDown, StorageFull
 from aweigh.jobs.sql import MIGRATIONS, SqlRecords
 
-PRIVATE_FOLDER = 0o700
-PRIVATE_FILE = 0o600
 BUSY_S = 10.0
 """How long a process waits for another one's change: each takes a few milliseconds."""
 CLEAR_MS = 500
-OTHERS_WRITE = 0o022
-
-
-def private_folder(path: Path) -> Path:
-    """The folder, made if it is not there, with nobody else able to look into it.
-
-    Raises:
-        ConfigError: it is another user's, or others may write there.
-        StorageDown: it cannot be made.
-    """
-    with storage():
-        path.mkdir(mode=PRIVATE_FOLDER, parents=True, exist_ok=True)
-        found = path.stat()
-    if found.st_uid != os.getuid() or found.st_mode & OTHERS_WRITE:
-        raise ConfigError(
-            "The state folder belongs to another user, or others may write to it.",
-            hint="name a folder of this user's own with AWEIGH_STATE_DIR, and chmod it 700",
-        )
-    return path
 
 
 @contextmanager

@@ -1,10 +1,7 @@
 """Where jobs are kept, found out without opening anything: a server that has none needs to know no more of them."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
 from aweigh.secret import Secret
 from aweigh.secret.read import read_secret
@@ -12,24 +9,6 @@ from aweigh.secret.read import read_secret
 RECORDS = "jobs.sqlite"
 QUEUE = ("redis", "saq")
 """What the extra ``jobs`` brings for a Redis."""
-
-
-def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Path:
-    """Where what must outlive the process is kept: as named, or the user's own folder for such things.
-
-    A user without a home that can be written to (a container's, mostly) gets a folder among the temporary files.
-    """
-    if named:
-        return Path(named).expanduser().resolve()
-    base = environ.get("XDG_STATE_HOME", "").strip() or (
-        f"{environ['HOME']}/.local/state" if environ.get("HOME", "/").strip("/") else ""
-    )
-    nearest = Path(base)
-    while base and not nearest.exists():
-        nearest = nearest.parent
-    if base and os.access(nearest, os.W_OK):
-        return Path(base) / "aweigh"
-    return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}"
 
 
 def database_of(environ: Mapping[str, str], *, inline: bool = False) -> Secret | None:

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import msgspec
 
+from aweigh.database.place import state_folder
 from aweigh.jobs.job import Job, State, claimed, ended, expired, given_back, worn_out
 from aweigh.jobs.local import Folder, Sqlite
-from aweigh.jobs.place import RECORDS, database_of, state_folder
+from aweigh.jobs.place import RECORDS, database_of
 from aweigh.jobs.postgres import Pieces, Postgres
 from aweigh.jobs.redis import RedisFiles, RedisRecords, connect, scrub
 from aweigh.jobs.sql import SqlRecords

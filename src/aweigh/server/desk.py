@@ -10,8 +10,8 @@ import anyio
 import anyio.to_thread
 from starlette.types import Receive
 
+from aweigh.database.place import state_folder
 from aweigh.errors import MissingExtra
-from aweigh.jobs.place import state_folder
 from aweigh.runtime.batching import Left, Place, Queue
 from aweigh.runtime.cache import Cache, compile_keys, secret_of
 from aweigh.runtime.cost import Cost, bounds_for, measure, quickest

@@ -97,12 +97,13 @@ def create_ui(
 def preload() -> None:
     """Imports what the app's first page needs, half a second's work, so that the processes forked after it need not.
 
-    No thread is started by it. What cannot be imported is for ``create_ui`` to say.
+    No thread is started by it. What cannot be imported, for whatever reason, is for ``create_ui`` to say, in the app's
+    own process: here it would end the one that watches over all.
     """
     for name in PRELOADED:
         try:
             importlib.import_module(name)
-        except ImportError:
+        except Exception:  # noqa: BLE001  a broken wheel raises what it likes
             return
 
 

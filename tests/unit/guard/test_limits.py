@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from aweigh.database import Sqlite
+from aweigh.database.sqlite import Sqlite
 from aweigh.errors import ConfigError
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import NOBODY, Identity, Role

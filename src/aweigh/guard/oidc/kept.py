@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Mapping
 from pathlib import Path
 
-from aweigh.database import Database, Part, open_database, state_folder
+from aweigh.database.opening import Database, open_database
+from aweigh.database.part import Part
+from aweigh.database.place import state_folder
 
 FILE = "oidc.sqlite"
 PART = Part(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
+from aweigh.database.place import state_folder
 from aweigh.errors import AweighError, MissingExtra, StorageDown
-from aweigh.jobs.place import RECORDS, database_of, state_folder
+from aweigh.jobs.place import RECORDS, database_of
 from aweigh.runtime.predictor import Predictor
 from aweigh.server.readiness import Readiness
 from aweigh.server.settings import Settings

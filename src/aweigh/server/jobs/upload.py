@@ -10,8 +10,9 @@ import anyio
 import anyio.to_thread
 from starlette.types import Receive, Scope
 
+from aweigh.database.place import PRIVATE_FILE
 from aweigh.errors import StorageDown, StorageFull, TooLarge
-from aweigh.jobs.local import PRIVATE_FILE, storage
+from aweigh.jobs.local import storage
 from aweigh.server.body import ClientGone, Unread
 from aweigh.server.problems import Refused
 

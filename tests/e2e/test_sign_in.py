@@ -371,6 +371,7 @@ def test_every_page_fits_and_can_be_read(served, open_door, width, scheme):
     page = open_door("/login", width=width, scheme=scheme)
 
     def look(what):
+        page.wait_for_load_state()
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), what
         poor = [one for one in page.evaluate(CONTRASTS) if one[1] < 4.5]
         assert poor == [], what

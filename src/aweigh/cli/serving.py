@@ -93,6 +93,7 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         settle_memory()
         _tell(wanted, ready=readiness.proven, steps=steps)
 
+    entrance = _entrance(wanted)
     app = create_app(
         predictor,
         settings=wanted.settings,
@@ -100,9 +101,10 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         readiness=readiness,
         on_settled=settled,
         jobs=_jobs(wanted, predictor, readiness),
-        entrance=_entrance(wanted),
+        entrance=entrance,
     )
     run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
+    entrance.close()
 
 
 def serve_many(wanted: Wanted, *, steps: Steps) -> None:
@@ -201,6 +203,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
     predictor = None
     if wanted.bundle is not None:
         predictor = _load(wanted, wanted.bundle)
+    entrance = _entrance(wanted)
     app = create_app(
         predictor,
         settings=wanted.settings,
@@ -210,7 +213,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         on_settled=tell,
         prove_first=True,
         jobs=_jobs(wanted, predictor, readiness),
-        entrance=_entrance(wanted),
+        entrance=entrance,
     )
     run(
         app,
@@ -220,6 +223,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         websockets=wanted.has_ui,
         seated=Seated(shared.board, seat.number),
     )
+    entrance.close()
 
 
 def _ui_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
@@ -250,6 +254,7 @@ def _entrance(wanted: Wanted) -> "Entrance":
     return open_entrance(
         wanted.settings,
         auth=wanted.auth,
+        url=wanted.url,
         loopback=wanted.loopback,
         own_script=wanted.script is not None,
         title=_title(wanted),

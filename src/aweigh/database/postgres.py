@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,6 +14,8 @@ from aweigh.registry import require
 
 CONNECTIONS = 4
 """The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
+PAUSE_S = 1.0
+"""After a connection that could not be had nobody else waits for one for so long: all are told at once."""
 PATIENCE_S = 5.0
 """How long a call waits for a connection before it says that there is none."""
 READABLE = "postgresql://USER:PASSWORD@HOST/NAME, with signs other than letters and digits as %XX"
@@ -58,6 +61,7 @@ class Postgres:
         self._parts = tuple(parts)
         self._lock = threading.Lock()
         self._pool: Any = None
+        self._failed = -PAUSE_S
         self._process = 0
 
     def __repr__(self) -> str:
@@ -116,7 +120,13 @@ class Postgres:
         with self._lock:
             # Connections must not be used by a child of the process that opened them.
             if self._pool is None or self._process != os.getpid():
-                self._pool = self._open()
+                if time.monotonic() - self._failed < PAUSE_S:  # those who waited behind who has just tried
+                    raise StorageDown("The database cannot be reached, or fails.")
+                try:
+                    self._pool = self._open()
+                except BaseException:
+                    self._failed = time.monotonic()
+                    raise
                 self._process = os.getpid()
             return self._pool
 

@@ -4,6 +4,7 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from aweigh.database.part import Part, Run, migrate
 from aweigh.database.place import PRIVATE_FILE, private_folder
 from aweigh.errors import StorageDown, StorageFull
 
+AGAIN_S = 0.01
 BUSY_S = 10.0
 """How long a process waits for another one's change: each takes a few milliseconds."""
 
@@ -89,7 +91,7 @@ class Sqlite:
         self._path.chmod(PRIVATE_FILE)  # also where somebody has copied it here
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_log(connection)
             connection.execute("PRAGMA synchronous = FULL")  # what was answered survives a power cut
             connection.execute("PRAGMA secure_delete = ON")  # what was removed is not left in the file's free pages
             with _transaction(connection):
@@ -98,6 +100,24 @@ class Sqlite:
             connection.close()
             raise
         return connection
+
+
+def use_log(connection: sqlite3.Connection) -> None:
+    """Switches to the write-ahead log. Where several open a new file at once this alone does not wait: it is tried again.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be had in time.
+    """
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > end:
+                raise
+            time.sleep(AGAIN_S)
+        else:
+            return
 
 
 @contextmanager

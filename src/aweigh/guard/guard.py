@@ -143,6 +143,14 @@ class Guard:
         self._fresh.remember(credential, identity, turn=turn, lives_s=lives_s)
         return identity
 
+    def identify_page(self, token: bytes, session_digest: str) -> Identity | None:
+        """Whose session it is that a page asks in the name of; remembered by the page's token, as ``identify`` does."""
+        turn = self._fresh.turn
+        found = self._look_up(session_digest, touch=True)
+        identity, lives_s = found if found is not None else (None, FRESH_S)
+        self._fresh.remember(token, identity, turn=turn, lives_s=lives_s)
+        return identity
+
     def is_current(self, session_digest: str, *, touch: bool = False) -> bool:
         """Whether a session goes on, for what stays open; ``touch``: it is being used."""
         return self._look_up(session_digest, touch=touch) is not None

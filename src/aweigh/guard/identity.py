@@ -48,6 +48,7 @@ class Identity:
     role: Role
     scopes: frozenset[Scope]
     session: str = ""
+    payer: str = ""
 
 
 NOBODY: Final = Identity("nobody", "nobody", "nobody", Role.OPERATOR, SCOPES_OF[Role.OPERATOR])
@@ -70,4 +71,5 @@ def role_of(text: str) -> Role | None:
 
 def role_within(scopes: frozenset[Scope]) -> Role:
     """The highest role all of whose scopes are among these: what a key counts as where a role is asked for."""
-    return max((role for role in Role if SCOPES_OF[role] <= scopes), default=Role.VIEWER)
+    least = Role.PREDICTOR if "predict" in scopes else Role.VIEWER  # whoever may ask is told no less than who asks
+    return max([least, *(role for role in Role if SCOPES_OF[role] <= scopes)])

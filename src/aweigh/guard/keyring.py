@@ -113,7 +113,7 @@ class Keyring:
             self._run("UPDATE aweigh_keys SET used = ? WHERE id = ? RETURNING id", (now, key.id))
         scopes = key.scopes & SCOPES_OF[owner.role]
         lives_s = float("inf") if key.expires is None else key.expires - now
-        return Identity("key", key.id, key.label, role_within(scopes), scopes), lives_s
+        return Identity("key", key.id, key.label, role_within(scopes), scopes, payer=owner.id), lives_s
 
     def _add(
         self,

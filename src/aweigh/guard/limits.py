@@ -148,7 +148,7 @@ class Limits:
             ):
                 if most is None:
                     continue
-                name = f"{kind}:{identity.id}"
+                name = f"{kind}:{identity.payer or identity.id}"
                 at = int(now // size) if size else 0
                 window = self._windows.get(name)
                 bucket = f"{name}:{at}" if size else name

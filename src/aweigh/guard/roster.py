@@ -201,7 +201,7 @@ class Roster:
             there = everybody(run)
             if not there:
                 row = self._add(run, FIRST_ADMIN, Role.ADMIN, by=None)
-            elif len(there) == 1 and there[0].password is None and there[0].issuer is None and not there[0].disabled:
+            elif _is_unclaimed_admin(there):
                 row = there[0]
                 if run("SELECT 1 FROM aweigh_invites WHERE person = ? AND expires > ?", (row.id, self._desk.clock())):
                     return None
@@ -369,3 +369,11 @@ def recovery_digest(person_id: str, code: str) -> str:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _is_unclaimed_admin(there: list[Row]) -> bool:
+    """Whether all there is is one admin who has no way in."""
+    if len(there) != 1:
+        return False
+    only = there[0]
+    return only.role is Role.ADMIN and only.password is None and only.issuer is None and not only.disabled

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from aweigh.database.place import PRIVATE_FILE, PRIVATE_FOLDER, private_folder
+from aweigh.database.sqlite import use_log
 from aweigh.errors import StorageDown, StorageFull
 from aweigh.jobs.sql import MIGRATIONS, SqlRecords
 
@@ -192,7 +193,7 @@ class Sqlite:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA journal_mode = WAL")
+    use_log(connection)
     connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over: a record may quote a cell
     connection.execute("PRAGMA synchronous = FULL")  # what was answered with 202 survives a power cut
     connection.execute("BEGIN IMMEDIATE")

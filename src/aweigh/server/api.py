@@ -127,9 +127,14 @@ def domain_document(predictor: Predictor) -> dict[str, object]:
     }
 
 
-def model_document(predictor: Predictor) -> dict[str, object]:
-    """``GET /v1/model``: what the bundle says of itself, its golden rows and its profile, for people and programs."""
-    manifest = predictor.manifest
+def model_document(predictor: Predictor, *, in_full: bool = True) -> dict[str, object]:
+    """``GET /v1/model``: what the bundle says of itself, its golden rows and its profile, for people and programs.
+
+    ``in_full`` is False where not everybody is told all of an answer: then no answers stand beside the golden rows.
+    """
+    manifest, examples = predictor.manifest, predictor.examples
+    if not in_full:
+        examples = msgspec.structs.replace(examples, predictions=[])
     return {
         "name": manifest.name,
         "version": predictor.version,
@@ -149,6 +154,6 @@ def model_document(predictor: Predictor) -> dict[str, object]:
         "robustness": manifest.robustness,
         "membership": manifest.membership,
         "card": predictor.card,
-        "examples": predictor.examples,
+        "examples": examples,
         "profile": msgspec.Raw(predictor.profile_json),
     }

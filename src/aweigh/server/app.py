@@ -77,7 +77,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
         }
         routes = [
             Route("/v1/schema", document(partial(schema_document, predictor))),
-            Route("/v1/model", document(partial(model_document, predictor))),
+            Route("/v1/model", document(partial(model_document, predictor, in_full=not settings.disclosure))),
             Route("/v1/me", Get(me)),
             *([] if jobs is None else jobs.routes()),
         ]

@@ -29,6 +29,14 @@ SAFE = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"same-ori
 API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b"same-origin"))
 
 
+PREFLIGHT = (
+    (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
+    (b"access-control-allow-headers", b"authorization, content-type, accept, idempotency-key"),
+    (b"access-control-max-age", b"600"),
+)
+"""What another site's pages may send, where they may ask: a key of their own, and no cookie."""
+
+
 class Gate:
     """An ASGI app around the app; ``directly`` are the endpoints of paths that need not go through it.
 
@@ -82,10 +90,10 @@ class Gate:
         ours = b"".join([b"%b: %b\r\n" % one for one in (*SAFE, *API_ONLY)]) + b"\r\n"
 
         def lane(headers: Mapping[bytes, bytes], body: bytes) -> tuple[int, bytes] | None:
-            passed = self._door.at_once(headers)
-            if passed is None:
-                return None
             try:
+                passed = self._door.at_once(headers)
+                if passed is None:
+                    return None
                 reply = answer(headers, body, passed.meter)
             except Exception:  # noqa: BLE001  the ordinary way meets it again, and says it
                 return None
@@ -102,20 +110,29 @@ class Gate:
         route = route_of(path)
         direct = self._directly.get(path)
         status = 0
+        origin = self._door.lets_read(scope)
 
         async def sent(message: Message) -> None:
             nonlocal status
             if message["type"] in STARTS:
                 status = message["status"]
                 headers = message["headers"] = [*message.get("headers", ()), *SAFE]
+                if origin is not None:
+                    headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
                 if route == "ui":
                     self._door.dress(scope, headers)
+                    if self._door.is_closed and b"cache-control" not in [name for name, _ in headers]:
+                        headers.append((b"cache-control", b"private, no-store"))
                 elif b"cache-control" not in [name for name, _ in headers]:
                     headers.extend(API_ONLY)
             await send(message)
 
         self._counters.begin()
         try:
+            if origin is not None and scope["method"] == "OPTIONS":
+                await sent({"type": "http.response.start", "status": 204, "headers": list(PREFLIGHT)})
+                await sent({"type": "http.response.body", "body": b""})
+                return
             try:
                 await self._door.enter(scope)
             except AweighError as error:

@@ -59,7 +59,11 @@ class OpenInference:
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, scope: Scope, receive: Receive) -> Reply:
-        parts = [part for part in scope["path"].split("/") if part][1:]
+        parts = scope["path"].split("/")[2:]
+        if parts and not parts[-1]:
+            parts.pop()
+        if "" in parts:  # the door has read the address as it stands
+            raise _nothing_here()
         reply, methods = self._find(parts)
         if scope["method"] not in methods:
             raise method_not_allowed(methods)

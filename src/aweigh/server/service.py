@@ -156,11 +156,11 @@ class Service:
         """
         begun = perf_counter_ns()
         table = self._decode(body)
-        if meter is not None:
-            meter(table.rows)
         read = perf_counter_ns()
         answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
         answered = perf_counter_ns()
+        if meter is not None:
+            meter(table.rows)  # not before: rows that the model fails on are charged by the ordinary way
         warnings = self.warnings(table)
         warned = perf_counter_ns()
         if meter is not None:

@@ -6,6 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pytest
+from tests.integration.conftest import start_server
+
+__all__ = ["start_server"]
 
 ARROW = "application/vnd.apache.arrow.stream"
 
@@ -111,11 +114,48 @@ def test_a_budget_counts_rows_and_not_requests(budgeted):
         assert client.post("/v1/predict", json=rows).status_code == 200, "each has their own"
 
 
+def test_new_keys_bring_no_new_budget(open_house, tmp_path):
+    with open_house(tmp_path / "own", environ={"AWEIGH_ROWS_TOTAL": "40"}) as house:
+        ana = house.guard.person("predictor")
+        answered = 0
+        for number in range(4):
+            key, text = house.guard.add_key(ana, f"key {number}", ["predict"], by=None)
+            house.keys["new"] = text.reveal()
+            with house.client(key="new") as client:
+                for _ in range(3):
+                    answered += 10 * (client.post("/v1/predict", json={"rows": [house.row] * 10}).status_code == 200)
+            house.guard.revoke_key(key.id, by=None)
+        assert answered == 40
+
+
+def test_a_key_that_may_only_ask_is_told_no_more_than_its_owner(house):
+    _, text = house.guard.add_key(house.guard.person("predictor"), "only", ["predict"], by=None)
+    house.keys["only"] = text.reveal()
+    with house.client(key="only") as client:
+        answer = client.post("/v1/predict", json={"rows": house.rows})
+    assert answer.json()["predictions"] == predictions(house, "predictor")
+
+
+def test_golden_rows_tell_no_answers_where_not_everybody_is_told_all(penguins, start_server):
+    server = start_server(penguins.path, "--no-ui", env={"AWEIGH_DISCLOSURE": "labels"})
+    with server.client() as client:
+        examples = client.get("/v1/model").json()["examples"]
+        assert len(examples["rows"]) > 0
+        assert examples["predictions"] == []
+        answer = client.post("/v1/predict", json={"rows": examples["rows"]})
+        assert all(set(one) == {"label"} for one in answer.json()["predictions"])
+
+
+def test_a_budget_that_bounds_nobody_is_told_of(penguins, start_server):
+    with pytest.raises(pytest.fail.Exception, match="--auth none knows nobody"):
+        _ = start_server(penguins.path, "--no-ui", env={"AWEIGH_ROWS_PER_DAY": "10"}).url
+
+
 def test_many_at_once_get_no_more_than_there_is(budgeted):
     def ask(_):
         return client.post("/v1/predict", json={"rows": [budgeted.row] * 3}).status_code
 
-    with budgeted.client(role="admin") as client, ThreadPoolExecutor(8) as pool:
+    with budgeted.client(role="operator") as client, ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(ask, range(40)))
     assert statuses.count(200) == 13  # 39 of 40 rows
     assert statuses.count(429) == 27

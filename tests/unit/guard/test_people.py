@@ -61,7 +61,7 @@ def test_each_role_may_do_all_that_the_one_below_it_may():
     assert all(one < other for one, other in pairwise(scopes))
     assert "admin" not in NOBODY.scopes
     assert [role_within(frozenset(one)) for one in ({"predict"}, {"read", "predict"}, SCOPES_OF[Role.ADMIN])] == [
-        Role.VIEWER,
+        Role.PREDICTOR,  # told no more than a predictor is
         Role.PREDICTOR,
         Role.ADMIN,
     ]

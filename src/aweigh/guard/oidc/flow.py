@@ -74,7 +74,8 @@ class SignedInAt:
         Names are nobody's own: whoever comes second has a mark behind theirs, which is always the same.
         """
         shown = [(self.email, True)] if self.email is not None else []
-        shown.append((self.name, False))
+        if "@" not in self.name:  # what looks like an address is nobody's until it is verified
+            shown.append((self.name, False))
         mark = hashlib.sha256(f"{self.issuer} {self.subject}".encode("utf-8", "replace")).hexdigest()[:_MARK]
         shown.append((f"{self.name[: _NAME_CHARACTERS - _MARK - 3].strip()} ({mark})", False))
         for name, is_email in shown:

@@ -12,11 +12,17 @@ from urllib.parse import urlsplit
 from starlette.types import Scope
 
 from aweigh.errors import ConfigError
+from aweigh.guard.rules import is_access_page
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+MOST_DIGITS = 5
+LONGEST_HOST = 255
+MOST_HOSTS = 256
+"""So many good names are remembered, with their ports: whoever asks chooses the header."""
+
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
@@ -59,9 +65,14 @@ class Place:
         known = self._good.get(host)
         if known is None:
             known = name_of(host.decode("latin-1")) in self.hosts
-            if len(self._good) < 256:
+            if known and len(host) <= LONGEST_HOST and len(self._good) < MOST_HOSTS:
                 self._good[host] = known
         return known
+
+    def lets_read(self, scope: Scope) -> bytes | None:
+        """The other site whose page asks and may read the answer (CORS); None: no site but this one may."""
+        origin = header(scope, b"origin") if self.origins else b""
+        return origin if origin and origin.decode("latin-1") in self.origins else None
 
     def is_same_site(self, scope: Scope) -> bool:
         """Whether a page of this server, or of a site that may, has asked; a program, which says nothing, may be one.
@@ -71,7 +82,7 @@ class Place:
         """
         origin = header(scope, b"origin").decode("latin-1")
         if origin:
-            if origin in self.origins:
+            if origin in self.origins and not is_access_page(scope["path"]):
                 return True
             try:
                 parts = urlsplit(origin)
@@ -87,7 +98,7 @@ class Place:
         return header(scope, b"sec-fetch-site") in {b"", b"same-origin", b"none"}
 
 
-def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: bool) -> Place:
+def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: bool, own: str = "") -> Place:
     """The place that settings name: hosts and origins with commas between them.
 
     On loopback, where nobody says otherwise, the server answers only by the names of this machine; ``*`` is any name.
@@ -101,6 +112,8 @@ def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: 
         raise ConfigError("AWEIGH_HOSTS holds what is no name of a host.", hint="write models.example.org,10.0.0.7")
     if not named and loopback and not anything:
         named = LOOPBACK_NAMES
+    if named and own:  # by which the app's own pages ask the API: nobody else is led here by it
+        named |= {name_of(own)}
     sites = frozenset(one.rstrip("/") for one in _listed(origins))
     for one in sites:
         parts = urlsplit(one)
@@ -122,9 +135,13 @@ def _split(host: str) -> tuple[str, int | None]:
     host = host.strip().lower()
     if host.startswith("["):
         name, _, rest = host[1:].partition("]")
-        return name, int(rest[1:]) if rest[1:].isdecimal() else None
+        return name, _port(rest[1:])
     name, _, port = host.partition(":")
-    return name.rstrip("."), int(port) if port.isdecimal() else None
+    return name.rstrip("."), _port(port)
+
+
+def _port(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def _address(text: str) -> str | None:

@@ -5,6 +5,7 @@ Behind the door a request's scope holds ``aweigh.identity`` (who asks; None: nob
 from whoever sends them; the app is told by them who its visitor is.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,12 +14,12 @@ from urllib.parse import quote
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aweigh.guard.identity import Identity
-from aweigh.guard.rules import Need, is_access_page, need_of
+from aweigh.guard.rules import PREDICT, READ, Need, is_access_page, need_of
 from aweigh.server.access.asked import SAFE_METHODS, Place, header
-from aweigh.server.access.cookies import session_cookie_name, session_of
 from aweigh.server.access.known import Known, not_signed_in
 from aweigh.server.access.meter import Meter
 from aweigh.server.access.watched import watched
+from aweigh.server.metrics import route_of
 from aweigh.server.problems import Refused
 
 IDENTITY, CLIENT, METER = "aweigh.identity", "aweigh.client", "aweigh.meter"
@@ -48,6 +49,9 @@ PAGE_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
+_OPENS = re.compile(rb"(?:__Host-)?aweigh(?:-[a-z]+)?(?:_[0-9]{1,5})?(?:-[a-z]+)?")
+"""The door's cookies; that of the app's processes, ``aweigh_app``, is none of them."""
+
 _CROSS_SITE_FETCHES = frozenset({b"cross-site", b"same-site"})
 
 
@@ -62,6 +66,7 @@ class Door:
     """What stands before the app.
 
     ``known`` are those who may come in; None: nobody is asked who they are, and ``everybody`` may have so much.
+    With an ``own_script`` whoever opens the app may do all that the script does: all of it takes who may predict.
     """
 
     def __init__(
@@ -71,7 +76,9 @@ class Door:
         known: Known | None = None,
         policy: str = PAGES_POLICY,
         everybody: Meter | None = None,
+        own_script: bool = False,
     ) -> None:
+        self._own_script = own_script
         self._everybody = Passed(everybody)
         self._policy = policy.encode()
         self._place = place
@@ -97,6 +104,10 @@ class Door:
         if self._place.is_secure(scope):
             headers.append((b"strict-transport-security", b"max-age=31536000"))
 
+    def lets_read(self, scope: Scope) -> bytes | None:
+        """The other site whose page asks the API and may read its answer; None: none."""
+        return None if route_of(scope["path"]) == "ui" else self._place.lets_read(scope)
+
     async def enter(self, scope: Scope) -> None:
         """Let a request or a WebSocket in: its scope becomes what is behind the door may see.
 
@@ -119,14 +130,23 @@ class Door:
         if place.is_secure(scope):
             scope["scheme"] = "wss" if is_websocket else "https"
         identity, by_cookie = await self._known.identify(scope)
+        if not by_cookie and is_access_page(path):
+            identity = None  # these pages are for a browser in which somebody has signed in
         scope[IDENTITY] = identity
         # A key is sent on purpose. A cookie goes along with whatever a browser is made to send.
         if changes and (by_cookie or identity is None) and not place.is_same_site(scope):
             raise cross_site()
-        _require(need_of(path), identity, path)
-        if identity is not None:
-            scope[METER] = self._known.meter(identity)
-            _tell(scope, identity)
+        need = need_of(path)
+        if self._own_script and need == READ and route_of(path) == "ui":
+            need = PREDICT
+        _require(need, identity, path)
+        if identity is None:
+            return
+        if is_websocket and not identity.session:
+            raise not_allowed("This page is for people who have signed in.")
+        scope[METER] = self._known.meter(identity)
+        if route_of(path) == "ui" and not is_access_page(path):
+            _tell(scope, identity, token=self._known.token_of(identity) if identity.session else None)
 
     def at_once(self, headers: Mapping[bytes, bytes]) -> Passed | None:
         """What a plain request with these headers, to predict, is let in with; None: ``enter`` is to look at it."""
@@ -152,16 +172,12 @@ class Door:
             await watched(app, scope, receive, send, lasts=partial(self._known.lasts, identity))
 
 
-def _tell(scope: Scope, identity: Identity) -> None:
-    """Tell what is behind the door who asks, and the app in whose name it may ask the API."""
-    if not identity.session or is_access_page(scope["path"]):
-        return
-    headers = _without_cookie(scope["headers"], session_cookie_name(scope).encode())
+def _tell(scope: Scope, identity: Identity, *, token: bytes | None) -> None:
+    """Tell the app who its visitor is, and with what it may ask the API; nothing that opens the door stays."""
     told = [(USER, quote(identity.name).encode()), (ROLE, identity.role.name.lower().encode())]
-    session = session_of(scope)
-    if session is not None:
-        told.append((SESSION, session))
-    scope["headers"] = [*headers, *told]
+    if token is not None:
+        told.append((SESSION, token))
+    scope["headers"] = [*_without_ways_in(scope["headers"]), *told]
 
 
 def _require(need: Need, identity: Identity | None, path: str) -> None:
@@ -184,12 +200,14 @@ def _take_ours(scope: Scope) -> None:
             return
 
 
-def _without_cookie(headers: list[tuple[bytes, bytes]], name: bytes) -> list[tuple[bytes, bytes]]:
-    """The headers less one cookie: what is behind the door need not hold what opens it."""
+def _without_ways_in(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers less all that opens the door: what is behind it need not hold that."""
     found = []
     for key, value in headers:
+        if key == b"authorization":
+            continue
         if key == b"cookie":
-            kept = [one for one in value.split(b";") if one.strip().partition(b"=")[0] != name]
+            kept = [one for one in value.split(b";") if not _OPENS.fullmatch(one.strip().partition(b"=")[0])]
             value = b";".join(kept).strip()  # noqa: PLW2901
             if not value:
                 continue

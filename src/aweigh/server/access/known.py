@@ -1,16 +1,18 @@
 """Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor."""
 
 import hmac
-from collections.abc import Mapping
+import secrets
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
+import anyio
 import anyio.to_thread
 from starlette.types import Scope
 
 from aweigh.errors import AweighError
 from aweigh.guard.disclosure import Disclosure
-from aweigh.guard.identity import UNKNOWN, Identity, Role
+from aweigh.guard.identity import UNKNOWN, Identity, Role, Unknown
 from aweigh.guard.limits import Budget
 from aweigh.server.access.cookies import session_of
 from aweigh.server.access.meter import Meter
@@ -23,7 +25,10 @@ BEARER, OF_A_SESSION = b"bearer ", b"aweigh-session "
 """Schemes of ``Authorization``: a key's, and that of the pages, which ask in the name of their visitor."""
 
 KEY_BEGINS = b"aw_"
-Kind = Literal["session", "key"]
+Kind = Literal["session", "key", "page"]
+THREADS = 8
+SEAL_CHARACTERS = 32
+T = TypeVar("T")
 MOST_METERS = 10_000
 SERVER = Identity("nobody", "server", "this server", Role.PREDICTOR, frozenset({"read", "predict"}))
 """The app's own processes, when they ask before anybody has come."""
@@ -46,7 +51,8 @@ class Known:
         disclosure: Mapping[Role, Disclosure] | None = None,
     ) -> None:
         self._guard = guard
-        self._ui_token = ui_token
+        self._ui_token = ui_token or secrets.token_bytes(32)
+        self._threads: anyio.CapacityLimiter | None = None
         self._metrics = None if metrics_token is None else b"Bearer " + metrics_token.encode()
         self._has_budgets = guard.limits.budget != Budget()
         self._disclosure = {role: one for role, one in (disclosure or {}).items() if one != Disclosure()}
@@ -76,8 +82,10 @@ class Known:
 
     def remembered(self, said: bytes) -> Identity | None:
         """Whom an ``Authorization`` header names, if that is remembered: nothing is waited for."""
-        credential, _ = _credential(said)
-        found = UNKNOWN if credential is None else self._guard.known(credential)
+        credential, kind = _credential(said)
+        found: Identity | Unknown | None = UNKNOWN
+        if credential is not None and self._may_be(credential, kind):
+            found = self._guard.known(credential)
         return None if found is UNKNOWN else found
 
     def meter(self, identity: Identity) -> Meter | None:
@@ -97,24 +105,53 @@ class Known:
     async def lasts(self, identity: Identity, heard: bool) -> bool:  # noqa: FBT001  as ``watched.Lasts`` has it
         """Whether the session lasts; one in which something was ``heard`` is in use."""
         try:
-            return await anyio.to_thread.run_sync(partial(self._guard.is_current, identity.session, touch=heard))
+            return await self._run(partial(self._guard.is_current, identity.session, touch=heard))
         except AweighError:
             return True  # those who are known cannot be looked up: nothing says that the session has ended
 
     async def _look(self, credential: bytes, kind: Kind) -> Identity | None:
-        if self._ui_token is not None and kind == "session" and hmac.compare_digest(credential, self._ui_token):
-            return SERVER
+        if not self._may_be(credential, kind):
+            return None
         found = self._guard.known(credential)
-        if found is UNKNOWN:
-            return await anyio.to_thread.run_sync(self._guard.identify, credential, kind)
-        return found
+        if found is not UNKNOWN:
+            return found
+        if kind != "page":
+            return await self._run(partial(self._guard.identify, credential, kind))
+        if hmac.compare_digest(credential, self._ui_token):
+            return SERVER
+        digest = self._digest_of(credential)
+        return None if digest is None else await self._run(partial(self._guard.identify_page, credential, digest))
+
+    def _may_be(self, credential: bytes, kind: Kind) -> bool:
+        """Whether it has the form of its kind: what is remembered of one must open nothing that is another's."""
+        if kind == "key":
+            return credential.startswith(KEY_BEGINS)
+        is_token = b"." in credential or hmac.compare_digest(credential, self._ui_token)
+        return is_token if kind == "page" else not is_token and not credential.startswith(KEY_BEGINS)
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Asks the store in one of a few threads: where it does not answer, nobody else waits behind the door."""
+        if self._threads is None:
+            self._threads = anyio.CapacityLimiter(THREADS)
+        return await anyio.to_thread.run_sync(work, limiter=self._threads)
+
+    def token_of(self, identity: Identity) -> bytes:
+        """What the app asks the API with in the name of a session: good for the API, of this server, while it lasts."""
+        return identity.session.encode() + b"." + self._seal(identity.session.encode())
+
+    def _digest_of(self, token: bytes) -> str | None:
+        digest, _, seal = token.partition(b".")
+        return digest.decode("ascii", "replace") if hmac.compare_digest(seal, self._seal(digest)) else None
+
+    def _seal(self, digest: bytes) -> bytes:
+        return hmac.digest(self._ui_token, digest, "sha256").hex()[:SEAL_CHARACTERS].encode()
 
 
 def _credential(said: bytes) -> tuple[bytes | None, Kind]:
     """What an ``Authorization`` header holds, and of which kind it is."""
     begins = said[: len(OF_A_SESSION)].lower()
     if begins == OF_A_SESSION:
-        return said[len(OF_A_SESSION) :].strip() or None, "session"
+        return said[len(OF_A_SESSION) :].strip() or None, "page"
     if begins.startswith(BEARER):
         credential = said[len(BEARER) :].strip()
         return (credential if credential.startswith(KEY_BEGINS) else None), "key"

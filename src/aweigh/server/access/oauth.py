@@ -118,9 +118,13 @@ class OAuth:
         return url or LOGIN, ()
 
     def _sign_in(self, found: "SignedInAt", scope: Scope) -> "SignedIn | Refusal":
-        from aweigh.guard.guard import SignedIn
+        from aweigh.guard.guard import Refusal, SignedIn
 
         client, before = scope.get("aweigh.client", ""), scope.get("aweigh.identity")
+        there = None if found.email is None else self._guard.person(found.email)
+        if there is not None and there.disabled and there.oidc is None:
+            self._guard.audit("session.refused", by=None, what={"why": "disabled", "person": there.id}, client=client)
+            return Refusal("wrong")
         for name, is_email in found.names():
             signed_in = self._guard.sign_in_oidc(
                 found.issuer, found.subject, name, is_email, role=found.role, client=client

@@ -2,10 +2,12 @@
 
 import os
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from aweigh.errors import ConfigError
-from aweigh.guard.disclosure import by_role
+from aweigh.guard.disclosure import Disclosure, by_role
 from aweigh.guard.identity import NOBODY, Role
+from aweigh.guard.limits import Budget, budget_of
 from aweigh.registry import require
 from aweigh.server.access.asked import place_of
 from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
@@ -18,8 +20,16 @@ if TYPE_CHECKING:
     from aweigh.server.access.sign_in import Provider
 
 
-def open_entrance(
-    settings: Settings, *, auth: str, loopback: bool, own_script: bool, title: str, accent: str | None, ui_token: str
+def open_entrance(  # noqa: PLR0913  what the process that serves hands in, each by its name
+    settings: Settings,
+    *,
+    auth: str,
+    url: str,
+    loopback: bool,
+    own_script: bool,
+    title: str,
+    accent: str | None,
+    ui_token: str,
 ) -> Entrance:
     """The entrance of a process that answers; ``auth`` is none, password or oidc.
 
@@ -28,12 +38,25 @@ def open_entrance(
         MissingExtra: what checks passwords is not installed.
         StorageDown: those who are known cannot be looked up.
     """
-    place = place_of(hosts=settings.hosts, origins=settings.origins, proxies=settings.proxies, loopback=loopback)
+    place = place_of(
+        hosts=settings.hosts,
+        origins=settings.origins,
+        proxies=settings.proxies,
+        loopback=loopback,
+        own=urlsplit(url).netloc,
+    )
     policy = settings.csp or (OWN_SCRIPT_POLICY if own_script else PAGES_POLICY)
     disclosure = by_role(settings.disclosure) if settings.disclosure else {}
     if auth == "none":
-        told = disclosure.get(Role.PREDICTOR)
-        return Entrance(Door(place, policy=policy, everybody=None if told is None else Meter(None, NOBODY, told)))
+        if budget_of(os.environ) != Budget():
+            raise ConfigError(
+                "AWEIGH_ROWS_... bound people and keys that are known, and --auth none knows nobody.",
+                hint="unset them, or ask who comes: --auth password",
+            )
+        told = disclosure.get(Role.PREDICTOR, Disclosure())
+        return Entrance(
+            Door(place, policy=policy, everybody=None if told == Disclosure() else Meter(None, NOBODY, told))
+        )
     _require_extra()
     from aweigh.guard.guard import open_guard
     from aweigh.server.access.known import Known
@@ -47,10 +70,10 @@ def open_entrance(
         metrics_token=None if token is None else token.reveal(),
         disclosure=disclosure,
     )
-    door = Door(place, known=known, policy=policy)
+    door = Door(place, known=known, policy=policy, own_script=own_script)
     provider = None if auth != "oidc" else _provider(settings, guard, door=door, knows_hosts=bool(place.hosts))
     pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider)
-    return Entrance(door, pages)
+    return Entrance(door, pages, guard.close)
 
 
 def _provider(settings: Settings, guard: "Guard", *, door: Door, knows_hosts: bool) -> "Provider":

@@ -196,6 +196,8 @@ def _refused(visit: Visit, whom: For) -> Page | Response | None:
         return see_other("/login?next=" + quote(path, safe=""))
     if identity.kind != "person":
         return _forbidden("This page is for people", "A key is for programs. Sign in with your name.")
+    if not identity.scopes and visit.parts[:2] == ("account", "keys"):
+        return _forbidden("Set up two-step sign-in first", "Your role asks for it: your account has the way.")
     if whom == "admin" and identity.role != Role.ADMIN:
         return _forbidden("This page is for admins", "Ask one of them for what you need here.")
     return None

@@ -23,10 +23,13 @@ async def watched(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, l
     try:
         while not serving.done():
             await asyncio.wait({serving}, timeout=EVERY_S)
-            if not serving.done() and not await lasts(watch.heard()):
-                await watch.close()
-                await asyncio.wait({serving}, timeout=EVERY_S)
-                break
+            if serving.done() or await lasts(watch.heard()) or serving.done():
+                continue
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):  # who does not read is not waited for
+                async with asyncio.timeout(EVERY_S):
+                    await watch.close()
+            await asyncio.wait({serving}, timeout=EVERY_S)
+            break
     finally:
         if not serving.done():
             serving.cancel()

@@ -103,7 +103,7 @@ class Sqlite:
 
 
 def use_log(connection: sqlite3.Connection) -> None:
-    """Switches to the write-ahead log. Where several open a new file at once this alone does not wait: it is tried again.
+    """Switches to the write-ahead log; as this waits for nobody who opens the file, too, it is tried again.
 
     Raises:
         sqlite3.OperationalError: the file cannot be had in time.

@@ -22,7 +22,7 @@ from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
 from aweigh.jobs.edit import find_rows, without_rows
 from aweigh.jobs.job import Failure, Job, Wish, ended, new_id
-from aweigh.jobs.store import claim, open_store
+from aweigh.jobs.store import ORPHAN_S, claim, open_store, sweep
 from aweigh.runtime.subject import Subject
 from aweigh.secret import Secret
 
@@ -247,6 +247,44 @@ def test_an_upload_on_its_way_is_told_and_left(tmp_path):
     store.close()
 
 
+COPIES = "copies of files of jobs on this machine"
+
+
+@pytest.mark.parametrize("environ", ["postgres", "valkey"], indirect=True)
+def test_a_copy_that_a_killed_worker_has_left_is_found_and_goes(store, environ, tmp_path):
+    state = tmp_path / "state"
+    store.records.counts()
+    spool = store.spool()
+    assert state in spool.parents
+    assert (spool.parent.stat().st_mode & 0o777, spool.stat().st_mode & 0o777) == (0o700, 0o700)
+    (spool / f"{new_id()}.input.parquet").write_bytes(sent()["parquet"][0])
+    (spool / f"{new_id()}.bad-1").write_bytes(json.dumps({"row": 1, "values": {"email": WHO}}).encode())
+    (spool / f"{new_id()}.input.csv").write_bytes(OTHERS.assign(note=WHO).to_csv(index=False).encode())
+    code, told = forget(environ, "--dry-run")
+    found = next(one for one in told["stores"] if one["store"] == COPIES)
+    assert (code, found["found"]) == (1, 2)
+    for path in (spool, *spool.iterdir()):
+        os.utime(path, (time.time() - 3600,) * 2)
+    code, told = forget(environ)
+    found = next(one for one in told["stores"] if one["store"] == COPIES)
+    assert (code, found["found"], found["erased"], found["left"]) == (0, 2, 2, 0)
+    assert len(list(spool.iterdir())) == 1, "a file with the value in another column is nobody's business"
+    assert list(spool.parent.iterdir()) == [spool], "what forget itself has copied is gone"
+
+
+@pytest.mark.parametrize("environ", ["postgres", "valkey"], indirect=True)
+def test_copies_that_nobody_writes_any_more_are_swept_away(store):
+    old, used = store.spool(), store.spool()
+    for spool in (old, used):
+        (spool / "x.input.csv").write_bytes(b"a\n1\n")
+    for path in (old, used, old / "x.input.csv", used / "x.input.csv"):
+        os.utime(path, (time.time() - ORPHAN_S - 60,) * 2)
+    (used / "x.result").write_bytes(b"still written")
+    sweep(store, ttl_s=9e5)
+    assert not old.exists()
+    assert (used / "x.input.csv").exists()
+
+
 def test_nobody_is_found_where_there_is_nothing_and_nothing_is_made(tmp_path):
     environ = {"AWEIGH_STATE_DIR": str(tmp_path / "state")}
     assert forget(environ, "--dry-run")[0] == 0
@@ -287,7 +325,7 @@ def test_every_store_is_registered_in_one_place(tmp_path, valkey):
         for module in registry.keepers()
         for keeper in module.open_keepers({"REDIS_URL": valkey.url}, state=tmp_path)
     ]
-    assert found == ["jobs in Redis", "answers in server processes", "answers in Redis"]
+    assert found == ["jobs in Redis", "answers in Redis", "answers in server processes"]
 
 
 # -- files -----------------------------------------------------------------------------------------------------------
@@ -328,9 +366,13 @@ def test_a_csv_keeps_every_other_byte(tmp_path, name):
 @pytest.mark.parametrize(
     ("value", "cell", "same"),
     [
-        ("42", 42, True), ("42.0", 42, True), ("42", "042", True), ("ana", "ANA ", True), ("ana", "anna", False),
+        ("42", 42, True), ("42.0", 42, True), ("42", "042", False), ("007", 7, False), ("007", "007", True),
+        ("ana", "ANA ", True), ("ana", "anna", False),
         ("1961-05-17", pd.Timestamp("1961-05-17").to_pydatetime(), True), ("1", True, False), ("x", None, False),
-        ("nan", float("nan"), True), ("1e3", 1000, True),
+        ("nan", float("nan"), True), ("1e3", 1000, True), ("1e3", "1000.0", True), (".5", "0.50", True),
+        ("12345678901234567", 12345678901234568, False), ("12345678901234567", "12345678901234568", False),
+        ("12345678901234567", float(12345678901234567), True), ("1001", "10_01", False), ("10_01", 1001, False),
+        ("0", "-0.0", True), ("1e999999999", "1e999999998", False), (".", ".0", False),
         ("+49 30 1234", "'+49 30 1234", True), ("ana", "banana", False),
     ],
 )  # fmt: skip

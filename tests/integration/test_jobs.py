@@ -503,7 +503,7 @@ def test_server_and_workers_that_share_no_disk(
     assert f"{job['id'][:8]} done" in third.log.read_text()
     assert job["id"] not in third.log.read_text()
     assert "Traceback" not in first.log.read_text() + second.log.read_text() + third.log.read_text()
-    assert list(tmp_path.glob("aweigh-jobs-*"))[1:] == [], "only the killed one leaves a copy"
+    assert list((tmp_path / "worker" / "spools").iterdir())[1:] == [], "only the killed one leaves a copy"
 
 
 def test_a_database_that_goes_away_is_503_and_the_job_goes_on_when_it_is_back(

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from dataclasses import replace
 
 import msgspec
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from aweigh import load
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
+from aweigh.errors import StorageDown
 from aweigh.jobs import attempt
 from aweigh.jobs.job import MAX_ATTEMPTS, Job, Wish, new_id
 from aweigh.jobs.run import run
@@ -46,6 +48,23 @@ class Dying:
                 self._stop.set()
         self.rows += table.rows
         return self._predictor.predict(table)
+
+
+class Away:
+    """The files of a store that cannot be reached the first so many times."""
+
+    def __init__(self, files, *, times: int) -> None:
+        self._files = files
+        self._left = times
+
+    def __getattr__(self, name):
+        return getattr(self._files, name)
+
+    def fetch(self, *what):
+        self._left -= 1
+        if self._left >= 0:
+            raise StorageDown("It is away.")
+        return self._files.fetch(*what)
 
 
 @pytest.fixture(scope="module")
@@ -241,3 +260,14 @@ def test_a_worker_that_has_lost_its_job_leaves_what_another_goes_on_with(store, 
     out = io.BytesIO(read(store, job, done.result))
     assert len(pd.read_csv(out)) == content.count(b"\n") - 1
     remove(store, job.id)
+
+
+def test_an_outage_of_the_store_is_no_work_of_the_job(predictor, tmp_path):
+    store = open_store({}, state_dir=str(tmp_path / "state"))
+    job = post(store, FRAME.to_csv(index=False).encode(), "csv")
+    taken = claim(store, job.digest, owner="me", lease_s=30.0, ttl_s=DAY_S)
+    limits = attempt.Limits(seconds=2 * attempt.RETRY_S)
+    away = replace(store, files=Away(store.files, times=3))
+    assert run(away, predictor, taken, lease_s=30.0, ttl_s=DAY_S, stop=threading.Event(), limits=limits) == "done"
+    assert store.records.get(job.id)[0].seconds < 2 * attempt.RETRY_S
+    store.close()

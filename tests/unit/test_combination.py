@@ -1,5 +1,7 @@
 """Combinations: what is learnt of how columns go together, and that a row's distance never hangs on its company."""
 
+import tracemalloc
+
 import msgspec
 import numpy as np
 import pytest
@@ -222,6 +224,37 @@ def test_a_refusal_lists_the_first_hundred_and_counts_all():
     assert domain.compile("flag")(check_rows(SCHEMA, [usual | {"age": 50}])) == []
     assert Domain(SCHEMA, Policy(), GOOD).compile_refusal() is None
     assert Domain(SCHEMA, Policy(columns="ignore", combination="ignore"), GOOD).compile("flag") is None
+
+
+def test_a_refusal_words_what_it_lists_and_no_more():
+    """A file of a million rows that are all refused costs the words of the first hundred."""
+    columns = tuple(Column(name=f"x{i}", type="number", dtype="float64", minimum=0.0, maximum=1.0) for i in range(20))
+    schema = Schema(columns=columns, output=OUTPUT)
+    table = Table({one.name: Values(np.full(50_000, 2.0)) for one in columns}, 50_000)
+    refuse = Domain(schema, Policy(columns="reject")).compile_refusal()
+    tracemalloc.start()
+    with pytest.raises(OutsideDomain) as caught:
+        refuse(table)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (len(caught.value.problems), caught.value.total) == (100, 1_000_000)
+    assert [(one.row, one.column) for one in caught.value.problems[18:22]] == [
+        (0, "x18"), (0, "x19"), (1, "x0"), (1, "x1"),
+    ]  # fmt: skip
+    assert most < 16 * caught.value.total
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.booleans()), min_size=1, max_size=FEW_ROWS + 8))
+def test_places_are_those_of_what_is_told(some):
+    rows = [{"age": age, "works": works, "size": 1} for age, works in some]
+    domain = Domain(SCHEMA, combinations=GOOD)
+    table = check_rows(SCHEMA, rows)
+    told = domain.compile("flag", limit=None)(table)
+    places = domain.compile_places("flag")(table)
+    assert sorted((row, one.code) for one in places for row in one.rows.tolist()) == sorted(
+        (one.row, one.code) for one in told
+    )
+    assert all(domain.compile("flag")(check_rows(SCHEMA, [rows[one.row]])) for one in told)
 
 
 def test_a_number_on_an_edge_lies_above_it():

@@ -28,8 +28,11 @@ def read_export(path: Path, packages: Iterable[Pinned]) -> Told:
         UsageError: there is no such file, or it is of a kind that nobody here reads.
         SourceSilent: it cannot be read to its end, or holds no advisory of PyPI.
     """
-    wanted = {name: one for one in packages for name in names_of(one)}
-    found: dict[tuple[str, str], list[Advisory]] = {(one.name, one.version): [] for one in wanted.values()}
+    wanted: dict[str, dict[tuple[str, str], str]] = {}  # two locks may hold two versions, and two packages one code
+    for one in packages:
+        for name in names_of(one):
+            wanted.setdefault(name, {})[one.name, one.version] = public(one.version)
+    found: dict[tuple[str, str], list[Advisory]] = {key: [] for some in wanted.values() for key in some}
     seen, newest = 0, ""
     for advisory in _advisories(path):
         names = {
@@ -40,9 +43,9 @@ def read_export(path: Path, packages: Iterable[Pinned]) -> Told:
         seen += bool(names)
         newest = max(newest, advisory.modified) if names else newest
         for name in names & wanted.keys():
-            package = wanted[name]
-            if affects(advisory, name, public(package.version)):
-                found[package.name, package.version].append(advisory)
+            for key, version in wanted[name].items():
+                if affects(advisory, name, version):
+                    found[key].append(advisory)
     if not seen:
         raise SourceSilent(
             f"{path} holds no advisory of {ECOSYSTEM}: it has nothing to say of a lock.",

@@ -88,6 +88,8 @@ class Attempt:
     token: str = field(default_factory=lambda: secrets.token_hex(8))
     """Part of the names of this attempt's own files: two attempts never write the same one."""
     begun: float = field(default_factory=time.perf_counter)
+    waited_s: float = 0.0
+    """How long the store could not be reached: that is no work."""
     behind: Mark | None = field(init=False)
     """What the attempt before has left, until something that is recorded takes its place."""
     next_mark: float = field(default_factory=lambda: time.monotonic() + MARK_S)
@@ -185,7 +187,7 @@ class Attempt:
         self.next_mark = now + max(MARK_S, (now - begun) / MARK_SHARE)
 
     def _seconds(self, before_s: float) -> float:
-        return before_s + time.perf_counter() - self.begun
+        return before_s + time.perf_counter() - self.begun - self.waited_s
 
     def _done(self, last: Sofar, out: Path | Growing, told: Growing, *, before_s: float) -> Outcome:
         """Stores the result under a name of this attempt's own, then records it in one step."""
@@ -235,12 +237,15 @@ class Attempt:
             StorageFull: there is no room for the result.
         """
         while True:
+            begun = time.perf_counter()
             try:
                 return act()
             except StorageDown:
                 if self.lease.lost:
                     raise Lost from None
-                if self.stop.wait(RETRY_S):
+                stopping = self.stop.wait(RETRY_S)
+                self.waited_s += time.perf_counter() - begun
+                if stopping:
                     raise
 
     def _failed(self, error: Exception) -> Outcome:

@@ -6,7 +6,6 @@ whose files cannot be edited (packed with gzip, a log of a result on its way) or
 
 import contextlib
 import secrets
-import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,19 +17,21 @@ from aweigh.errors import DataError, MissingExtra
 from aweigh.jobs.edit import Theirs, find_bad, find_rows, holds_bytes, without_bad, without_rows
 from aweigh.jobs.job import Job, Wish
 from aweigh.jobs.place import RECORDS
+from aweigh.jobs.spool import last_written, leave, make, spools
 from aweigh.jobs.store import Store, cancel, open_store, remove
 from aweigh.runtime.subject import Held, Keeper, Subject
 
 LET_GO_S = 15.0
 """How long a worker may take to notice that its job is gone, and to drop its files."""
 OLD_UPLOAD_S = 600.0
-"""An upload that is younger may be on its way; an older one was given up."""
+"""An upload or a copy that is younger may be on its way; an older one was given up."""
 SUFFIX = {"csv": ".csv", "jsonl": ".jsonl", "parquet": ".parquet", "arrow": ".arrow"}
+ROWS_IN = frozenset({*SUFFIX.values(), ".json"})
 _CANNOT = (DataError, OSError, MissingExtra, EOFError)
 
 
 def open_keepers(environ: Mapping[str, str], *, state: Path) -> Iterator[Keeper]:
-    """The jobs of every store that the environment names, and those of this machine's disk, if it ever had any.
+    """The jobs of every store that the environment names, those of this machine's disk, and copies that are left there.
 
     Raises:
         MissingExtra: what is named needs packages that are not installed.
@@ -45,6 +46,8 @@ def open_keepers(environ: Mapping[str, str], *, state: Path) -> Iterator[Keeper]
             yield Jobs(name, store)
     if (state / RECORDS).exists():
         yield Jobs("jobs on this machine", open_store({}, state_dir=str(state)))
+    if spools(state):  # behind the jobs: who works on one that is gone lets go of its copy
+        yield Copies(state)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,8 +233,58 @@ class Jobs:
 
     @contextlib.contextmanager
     def _folder(self) -> Iterator[Path]:
-        with tempfile.TemporaryDirectory(prefix="aweigh-forget-") as name:
-            yield Path(name)
+        folder = make(self._store.state)
+        try:
+            yield folder
+        finally:
+            leave(folder)
+
+
+class Copies:
+    """Copies of files on this machine, of whatever store: left by a worker or a server that was killed, or in use."""
+
+    name = "copies of files of jobs on this machine"
+
+    def __init__(self, state: Path) -> None:
+        self._state = state
+
+    def find(self, subject: Subject) -> Held:
+        """How many files hold the value somewhere."""
+        return Held(len(list(self._theirs(subject))))
+
+    def erase(self, subject: Subject) -> Held:
+        """Removes those beside which nothing was written for a while; for the others it is waited a little."""
+        count, end = 0, time.monotonic() + LET_GO_S
+        left = {folder for folder in spools(self._state) if last_written(folder) < time.time() - OLD_UPLOAD_S}
+        while theirs := list(self._theirs(subject)):
+            for path in theirs:
+                if path.parent in left:
+                    path.unlink(missing_ok=True)
+                    count += 1
+            if time.monotonic() > end or all(path.parent in left for path in theirs):
+                break
+            time.sleep(0.5)
+        return Held(count)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _theirs(self, subject: Subject) -> Iterator[Path]:
+        for folder in spools(self._state):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for path in sorted(folder.iterdir()):
+                    if path.is_file() and not path.is_symlink() and _holds(path, subject):
+                        yield path
+
+
+def _holds(path: Path, subject: Subject) -> bool:
+    """Whether a file holds a row of theirs; where it cannot be read by rows, whether the value stands in it."""
+    if path.suffix in ROWS_IN:
+        with contextlib.suppress(*_CANNOT):
+            return bool(find_rows(path, subject, wish=Wish(output="csv")).places)
+    with contextlib.suppress(FileNotFoundError):
+        return holds_bytes(path, subject)
+    return False
 
 
 def _renamed(job: Job, name: str, size_bytes: int, *, gone: int, is_source: bool) -> Job:

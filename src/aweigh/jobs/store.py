@@ -1,9 +1,7 @@
 """Where jobs are kept, and what may be done with one: each step is made only if nobody made another in between."""
 
 import os
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +15,7 @@ from aweigh.jobs.local import Folder, Sqlite
 from aweigh.jobs.place import RECORDS, database_of
 from aweigh.jobs.postgres import Pieces, Postgres
 from aweigh.jobs.redis import RedisFiles, RedisRecords, connect, scrub
+from aweigh.jobs.spool import leave, make, sweep_spools
 from aweigh.jobs.sql import SqlRecords
 from aweigh.secret import Secret
 
@@ -44,10 +43,10 @@ class Store:
         if isinstance(self.files, Folder):
             self.files.open()
             return self.files.spool
-        return Path(tempfile.mkdtemp(prefix="aweigh-jobs-"))
+        return make(self.state)
 
     def incoming(self) -> list[Path]:
-        """Uploads that are on their way to this machine's disk, or were given up there."""
+        """Uploads that are on their way to this machine's disk, or were given up there; others are in a spool."""
         if not isinstance(self.files, Folder) or not self.files.spool.is_dir():
             return []
         return [path for path in self.files.spool.iterdir() if path.is_file()]
@@ -59,7 +58,7 @@ class Store:
     def leave(self, spool: Path) -> None:
         """Removes such a folder, if it was made for the occasion."""
         if not isinstance(self.files, Folder):
-            shutil.rmtree(spool, ignore_errors=True)
+            leave(spool)
 
 
 def open_store(environ: Mapping[str, str], *, state_dir: str | None = None, inline: bool = False) -> Store:
@@ -163,6 +162,7 @@ def remove(store: Store, job_id: str) -> None:
 
 def sweep(store: Store, *, ttl_s: float) -> None:
     """Removes what has run out: the files of jobs whose time is up, the traces of those long gone, files of nobody."""
+    sweep_spools(store.state, older_s=ORPHAN_S)
     if store.is_blank():
         return
     now = store.records.now()

@@ -21,15 +21,15 @@ AT_ONCE = 1_000
 
 
 def open_keepers(environ: Mapping[str, str], *, state: Path) -> Iterator[Keeper]:
-    """The answers that processes of this machine know, and those in the Redis, if there is one.
+    """The answers in the Redis, if there is one, and behind them those that processes of this machine know.
 
     Raises:
         MissingExtra: there is one, and the package that speaks to it is not installed.
     """
-    yield ProcessAnswers(state)
     url = read_secret(environ, "REDIS_URL")
     if url is not None:
         yield SharedAnswers(url)
+    yield ProcessAnswers(state)  # behind the shared ones: a process that has let go asks those first
 
 
 class ProcessAnswers:

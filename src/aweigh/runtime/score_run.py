@@ -16,7 +16,7 @@ from aweigh.runtime.rows_in import Batch, Part, Rows, RowsIn
 from aweigh.runtime.rows_out import ArrowWriter, CsvWriter, JsonLinesWriter, OutKind, OutPart, Writer
 from aweigh.runtime.score_plan import Plan, Wish, carried_cells, plan_rows, plan_table, spread
 from aweigh.schema import Answers, Examined, Schema, examine, examine_rows
-from aweigh.schema.domain import Warn
+from aweigh.schema.domain import Find, Warn
 from aweigh.table import Table, TextTable
 from aweigh.table.parquet import table_of_batch
 
@@ -42,7 +42,7 @@ class Run:
     rows: int = 0
     flagged: int = 0
     flags: Counter[str] = field(default_factory=Counter)
-    domain: tuple[Warn | None, Warn | None] | None = None
+    domain: tuple[Warn | None, Find | None] | None = None
 
     def part(self, part: Part) -> None:
         """Answers a part and writes it."""
@@ -120,8 +120,8 @@ class Run:
         """
         if self.domain is None:
             domain = self.predictor.domain
-            self.domain = domain.compile("reject", limit=None), domain.compile("flag", limit=None)
-        refuse, warn = self.domain
+            self.domain = domain.compile("reject", limit=None), domain.compile_places("flag")
+        refuse, flag = self.domain
         found: dict[int, list[Problem]] = {}
         if refuse is not None and not bad.all():
             rows = np.flatnonzero(~bad)
@@ -130,10 +130,12 @@ class Run:
                 told = f"column {one.column!r}, row {row}: {one.message}"
                 found.setdefault(row, []).append(replace(one, row=row, message=told))
             bad[[row - first for row in found]] = True
-        if warn is not None and not bad.all():
-            told_of = warn(table if not bad.any() else table.take(np.flatnonzero(~bad)))
-            self.flagged += len({one.row for one in told_of})
-            self.flags.update(one.code for one in told_of)
+        if flag is not None and not bad.all():
+            flagged = np.zeros(table.rows, dtype=np.bool_)
+            for beyond in flag(table if not bad.any() else table.take(np.flatnonzero(~bad))):
+                flagged[beyond.rows] = True
+                self.flags[beyond.code] += len(beyond.rows)
+            self.flagged += int(flagged.sum())
         return found
 
     def _answers(self, table: Table, good: NDArray[np.bool_]) -> Answers:

@@ -5,14 +5,18 @@ reach it.
 """
 
 import datetime as dt
-import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
 from aweigh.secret import Secret
 from aweigh.table.csv import FORMULA_STARTS
+
+_NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9]\d*)(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?", re.ASCII)
+"""A number as people write one: ``007`` and ``10_01`` are names of something, and equal nothing but themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,12 @@ class Subject:
             text = text[1:]  # as a result's CSV disarms what a spreadsheet would run: a phone number begins with a plus
         if text.casefold() == wanted.casefold():
             return True
-        return _number(text) is not None and _number(text) == _number(wanted)
+        number = _number(wanted)
+        if number is None:
+            return False
+        if isinstance(cell, float):
+            return float(number) == cell  # what was a long number before it became a float cannot be told any more
+        return number == _number(text)
 
     def in_row(self, row: Mapping[str, object]) -> bool:
         """Whether a row is theirs."""
@@ -55,12 +64,9 @@ class Subject:
         return self.value.reveal().strip().casefold() in text.casefold()
 
 
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if math.isfinite(number) else None
+def _number(text: str) -> Decimal | None:
+    """The number that a text is, to its last digit."""
+    return Decimal(text) if _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)

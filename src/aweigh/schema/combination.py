@@ -261,9 +261,15 @@ class Distance:
                 found.append((coder.keys, coder.kinds, *at))
         return found, beside
 
-    def strangest(self, table: Table, row: int) -> tuple[str, str]:
-        """The two columns of a row whose values go together least; the one first whose pairs are strangest in all."""
-        codes = self.codes(table.take(slice(row, row + 1)))[:, 0].tolist()
+    def strangest(self, table: Table, rows: Sequence[int]) -> list[tuple[str, str]]:
+        """The two columns of each row whose values go together least; the one first whose pairs are strangest in all.
+
+        All rows are put into bins at once.
+        """
+        codes = self.codes(table.take(np.array(rows, dtype=np.int64)))
+        return [self._strangest(of_row) for of_row in codes.T.tolist()]
+
+    def _strangest(self, codes: Sequence[int]) -> tuple[str, str]:
         ends = [(pair.first, pair.second) for pair in self.known.pairs]
         by_pair = [rows[codes[first]][codes[second]] for (first, second), rows in zip(ends, self._rows, strict=True)]
         by_column = [0] * len(codes)

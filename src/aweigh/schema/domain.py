@@ -7,10 +7,10 @@ import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aweigh.errors import OutsideDomain, Problem
 from aweigh.schema.cells import INT64_MAX, INT64_MIN, shown
@@ -39,6 +39,17 @@ MAX_REFUSED = 100
 Warn = Callable[[Table], list[Problem]]
 
 
+class Beyond(NamedTuple):
+    """The rows in which one column, or the combination of all, goes beyond; ``place`` is the column's own."""
+
+    place: int
+    code: str
+    rows: NDArray[np.int64]
+
+
+Find = Callable[[Table], list[Beyond]]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Domain:
     """What a model has seen of a schema's columns, how they go together, and what becomes of what goes beyond.
@@ -57,28 +68,45 @@ class Domain:
         ``outside_reference_range`` (a number or a time beyond the observed range), ``unseen_category`` or
         ``unlikely_combination``.
         """
+        domains, unlikely = self._parts(word)
+        if not domains and unlikely is None:
+            return None
+        find = _compile(domains, unlikely)
+
+        def warn(table: Table) -> list[Problem]:
+            found = find(table)
+            return _tell(domains, unlikely, table, found, limit=limit) if found else []
+
+        return warn
+
+    def compile_places(self, word: Word) -> Find | None:
+        """As ``compile``, and only which rows they are: millions of cells cost no more than their numbers."""
+        domains, unlikely = self._parts(word)
+        return _compile(domains, unlikely) if domains or unlikely is not None else None
+
+    def _parts(self, word: Word) -> "tuple[list[_Range | _Kinds], _Unlikely | None]":
         columns = [column for column in self.schema.columns if self.policy.of(column.name) == word]
         domains = [domain for column in columns if (domain := _domain(column)) is not None]
         known = self.combinations if self.policy.combination == word else None
-        unlikely = None if known is None else _Unlikely(self.schema, known)
-        if not domains and unlikely is None:
-            return None
-        return _compile(domains, unlikely, limit)
+        return domains, None if known is None else _Unlikely(self.schema, known)
 
     def compile_refusal(self) -> Callable[[Table], None] | None:
         """A function that refuses a table by the policy; None where the policy refuses nothing.
 
         Raises:
-            OutsideDomain: (the function) a row lies outside, every such cell and combination listed.
+            OutsideDomain: (the function) a row lies outside; such cells and combinations are listed up to
+                ``MAX_REFUSED``, and all are counted.
         """
-        find = self.compile("reject", limit=None)
-        if find is None:
+        domains, unlikely = self._parts("reject")
+        if not domains and unlikely is None:
             return None
+        find = _compile(domains, unlikely)
 
         def refuse(table: Table) -> None:
             found = find(table)
             if found:
-                raise OutsideDomain(tuple(found[:MAX_REFUSED]), total=len(found))
+                told = _tell(domains, unlikely, table, found, limit=MAX_REFUSED)
+                raise OutsideDomain(tuple(told), total=sum(len(one.rows) for one in found))
 
         return refuse
 
@@ -100,17 +128,21 @@ class _Unlikely:
         self.threshold = known.threshold
         self._schema = schema
 
-    def rows_beyond(self, table: Table, limit: int | None) -> list[int]:
-        return self.distance.rows_beyond(table, self.threshold)[:limit]
+    def rows_beyond(self, table: Table) -> list[int]:
+        return self.distance.rows_beyond(table, self.threshold)
 
-    def warning(self, table: Table, row: int) -> Problem:
-        one, other = map(self._schema.column, self.distance.strangest(table, row))
+    def warnings(self, table: Table, rows: Sequence[int]) -> list[Problem]:
+        ends = self.distance.strangest(table, rows)
+        return [self._warning(table, row, *names) for row, names in zip(rows, ends, strict=True)]
+
+    def _warning(self, table: Table, row: int, *names: str) -> Problem:
+        one, other = map(self._schema.column, names)
         told, beside = (_told(column, table.columns[column.name].data[row]) for column in (one, other))
         message = f"{told} with {beside} in {other.name!r} is a combination that the model has hardly seen"
         return Problem(UNLIKELY, message, row=row, column=one.name)
 
 
-def _compile(domains: "list[_Range | _Kinds]", unlikely: _Unlikely | None, limit: int | None) -> Warn:
+def _compile(domains: "list[_Range | _Kinds]", unlikely: _Unlikely | None) -> Find:
     """All that the schema decides done beforehand: 30 numbers of a row cost 3 microseconds."""
     everywhere = list(enumerate(domains))
     latest: tuple[Layout | None, Usual, list[tuple[int, _Range | _Kinds]]] = (None, _never, everywhere)
@@ -126,23 +158,48 @@ def _compile(domains: "list[_Range | _Kinds]", unlikely: _Unlikely | None, limit
             latest = (columns.layout, usual, beside)
         return beside if usual(columns.blocks) else everywhere
 
-    def warn(table: Table) -> list[Problem]:
-        found: list[tuple[int, int, Problem]] = []
+    def find(table: Table) -> list[Beyond]:
+        found: list[Beyond] = []
         for place, domain in doubtful(table.columns):
             values = table.columns[domain.column.name]
             if table.rows <= FEW_ROWS and domain.holds(values.data.tolist()):
                 continue
-            rows = domain.rows_beyond(values, limit)
-            found.extend((row, place, _warning(domain.column, row, values.data[row])) for row in rows)
+            rows = domain.rows_beyond(values)
+            if len(rows):
+                found.append(Beyond(place, UNSEEN if domain.column.categories is not None else OUTSIDE, rows))
         if unlikely is not None:
-            rows = unlikely.rows_beyond(table, limit)
-            found.extend((row, len(domains), unlikely.warning(table, row)) for row in rows)
-        if not found:
-            return []
-        found.sort(key=lambda one: one[:2])
-        return [problem for _, _, problem in found[:limit]]
+            strange = unlikely.rows_beyond(table)
+            if strange:
+                found.append(Beyond(len(domains), UNLIKELY, np.array(strange, dtype=np.int64)))
+        return found
 
-    return warn
+    return find
+
+
+def _tell(
+    domains: "list[_Range | _Kinds]",
+    unlikely: _Unlikely | None,
+    table: Table,
+    found: Sequence[Beyond],
+    *,
+    limit: int | None,
+) -> list[Problem]:
+    """The first ``limit`` of them in words, by row and then column; nothing is put in words that is not told."""
+    told = sorted((row, one.place) for one in found for row in one.rows[:limit].tolist())[:limit]
+    strange = [row for row, place in told if place == len(domains)]
+    columns = {place: domains[place].column for place, _, _ in found if place < len(domains)}
+    cells = {place: table.columns[column.name].data for place, column in columns.items()}
+    combined = iter(unlikely.warnings(table, strange) if unlikely is not None and strange else ())
+    problems = []
+    for row, place in told:
+        if place == len(domains):
+            problems.append(next(combined))
+        else:
+            problems.append(_warning(columns[place], row, cells[place][row]))
+    return problems
+
+
+NO_ROWS: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +214,12 @@ class _Range:
         """Whether plain cells all lie within; a blank where one is missing may not."""
         return not cells or bool(self.low <= min(cells) and max(cells) <= self.high)
 
-    def rows_beyond(self, values: Values, limit: int | None) -> list[int]:
+    def rows_beyond(self, values: Values) -> NDArray[np.int64]:
         bounds = np.array([self.low, self.high], dtype="datetime64[us]" if self.column.is_time else None)
         flags = (values.data < bounds[0]) | (values.data > bounds[1])
         if values.missing is not None:
             flags &= ~values.missing
-        rows: list[int] = np.flatnonzero(flags)[:limit].tolist()
-        return rows
+        return np.flatnonzero(flags)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,13 +233,13 @@ class _Kinds:
         """Whether plain cells are all known."""
         return self.known.issuperset(cells)
 
-    def rows_beyond(self, values: Values, limit: int | None) -> list[int]:
+    def rows_beyond(self, values: Values) -> NDArray[np.int64]:
         known, missing = self.known, values.missing
         cells = values.data.tolist()
         if self.holds(cells):
-            return []
+            return NO_ROWS
         beyond = (row for row, cell in enumerate(cells) if cell not in known and (missing is None or not missing[row]))
-        return list(islice(beyond, limit))
+        return np.fromiter(beyond, dtype=np.int64)
 
 
 # -- whole blocks at once --------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from aweigh.jobs.local import private_folder, storage
+from aweigh.database.place import private_folder
+from aweigh.jobs.local import storage
 
 SPOOLS = "spools"
 """The folder of the state folder."""

@@ -157,7 +157,7 @@ class Service:
         begun = perf_counter_ns()
         table = self._decode(body)
         if meter is not None:
-            meter(table.rows)
+            meter(table, len(body))
         read = perf_counter_ns()
         answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
         answered = perf_counter_ns()
@@ -284,7 +284,7 @@ class Service:
         """
         table = self._read(asked)
         if asked.meter is not None:
-            asked.meter(table.rows)
+            asked.meter(table, len(asked.body))
         return table
 
     def _read(self, asked: Asked) -> Table:

@@ -147,7 +147,8 @@ SEEN = """At 200 rows and more, {false} of {honest} honest clients were told to 
 sweeps were found. What it does not see: a thief with real rows, or one who walks between two of them, looks like
 anybody. Where nothing is known of how columns go together (small samples, independent columns), rows that are
 drawn from each column by itself are not seen either. So it is a reason to look at a client, never one to turn
-it away, and no substitute for a budget.
+it away, and no substitute for a budget. A server behind a door watches for it and writes it down:
+[Let people in](../how-to/let-people-in.md#who-looks-like-a-thief).
 """
 
 

@@ -305,7 +305,7 @@ REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_
 def test_the_reference_names_every_setting_with_its_default():
     told = dict(re.findall(r"^\| `(?:AWEIGH_)?([A-Z_]+)` \| (\S+) \|", REFERENCE, re.MULTILINE))
     real = {one.name.upper(): one.default for one in dataclasses.fields(Settings)}
-    words = {"none": None, "measured": None, "planned": None, "inline": "inline", "withheld": "withheld"}
+    words = {"none": None, "measured": None, "planned": None, "inline": "inline", "withheld": "withheld", "on": "on"}
     assert {name: words[text] if text in words else float(text) for name, text in told.items()} == real
 
 

@@ -25,6 +25,7 @@ START = "0" * 64
 TEXT_CHARACTERS = 200
 FACTS = 20
 PAGE = 1000
+LOOKED_AT = 5000
 LOOSE_PER_MINUTE = 20
 """How many entries a minute those may cause who are not signed in; more are counted, and their number told."""
 
@@ -131,6 +132,15 @@ class AuditLog:
         """The last entries, the newest first."""
         found = self._database.run("SELECT document, hash FROM aweigh_audit ORDER BY number DESC LIMIT ?", (limit,))
         return [_entry(document, digest) for document, digest in found]
+
+    def last(self, event: str, *, by: str) -> Entry | None:
+        """The last such entry of somebody, by their id, among the latest ``LOOKED_AT``."""
+        found = self._database.run(
+            "SELECT document, hash FROM aweigh_audit WHERE number > ? AND document LIKE ? ORDER BY number DESC",
+            (self._head()[0] - LOOKED_AT, f'%"event":"{event}"%'),
+        )
+        entries = (_entry(document, digest) for document, digest in found)
+        return next((one for one in entries if (one.event, one.by) == (event, by)), None)
 
     def verify(self, *, head: str = "") -> Verdict:
         """Computes the whole chain anew.

@@ -7,11 +7,11 @@ from several at once. ``known`` and ``limits.spend_held`` alone ask nobody.
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aweigh.database.opening import Database, open_database
 from aweigh.database.place import state_folder
-from aweigh.errors import ConfigError, StorageDown, StorageFull
+from aweigh.errors import AweighError, ConfigError, StorageDown, StorageFull
 from aweigh.guard import sessions as session_module
 from aweigh.guard.audit import AuditLog, Entry, Verdict
 from aweigh.guard.fresh import FRESH_S, LONGEST, Fresh
@@ -29,6 +29,9 @@ from aweigh.guard.signing_in import Refusal, SignedIn, SigningIn
 from aweigh.guard.tables import GUARD
 from aweigh.guard.throttle import Throttle
 from aweigh.secret.read import read_secret
+
+if TYPE_CHECKING:
+    from aweigh.guard.sweep import Verdict as SweepVerdict
 
 __all__ = [
     "FRESH_S",
@@ -50,6 +53,7 @@ __all__ = [
 
 FILE = "guard.sqlite"
 TOTP_FROM = "AWEIGH_TOTP_FROM"
+SUSPECTED = "answers.sweep_suspected"
 
 
 class Guard:
@@ -163,6 +167,26 @@ class Guard:
             self._desk.audit.write_loose(event, what=what or {}, client=client)
         else:
             self._desk.audit.write(event, by=by, what=what or {}, client=client)
+
+    def suspect(self, identity: Identity, verdict: "SweepVerdict") -> bool:
+        """Writes down that an identity's rows look made up, once a day on all replicas; whether it was done now."""
+        if not self.limits.first_today("sweep", identity):
+            return False
+        what = {"rows": str(verdict.rows)}
+        for name, share in (("unlikely rows", verdict.strange), ("cells too far out", verdict.outer)):
+            if share is not None:
+                what[name] = f"{share:.0%}"
+        try:
+            self._desk.audit.write(SUSPECTED, by=identity, what=what)
+        except AweighError:
+            with suppress(AweighError):
+                self.limits.not_today("sweep", identity)
+            raise
+        return True
+
+    def suspected(self, identity_id: str) -> Entry | None:
+        """The last time that an identity's rows looked made up, as far as the latest part of the log tells."""
+        return self._desk.audit.last(SUSPECTED, by=identity_id)
 
     def audit_log(self, after: int = 0, limit: int = 1000) -> list[Entry]:
         """Entries of the audit log behind a number."""

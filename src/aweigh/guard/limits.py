@@ -127,6 +127,25 @@ class Limits:
             return _wait_s(short, cost, now)
         return None
 
+    def first_today(self, what: str, identity: Identity) -> bool:
+        """Whether this is the first time today that something is told of the identity, whichever replica asks.
+
+        Raises:
+            StorageDown: the store cannot be asked.
+        """
+        return self._ledger.take(self._today(what, identity), 1, most=1, lives_s=float(DAY_S)) == 1
+
+    def not_today(self, what: str, identity: Identity) -> None:
+        """Takes it back: it came to nothing.
+
+        Raises:
+            StorageDown: the store cannot be asked.
+        """
+        self._ledger.give_back(self._today(what, identity), 1)
+
+    def _today(self, what: str, identity: Identity) -> str:
+        return f"{what}:{identity.id}:{int(self._clock() // DAY_S)}"
+
     def close(self) -> None:
         """Gives back what is held."""
         with self._lock:

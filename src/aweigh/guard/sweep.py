@@ -45,6 +45,12 @@ class Looks:
     outer: NDArray[np.float64] | None
     keys: NDArray[np.uint64]
 
+    def part(self, begin: int, end: int) -> "Looks":
+        """Those of some rows."""
+        strange = None if self.strange is None else self.strange[begin:end]
+        outer = None if self.outer is None else self.outer[begin:end]
+        return Looks(strange, outer, self.keys[begin:end])
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

@@ -38,6 +38,9 @@ from aweigh.server.service import Service
 from aweigh.server.settings import Settings
 
 if TYPE_CHECKING:
+    from aweigh.guard.identity import Identity
+    from aweigh.guard.sweep import Verdict
+    from aweigh.server.access.sweeps import Sweeps
     from aweigh.server.docs import Page
     from aweigh.server.jobs.door import Door as Jobs
 
@@ -105,6 +108,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
             service=service,
             ui=ui,
             jobs=jobs,
+            sweeps=_watched(entrance.door, predictor, settings=settings, counters=counters),
             readiness=readiness,
             on_settled=on_settled,
             prove_first=prove_first,
@@ -112,6 +116,21 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
     )
     app.router.redirect_slashes = False
     return Gate(app, counters=counters, door=entrance.door, pages=entrance.pages, directly=directly, at_once=at_once)
+
+
+def _watched(door: Door, predictor: Predictor | None, *, settings: Settings, counters: Counters) -> "Sweeps | None":
+    """The watch for sweeps, where it is known who asks."""
+    if predictor is None or not door.is_closed or settings.sweeps == "off":
+        return None
+    from aweigh.server.access.sweeps import Sweeps, reference_of
+
+    def tell(identity: "Identity", verdict: "Verdict") -> None:
+        if door.suspect(identity, verdict):
+            counters.suspected()
+
+    sweeps = Sweeps(partial(reference_of, predictor), tell)
+    door.watch(sweeps)
+    return sweeps
 
 
 # What is written for people and their programs is made when somebody asks for it, and so are the modules that write it.

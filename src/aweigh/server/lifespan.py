@@ -14,6 +14,7 @@ from aweigh.server.readiness import Readiness
 from aweigh.server.service import Service
 
 if TYPE_CHECKING:
+    from aweigh.server.access.sweeps import Sweeps
     from aweigh.server.jobs.door import Door
 
 SHOWN_PROBLEMS = 10
@@ -43,7 +44,7 @@ class WarmUI(UI, Protocol):
 
 
 @asynccontextmanager
-async def lifespan(
+async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by its name
     app: object,
     *,
     service: Service | None,
@@ -52,6 +53,7 @@ async def lifespan(
     on_settled: Callable[[], None] | None,
     prove_first: bool = False,
     jobs: "Door | None" = None,
+    sweeps: "Sweeps | None" = None,
 ) -> AsyncIterator[None]:
     """Everything around the requests. They are let in before the proof, to ask whether the process lives.
 
@@ -74,6 +76,8 @@ async def lifespan(
             await stack.enter_async_context(ui.lifespan()(app))
         if service is not None:
             stack.push_async_callback(service.close)
+        if sweeps is not None:
+            stack.push_async_callback(anyio.to_thread.run_sync, sweeps.close)
         if jobs is not None:
             await stack.enter_async_context(jobs.running())
         tasks = await stack.enter_async_context(anyio.create_task_group())

@@ -38,6 +38,7 @@ SINGLE = {
     "aweigh_cache_entries": ("gauge", "Answers that are kept."),
     "aweigh_cache_evictions_total": ("counter", "Answers that made room for others."),
     "aweigh_cache_redis_failures_total": ("counter", "Exchanges with the Redis that failed."),
+    "aweigh_sweeps_suspected_total": ("counter", "People and keys whose rows looked made up, each once a day."),
 }
 """Counters and gauges that are one number each: kind and what they count."""
 
@@ -137,6 +138,10 @@ class Counters:
     def redis_failed(self, exchanges: int) -> None:
         """So many exchanges with the Redis failed."""
         self._own[_AT["aweigh_cache_redis_failures_total"]] += exchanges
+
+    def suspected(self) -> None:
+        """Somebody's rows looked made up, for the first time today."""
+        self._own[_AT["aweigh_sweeps_suspected_total"]] += 1
 
     def totals(self) -> list[float]:
         """Every counter, added up over the processes."""

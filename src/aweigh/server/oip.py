@@ -182,7 +182,7 @@ class Inference:
         rows = rows_of(schema, request.inputs, max_rows=self._service.max_rows)
         table = check_rows(schema, rows)
         if self._meter is not None:
-            self._meter(table.rows)
+            self._meter(table, len(self._body))
         return self._service.within(table)
 
     def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:

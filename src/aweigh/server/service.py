@@ -160,7 +160,7 @@ class Service:
         answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
         answered = perf_counter_ns()
         if meter is not None:
-            meter(table.rows)  # not before: rows that the model fails on are charged by the ordinary way
+            meter(table, len(body))  # not before: rows that the model fails on are charged by the ordinary way
         warnings = self.warnings(table)
         warned = perf_counter_ns()
         if meter is not None:
@@ -284,7 +284,7 @@ class Service:
         """
         table = self._read(asked)
         if asked.meter is not None:
-            asked.meter(table.rows)
+            asked.meter(table, len(asked.body))
         return table
 
     def _read(self, asked: Asked) -> Table:

@@ -34,7 +34,8 @@ class Settings:
     ``auth`` is who may come in (none, password, oidc). ``hosts`` are the names by which the server is asked,
     ``origins`` the other sites whose pages may ask it, with commas between them; ``proxies`` is how many proxies stand
     in front and are believed. ``csp`` takes the place of the app's own content security policy. ``disclosure`` is how
-    much of an answer is told, to all or by role.
+    much of an answer is told, to all or by role. ``sweeps``: whether rows of people and keys are watched for such as
+    are made up to map the model (on, off).
 
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
@@ -69,6 +70,7 @@ class Settings:
     proxies: int = 0
     csp: str | None = None
     disclosure: str | None = None
+    sweeps: str = "on"
     jobs: str = "inline"
     jobs_max_bytes: int = 2**30
     jobs_max_unpacked_bytes: int = 16 * 2**30
@@ -121,6 +123,7 @@ _WORDS = {
     "jobs": ("inline", "worker", "off"),
     "auth": ("none", "password", "oidc"),
     "log_messages": ("withheld", "kept"),
+    "sweeps": ("on", "off"),
 }
 
 

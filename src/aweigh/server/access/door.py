@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -17,10 +18,13 @@ from aweigh.guard.identity import Identity
 from aweigh.guard.rules import PREDICT, READ, Need, is_access_page, need_of
 from aweigh.server.access.asked import SAFE_METHODS, Place, header
 from aweigh.server.access.known import Known, not_signed_in
-from aweigh.server.access.meter import Meter
+from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.access.watched import watched
 from aweigh.server.metrics import route_of
 from aweigh.server.problems import Refused
+
+if TYPE_CHECKING:
+    from aweigh.guard.sweep import Verdict
 
 IDENTITY, CLIENT, METER = "aweigh.identity", "aweigh.client", "aweigh.meter"
 
@@ -88,6 +92,15 @@ class Door:
     def is_closed(self) -> bool:
         """Whether people and programs must say who they are."""
         return self._known is not None
+
+    def watch(self, watch: Watch) -> None:
+        """From now on the rows of those who are known are shown to this."""
+        if self._known is not None:
+            self._known.watch(watch)
+
+    def suspect(self, identity: Identity, verdict: "Verdict") -> bool:
+        """Writes down that the rows of one who is known look made up; see ``Known.suspect``."""
+        return self._known is not None and self._known.suspect(identity, verdict)
 
     def is_secure(self, scope: Scope) -> bool:
         """Whether the browser came by TLS."""

@@ -35,6 +35,7 @@ from aweigh.server.access.markup import Child, Html, tag
 from aweigh.server.access.nothing import NotThere
 from aweigh.server.access.once import forget_once, keep_once, kept_once
 from aweigh.server.access.passwords import sentence
+from aweigh.server.access.suspicion import suspected
 from aweigh.server.access.visit import Visit
 from aweigh.server.access.when import ago
 
@@ -171,6 +172,8 @@ def one(visit: Visit, guard: Guard, shelf: Shelf) -> Page:
         ("Last used", ago(key.last_used, now=now)),
         ("Ends", ago(key.expires, now=now, never="when it is revoked")),
     ]
+    if shelf.everybodys:
+        told += suspected(guard, key.id, now=now)
     return Page(
         title=key.label,
         body=[fresh, tag("section", facts(*told), act, class_="first")],

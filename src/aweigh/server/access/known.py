@@ -15,11 +15,12 @@ from aweigh.guard.disclosure import Disclosure
 from aweigh.guard.identity import UNKNOWN, Identity, Role, Unknown
 from aweigh.guard.limits import Budget
 from aweigh.server.access.cookies import session_of
-from aweigh.server.access.meter import Meter
+from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.problems import Refused
 
 if TYPE_CHECKING:
     from aweigh.guard.guard import Guard
+    from aweigh.guard.sweep import Verdict
 
 BEARER, OF_A_SESSION = b"bearer ", b"aweigh-session "
 """Schemes of ``Authorization``: a key's, and that of the pages, which ask in the name of their visitor."""
@@ -57,6 +58,16 @@ class Known:
         self._has_budgets = guard.limits.budget != Budget()
         self._disclosure = {role: one for role, one in (disclosure or {}).items() if one != Disclosure()}
         self._meters: dict[str, Meter] = {}
+        self._watch: Watch | None = None
+
+    def watch(self, watch: Watch) -> None:
+        """From now on all rows of people and keys are shown to this."""
+        self._watch = watch
+        self._meters.clear()
+
+    def suspect(self, identity: Identity, verdict: "Verdict") -> bool:
+        """Writes down that somebody's rows look made up, once a day; whether it was done now. Asks the database."""
+        return self._guard.suspect(identity, verdict)
 
     async def identify(self, scope: Scope) -> tuple[Identity | None, bool]:
         """Who asks, and whether a cookie or nothing at all says so.
@@ -91,14 +102,15 @@ class Known:
     def meter(self, identity: Identity) -> Meter | None:
         """What the identity may have of the model; None: all that it asks for, and all of each answer."""
         disclosure = self._disclosure.get(identity.role)
-        if not self._has_budgets and disclosure is None:
+        watch = None if identity.kind == "nobody" else self._watch
+        if watch is None and not self._has_budgets and disclosure is None:
             return None
         meter = self._meters.get(f"{identity.id} {identity.role}")
         if meter is None:
             if len(self._meters) >= MOST_METERS:
                 self._meters.clear()
             meter = self._meters[f"{identity.id} {identity.role}"] = Meter(
-                self._guard.limits if self._has_budgets else None, identity, disclosure
+                self._guard.limits if self._has_budgets else None, identity, disclosure, watch
             )
         return meter
 

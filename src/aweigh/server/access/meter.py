@@ -1,4 +1,4 @@
-"""What an identity may have of the model: its budget of rows, and how much of an answer it is told.
+"""What an identity may have of the model: its budget of rows, how much of an answer it is told, and who looks on.
 
 A process holds a part of each budget in memory. When that is spent the store has to be asked, which may take a while or
 fail: never on the event loop.
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from aweigh.guard.identity import Identity
     from aweigh.guard.limits import Limits
     from aweigh.schema.answers import Answers
+    from aweigh.table import Table
 
 T = TypeVar("T")
+
+Watch = Callable[["Identity", "Table", int], None]
+"""What looks at rows that somebody has asked for, of a body of so many bytes."""
 
 
 class OverBudget(AweighError):  # noqa: N818  named as those of errors.py
@@ -44,17 +48,40 @@ class MustAskStore(Exception):  # noqa: N818  no error: the way on is another
 
 
 class Meter:
-    """Charges an identity for its rows, ``meter(rows)``, and tells as much of the answers as it may know.
+    """Charges an identity for its rows, ``meter(table, size_bytes)``, and tells as much of the answers as it may know.
 
-    Without ``limits`` nothing is charged.
+    Without ``limits`` nothing is charged. ``watch`` is shown the rows that were charged.
     """
 
-    def __init__(self, limits: "Limits | None", identity: "Identity", disclosure: "Disclosure | None" = None) -> None:
+    def __init__(
+        self,
+        limits: "Limits | None",
+        identity: "Identity",
+        disclosure: "Disclosure | None" = None,
+        watch: Watch | None = None,
+    ) -> None:
         self._limits = limits
         self._identity = identity
         self._disclosure = disclosure
+        self._watch = watch
 
-    def __call__(self, rows: int) -> None:
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the identity may not have all that it asks for, or not all of each answer."""
+        return self._limits is not None or self._disclosure is not None
+
+    def __call__(self, table: "Table", size_bytes: int) -> None:
+        """Charge the rows of a body of that size.
+
+        Raises:
+            OverBudget, MustAskStore: as ``charge``.
+        """
+        if self._limits is not None:
+            self.charge(table.rows)
+        if self._watch is not None:
+            self._watch(self._identity, table, size_bytes)
+
+    def charge(self, rows: int) -> None:
         """Charge so many rows.
 
         Raises:
@@ -77,7 +104,7 @@ class Meter:
 
     def paid(self) -> "Meter":
         """The same for rows that were charged already."""
-        return Meter(None, self._identity, self._disclosure)
+        return Meter(None, self._identity, self._disclosure, self._watch)
 
 
 async def charged(meter: Meter | None, ask: Callable[[Meter | None], Awaitable[T]]) -> T:
@@ -92,7 +119,7 @@ async def charged(meter: Meter | None, ask: Callable[[Meter | None], Awaitable[T
     except MustAskStore as asked:
         if meter is None:
             raise
-        await anyio.to_thread.run_sync(meter, asked.rows)
+        await anyio.to_thread.run_sync(meter.charge, asked.rows)
         return await ask(meter.paid())
 
 

@@ -31,6 +31,7 @@ from aweigh.server.access.markup import Child, Html, tag
 from aweigh.server.access.nothing import NotThere
 from aweigh.server.access.once import forget_once, keep_once, kept_once
 from aweigh.server.access.passwords import sentence
+from aweigh.server.access.suspicion import suspected
 from aweigh.server.access.visit import Visit
 from aweigh.server.access.when import ago
 
@@ -281,6 +282,7 @@ def _facts(guard: Guard, person: Person, *, now: float, me: bool) -> Html:
         ("Added", ago(person.created, now=now)),
         ("In logs", tag("code", person.id)),
     ]
+    told += suspected(guard, person.id, now=now)
     if person.oidc is not None:
         told.insert(2, ("Account there", f"{person.oidc[1]} at {person.oidc[0]}"))
     return facts(*told)

@@ -258,8 +258,8 @@ def _require_all(scope: Scope) -> None:
     Raises:
         Refused: whoever asks has a budget of rows, or is not told all of an answer (403).
     """
-    identity = scope.get(IDENTITY)
-    if scope.get(METER) is not None and (identity is None or "operate" not in identity.scopes):
+    identity, meter = scope.get(IDENTITY), scope.get(METER)
+    if meter is not None and meter.is_bounded and (identity is None or "operate" not in identity.scopes):
         raise Refused(
             "not_allowed",
             "A job is neither counted against a budget nor cut down to what you may be told.",

@@ -18,6 +18,8 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_MOST_DIGITS = 6
+"""Of a port in ``Host``: one more than there are, so that what is cut off there is still none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,10 +105,18 @@ def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: 
         named = LOOPBACK_NAMES
     sites = frozenset(one.rstrip("/") for one in _listed(origins))
     for one in sites:
-        parts = urlsplit(one)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        if not _is_site(one):
             raise ConfigError(f"AWEIGH_ORIGINS holds {one[:60]!r}.", hint="write https://site.example.org")
     return Place(named, sites, proxies)
+
+
+def _is_site(text: str) -> bool:
+    """Whether it is an origin as browsers say it: scheme and host, perhaps a port, and nothing behind them."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.path and not parts.query
 
 
 def _listed(text: str | None) -> Iterable[str]:
@@ -122,9 +132,13 @@ def _split(host: str) -> tuple[str, int | None]:
     host = host.strip().lower()
     if host.startswith("["):
         name, _, rest = host[1:].partition("]")
-        return name, int(rest[1:]) if rest[1:].isdecimal() else None
+        return name, _port(rest[1:])
     name, _, port = host.partition(":")
-    return name.rstrip("."), int(port) if port.isdecimal() else None
+    return name.rstrip("."), _port(port)
+
+
+def _port(text: str) -> int | None:
+    return int(text[:_MOST_DIGITS]) if text.isdecimal() else None
 
 
 def _address(text: str) -> str | None:

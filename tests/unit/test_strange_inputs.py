@@ -9,6 +9,7 @@ import struct
 import sys
 import time
 import zipfile
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from aweigh.advisories.export import read_export
 from aweigh.bundle.contents import check_content
 from aweigh.bundle.requirements import Pinned
 from aweigh.config import read_config
-from aweigh.errors import ConfigError, DamagedBundle, SourceSilent, TooLarge
+from aweigh.errors import ConfigError, DamagedBundle, MalformedBody, SourceSilent, TooLarge
 from aweigh.guard.oidc.failures import SignInFailed
 from aweigh.guard.oidc.roles import read_roles
 from aweigh.models.scan import scan_bytes
@@ -26,8 +27,12 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.decode_arrow import compile_arrow
 from aweigh.server import media
 from aweigh.server.access.asked import Place, name_of, place_of
+from aweigh.server.access.door import Door
+from aweigh.server.problems import Refused
 from aweigh.table.arrow_stream import PAIR, RECORD_BATCH, SCHEMA
 from aweigh.table.arrow_write import _message
+from aweigh.table.csv import read_csv
+from aweigh.table.csv_parts import CsvParts
 from aweigh.table.flatbuffer_write import Node, Structs, byte, integer, long
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
@@ -49,6 +54,16 @@ def test_a_host_with_a_port_of_thousands_of_digits_is_no_host_of_ours():
     assert name_of(f"localhost:{DIGITS}") == name_of(f"[::1]:{DIGITS}".replace("::1", "localhost")) == "localhost"
     scope = {"scheme": "http", "headers": [(b"host", f"a:{DIGITS}".encode()), (b"origin", b"http://a")]}
     assert not Place().is_same_site(scope)
+
+
+@pytest.mark.parametrize(("said", "taken"), [(b"same-origin", True), (b"cross-site", False), (b"Same-Origin", False)])
+def test_the_quick_way_in_takes_no_word_of_a_browser_that_the_ordinary_one_does_not(said, taken):
+    headers = {b"host": b"localhost", b"sec-fetch-site": said}
+    scope = {"type": "http", "method": "POST", "path": "/v1/predict", "scheme": "http", "headers": [*headers.items()]}
+    door = Door(Place())
+    assert (door.at_once(headers) is not None) is taken
+    with nullcontext() if taken else pytest.raises(Refused):
+        asyncio.run(door.enter(scope))
 
 
 def test_an_origin_that_is_no_address_is_an_error_of_the_configuration():
@@ -78,6 +93,19 @@ def test_a_version_of_thousands_of_digits_is_none(tmp_path):
     path.write_text(json.dumps(ADVISORY))
     told = read_export(path, [Pinned("a", "1", ())])
     assert told.advisories == {("a", "1"): ()}
+
+
+# -- CSV -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-32"])
+def test_text_that_may_be_of_either_byte_order_is_refused_at_once_and_in_parts(charset):
+    body = "a,b\n1,2\n".encode(f"{charset}-le")
+    with pytest.raises(MalformedBody, match="is not utf"):
+        read_csv(body, charset=charset)
+    with pytest.raises(MalformedBody, match="is not utf"):
+        CsvParts(io.BytesIO(body), chunk_rows=9, charset=charset)
+    assert read_csv("a,b\n1,2\n".encode(charset), charset=charset).rows == 1
 
 
 # -- Arrow -----------------------------------------------------------------------------------------------------------

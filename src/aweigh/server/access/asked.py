@@ -16,6 +16,9 @@ from aweigh.errors import ConfigError
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
+SAME_SITE_FETCHES = frozenset({b"", b"same-origin", b"none"})
+"""What ``Sec-Fetch-Site`` says, if anything, where this site's own page or the address bar has asked."""
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 _MOST_DIGITS = 6
@@ -86,7 +89,7 @@ class Place:
             schemes = {"https"} if secure else {"http", "https"}
             expected = own_port if own_port is not None else _PORTS.get(parts.scheme)
             return parts.scheme in schemes and (parts.hostname or "") == host and port == expected
-        return header(scope, b"sec-fetch-site") in {b"", b"same-origin", b"none"}
+        return header(scope, b"sec-fetch-site") in SAME_SITE_FETCHES
 
 
 def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: bool) -> Place:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aweigh.guard.identity import Identity
 from aweigh.guard.rules import Need, is_access_page, need_of
-from aweigh.server.access.asked import SAFE_METHODS, Place, header
+from aweigh.server.access.asked import SAFE_METHODS, SAME_SITE_FETCHES, Place, header
 from aweigh.server.access.cookies import session_cookie_name, session_of
 from aweigh.server.access.known import Known, not_signed_in
 from aweigh.server.access.meter import Meter
@@ -48,7 +48,6 @@ PAGE_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
-_CROSS_SITE_FETCHES = frozenset({b"cross-site", b"same-site"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class Door:
         get = headers.get
         if not self._place.knows_host(get(b"host", b"")) or b"origin" in headers:
             return None
-        if get(b"sec-fetch-site") in _CROSS_SITE_FETCHES or not OURS.isdisjoint(headers):
+        if get(b"sec-fetch-site", b"") not in SAME_SITE_FETCHES or not OURS.isdisjoint(headers):
             return None
         if self._known is None:
             return self._everybody

@@ -6,8 +6,9 @@ PYTHON ?= python3.13 python3.12 python3.11 python3
 PORT ?= 8000
 
 BIN := $(VENV)/bin
-# A stamp for each set of packages that is whole in the environment; dev holds all that the demo needs.
+# A stamp for each set of packages that is whole in the environment; dev holds all that the demo needs, and fuzz is beside it.
 DEV := $(VENV)/.aweigh-dev
+FUZZ := $(VENV)/.aweigh-fuzz
 DEMO := $(VENV)/.aweigh-demo
 
 # The environment must not be shadowed by packages that happen to be on the caller's path.
@@ -23,7 +24,7 @@ PYTEST = $(BIN)/python -m pytest
 # Two workers, a file to a worker: fixtures that start a server are started once.
 PARALLEL = -n 2 --dist loadfile
 COV = --cov --cov-report=
-LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line $(UPGRADE)
 
 .DEFAULT_GOAL := help
@@ -73,13 +74,21 @@ integration: $(DEV) ## Run the tests that start a real server
 e2e: $(DEV) chromium ## Run the tests that drive a browser
 	$(PYTEST) tests/e2e $(ARGS)
 
+# What each parser is given of it in `make security`; `make fuzz` takes 60 seconds each, or as many as it is told.
+FUZZ_SECONDS ?= 5
+
 .PHONY: security
-security: $(DEV) chromium ## Run what shows that the model, the answers, the data and the door are safe: payloads, routes, stores, sign-in
-	$(PYTEST) tests/security tests/unit/guard tests/unit/test_secret.py tests/unit/test_access_pieces.py tests/integration/test_access_pages.py \
+security: $(DEV) $(FUZZ) chromium ## Run what shows that the model, the answers, the data and the door are safe: payloads, routes, stores, sign-in
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
+	$(PYTEST) tests/security tests/fuzz tests/unit/guard tests/unit/test_secret.py tests/unit/test_access_pieces.py tests/integration/test_access_pages.py \
 	  tests/integration/test_guard_stores.py tests/integration/test_oidc.py tests/integration/test_oidc_attacks.py \
 	  tests/integration/test_server_fuzz.py tests/integration/test_server_trust.py tests/integration/test_marker.py \
 	  tests/integration/test_forget.py tests/unit/bundle/test_signature.py tests/unit/bundle/test_verify.py tests/e2e/test_sign_in.py \
 	  tests/e2e/test_oidc_browser.py tests/e2e/test_marker_app.py $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(DEV) $(FUZZ) ## Give every parser inputs that are guided by what they reach (ARGS="--seconds 60 --only json,csv")
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 .PHONY: models
 models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold each against the original
@@ -133,8 +142,9 @@ docs: $(DEV) ## Write the reference pages that are made from the code
 
 .PHONY: requirements
 requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)
-	$(LOCK) --all-extras --group dev -o requirements/dev.txt
-	$(LOCK) --extra ui --extra files --extra sklearn --extra pack --group build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra ui --extra files --extra sklearn --extra pack --group build -c requirements/dev.txt -o requirements/demo.txt
+	$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## Remove the environments and all that the tools leave behind
@@ -149,6 +159,12 @@ $(DEV): requirements/dev.txt pyproject.toml | $(BIN)/python
 	@$(INSTALL_LOCKED) requirements/dev.txt
 	@$(INSTALL_SELF)
 	@touch $(DEMO) $@
+
+# Beside what is there: development itself does not need it.
+$(FUZZ): requirements/fuzz.txt $(DEV)
+	@echo "installing into $(VENV) what make fuzz needs (requirements/fuzz.txt)"
+	@$(INSTALL_LOCKED) requirements/fuzz.txt
+	@touch $@
 
 $(DEMO): requirements/demo.txt pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) what the demo needs (requirements/demo.txt); this takes a minute"

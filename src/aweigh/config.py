@@ -99,7 +99,9 @@ def read_config(path: Path) -> Config:
     """
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path.name} is nested too deeply.") from error
+    except (OSError, ValueError) as error:  # no TOML, no UTF-8, or a number of more digits than Python reads
         raise ConfigError(f"{path.name} cannot be read: {error}.") from error
     _refuse_unknown_keys(document, path.name)
     try:

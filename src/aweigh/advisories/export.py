@@ -1,5 +1,7 @@
 """An export of advisories on this machine: a file or a folder of JSON, or the zip that OSV gives for an ecosystem."""
 
+import lzma
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,6 +18,12 @@ from aweigh.errors import SourceSilent, UsageError
 MAX_FILE_BYTES = 64 * 2**20
 """Of one JSON file; an advisory has a few thousand, a list of them more."""
 MAX_TOTAL_BYTES = 4 * 2**30
+
+_ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError, ValueError, LookupError,
+    OverflowError,
+)  # fmt: skip
+"""What zipfile and the ways of packing raise when a zip is damaged, beside errors of the system."""
 
 _Many = msgspec.json.Decoder(Advisory | list[Advisory])
 _Named = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -63,7 +71,7 @@ def _advisories(path: Path) -> Iterator[Advisory]:
     for name, content in _files(path):
         try:
             yield from _decoded(content)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or not of the schema
             raise SourceSilent(
                 f"{name!r} of the export is no advisory in OSV's schema.", hint="take a whole export, as OSV gives it"
             ) from error
@@ -89,7 +97,7 @@ def _files(path: Path) -> Iterator[tuple[str, bytes]]:
             if len(content) > MAX_FILE_BYTES or total > MAX_TOTAL_BYTES:
                 raise SourceSilent("The export is larger than any that OSV gives.")
             yield name, content
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _ZIP_DAMAGE as error:
         raise SourceSilent(f"{path} is a damaged zip: {error}.", hint="fetch it again") from error
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror or error}.") from error

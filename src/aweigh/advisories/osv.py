@@ -170,14 +170,14 @@ def _reader() -> Any:
         MissingExtra: what knows PEP 440 is not installed.
     """
     try:
-        from packaging.version import InvalidVersion, Version
+        from packaging.version import Version
     except ModuleNotFoundError as error:
         raise MissingExtra("Comparing versions", extra="audit") from error
 
     def read(text: str) -> "Version | None":
         try:
             return Version(Version(text).public)
-        except InvalidVersion:
+        except ValueError:  # none (InvalidVersion is one), or of a number of more digits than Python reads
             return None
 
     return read

@@ -155,7 +155,7 @@ class Source:
     def _json(self, path: str, kind: Any, *, body: object = None) -> Any:
         try:
             return msgspec.json.decode(self._fetch(path, body), type=kind)
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # no JSON, no UTF-8, or not of the schema
             raise SourceSilent(
                 f"{self.host} does not answer as OSV does ({path.split('/')[2]}).",
                 hint="--source takes the address of a server of OSV's API, without /v1",

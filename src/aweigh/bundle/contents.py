@@ -7,8 +7,11 @@ is decided, when it is read, by the names in the manifest and those that its fam
 """
 
 import io
+import lzma
 import re
+import struct
 import zipfile
+import zlib
 
 from aweigh.bundle.archive import MAX_BUNDLE_BYTES
 from aweigh.bundle.manifest import Manifest
@@ -47,6 +50,11 @@ _HEAD_BYTES = 512
 _TEXTS = frozenset({".csv", ".json", ".toml", ".tsv", ".txt", ".yaml", ".yml"})
 """Text that the owner's code may read, under ``model/code/``."""
 _ARRAY, _NPY = ".npy", b"\x93NUMPY"
+_ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, RuntimeError, ValueError,
+    LookupError, OverflowError,
+)  # fmt: skip
+"""What zipfile and the four ways of packing raise when a zip is damaged, or is none."""
 
 
 def holds_code(manifest: Manifest) -> bool:
@@ -137,5 +145,5 @@ def _check_skops(name: str, content: bytes) -> None:
                 objects = one.filename.endswith(".npy") and b"|O" in head
                 if not one.filename.endswith(_IN_SKOPS) or _PICKLES.match(head) or objects:
                     raise DamagedBundle(f"{name!r} holds {one.filename[:80]!a}, which skops never writes.")
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except _ZIP_DAMAGE as error:
         raise DamagedBundle(f"{name!r} cannot be read: {error}.") from error

@@ -41,6 +41,9 @@ from aweigh.table.pandas_notes import read_notes
 MAX_KEPT_BYTES = 2**18
 """A schema message that is larger is worked out anew for each stream: whoever sends it shall not fill our memory."""
 
+LEAST_CELLS = 1_000_000
+"""A table of so few cells is always read, so that what is wrong with it can be told."""
+
 Read = Callable[[bytes], Table]
 
 
@@ -53,12 +56,14 @@ def compile_arrow(schema: Schema, *, max_rows: int, layout: Layout | None = None
         DataError: (the function) what ``read_arrow`` and ``check`` raise.
     """
     quick = _Quick(schema, max_rows=max_rows, layout=layout_of(schema) if layout is None else layout)
+    # Columns that the schema does not have are refused only when they have been read: so few cells they may hold.
+    max_cells = max(LEAST_CELLS, max_rows * len(schema.columns))
 
     def read(body: bytes) -> Table:
         try:
             return quick(body)
         except (AweighError, Later, TypeError, OverflowError, *ASTRAY):
-            return check(schema, read_arrow(body, max_rows=max_rows))
+            return check(schema, read_arrow(body, max_rows=max_rows, max_cells=max_cells))
 
     return read
 

@@ -29,9 +29,9 @@ def parse(header: str) -> tuple[str, dict[str, str]] | None:
     found = _TYPE.match(header)
     if found is None:
         return None
-    media, at = found[1].lower(), found.end()
+    media, at, end = found[1].lower(), found.end(), len(header.rstrip())
     parameters: dict[str, str] = {}
-    while at < len(header.rstrip()):
+    while at < end:
         found = _PARAMETER.match(header, at)
         if found is None:
             return None

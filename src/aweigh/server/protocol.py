@@ -178,7 +178,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def _write_refusal(self, error: Refused) -> None:
         body = encode(document_of(error))
         headers = [*headers_of(error, size_bytes=len(body), media=PROBLEM_JSON), (b"connection", b"close")]
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
+        # The date, too: it must not show which way the request was going.
+        lines = [name + b": " + value + b"\r\n" for name, value in (*self.server_state.default_headers, *headers)]
         self.transport.write(b"".join([STATUS_LINE[status_of(error)], *lines, b"\r\n", body]))
         self.transport.close()
 

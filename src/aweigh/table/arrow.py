@@ -43,20 +43,27 @@ INLINE_BYTES = 12
 Mask = NDArray[np.bool_] | None
 
 
-def read_arrow(body: bytes, *, max_rows: int | None = None, max_bytes: int | None = MAX_BUFFER_BYTES) -> Table:
+def read_arrow(
+    body: bytes,
+    *,
+    max_rows: int | None = None,
+    max_bytes: int | None = MAX_BUFFER_BYTES,
+    max_cells: int | None = None,
+) -> Table:
     """A whole Arrow IPC stream, or file, from somebody who need not be trusted.
 
-    ``max_bytes`` bounds the sum of its columns' buffers, which may be more than the body.
+    ``max_bytes`` bounds the sum of its columns' buffers, which may be more than the body, ``max_cells`` rows times
+    columns: a cell takes eight bytes and more in the table, whatever it took in the body.
 
     Raises:
         MalformedBody: not Arrow, damaged, or text that is not UTF-8.
-        TooLarge: more rows or more bytes than that.
+        TooLarge: more rows, bytes or cells than that.
         UnsupportedMedia: a column of a type that no model takes, compression, a dictionary that grows.
         DataError: whole numbers beyond 64 bits, times outside the years 1 to 9999.
     """
     if not body:
         raise MalformedBody("The body is empty.", hint="send an Arrow IPC stream")
-    return concatenate(list(iter_arrow(BytesIO(body), limits=ArrowLimits(max_rows, max_bytes))))
+    return concatenate(list(iter_arrow(BytesIO(body), limits=ArrowLimits(max_rows, max_bytes, max_cells))))
 
 
 def iter_arrow(file: BufferedIOBase, *, limits: ArrowLimits | None = None) -> Iterator[Table]:

@@ -87,10 +87,24 @@ class ArrowBatch:
 
 @dataclass(slots=True)
 class ArrowLimits:
-    """How much more may come: rows of record batches, and bytes of buffers."""
+    """How much more may come: rows of record batches, bytes of buffers, and cells, which is rows times columns."""
 
     rows: int | None = None
     size_bytes: int | None = None
+    cells: int | None = None
+
+    def take_cells(self, count: int) -> None:
+        """Counts the cells of a message: many columns may share a buffer, and each becomes a column of its own.
+
+        Raises:
+            TooLarge: they are too many.
+        """
+        if self.cells is not None:
+            self.cells -= count
+            if self.cells < 0:
+                raise TooLarge(
+                    "The Arrow data has more cells than are taken at once.", hint="send the model's columns only"
+                )
 
     def take(self, rows: int, size_bytes: int) -> None:
         """Counts a message.
@@ -361,6 +375,7 @@ def _columns(
     """A record batch's columns, each with the number of its dictionary, and its rows."""
     buffers, rows = _open(header, body, limits)
     limits.take(0, NULL_BYTES * rows * sum(field.type.kind == "null" for field in fields))
+    limits.take_cells(rows * len(fields))
     columns = [(buffers.column(field, field.type), field.dictionary) for field in fields]
     if any(column.rows != rows for column, _ in columns):
         raise IndexError

@@ -66,7 +66,8 @@ def decode_text(body: bytes, *, charset: str | None = None) -> str:
     else:
         charset = known_charset(charset)
     try:
-        text = body.decode(charset)
+        # Not body.decode: without a byte-order mark that takes this machine's order, and read in parts it is refused.
+        text = codecs.getincrementaldecoder(charset)().decode(body, True)
     except UnicodeError as error:
         at = error.start if isinstance(error, UnicodeDecodeError) else 0
         raise MalformedBody(

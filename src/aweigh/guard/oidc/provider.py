@@ -159,7 +159,8 @@ class Provider:
 def _key(one: dict[str, object]) -> PublicKey | None:
     """A key of the set; None for what is no public key to check signatures with."""
     kinds: dict[object, type[PublicKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
-    kind = kinds.get(one.get("kty"))
+    kty = one.get("kty")
+    kind = kinds.get(kty) if isinstance(kty, str) else None
     if kind is None or one.get("use", "sig") != "sig" or "d" in one:
         return None
     operations = one.get("key_ops")

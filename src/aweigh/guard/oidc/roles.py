@@ -20,6 +20,8 @@ NONE, OTHERS = "none", "*"
 MOST_RULES = 1000
 _HINT = f"write {VARIABLE}='groups: data=predictor, ops=operator; *=none', or *=viewer for all whom the provider knows"
 _CLAIM = re.compile(r"\s*(?P<claim>[^\s=,;]+?)\s*:(?:\s+|(?!//))(?P<values>.+)", re.DOTALL)
+_MOST_BITS = 64
+"""Of a number that is a claim's value: Python writes none of thousands of digits."""
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,255}@(?P<domain>[^@\s\x00-\x1f\x7f]{1,255})")
 
 Claims = Mapping[str, object]
@@ -103,7 +105,7 @@ def values_of(claims: Claims, claim: str) -> Iterator[str]:
             yield one
         elif isinstance(one, bool):
             yield "true" if one else "false"
-        elif isinstance(one, int):
+        elif isinstance(one, int) and one.bit_length() <= _MOST_BITS:
             yield str(one)
 
 

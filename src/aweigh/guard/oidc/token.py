@@ -96,7 +96,7 @@ def _payload(token: str, keys: list[PublicKey], algorithm: str) -> bytes:
     for key in keys:
         try:
             found = jws.deserialize_compact(token.encode(), key, registry=registry)
-        except (JoseError, ValueError):
+        except (JoseError, ValueError, RecursionError):
             continue
         if found.payload is not None:
             return found.payload
@@ -136,9 +136,13 @@ def _check(claims: Claims, expected: Expected, *, now: float) -> None:
 
 def _time(claims: Claims, name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    try:
+        found = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    except OverflowError:  # a whole number that is larger than any of them
+        found = math.inf
+    if not math.isfinite(found):
         raise refused(f"The ID token has no time {name}.")
-    return float(value)
+    return found
 
 
 def _check_access_token(claims: Claims, access_token: str, algorithm: str) -> None:

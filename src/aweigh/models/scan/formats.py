@@ -6,6 +6,7 @@ from io import BytesIO
 
 from aweigh.models.scan.limits import Refused
 from aweigh.models.scan.machine import OPCODES
+from aweigh.models.scan.skops import ZIP_DAMAGE
 
 # ModelProto's fields (onnx.proto): number to wire type.
 _ONNX_FIELDS = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2, 26: 2}
@@ -64,7 +65,7 @@ def _zip_format(data: bytes) -> str:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = set(archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
+    except ZIP_DAMAGE as error:
         raise Refused(f"it begins like a zip file and is none ({error})") from error
     if "schema.json" in names and "manifest.json" not in names:
         return "skops"

@@ -78,6 +78,10 @@ class Machine:
             if self.world.strict:
                 raise
             raise Refused("its opcodes do not fit together") from None
+        except RecursionError:
+            if self.world.strict:
+                raise
+            raise Refused("what it describes is nested too deeply") from None
         except (ValueError, TypeError, AttributeError) as error:
             if self.world.strict:
                 raise

@@ -6,7 +6,9 @@ would reach, which is on no list.
 """
 
 import json
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from ast import literal_eval
@@ -21,6 +23,11 @@ from aweigh.models.scan.rules import PARTIAL_OF, RULES, STATE_RULES
 from aweigh.models.scan.unpack import check_growth
 
 ONE_ID = "two different objects in it share one id"
+ZIP_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, RuntimeError, ValueError,
+    LookupError, OverflowError,
+)  # fmt: skip
+"""What zipfile and the four ways of packing raise when a zip is damaged, or is none."""
 PROTOCOLS = (0, 1, 2)
 _ENCRYPTED = 0x1
 _NUMPY_SCALAR = r"numpy\.(?:str_|bytes_|bool|bool_|number|[a-z]+\d{1,3}|longdouble|clongdouble|longlong|ulonglong)"
@@ -71,7 +78,7 @@ def read(data: bytes, found: Schema, *, limits: Limits) -> None:
             text = archive.read("schema.json")
             for member in members:
                 _check_arrays(member.filename, archive, limits)
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError, KeyError, ValueError) as error:
+    except ZIP_DAMAGE as error:
         raise Refused(f"its zip file is damaged ({error})") from error
     try:
         schema = json.loads(text)
@@ -119,6 +126,9 @@ def _check_arrays(name: str, archive: zipfile.ZipFile, limits: Limits) -> None:
         content = archive.read(name)
         with zipfile.ZipFile(BytesIO(content)) as inner:
             for member in _members(inner, len(content), limits):
+                if member.filename.endswith(".npz"):
+                    # Zips within zips are how a small file becomes more work than anybody has time for.
+                    raise Refused(f"its {name} holds another .npz, which numpy never writes")
                 _check_arrays(member.filename, inner, limits)
     elif name.endswith(".npy"):
         with archive.open(name) as file:
@@ -141,7 +151,9 @@ def _holds_objects(head: bytes) -> bool:
     try:
         described = literal_eval(head[8 + width : 8 + width + length].decode("latin1").strip())
         return bool(np.lib.format.descr_to_dtype(described["descr"]).hasobject)
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError) as error:
+    except (
+        ValueError, SyntaxError, TypeError, LookupError, AttributeError, OverflowError, MemoryError, RecursionError,
+    ) as error:  # fmt: skip
         raise Refused("one of its arrays is not in numpy's format") from error
 
 

@@ -17,13 +17,17 @@ from aweigh.guard.rules import is_access_page
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
+SAME_SITE_FETCHES = frozenset({b"", b"same-origin", b"none"})
+"""What ``Sec-Fetch-Site`` says, if anything, where this site's own page or the address bar has asked."""
+
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-MOST_DIGITS = 5
 LONGEST_HOST = 255
 MOST_HOSTS = 256
 """So many good names are remembered, with their ports: whoever asks chooses the header."""
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+_MOST_DIGITS = 6
+"""Of a port in ``Host``: one more than there are, so that what is cut off there is still none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +99,7 @@ class Place:
             schemes = {"https"} if secure else {"http", "https"}
             expected = own_port if own_port is not None else _PORTS.get(parts.scheme)
             return parts.scheme in schemes and (parts.hostname or "") == host and port == expected
-        return header(scope, b"sec-fetch-site") in {b"", b"same-origin", b"none"}
+        return header(scope, b"sec-fetch-site") in SAME_SITE_FETCHES
 
 
 def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: bool, own: str = "") -> Place:
@@ -116,10 +120,18 @@ def place_of(*, hosts: str | None, origins: str | None, proxies: int, loopback: 
         named |= {name_of(own)}
     sites = frozenset(one.rstrip("/") for one in _listed(origins))
     for one in sites:
-        parts = urlsplit(one)
-        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path or parts.query:
+        if not _is_site(one):
             raise ConfigError(f"AWEIGH_ORIGINS holds {one[:60]!r}.", hint="write https://site.example.org")
     return Place(named, sites, proxies)
+
+
+def _is_site(text: str) -> bool:
+    """Whether it is an origin as browsers say it: scheme and host, perhaps a port, and nothing behind them."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not parts.path and not parts.query
 
 
 def _listed(text: str | None) -> Iterable[str]:
@@ -141,7 +153,7 @@ def _split(host: str) -> tuple[str, int | None]:
 
 
 def _port(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MOST_DIGITS else None
+    return int(text[:_MOST_DIGITS]) if text.isascii() and text.isdecimal() else None
 
 
 def _address(text: str) -> str | None:

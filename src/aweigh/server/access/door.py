@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from aweigh.guard.identity import Identity
 from aweigh.guard.rules import PREDICT, READ, Need, is_access_page, need_of
-from aweigh.server.access.asked import SAFE_METHODS, Place, header
+from aweigh.server.access.asked import SAFE_METHODS, SAME_SITE_FETCHES, Place, header
 from aweigh.server.access.known import Known, not_signed_in
 from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.access.watched import watched
@@ -55,8 +55,6 @@ PAGE_HEADERS = (
 )
 _OPENS = re.compile(rb"(?:__Host-)?aweigh(?:-[a-z]+)?(?:_[0-9]{1,5})?(?:-[a-z]+)?")
 """The door's cookies; that of the app's processes, ``aweigh_app``, is none of them."""
-
-_CROSS_SITE_FETCHES = frozenset({b"cross-site", b"same-site"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +164,7 @@ class Door:
         get = headers.get
         if not self._place.knows_host(get(b"host", b"")) or b"origin" in headers:
             return None
-        if get(b"sec-fetch-site") in _CROSS_SITE_FETCHES or not OURS.isdisjoint(headers):
+        if get(b"sec-fetch-site", b"") not in SAME_SITE_FETCHES or not OURS.isdisjoint(headers):
             return None
         if self._known is None:
             return self._everybody

@@ -80,7 +80,7 @@ FUZZ_SECONDS ?= 5
 .PHONY: security
 security: $(DEV) $(FUZZ) chromium ## Run what shows that the model, the answers, the data and the door are safe: payloads, routes, stores, sign-in
 	$(BIN)/python tests/fuzz/fuzz.py --seconds $(FUZZ_SECONDS)
-	$(PYTEST) tests/security tests/fuzz tests/unit/guard tests/unit/test_secret.py tests/unit/test_access_pieces.py tests/integration/test_access_pages.py \
+	$(PYTEST) -m "slow or not slow" tests/security tests/fuzz tests/unit/guard tests/unit/test_secret.py tests/unit/test_access_pieces.py tests/integration/test_access_pages.py \
 	  tests/integration/test_guard_stores.py tests/integration/test_oidc.py tests/integration/test_oidc_attacks.py \
 	  tests/integration/test_server_fuzz.py tests/integration/test_server_trust.py tests/integration/test_marker.py \
 	  tests/integration/test_forget.py tests/unit/bundle/test_signature.py tests/unit/bundle/test_verify.py tests/e2e/test_sign_in.py \

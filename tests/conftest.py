@@ -73,6 +73,21 @@ def require_tool(name: str) -> str:
     return path
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Name the mark of what takes seconds each."""
+    config.addinivalue_line("markers", "slow: left to a make target of its own, which says -m 'slow or not slow'")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the slow ones out where nobody asks for them."""
+    if config.getoption("-m"):
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     # A command tells the processes that it starts which policy it was given; the next test was given none.
     os.environ.pop("AWEIGH_TRUST", None)

@@ -1,4 +1,4 @@
-"""The suite of models: its own package on the path, and the slow ones left to `make models`."""
+"""The suite of models: its own package on the path."""
 
 import sys
 from pathlib import Path
@@ -6,19 +6,6 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "slow: a model that takes seconds; run by `make models` (-m 'slow or not slow')")
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("-m"):
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        config.hook.pytest_deselected(items=slow)
-        items[:] = [item for item in items if item not in slow]
 
 
 @pytest.fixture(scope="session")

@@ -27,6 +27,13 @@ from aweigh.models.scan import scan_bytes
 
 CODE = payloads.code()
 FEWEST = 40
+EVERY = 8
+"""Of the payloads every eighth is tried with all other tests; all of them are with `make security`."""
+
+SOME = [
+    pytest.param(one, id=one.name, marks=[pytest.mark.slow] if place % EVERY else []) for place, one in enumerate(CODE)
+]
+HUGE = {"a list in a list, a million deep", "a compressed bomb"}
 SUFFIXES = {"sklearn": ".skops", "xgboost": ".ubj", "lightgbm": ".txt", "catboost": ".cbm", "onnx": ".onnx"}
 MANIFEST, PICKLE, ONNX = "manifest.json", "model/model.pkl", "model/model.onnx"
 REFUSED = {1, 2, 3}
@@ -48,7 +55,7 @@ def test_there_are_enough_and_no_two_are_the_same(tmp_path):
     assert len(set(made.values())) >= FEWEST
 
 
-@pytest.mark.parametrize("payload", CODE, ids=lambda one: one.name)
+@pytest.mark.parametrize("payload", SOME)
 def test_it_is_live(payload, driver, tmp_path):
     """Otherwise that it does not run would prove nothing."""
     mark = tmp_path / "mark"
@@ -176,7 +183,7 @@ def run_all(driver, listed, folder, *, waits=False, ends=False):
     return wrong
 
 
-@pytest.mark.parametrize("payload", CODE, ids=lambda one: one.name)
+@pytest.mark.parametrize("payload", SOME)
 def test_it_runs_nothing(payload, driver, good, tmp_path):
     mark = tmp_path / "mark"
     file = tmp_path / f"model{payload.suffix}"
@@ -196,7 +203,9 @@ def test_it_runs_nothing(payload, driver, good, tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("name", payloads.DATA)
+@pytest.mark.parametrize(
+    "name", [pytest.param(one, marks=[pytest.mark.slow] if one in HUGE else []) for one in payloads.DATA]
+)
 def test_what_wants_memory_time_or_other_files_is_refused(name, driver, good, tmp_path):
     """In six gigabytes and a minute a command; a file that lies where the payload looks for it is not read.
 

@@ -83,7 +83,8 @@ security: $(DEV) $(FUZZ) chromium ## Run what shows that the model, the answers,
 	$(PYTEST) -m "slow or not slow" tests/security tests/fuzz tests/unit/guard tests/unit/test_secret.py tests/unit/test_access_pieces.py tests/integration/test_access_pages.py \
 	  tests/integration/test_guard_stores.py tests/integration/test_oidc.py tests/integration/test_oidc_attacks.py \
 	  tests/integration/test_server_fuzz.py tests/integration/test_server_trust.py tests/integration/test_marker.py \
-	  tests/integration/test_forget.py tests/unit/bundle/test_signature.py tests/unit/bundle/test_verify.py tests/e2e/test_sign_in.py \
+	  tests/integration/test_forget.py tests/integration/test_openssf.py tests/unit/bundle/test_signature.py tests/unit/bundle/test_verify.py \
+	  tests/e2e/test_sign_in.py \
 	  tests/e2e/test_oidc_browser.py tests/e2e/test_marker_app.py $(ARGS)
 
 .PHONY: fuzz

@@ -54,6 +54,7 @@ def _find_package(name: str) -> str | None:
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
+    "model-signing": lambda: _find_package("model_signing"),
 }
 
 

@@ -5,10 +5,9 @@ bytes signed as one thing are never taken for another.
 """
 
 import base64
-import binascii
 import json
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -20,6 +19,8 @@ MAX_SIGNATURES = 16
 SIGNATURE_BYTES = 64
 _STANDARD = re.compile(r"[A-Za-z0-9+/]*={0,2}")
 _KEYID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+T = TypeVar("T")
 
 
 class Signed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -65,11 +66,10 @@ def unseal(content: bytes, *, payload_type: str) -> tuple[bytes, dict[str, bytes
     if len(content) > MAX_ENVELOPE_BYTES:
         raise DamagedBundle(f"The signature is larger than {MAX_ENVELOPE_BYTES // 1024} KiB.")
     try:
-        found = msgspec.json.decode(content, type=Envelope)
-        json.loads(content, object_pairs_hook=_once)
-        payload = _decoded(found.payload)
-        signatures = {one.keyid: _decoded(one.sig) for one in found.signatures}
-    except (msgspec.MsgspecError, binascii.Error, ValueError, RecursionError) as error:
+        found = read_document(content, Envelope)
+        payload = from_base64(found.payload)
+        signatures = {one.keyid: from_base64(one.sig) for one in found.signatures}
+    except ValueError as error:
         raise DamagedBundle("The signature is no DSSE envelope as aweigh writes it.") from error
     if found.payload_type != payload_type:
         raise DamagedBundle(f"The signature is of something else than a bundle: {found.payload_type[:80]!r}.")
@@ -81,6 +81,20 @@ def unseal(content: bytes, *, payload_type: str) -> tuple[bytes, dict[str, bytes
     return payload, signatures
 
 
+def read_document(content: bytes, kind: type[T]) -> T:
+    """JSON bytes as that type, when every reader would take them for the same.
+
+    Raises:
+        ValueError: they are no such document, or a key stands twice.
+    """
+    try:
+        found = msgspec.json.decode(content, type=kind)
+        json.loads(content, object_pairs_hook=_once)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    return found
+
+
 def _once(pairs: list[tuple[str, Any]]) -> None:
     """Refuse a key that stands twice: one reader would take the first, another the last."""
     if len(pairs) != len({name for name, _ in pairs}):
@@ -88,7 +102,12 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
         raise ValueError(msg)
 
 
-def _decoded(text: str) -> bytes:
+def from_base64(text: str) -> bytes:
+    """The bytes that a text is the base64 of: the standard alphabet, padded, and nothing between.
+
+    Raises:
+        ValueError: it is no base64.
+    """
     if not _STANDARD.fullmatch(text):
         msg = "not base64"
         raise ValueError(msg)

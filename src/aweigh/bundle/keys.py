@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aweigh.bundle.atomic import whole_file
 from aweigh.errors import AweighError, MissingExtra, UsageError
@@ -94,6 +94,14 @@ class PrivateKey:
         return self._key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, hidden)
 
 
+class Pem(Protocol):
+    """A private key of any kind, as a file."""
+
+    def pem(self, passphrase: Secret | None) -> bytes:
+        """The key as a file, encrypted where there is a passphrase."""
+        ...
+
+
 def make_key() -> PrivateKey:
     """A new key.
 
@@ -103,7 +111,7 @@ def make_key() -> PrivateKey:
     return PrivateKey(_ed25519().Ed25519PrivateKey.generate())
 
 
-def write_private(key: PrivateKey, path: Path, *, passphrase: Secret | None = None) -> None:
+def write_private(key: Pem, path: Path, *, passphrase: Secret | None = None) -> None:
     """Writes a new file that only its owner may read; one that is there is never written over.
 
     It takes its name with all its content, or not at all: no reader finds half a key, nor does a killed process leave
@@ -144,12 +152,24 @@ def read_private(path: Path, *, passphrase: Secret | None = None) -> PrivateKey:
         UsageError: there is no such file, others may read it, it holds no Ed25519 key, or the passphrase is not its.
     """
     ed25519 = _ed25519()
+    key = load_private(path, passphrase=passphrase)
+    if not isinstance(key, ed25519.Ed25519PrivateKey):
+        raise UsageError(f"The key {path} is of another kind than Ed25519.", hint="make one with aweigh keygen NAME")
+    return PrivateKey(key)
+
+
+def load_private(path: Path, *, passphrase: Secret | None) -> Any:
+    """The key of whatever kind, as ``cryptography`` has it, in a file that nobody but its owner may read.
+
+    Raises:
+        UsageError: there is no such file, others may read it, it holds no key, or the passphrase is not its.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
-    content = _read(path, private=True)
+    content = read_key(path, private=True)
     try:
-        key = serialization.load_pem_private_key(content, passphrase.reveal().encode() if passphrase else None)
+        return serialization.load_pem_private_key(content, passphrase.reveal().encode() if passphrase else None)
     except TypeError as error:
         hint = f"set {PASSPHRASE_VARIABLE}, or type it when you are asked" if passphrase is None else None
         wrong = "is encrypted" if passphrase is None else "is not encrypted, and a passphrase was given"
@@ -157,14 +177,12 @@ def read_private(path: Path, *, passphrase: Secret | None = None) -> PrivateKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         wrong = "holds no private key, or its passphrase is another"
         raise UsageError(f"{path} {wrong}.", hint="make one with aweigh keygen NAME") from error
-    if not isinstance(key, ed25519.Ed25519PrivateKey):
-        raise UsageError(f"The key {path} is of another kind than Ed25519.", hint="make one with aweigh keygen NAME")
-    return PrivateKey(key)
 
 
 def is_encrypted(path: Path) -> bool:
     """Whether a private key asks for a passphrase."""
-    return b"ENCRYPTED PRIVATE KEY" in _read(path, private=True)
+    content = read_key(path, private=True)
+    return b"ENCRYPTED PRIVATE KEY" in content or b"Proc-Type: 4,ENCRYPTED" in content
 
 
 def read_public(content: bytes, *, name: str) -> PublicKey:
@@ -174,6 +192,27 @@ def read_public(content: bytes, *, name: str) -> PublicKey:
         UsageError: it holds no public Ed25519 key.
     """
     ed25519 = _ed25519()
+    key = load_public(content, name=name)
+    if not isinstance(key, ed25519.Ed25519PublicKey):
+        raise UsageError(
+            f"{name} holds a key of another kind than Ed25519.",
+            hint="keys of OpenSSF signatures are for aweigh verify --format openssf, and lie elsewhere",
+        )
+    raw = key.public_bytes_raw()
+    if int.from_bytes(raw, "little") % 2**255 % _PRIME in _SMALL_ORDER:  # the 256th bit is the sign of x
+        raise UsageError(
+            f"{name} holds a key that anybody can sign for (a point of small order).",
+            hint="whoever gave it to you made no key: ask for another",
+        )
+    return PublicKey(raw)
+
+
+def load_public(content: bytes, *, name: str) -> Any:
+    """The key of whatever kind, as ``cryptography`` has it, in a PEM file's bytes.
+
+    Raises:
+        UsageError: it holds no public key, or a private one.
+    """
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
@@ -183,18 +222,9 @@ def read_public(content: bytes, *, name: str) -> PublicKey:
             hint="put the file that ends in .pub there, and take this one away",
         )
     try:
-        key = serialization.load_pem_public_key(content)
+        return serialization.load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(f"{name} holds no public key.", hint="aweigh keygen NAME writes NAME.pub") from error
-    if not isinstance(key, ed25519.Ed25519PublicKey):
-        raise UsageError(f"{name} holds a key of another kind than Ed25519.")
-    raw = key.public_bytes_raw()
-    if int.from_bytes(raw, "little") % 2**255 % _PRIME in _SMALL_ORDER:  # the 256th bit is the sign of x
-        raise UsageError(
-            f"{name} holds a key that anybody can sign for (a point of small order).",
-            hint="whoever gave it to you made no key: ask for another",
-        )
-    return PublicKey(raw)
 
 
 def own_folder(environ: Mapping[str, str]) -> Path:
@@ -282,7 +312,12 @@ def own_public(environ: Mapping[str, str]) -> PublicKey | None:
     return None if _missing(path) else read_private(path).public
 
 
-def _read(path: Path, *, private: bool) -> bytes:
+def read_key(path: Path, *, private: bool) -> bytes:
+    """The bytes of a key's file; a private one may be read by nobody but its owner.
+
+    Raises:
+        UsageError: it cannot be read, is no file, or is open to others.
+    """
     try:
         with path.open("rb") as stream:
             facts = os.fstat(stream.fileno())

@@ -14,6 +14,7 @@ from aweigh.bundle.manifest import digest_of
 from aweigh.bundle.names import MANIFEST, SIGNATURE
 from aweigh.bundle.signature import check_payload, sign
 from aweigh.bundle.verify import Bundle, check, open_bundle, read_signature
+from aweigh.cli.openssf import format_option, sign_openssf, signature_option
 from aweigh.cli.terminal import Steps, print_document
 from aweigh.cli.trusting import check_pickle, private_key
 from aweigh.errors import DamagedBundle, UsageError
@@ -24,13 +25,28 @@ from aweigh.errors import DamagedBundle, UsageError
 @click.option("--key", "key_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="The private key (default: your own, made when it is first asked for).")  # fmt: skip
 @click.option("--remove", is_flag=True, help="Take all signatures away, before signing if --key is given.")
+@format_option("The signature to make: aweigh's own in the bundle, or one of the OpenSSF's model signing beside it.")
+@signature_option("Where to write the OpenSSF signature (default: BUNDLE.sig; model.sig beside a folder).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def sign_bundle(path: Path, key_path: Path | None, remove: bool, as_json: bool) -> None:
+def sign_bundle(
+    path: Path, key_path: Path | None, remove: bool, kind: str, signature: Path | None, as_json: bool
+) -> None:
     """Sign a BUNDLE: every byte of it is looked at, and the signature goes into it.
 
     It is Ed25519 over the digest of the manifest, which names all other files with theirs. A bundle may be signed by
     several; its digest, and so its version, stays what it was.
+
+    With --format openssf the bundle stays as it is, and a file beside it holds the signature, over the sha256 of the
+    bundle's one file, or of each file of a folder. --key is then a P-256, P-384 or P-521 key. Make it last: whatever
+    changes the bundle, another signature too, makes it one of other files.
     """
+    if kind == "openssf":
+        if remove:
+            raise UsageError("--remove takes aweigh's own signatures away.", hint="leave --format openssf out")
+        sign_openssf(path, key_path, signature, as_json=as_json)
+        return
+    if signature is not None:
+        raise UsageError("aweigh's own signature is in the bundle.", hint="--signature goes with --format openssf")
     bundle = open_bundle(path)
     check(bundle)
     check_pickle(bundle)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from aweigh.bundle.ec import EcPrivateKey
     from aweigh.bundle.keys import PrivateKey
     from aweigh.bundle.trust import Trust
     from aweigh.bundle.verify import Bundle, VerifiedBundle
+    from aweigh.secret import Secret
 
 TRUST_VARIABLE = "AWEIGH_TRUST"
 
@@ -60,16 +62,31 @@ def private_key(path: Path) -> "PrivateKey":
     Raises:
         UsageError: it cannot be read, or the passphrase is not its.
     """
-    from aweigh.bundle.keys import PASSPHRASE_VARIABLE, is_encrypted, read_private
+    from aweigh.bundle.keys import read_private
+
+    return read_private(path, passphrase=_passphrase(path))
+
+
+def ec_private_key(path: Path) -> "EcPrivateKey":
+    """The key of ``--key`` where an elliptic-curve key is asked for.
+
+    Raises:
+        UsageError: it cannot be read, or the passphrase is not its.
+    """
+    from aweigh.bundle.ec import read_ec_private
+
+    return read_ec_private(path, passphrase=_passphrase(path))
+
+
+def _passphrase(path: Path) -> "Secret | None":
+    from aweigh.bundle.keys import PASSPHRASE_VARIABLE, is_encrypted
     from aweigh.secret import Secret
     from aweigh.secret.read import read_secret
 
-    passphrase = None
-    if is_encrypted(path):
-        passphrase = read_secret(os.environ, PASSPHRASE_VARIABLE) or Secret(
-            click.prompt("passphrase", hide_input=True, err=True)
-        )
-    return read_private(path, passphrase=passphrase)
+    if not is_encrypted(path):
+        return None
+    said = read_secret(os.environ, PASSPHRASE_VARIABLE)
+    return said or Secret(click.prompt("passphrase", hide_input=True, err=True))
 
 
 def check_pickle(bundle: "Bundle | VerifiedBundle") -> None:

@@ -8,29 +8,47 @@ import click
 
 from aweigh.bundle.names import MANIFEST
 from aweigh.bundle.verify import VerifiedBundle, verify
+from aweigh.cli.openssf import check_openssf, format_option, signature_option
 from aweigh.cli.terminal import Steps, human_size, print_document
 from aweigh.cli.trusting import check_pickle, trust_option, trusted
+from aweigh.errors import UsageError
 
 
 @click.command("verify")
 @click.argument("path", metavar="BUNDLE", type=click.Path(path_type=Path))
 @trust_option
+@format_option("What to check: aweigh's own signatures by --trust, or one of the OpenSSF's model signing, too.")
+@signature_option("Where the OpenSSF signature lies (default: BUNDLE.sig; model.sig beside a folder).")
+@click.option("--key", "key_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+              help="The public key that the OpenSSF signature must be of.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def verify_bundle(path: Path, trust: Path | None, as_json: bool) -> None:
+def verify_bundle(
+    path: Path, trust: Path | None, kind: str, signature: Path | None, key_path: Path | None, as_json: bool
+) -> None:
     """Check a BUNDLE: every byte, every name, that its parts fit together, and with --trust who has signed it.
 
     Exits with 3 when it is damaged, when the signatures that --trust wants are not there, or when it holds code that
     nobody trusted has signed. Nothing of it is run.
+
+    With --format openssf a file beside it must hold the signature that --key has made over exactly these files, by
+    aweigh or by another tool of the OpenSSF's model signing 1.0. It lets no code run: only aweigh's own does.
     """
     started = time.perf_counter()
+    if kind != "openssf" and (signature is not None or key_path is not None):
+        raise UsageError(
+            "--signature and --key are for OpenSSF signatures.", hint="add --format openssf; or use --trust NAME.pub"
+        )
+    openssf = check_openssf(path, signature, key_path) if kind == "openssf" else None
     bundle = verify(path, trust=trusted(trust))
     check_pickle(bundle)
     if as_json:
-        print_document(document(bundle))
+        print_document(document(bundle) | ({} if openssf is None else {"openssf": openssf}))
         return
     steps = Steps()
     for name, text in told(bundle):
         steps.line(name, text, seconds=time.perf_counter() - started if name == "files" else 0.0)
+    if openssf is not None:
+        steps.line("openssf", f"every file is signed by the key {openssf['keyid'][:12]}, in {openssf['signature']}")
     option = "" if trust is None else f" --trust {shlex.quote(str(trust))}"
     steps.next(f"aweigh serve {shlex.quote(str(path))}{option}")
 

@@ -16,6 +16,7 @@ from aweigh.guard import totp
 from aweigh.guard.fresh import FRESH_S
 from aweigh.guard.guard import Refusal, SignedIn, open_guard
 from aweigh.guard.identity import NOBODY, UNKNOWN, Role
+from aweigh.guard.sweep import Verdict
 from aweigh.guard.throttle import FREE
 
 PASSWORD = "otter gravel ninety"
@@ -419,3 +420,18 @@ def test_a_database_that_was_away_is_asked_again(postgres, tmp_path):
     assert guard.person("ana") is not None
     assert time.monotonic() - begun < 5
     guard.close()
+
+
+def test_a_suspected_sweep_is_written_once_a_day_whichever_sees_it(replicas, ana, clock):
+    identity = enter(replicas[0])[0].identity
+    verdict = Verdict(120, 0.6, 0.2)
+    with ThreadPoolExecutor(6) as pool:
+        told = list(pool.map(lambda i: replicas[i % 2].suspect(identity, verdict), range(12)))
+    assert told.count(True) == 1
+    first = replicas[1].suspected(identity.id)
+    assert dict(first.what) == {"rows": "120", "unlikely rows": "60%", "cells too far out": "20%"}
+    clock.now += 86_400
+    assert replicas[1].suspect(identity, verdict)
+    assert replicas[0].suspected(identity.id).number > first.number
+    assert replicas[0].suspected("p_nobody") is None
+    assert replicas[0].verify_audit_log().first_bad is None

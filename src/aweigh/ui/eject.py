@@ -3,6 +3,7 @@
 What comes out is written for its reader: each input by name, each call as one would write it by hand.
 """
 
+import re
 from collections.abc import Callable
 
 from aweigh.bundle.manifest import Manifest
@@ -15,6 +16,8 @@ from aweigh.ui.words import plain
 from aweigh.wire import palette
 
 LINE = 118
+_PLAIN = re.compile(r"[^\"\\{}\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]*")
+_ESCAPES = {code: repr(chr(code))[1:-1] for code in (*range(32), 92, *range(127, 160), 0x2028, 0x2029)}
 UNKNOWN = ("Unknown", "Not known", "(no value)")
 
 
@@ -42,7 +45,7 @@ def app_script(manifest: Manifest, schema: Schema, *, bundle: str) -> str:
     dates = "import datetime as dt\n" if "dt." in drawn else ""
     return (
         f'"""{_inside_docstring(title)}: a page of your own. Everything in it is yours to change.\n\n'
-        f"To serve it beside the model, on one port:    aweigh serve {bundle} --app app.py\n"
+        f"To serve it beside the model, on one port:    aweigh serve {_inside_docstring(bundle)} --app app.py\n"
         "To show it alone, asking AWEIGH_API_URL:      streamlit run app.py\n"
         '"""\n\n'
         f"{dates}import os\n\nimport httpx\nimport streamlit as st\n\n"
@@ -61,7 +64,9 @@ def app_script(manifest: Manifest, schema: Schema, *, bundle: str) -> str:
 
 
 def _inside_docstring(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"""', "'''")
+    """On one line, and nothing that would end the docstring."""
+    escaped = text.translate(_ESCAPES)
+    return escaped.replace('"""', "'''")
 
 
 def _text(text: str) -> str:
@@ -304,7 +309,9 @@ def _answer(schema: Schema) -> str:
             ]
     elif output.task == "number":
         unit = f" {output.unit}" if output.unit else ""
-        lines = [f"st.metric({title}, f\"{{prediction['value']:,.4g}}{unit}\")"]
+        # Braces would be code, and what is no plain text could end the string.
+        inside, behind = (unit, "") if _PLAIN.fullmatch(unit) else ("", f" {_text(unit)}")
+        lines = [f"st.metric({title}, f\"{{prediction['value']:,.4g}}{inside}\"{behind})"]
     elif output.task == "cluster":
         lines = [f'st.metric({title}, prediction["cluster"])']
     elif output.task == "outlier":

@@ -320,7 +320,7 @@ def test_whole_numbers_beside_an_empty_cell_are_found_as_they_are_without():
         {
             "customer_id": 7_310_000 + numbers * 7,
             "phone": 4_930_000_000 + numbers * 131,
-            "card": [int(card(random.Random(n))) for n in numbers],
+            "card": [int(card(random.Random(int(n)))) for n in numbers],
             "width": numbers % 40,
         }
     )
@@ -330,7 +330,7 @@ def test_whole_numbers_beside_an_empty_cell_are_found_as_they_are_without():
     assert set(kinds_in(whole)) == {"customer_id", "phone", "card"}
     halves = gaps + 0.5
     assert found_in(halves) == {}
-    assert found_in(pd.DataFrame({"x": [np.inf, *range(99)], "customer_id": np.arange(100.0) * 2.0**60})) == {}
+    assert found_in(pd.DataFrame({"customer_id": np.arange(100.0) * 2.0**60})) == {}
 
 
 def kinds_in(frame):

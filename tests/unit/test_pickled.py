@@ -99,7 +99,7 @@ def test_no_key_is_made_where_no_pickle_is_needed(tmp_path, monkeypatch):
 def test_a_pickle_without_a_key_is_refused(model, tmp_path, monkeypatch):
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("AWEIGH_CONFIG_DIR", str(tmp_path / "file" / "home"))
-    with pytest.raises(UsageError, match="cannot be (made|read)"):
+    with pytest.raises(UsageError, match=r"cannot be (made|read)"):
         aweigh.pack(model, FRAME, output=tmp_path / "x.aweigh", allow_pickle=True)
     assert not (tmp_path / "x.aweigh").exists()
 

@@ -14,7 +14,7 @@ import aweigh
 from aweigh.__main__ import main
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
-from aweigh.errors import DataError, UsageError
+from aweigh.errors import AweighError, DataError, UsageError
 from aweigh.packing.membership import _area
 
 
@@ -92,6 +92,30 @@ def test_what_is_missing_is_said(halves, tmp_path):
         given = trained[[*names, "y"]] if target else trained[names]
         with pytest.raises(error, match=sentence):
             aweigh.pack(model, given, target=target, holdout=other, output=tmp_path, name="m")
+
+
+def test_what_is_missing_is_said_before_the_work(halves, tmp_path):
+    trained, held_out = halves
+    names = ["a", "b", "c"]
+    model = LogisticRegression().fit(trained[names], trained["y"])
+    (tmp_path / "empty.csv").write_bytes(b"")
+    both = LinearRegression().fit(trained[names], trained[["y", "z"]])
+    for made, target, other, options in [
+        (model, None, held_out, {}),
+        (model, "y", held_out[names], {}),
+        (model, "y", held_out[["a", "c", "y"]], {}),
+        (model, "y", tmp_path / "empty.csv", {}),
+        (both, "y", held_out[[*names, "y"]], {}),
+        (both, "y", None, {"robustness": True}),
+    ]:
+        told = []
+        given = trained[[*names, "y"]] if target else trained[names]
+        with pytest.raises(AweighError):
+            aweigh.pack(
+                made, given, target=target, holdout=other, output=tmp_path, name="m", **options,
+                tell=lambda step, _, told=told: told.append(step),
+            )  # fmt: skip
+        assert told == ["read"]
 
 
 def test_the_command_attacks_and_writes_it_into_the_card(tmp_path, capsys):

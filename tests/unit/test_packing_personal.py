@@ -1,5 +1,6 @@
 """No value of a personal column that is dropped or hashed is anywhere in a bundle; nothing else changes."""
 
+import io
 import json
 import re
 
@@ -13,9 +14,20 @@ from aweigh.bundle.examples import load_examples
 from aweigh.bundle.verify import verify
 from aweigh.cli.pack import document
 from aweigh.config import ColumnConfig, Config
-from aweigh.errors import ConfigError
-from aweigh.packing.personal import KEY_VARIABLE, Personal, keyed_hash, screen_for, stand_in
+from aweigh.errors import ConfigError, UnsupportedModel
+from aweigh.models.parity import reason_of
+from aweigh.packing import personal
+from aweigh.packing.personal import (
+    KEY_VARIABLE,
+    Looked,
+    Personal,
+    held_by_model,
+    keyed_hash,
+    screen_for,
+    stand_in,
+)
 from aweigh.profile import Profile, build_profile
+from aweigh.schema.check import examine
 from aweigh.schema.column import Column, Output, Schema
 from aweigh.schema.infer import infer_columns
 from aweigh.secret import Secret
@@ -185,11 +197,106 @@ def test_a_model_that_has_no_answer_without_them_keeps_what_was_only_found(frame
     assert 'personal = "keep"' in caught.value.hint
 
 
+def test_only_what_the_model_needs_is_kept(frame, tmp_path):
+    """Its encoder refuses agents that it has not seen; of the numbers it takes any."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    inputs = frame[["customer_id", "agent", "size"]]
+    columns = make_column_transformer((OneHotEncoder(), ["agent"]), (StandardScaler(), ["customer_id", "size"]))
+    made, told = packed(make_pipeline(columns, LogisticRegression()).fit(inputs, frame["answer"]), frame, tmp_path)
+    schema = aweigh.load(made.path).schema
+    assert (schema.column("agent").personal, schema.column("customer_id").personal) == ("keep", "drop")
+    agent = next(one for one in told if one.startswith("agent"))
+    assert "kept, since the model has no answer without its values" in agent
+    assert "dropped" in next(one for one in told if one.startswith("customer_id"))
+    assert not set(map(str, frame["customer_id"])) & set(
+        re.findall(r"\d{7}", documents(made)["examples.json"].decode())
+    )
+
+
+def test_a_personal_target_is_told_to_be_in_the_bundle(frame, tmp_path):
+    from sklearn.linear_model import LinearRegression
+    from sklearn.tree import DecisionTreeClassifier
+
+    inputs = frame[["size"]].assign(agent=frame["agent"])
+    told = []
+    model = DecisionTreeClassifier(max_depth=2).fit(inputs[["size"]], inputs["agent"])
+    made = aweigh.pack(
+        model, inputs, target="agent", name="agents", output=tmp_path, tell=lambda step, text: told.append((step, text))
+    )
+    (line,) = [text for step, text in told if step == "personal"]
+    assert line.endswith("it is what the model predicts: its classes are in the bundle")
+    assert MARK.encode() in documents(made)["schema.json"]
+    numbers = frame[["size", "customer_id"]]
+    told.clear()
+    aweigh.pack(
+        LinearRegression().fit(numbers[["size"]], numbers["customer_id"]), numbers, target="customer_id", name="n",
+        output=tmp_path, tell=lambda step, text: told.append((step, text)),
+    )  # fmt: skip
+    assert told[[step for step, _ in told].index("personal")][1].endswith("the answers are numbers like it")
+
+
+# -- what the model itself holds, and what is said of it -------------------------------------------------------------
+
+
+def test_texts_are_found_however_a_file_holds_them(monkeypatch):
+    raw = {"name": ["Müller, Ana", 'Bo "the" Green', "Somebody Else"], "agent": ["nobody"]}
+    content = io.BytesIO()
+    np.save(content, np.array(raw["name"][:1]))
+    files = [b"x" * 1000 + content.getvalue(), json.dumps({"kinds": raw["name"][1:2]}).encode()]
+    found = held_by_model(raw, files)
+    assert found == {"name": Looked(2, 3, 3), "agent": Looked(0, 1, 1)}
+    assert held_by_model({"name": raw["name"][:1]}, [json.dumps(raw["name"][0]).encode()])["name"].held == 1
+    assert held_by_model({"name": raw["name"][:1]}, [raw["name"][0].encode()])["name"].held == 1
+    # Of a large model fewer are looked for, and it is said how many.
+    monkeypatch.setattr(personal, "MOST_BYTES", 2 * 4 * 2 * sum(map(len, files)))
+    assert held_by_model(raw, files)["name"].looked == 2
+    monkeypatch.setattr(personal, "MOST_BYTES", 1)
+    assert held_by_model(raw, files)["name"].looked == 1
+
+
+def test_of_a_form_that_lost_nothing_is_told_that_a_library_quotes():
+    """A way that fails on a cell says so in the library's words, and those are not the bundle's."""
+    quoting = ValueError(f"could not convert string to float: {MARK}1@example.org")
+    assert reason_of(quoting) == f"ValueError: {quoting}"
+    assert reason_of(quoting, discreet=True) == "ValueError"
+    ours = UnsupportedModel(f"column 'agent' holds {MARK!r}, and the model's own trees take 'numbers'")
+    assert reason_of(ours, discreet=True) == "column ... holds ..., and the model's own trees take ..."
+    because = UnsupportedModel(f"ONNX Runtime cannot load the graph: {quoting}")
+    because.__cause__ = quoting
+    assert reason_of(because, discreet=True) == "UnsupportedModel"
+
+
+def test_a_bundle_with_hidden_columns_holds_no_words_of_a_library(frame, tmp_path):
+    """Nystroem has no converter to ONNX, and whoever says so might quote a cell."""
+    from sklearn.compose import make_column_transformer
+    from sklearn.kernel_approximation import Nystroem
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder
+
+    inputs = frame[["agent", "size"]]
+    columns = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["agent"]), remainder="passthrough")
+    model = make_pipeline(columns, Nystroem(n_components=5, random_state=0), LogisticRegression())
+    model.fit(inputs, frame["answer"])
+    reasons = []
+    for said in ({}, {"agent": "keep"}):
+        made, _ = packed(model, frame, tmp_path, **said)
+        reasons.append([one.reason for one in made.manifest.proof.attempts if not one.agreed])
+    assert reasons[0]
+    assert not any(" " in one for one in reasons[0])
+    assert any(" " in one for one in reasons[1])
+
+
 # -- single columns --------------------------------------------------------------------------------------------------
 
 
-def screened(frame, **policies):
+def screened(frame, *, limits=None, **policies):
     columns, table = infer_columns(frame_to_table(frame)[0])
+    columns = tuple(msgspec.structs.replace(one, **(limits or {})) for one in columns)
     schema = Schema(columns=columns, output=Output(task="number", name="y"))
     listed = [Personal(name, "dates of birth", "", policy, True, owner=True) for name, policy in policies.items()]
     screen = screen_for(listed, schema, key=Secret(KEY))
@@ -228,6 +335,32 @@ def test_a_column_that_cannot_be_hidden_is_refused_when_the_owner_asks_for_it(dt
 def test_a_made_up_number_lies_within_the_owner_s_limits():
     column = Column(name="x", type="integer", dtype="int64", typical=77, lower_limit=75, upper_limit=79)
     assert stand_in(column, "identifiers") == 79
+
+
+@pytest.mark.parametrize(
+    ("limits", "expected"),
+    [
+        ({"lower_limit": "1961-03-01"}, "1961-03-01"),
+        ({"upper_limit": "1960-12-31"}, "1960-12-31"),
+        ({"lower_limit": "1950-01-01", "upper_limit": "1970-01-01"}, "1961-01-01"),
+    ],
+)
+def test_a_made_up_day_lies_within_the_owner_s_limits(limits, expected):
+    column = Column(name="x", type="date", dtype="datetime64[us]", typical="1961-05-17", **limits)
+    assert stand_in(column, "dates of birth") == expected
+
+
+def test_a_personal_day_with_limits_can_be_shown():
+    frame = pd.DataFrame({"born": pd.to_datetime(["1961-05-17", "1961-07-02", "1961-11-02"])})
+    marked, shown, _ = screened(frame, born="drop", limits={"lower_limit": "1961-03-01"})
+    assert not examine(marked, shown).bad.any()
+
+
+def test_a_made_up_whole_number_lies_within_limits_that_are_none():
+    column = Column(name="x", type="integer", dtype="int64", typical=77, lower_limit=78.5, upper_limit=85.5)
+    assert stand_in(column, "identifiers") == 80
+    assert stand_in(msgspec.structs.replace(column, typical=7), "identifiers") == 79
+    assert stand_in(msgspec.structs.replace(column, typical=99), "identifiers") == 85
 
 
 def test_the_profile_of_a_hidden_column_says_only_how_many_are_missing():

@@ -311,3 +311,27 @@ def test_text_holds_what_is_somewhere_in_it():
     assert not holds_one("order 4111111111111112 of 2026-01-31 weighs 123-45 kg, see v1.2.3.4")
     for text in ("a" * 100_000, "1 " * 50_000, "+1" * 50_000, "a@" * 50_000, "DE12 " * 20_000):
         assert not holds_one(text)
+
+
+def test_whole_numbers_beside_an_empty_cell_are_found_as_they_are_without():
+    """One empty cell makes floats of them in pandas."""
+    numbers = np.random.default_rng(1).permutation(ROWS)
+    whole = pd.DataFrame(
+        {
+            "customer_id": 7_310_000 + numbers * 7,
+            "phone": 4_930_000_000 + numbers * 131,
+            "card": [int(card(random.Random(int(n)))) for n in numbers],
+            "width": numbers % 40,
+        }
+    )
+    gaps = whole.astype(float)
+    gaps.loc[3] = np.nan
+    assert kinds_in(gaps) == kinds_in(whole)
+    assert set(kinds_in(whole)) == {"customer_id", "phone", "card"}
+    halves = gaps + 0.5
+    assert found_in(halves) == {}
+    assert found_in(pd.DataFrame({"customer_id": np.arange(100.0) * 2.0**60})) == {}
+
+
+def kinds_in(frame):
+    return {name: one.kind for name, one in found_in(frame).items()}

@@ -24,7 +24,7 @@ from aweigh.bundle.manifest import Pickled, digest_of, to_json
 from aweigh.bundle.signature import sign
 from aweigh.bundle.trust import read_trust
 from aweigh.bundle.verify import open_bundle, verify
-from aweigh.errors import DamagedBundle, ProofFailed, UnreadableModel, UntrustedBundle, UntrustedModel
+from aweigh.errors import DamagedBundle, ProofFailed, UnreadableModel, UntrustedBundle, UntrustedModel, UsageError
 from aweigh.models.pickled import check_pickled, dump, listed
 from aweigh.models.scan import Listed, load_listed, load_trusted, scan_bytes
 from aweigh.runtime.load import load
@@ -82,6 +82,26 @@ def rewritten(packed, path, *, model=None, key=None, **said):
 
 
 # -- made ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_key_is_made_where_no_pickle_is_needed(tmp_path, monkeypatch):
+    """A home that cannot be written to is nothing to a model that has a portable form."""
+    (tmp_path / "file").write_bytes(b"")
+    frame = FRAME.assign(y=(FRAME["a"] > 9).astype(int))
+    for place in (tmp_path / "home", tmp_path / "file" / "home"):
+        monkeypatch.setenv("AWEIGH_CONFIG_DIR", str(place))
+        linear = LogisticRegression().fit(frame[["a", "b"]], frame["y"])
+        made = aweigh.pack(linear, frame, target="y", output=tmp_path / "x.aweigh", allow_pickle=True)
+        assert (made.manifest.pickle, made.own) == (None, False)
+        assert not place.exists()
+
+
+def test_a_pickle_without_a_key_is_refused(model, tmp_path, monkeypatch):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("AWEIGH_CONFIG_DIR", str(tmp_path / "file" / "home"))
+    with pytest.raises(UsageError, match=r"cannot be (made|read)"):
+        aweigh.pack(model, FRAME, output=tmp_path / "x.aweigh", allow_pickle=True)
+    assert not (tmp_path / "x.aweigh").exists()
 
 
 def test_without_being_asked_nothing_is_pickled(model, tmp_path):

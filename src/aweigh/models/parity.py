@@ -5,6 +5,7 @@ Labels must be equal; numbers must agree within the tolerance that the manifest 
 for, a form must have none for either.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ HINT = (
     "serve it as your own code instead: write a function that takes and returns a table, and pack it as module:function"
 )
 MAX_REASON_CHARACTERS = 200
+_QUOTED = re.compile(r"""(?<!\w)(['"]).*?(?:\1(?!\w)|$)""")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,8 +137,10 @@ def _unwanted(predict: Predict, refused: Table) -> int:
     return count
 
 
-def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = lambda _: None) -> tuple[Form, Proof]:
-    """The first way whose form agrees, with the account of all that were tried.
+def prove(
+    ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = lambda _: None, discreet: bool = False
+) -> tuple[Form, Proof]:
+    """The first way whose form agrees, with the account of all that were tried; ``discreet`` as of ``reason_of``.
 
     Raises:
         ProofFailed: none agrees. The message names the last reason; nothing is served.
@@ -146,7 +150,7 @@ def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = la
     for way in ways:
         hint = way.hint or HINT
         tell(way.name)
-        form, attempt = _attempt(way, trial)
+        form, attempt = _attempt(way, trial, discreet=discreet)
         attempts.append(attempt)
         if form is not None:
             return form, _proof(trial, tuple(attempts))
@@ -157,14 +161,14 @@ def prove(ways: Iterable[Way], trial: Trial, *, tell: Callable[[str], None] = la
     )
 
 
-def _attempt(way: Way, trial: Trial) -> tuple[Form | None, Attempt]:
+def _attempt(way: Way, trial: Trial, *, discreet: bool) -> tuple[Form | None, Attempt]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # converters warn of their own affairs; the comparison is the judge
             form = way.make()
             found = hold(form.predict, trial)
     except Exception as error:  # noqa: BLE001  a converter may raise anything, and each means that this way is closed
-        return None, Attempt(form=way.name, agreed=False, reason=reason_of(error))
+        return None, Attempt(form=way.name, agreed=False, reason=reason_of(error, discreet=discreet))
     if found.agrees:
         return form, Attempt(form=way.name, agreed=True, largest_difference=found.largest_difference)
     rows = trial.table.rows + len(trial.single)
@@ -183,12 +187,29 @@ def _attempt(way: Way, trial: Trial) -> tuple[Form | None, Attempt]:
     )
 
 
-def reason_of(error: BaseException) -> str:
-    """An exception in one line, without paths of the machine."""
-    text = error.message if isinstance(error, AweighError) else f"{type(error).__name__}: {error}"
-    line = next((line.strip() for line in text.split("\n") if line.strip()), type(error).__name__)
+def reason_of(error: BaseException, *, discreet: bool = False) -> str:
+    """An exception in one line, without paths of the machine.
+
+    ``discreet`` leaves out what may be a cell of somebody's row, which libraries quote when they fail on it: their
+    words are not taken, only the exception's kind, and of our own words nothing between quotation marks.
+    """
+    kind = type(error).__name__
+    if discreet and not _is_ours(error):
+        return kind
+    text = error.message if isinstance(error, AweighError) else f"{kind}: {error}"
+    line = next((line.strip() for line in text.split("\n") if line.strip()), kind)
+    line = _QUOTED.sub("...", line) if discreet else line
     line = " ".join(word for word in line.split() if "/site-packages/" not in word)
     return line if len(line) <= MAX_REASON_CHARACTERS else line[: MAX_REASON_CHARACTERS - 3] + "..."
+
+
+def _is_ours(error: BaseException | None) -> bool:
+    """Whether an error is of our own words alone: raised by us, and because of nothing else."""
+    while error is not None:
+        if not isinstance(error, AweighError):
+            return False
+        error = error.__cause__ or error.__context__
+    return True
 
 
 def _proof(trial: Trial, attempts: tuple[Attempt, ...]) -> Proof:

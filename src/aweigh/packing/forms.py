@@ -35,10 +35,12 @@ class Forms:
     reason: str = ""
 
 
-def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, family: ModuleType, locked: bool) -> Forms:
+def forms_beside(
+    form: Form, model: object, schema: Schema, table: Table, *, family: ModuleType, locked: bool, discreet: bool = False
+) -> Forms:
     """What there is beside the proven ``form``; ``table`` holds the rows of the proof.
 
-    ``locked`` says that the library of another form will be in the bundle's locks.
+    ``locked`` says that the library of another form will be in the bundle's locks; ``discreet`` as of ``reason_of``.
     """
     takes = form.runtime in TAKES_THREADS and form.pickle is None
     threads = takes and any_threads(lambda count: _load(form, schema, count), table)
@@ -61,7 +63,7 @@ def forms_beside(form: Form, model: object, schema: Schema, table: Table, *, fam
         differing = same_bits(form.predict, predict, table)
         found_threads = not differing and any_threads(load, table)
     except Exception as error:  # noqa: BLE001  whatever a library raises, the proven form stands without it
-        return Forms(threads, parts, reason=f"{other.name} do not come along: {reason_of(error)}")
+        return Forms(threads, parts, reason=f"{other.name} do not come along: {reason_of(error, discreet=discreet)}")
     if differing:
         rows = f"{differing:,} of {table.rows:,} rows come out otherwise in the last bit"
         return Forms(threads, parts, reason=f"{other.name} do not come along: {rows}")

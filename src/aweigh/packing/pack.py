@@ -8,6 +8,7 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
@@ -37,13 +38,13 @@ from aweigh.packing.golden import golden
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.personal import (
     KEY_VARIABLE,
+    Looked,
     Personal,
     Screen,
     held_by_model,
     personal_columns,
     raw_texts,
     screen_for,
-    scrubbed,
 )
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
@@ -160,7 +161,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         watch=watch,
     )
     source = open_model(model, tell=tell)
-    if source.family == "python" or wishes.allow_pickle:
+    if source.family == "python":
         # A key that cannot be had is told now, and not after minutes of proving.
         wishes = replace(wishes, own=own_beside(wishes.key))
     data = Path(sample) if isinstance(sample, str) else sample
@@ -175,11 +176,14 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     tell("read", f"{described.words}{source.told}")
     columns, table = open_sample(data, described=described)
     sample = align(columns, table, described=described, target=wishes.target, config=config)
+    held_out = _held_out(wishes, sample, described)
     schema = Schema(columns=sample.columns, output=_output(described.output, sample, config))
     rows, beyond = within_limits(schema, sample.table)
-    personal = personal_columns(table, tuple(sample.table.columns), config)
+    classes = schema.output.task == "class"
+    personal = personal_columns(table, tuple(sample.table.columns), config, target=sample.target, classes=classes)
     screen = screen_for(personal, schema, key=read_secret(os.environ, KEY_VARIABLE))
     asked, screen = _ask(family, source, schema, rows, screen)
+    _require_attackable(asked.schema.output.task, wishes)
     personal = tuple(screen.columns.get(one.column, one) for one in personal)
     for one in personal:
         tell("personal", one.told)
@@ -188,13 +192,13 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
     known = learn(asked.schema, rows, golden=check_rows(asked.schema, examples.rows))
     if known is not None:
         tell("domain", told_domain(known))
-    form, proof = prove(_ways(family, source, asked.schema, wishes), asked.trial)
-    raw = raw_texts(screen, rows)
-    proof = scrubbed(proof, raw)
+    discreet = bool(screen.hidden)
+    form, proof = prove(_ways(family, source, asked.schema, wishes), asked.trial, discreet=discreet)
     tell("proof", told_proof(form, proof))
-    if form.runtime != "python" and form.pickle is None:
-        wishes = replace(wishes, own=None)
-    forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native)
+    if form.pickle is not None:
+        wishes = replace(wishes, own=own_beside(wishes.key))
+    forms = forms_beside(form, source.model, asked.schema, asked.trial.table, family=family, locked=wishes.with_native,
+                         discreet=discreet)  # fmt: skip
     if forms.reason:
         tell("forms", forms.reason)
     locks = lock_serving(form.runtime, python=wishes.python, more=[*form.requirements, *needed_by(forms)],
@@ -207,47 +211,71 @@ def _pack(source: Source, data: "Path | pd.DataFrame | Table", wishes: Wishes, t
         alternatives=forms.alternatives,
         alternatives_reason=forms.reason,
     )
-    manifest = _attacked(manifest, form, described, asked, table, sample, wishes, tell)
+    manifest = _attacked(manifest, form, asked, table, held_out, sample, wishes, tell)
     text = card(manifest, schema=asked.schema, config=config)
     files = _files(asked, form, locks, Facts(examples, known, text)) | forms.files
     material = _material(manifest, source, asked.schema, files, config)
     files[SBOM] = write_bill(material, {REQUIREMENTS: locks[0].packages, REQUIREMENTS_UI: locks[1].packages})
-    held = held_by_model(raw, [unpacked(name, files[name]) for name in files if name.startswith(MODEL_FOLDER)])
+    held = held_by_model(
+        raw_texts(screen, rows), [unpacked(name, files[name]) for name in files if name.startswith(MODEL_FOLDER)]
+    )
     notes = [*asked.notes, *_notes(sample, beyond, wishes), *_of_people(held), *locks[0].notes]
     packed = _write(files, manifest, asked.schema, wishes, tell, notes=tuple(notes))
     return replace(packed, personal=personal)
 
 
 def _ask(family: Any, source: Source, schema: Schema, rows: "Table", screen: Screen) -> tuple[Asked, Screen]:
-    """Asks the original; where it has no answer without what was merely found to be personal, that is kept."""
+    """Asks the original; what was merely found to be personal is kept where it has no answer without it, and only that.
+
+    Raises:
+        ModelError: it has no answer all the same, or not without what the owner wants to be hidden.
+    """
+    found = screen.found
+    try:
+        return _ask_screened(family, source, schema, rows, screen), screen
+    except ModelError:
+        if not found:
+            raise
+    screen = screen.opened(found)
+    asked = _ask_screened(family, source, schema, rows, screen)
+    for name in found if len(found) > 1 else ():
+        closer = screen.hiding(name)
+        with suppress(ModelError):
+            asked, screen = _ask_screened(family, source, schema, rows, closer), closer
+    return asked, screen
+
+
+def _ask_screened(family: Any, source: Source, schema: Schema, rows: "Table", screen: Screen) -> Asked:
     marked = screen.schema(schema)
 
     def predict(some: "Table", asked_schema: Schema) -> Answers:
         answers: Answers = family.predict(source.model, some, asked_schema)
         return answers
 
-    try:
-        asked = ask(
-            predict,
-            marked,
-            rows,
-            widen=lambda answers: _widened(family, source.model, answers),
-            show=partial(screen.rows, marked) if screen.hidden else None,
-            probing=screen.probing(schema) if screen.hidden else None,
-        )
-    except ModelError:
-        if not screen.is_found_only:
-            raise
-        return _ask(family, source, schema, rows, screen.opened())
-    return asked, screen
+    return ask(
+        predict,
+        marked,
+        rows,
+        widen=lambda answers: _widened(family, source.model, answers),
+        show=partial(screen.rows, marked) if screen.hidden else None,
+        probing=screen.probing(schema) if screen.hidden else None,
+    )
 
 
-def _of_people(held: Mapping[str, int]) -> list[str]:
-    return [
-        f"{name} is personal, and the model itself holds {count:,} of the values looked for: it has learnt them; "
-        "train it without the column to be rid of them"
-        for name, count in held.items()
-    ]
+def _of_people(looked: Mapping[str, Looked]) -> list[str]:
+    notes = []
+    for name, one in looked.items():
+        if one.held:
+            notes.append(
+                f"{name} is personal, and the model itself holds {one.held:,} of the {one.looked:,} values looked for: "
+                "it has learnt them; train it without the column to be rid of them"
+            )
+        elif one.looked < one.texts:
+            notes.append(
+                f"{name} is personal, and none of {one.looked:,} of its values is in the model itself; more were not "
+                "looked for, since the model is large"
+            )
+    return notes
 
 
 def unpacked(name: str, content: bytes) -> bytes:
@@ -268,12 +296,47 @@ def _ways(family: Any, source: Source, schema: Schema, wishes: Wishes) -> Iterat
     yield from chain(family.ways(source.model, schema), [pickled_way(source.family, source.model, schema)])
 
 
+def _held_out(wishes: Wishes, sample: Sample, described: Described) -> "Table | None":
+    """The held-out rows, if there are any: what is wrong with them is told before the work, and not behind it.
+
+    Raises:
+        UsageError: nobody knows the right answers, or the rows lack a column.
+        DataError: they cannot be read.
+    """
+    if wishes.holdout is None:
+        return None
+    from aweigh.packing.membership import open_held_out
+
+    if sample.target is None:
+        raise UsageError("Without --target nobody knows the right answers.", hint="name their column: --target")
+    held_out = open_held_out(wishes.holdout, described=described)
+    needed = [sample.target, *(column.name for column in sample.columns if not column.nullable)]
+    lacking = [name for name in needed if name not in held_out.columns]
+    if lacking:
+        raise UsageError(f"The held-out rows have no column {lacking[0]!r}.", hint="give rows like the sample's")
+    return held_out
+
+
+def _require_attackable(task: str, wishes: Wishes) -> None:
+    """Passes where what was asked for can be told of such a model.
+
+    Raises:
+        UsageError: it cannot, which is told before the proof.
+    """
+    if wishes.robustness and task in {"numbers", "transform"}:
+        from aweigh.packing.robustness import not_attackable
+
+        raise not_attackable(task)
+    if wishes.holdout is not None and task not in {"class", "number"}:
+        raise UsageError(f"--holdout is for models that answer a class or a number, not {task!r}.", hint="leave it out")
+
+
 def _attacked(  # noqa: PLR0913, PLR0917  what it needs is what pack has by then
     manifest: Manifest,
     form: Form,
-    described: Described,
     asked: Asked,
     table: "Table",
+    held_out: "Table | None",
     sample: Sample,
     wishes: Wishes,
     tell: Tell,
@@ -285,12 +348,9 @@ def _attacked(  # noqa: PLR0913, PLR0917  what it needs is what pack has by then
         found = robustness(form.predict, asked.schema, asked.table, watch=wishes.watch)
         tell("robust", told_robustness(found))
         manifest = msgspec.structs.replace(manifest, robustness=found)
-    if wishes.holdout is not None:
-        from aweigh.packing.membership import membership, open_held_out
+    if held_out is not None and sample.target is not None:
+        from aweigh.packing.membership import membership
 
-        if sample.target is None:
-            raise UsageError("Without --target nobody knows the right answers.", hint="name their column: --target")
-        held_out = open_held_out(wishes.holdout, described=described)
         told = membership(form.predict, asked.schema, table, held_out, target=sample.target)
         tell("members", told_membership(told))
         manifest = msgspec.structs.replace(manifest, membership=told)

@@ -7,16 +7,19 @@ matter: one that was trained on a name may hold it, and the person who packs is 
 
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.bundle.manifest import Proof
 from aweigh.config import Config
 from aweigh.errors import ConfigError
+from aweigh.schema.cells import value_parser
 from aweigh.schema.column import Column, Policy, Scalar, Schema
 from aweigh.schema.personal import Found, find_personal
 from aweigh.schema.personal_words import PLACEHOLDER, SAID
@@ -27,9 +30,12 @@ KEY_VARIABLE = "AWEIGH_PRIVACY_KEY"
 LEAST_KEY = 16
 """Characters: the values that are hashed are few enough to try out, and the key must not be."""
 HASH_CHARACTERS = 16
+OPENED = "kept, since the model has no answer without its values"
 LEAST_TEXT = 5
 """Shorter text stands in a model's bytes by chance."""
 MOST_SEARCHED = 2_000
+MOST_BYTES = 20 * 10**9
+"""So much is read through for all of them, some ten seconds: of a large model fewer texts are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +49,16 @@ class Personal:
     used: bool
     owner: bool = False
     """Whether the owner said so, and it was not merely found."""
+    predicted: Literal["", "classes", "numbers"] = ""
+    """What of it is among the answers, where it is what the model predicts."""
 
     @property
     def told(self) -> str:
         """What is told of it when a bundle is packed."""
-        if not self.used:
+        if self.predicted:
+            kept = "its classes are in the bundle" if self.predicted == "classes" else "the answers are numbers like it"
+            becomes = f"it is what the model predicts: {kept}"
+        elif not self.used:
             becomes = "the model does not take it: nothing of it is in the bundle"
         else:
             becomes = {
@@ -58,8 +69,13 @@ class Personal:
         return f"{self.column}: {self.kind} ({self.why}); {becomes}"
 
 
-def personal_columns(table: Table, used: Sequence[str], config: Config) -> tuple[Personal, ...]:
-    """The personal columns of a sample, the owner's words before what is found, in the sample's order."""
+def personal_columns(
+    table: Table, used: Sequence[str], config: Config, *, target: str | None = None, classes: bool = False
+) -> tuple[Personal, ...]:
+    """The personal columns of a sample, the owner's words before what is found, in the sample's order.
+
+    ``classes`` says that the model predicts kinds of the ``target``, and not numbers.
+    """
     said = {name: one.personal for name, one in config.columns.items() if one.personal is not None}
     found = find_personal(table)
     listed = []
@@ -70,7 +86,11 @@ def personal_columns(table: Table, used: Sequence[str], config: Config) -> tuple
         one = found.get(name, Found("text", ""))
         kind = SAID[one.kind] if name in found else "personal data"
         why = "aweigh.toml says so" if policy is not None else one.why
-        listed.append(Personal(name, kind, why, policy or "drop", name in used, owner=policy is not None))
+        predicted: Literal["", "classes", "numbers"] = ""
+        if name == target:
+            predicted = "classes" if classes else "numbers"
+        owner = policy is not None
+        listed.append(Personal(name, kind, why, policy or "drop", name in used, owner=owner, predicted=predicted))
     return tuple(listed)
 
 
@@ -87,14 +107,22 @@ class Screen:
         return [name for name, one in self.columns.items() if one.policy != "keep"]
 
     @property
-    def is_found_only(self) -> bool:
-        """Whether the owner has said nothing of the hidden columns."""
-        return bool(self.hidden) and not any(self.columns[name].owner for name in self.hidden)
+    def found(self) -> list[str]:
+        """The hidden columns of which the owner has said nothing."""
+        return [name for name in self.hidden if not self.columns[name].owner]
 
-    def opened(self) -> "Screen":
-        """The same with everything kept that was merely found: where the model has no answer without it."""
-        kept = {name: one if one.owner else replace(one, policy="keep") for name, one in self.columns.items()}
-        return Screen(kept, self.key)
+    def opened(self, names: Sequence[str]) -> "Screen":
+        """The same with those columns kept: where the model has no answer without their values."""
+        opened = {name: self.columns[name] for name in names}
+        kept = {name: replace(one, policy="keep", why=f"{one.why}; {OPENED}") for name, one in opened.items()}
+        return Screen({**self.columns, **kept}, self.key)
+
+    def hiding(self, name: str) -> "Screen":
+        """The same with a column that was opened hidden again."""
+        one = self.columns[name]
+        return Screen(
+            {**self.columns, name: replace(one, policy="drop", why=one.why.removesuffix(f"; {OPENED}"))}, self.key
+        )
 
     def schema(self, schema: Schema) -> Schema:
         """The schema with the columns marked, and without what it holds of people."""
@@ -206,16 +234,26 @@ def stand_in(column: Column, kind: str) -> Scalar:
         return next((PLACEHOLDER[one] for one, said in SAID.items() if said == kind), PLACEHOLDER["text"])
     if column.is_time:
         year = str(column.typical or "2000")[:4]
-        return f"{year}-01-01" if column.type == "date" else f"{year}-01-01T00:00:00"
+        return _within(f"{year}-01-01" if column.type == "date" else f"{year}-01-01T00:00:00", column)
     if column.typical is None or isinstance(column.typical, str):
         return 0
     coarse = float(f"{column.typical:.0e}")
     low, high = column.lower_limit, column.upper_limit
     if isinstance(low, int | float):
-        coarse = max(coarse, low)
+        coarse = max(coarse, math.ceil(low) if column.type == "integer" else low)
     if isinstance(high, int | float):
-        coarse = min(coarse, high)
+        coarse = min(coarse, math.floor(high) if column.type == "integer" else high)
     return int(coarse) if column.type == "integer" else coarse
+
+
+def _within(time: str, column: Column) -> str:
+    """A time, or the owner's own limit where it lies beyond."""
+    parse = value_parser(msgspec.structs.replace(column, lower_limit=None, upper_limit=None))
+    if column.lower_limit is not None and parse(time) < parse(column.lower_limit):  # type: ignore[operator]
+        return str(column.lower_limit)
+    if column.upper_limit is not None and parse(time) > parse(column.upper_limit):  # type: ignore[operator]
+        return str(column.upper_limit)
+    return time
 
 
 # -- what the model itself says of people ----------------------------------------------------------------------------
@@ -233,25 +271,36 @@ def raw_texts(screen: Screen, table: Table) -> dict[str, list[str]]:
     return found
 
 
-def held_by_model(raw: Mapping[str, Sequence[str]], contents: Sequence[bytes]) -> dict[str, int]:
-    """How many of those texts stand in the model's own files, by column; none of what is none."""
-    counts = {
-        name: sum(any(text.encode() in content for content in contents) for text in texts)
-        for name, texts in raw.items()
-    }
-    return {name: count for name, count in counts.items() if count}
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """How many of a column's texts were ``looked`` for in a model's files, of how many, and how many ``held`` there."""
+
+    held: int
+    looked: int
+    texts: int
 
 
-def scrubbed(proof: Proof, raw: Mapping[str, Sequence[str]]) -> Proof:
-    """The proof with no personal text in why a form lost: libraries quote the cell that they fail on."""
-    texts = sorted({text for some in raw.values() for text in some}, key=len, reverse=True)
-    if not texts:
-        return proof
-    attempts = []
-    for one in proof.attempts:
-        reason = one.reason
-        for text in texts:
-            if text in reason:
-                reason = reason.replace(text, "...")
-        attempts.append(msgspec.structs.replace(one, reason=reason))
-    return msgspec.structs.replace(proof, attempts=tuple(attempts))
+def held_by_model(raw: Mapping[str, Sequence[str]], contents: Sequence[bytes]) -> dict[str, Looked]:
+    """How many of those texts stand in the model's own files, by column; fewer are looked for in large ones."""
+    size_bytes = sum(map(len, contents)) * sum(1 for texts in raw.values() if texts)
+    found = {}
+    for name, texts in raw.items():
+        most = max(1, MOST_BYTES // max(1, size_bytes * len(_WRITTEN)))
+        places = np.unique(np.linspace(0, len(texts) - 1, min(most, len(texts))).astype(int)) if texts else ()
+        held = sum(_stands_in(texts[place], contents) for place in places)
+        found[name] = Looked(held, len(places), len(texts))
+    return found
+
+
+def _stands_in(text: str, contents: Sequence[bytes]) -> bool:
+    forms = {write(text) for write in _WRITTEN}
+    return any(form in content for content in contents for form in forms)
+
+
+_WRITTEN: tuple[Callable[[str], bytes], ...] = (
+    lambda text: text.encode(errors="surrogatepass"),
+    lambda text: text.encode("utf-32-le", errors="surrogatepass"),  # numpy's own arrays of text
+    lambda text: json.dumps(text)[1:-1].encode(),
+    lambda text: json.dumps(text, ensure_ascii=False)[1:-1].encode(errors="surrogatepass"),
+)
+"""How a model's file may hold a text; of most texts two are different."""

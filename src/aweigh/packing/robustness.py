@@ -52,6 +52,13 @@ def robustness(
     return attack.run()
 
 
+def not_attackable(task: str) -> UsageError:
+    """What is said where the model answers neither one of several nor a number."""
+    return UsageError(
+        f"--robustness is for models that answer one of several or a number, not {task!r}.", hint="leave it out"
+    )
+
+
 def _code(answers: Answers) -> NDArray[np.int64] | None:
     """The answer as one of several; None where it is none."""
     for one in (answers.index, answers.cluster, answers.outlier):
@@ -112,10 +119,7 @@ class Attack:
             return self._flips(codes)
         if values is not None:
             return self._moves(values)
-        raise UsageError(
-            f"--robustness is for models that answer one of several or a number, not {self.schema.output.task!r}.",
-            hint="leave it out",
-        )
+        raise not_attackable(self.schema.output.task)
 
     # -- asking ------------------------------------------------------------------------------------------------------
 

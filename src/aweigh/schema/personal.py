@@ -28,6 +28,8 @@ NEARLY_UNIQUE, LEAST_ROWS, FEW_ROWS = 0.9, 20, 100
 WHOLE_UNIQUE = 0.98
 DENSE = 1.5
 LONG_DIGITS = 7
+FLOAT_WHOLE = 2**53
+"""Below this a float holds every whole number as it is."""
 MOST_CHARACTERS = 64
 NAMED_SHARE = 0.3
 """Of a column of names so many cells hold one of the common first names."""
@@ -59,6 +61,8 @@ def _looked_at(name: str, values: Values) -> Found | None:
     present = values.present()
     if not len(present) or present.dtype.kind == "b":
         return None
+    if present.dtype.kind == "f" and bool(((np.abs(present) < FLOAT_WHOLE) & (present == np.trunc(present))).all()):
+        present = present.astype(np.int64)  # one empty cell makes floats of whole numbers in pandas
     kinds = np.unique(present.astype(str)) if present.dtype.kind == "O" else np.unique(present)
     share = len(kinds) / len(present)
     many = len(kinds) > MANY_KINDS or (share >= MANY_SHARE and len(kinds) > 2)

@@ -79,9 +79,7 @@ class CsvParts:
         while block := self._text.rest():
             plain = _plain_lines(block)
             if plain is None:
-                read = self._one_a_line(block)
-                if read is None:
-                    read = list(self._records())
+                read = list(self._records())
                 yield from self._parts([record for _, record in read], [line for line, _ in read])
                 continue
             numbers = range(self._text.lines + 1, self._text.lines + 1 + len(plain))
@@ -99,28 +97,6 @@ class CsvParts:
             cells = self.delimiter.join(lines).split(self.delimiter)
             columns = {name: cells[i::width] for i, name in enumerate(self.names)}
             yield CsvPart(TextTable(columns, len(lines)), numbers[start : start + len(lines)])
-
-    def _one_a_line(self, block: str) -> list[tuple[int, list[str] | Unread]] | None:
-        """The records of a block with quotes, none of which reaches over a line end; None for any other.
-
-        All its lines are given to Python's csv at once, which costs half of asking it line by line.
-        """
-        text = block.replace("\r\n", "\n")
-        if "\r" in text:
-            return None
-        lines = text.removesuffix("\n").split("\n")
-        if any(line.count('"') & 1 for line in lines):
-            return None
-        csv.field_size_limit(MAX_CELL_CHARACTERS)
-        try:
-            records = list(csv.reader(lines, delimiter=self.delimiter, strict=True))
-        except csv.Error:
-            return None
-        if len(records) != len(lines):
-            return None
-        first = self._text.lines + 1
-        self._text.skip_rest(len(lines))
-        return [(first + i, record) for i, record in enumerate(records) if record]
 
     def _records(self) -> Iterator[tuple[int, list[str] | Unread]]:
         """The records that begin in this block, blank lines left out, each with the line on which it begins."""

@@ -108,6 +108,14 @@ def test_text_that_may_be_of_either_byte_order_is_refused_at_once_and_in_parts(c
     assert read_csv("a,b\n1,2\n".encode(charset), charset=charset).rows == 1
 
 
+def test_the_delimiter_is_that_of_the_first_line_also_where_lines_end_as_on_old_machines():
+    """What stands below it, and how much of that is read at once, decides nothing."""
+    body = b"\r\ra,b\r1,2;;;;\r"
+    assert list(read_csv(body).columns) == ["a", "b"]
+    parts = CsvParts(io.BytesIO(body), chunk_rows=9)
+    assert (parts.names, parts.delimiter) == (["a", "b"], ",")
+
+
 # -- Arrow -----------------------------------------------------------------------------------------------------------
 
 

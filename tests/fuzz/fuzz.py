@@ -96,9 +96,9 @@ def spoilt(seeds: Sequence[bytes], chance: random.Random) -> bytes:
     return bytes(body[:MAX_BYTES])
 
 
-def by_chance(name: str, *, seconds: float, runs: int | None) -> int:
-    """Reads the repository's inputs and spoilt ones; the count of all."""
-    from fuzz_bounds import bound_memory, clocked
+def by_chance(name: str, *, seconds: float, runs: int | None, bound: Callable[[], None]) -> int:
+    """Reads the repository's inputs and spoilt ones; the count of all. ``bound`` is called when all is imported."""
+    from fuzz_bounds import clocked
 
     run, seeds = prepare(name), seeds_of(name)
     chance = random.Random(f"{name} 20260131")
@@ -106,7 +106,7 @@ def by_chance(name: str, *, seconds: float, runs: int | None) -> int:
     with clocked() as bounded:
         once = bounded(run)
         once(b"")
-        bound_memory()
+        bound()
         try:
             while (done < len(seeds) + runs) if runs is not None else (time.monotonic() < until or done < len(seeds)):
                 data = seeds[done] if done < len(seeds) else spoilt(seeds, chance)
@@ -211,11 +211,14 @@ def main() -> int:
         again(names[0], arguments.input)
         return 0
     if arguments.child:
+        from fuzz_bounds import bound_memory
+
         faulthandler.enable()
         for name in names:
             if not arguments.chance:
                 guided(name, seconds=arguments.seconds)
-            print(f"Done {by_chance(name, seconds=arguments.seconds, runs=arguments.runs)} runs of {name}", flush=True)
+            count = by_chance(name, seconds=arguments.seconds, runs=arguments.runs, bound=bound_memory)
+            print(f"Done {count} runs of {name}", flush=True)
         return 0
     if not _is_guided() and not arguments.chance:
         print("atheris is not installed here: inputs are spoilt by chance, and not guided by what they reach")

@@ -52,4 +52,5 @@ def clocked() -> Iterator[Callable[[Run], Run]]:
 def bound_memory() -> None:
     """From here on this process may take so much more memory, and no more: what wants it gets a MemoryError."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY_BYTES,) * 2)
+    wanted, most = pages * resource.getpagesize() + MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))

@@ -34,8 +34,12 @@ def now(awaited: Coroutine[Any, Any, Any]) -> Any:
 
 
 def scope_of(lines: list[bytes], *, method: str = "POST", path: str = "/v1/predict", query: bytes = b"") -> dict:
-    """A request's scope, as the server in front makes it: a header a line, names in small letters."""
+    """A request's scope, as the server in front makes it: a header a line, names in small letters.
+
+    The length of its body is not among them: the server has parsed it, and refused what is no number.
+    """
     pairs = [line.partition(b":")[::2] for line in lines if b":" in line]
+    pairs = [(name, value) for name, value in pairs if name.strip().lower() != b"content-length"]
     return {
         "type": "http", "method": method, "path": path, "query_string": query, "scheme": "http",
         "headers": [(name.strip().lower(), value.strip()) for name, value in pairs], "client": ("192.0.2.1", 4000),

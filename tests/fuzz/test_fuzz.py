@@ -36,7 +36,7 @@ def test_what_a_parser_lets_out_is_a_failure_and_its_input_is_kept(tmp_path, mon
     monkeypatch.setattr(fuzz, "prepare", lambda name: lambda data: 1 // (b"body_mass" not in data))
     monkeypatch.setattr(fuzz, "seeds_of", lambda name: [b"", b"a body_mass"])
     with pytest.raises(ZeroDivisionError):
-        fuzz.by_chance("json", seconds=1, runs=1)
+        fuzz.by_chance("json", seconds=1, runs=1, bound=lambda: None)
     assert [path.read_bytes() for path in (tmp_path / "json" / "found").iterdir()] == [b"a body_mass"]
 
 
@@ -59,3 +59,9 @@ def test_every_target_has_good_inputs_and_all_of_them_are_small():
     assert {path.name for path in fuzz.CORPUS.iterdir()} == set(fuzz.NAMES)
     assert all(len(fuzz.seeds_of(name)) >= 2 for name in fuzz.NAMES)
     assert sum(path.stat().st_size for path in fuzz.CORPUS.rglob("*") if path.is_file()) < MAX_CORPUS_BYTES
+
+
+def test_an_input_that_takes_too_much_memory_is_a_failure():
+    code = "import fuzz_bounds; fuzz_bounds.bound_memory(); bytearray(2 * fuzz_bounds.MEMORY_BYTES)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, text=True, check=False)
+    assert "MemoryError" in done.stderr

@@ -17,7 +17,7 @@ import pytest
 
 from aweigh.advisories.export import read_export
 from aweigh.bundle.contents import check_content
-from aweigh.bundle.requirements import Pinned
+from aweigh.bundle.requirements import Pinned, read_lock
 from aweigh.config import read_config
 from aweigh.errors import ConfigError, DamagedBundle, MalformedBody, SourceSilent, TooLarge
 from aweigh.guard.oidc.failures import SignInFailed
@@ -95,6 +95,16 @@ def test_a_version_of_thousands_of_digits_is_none(tmp_path):
     assert told.advisories == {("a", "1"): ()}
 
 
+def test_a_line_of_a_lock_that_is_none_is_refused_at_once():
+    """Each letter of it doubled the time, when a version could be cut into pieces in as many ways as there are."""
+    begun = time.process_time()
+    for line in (f"click=={'a' * 5000}!", f"click==1{'.a' * 2000} --hash=no", f"{'a-' * 2000}=1"):
+        with pytest.raises(DamagedBundle, match="no exact version"):
+            read_lock(f"{line}\n")
+    assert time.process_time() - begun < 0.5
+    assert read_lock(f"torch==2.13.0+cpu.1 --hash=sha256:{'0' * 64}\n")[0].version == "2.13.0+cpu.1"
+
+
 # -- CSV -------------------------------------------------------------------------------------------------------------
 
 
@@ -106,6 +116,14 @@ def test_text_that_may_be_of_either_byte_order_is_refused_at_once_and_in_parts(c
     with pytest.raises(MalformedBody, match="is not utf"):
         CsvParts(io.BytesIO(body), chunk_rows=9, charset=charset)
     assert read_csv("a,b\n1,2\n".encode(charset), charset=charset).rows == 1
+
+
+def test_the_delimiter_is_that_of_the_first_line_also_where_lines_end_as_on_old_machines():
+    """What stands below it, and how much of that is read at once, decides nothing."""
+    body = b"\r\ra,b\r1,2;;;;\r"
+    assert list(read_csv(body).columns) == ["a", "b"]
+    parts = CsvParts(io.BytesIO(body), chunk_rows=9)
+    assert (parts.names, parts.delimiter) == (["a", "b"], ",")
 
 
 # -- Arrow -----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from aweigh.errors import DamagedBundle
 
 _LINE = re.compile(
     r"(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)"
-    r"==(?P<version>[A-Za-z0-9]+(?:[.!+_-]?[A-Za-z0-9]+)*)"
+    r"==(?P<version>[A-Za-z0-9]++(?:[.!+_-][A-Za-z0-9]++)*+)"  # of which nothing is tried twice: a stranger wrote it
     r"(?P<hashes>(?:\s+--hash=sha256:[0-9a-f]{64})*)",
     re.ASCII,
 )

@@ -23,6 +23,7 @@ MISSING_WORDS = frozenset(
 """Cells that mean "missing": the words that ``pandas.read_csv`` takes so by default, as models were trained with it."""
 
 DELIMITERS = (",", ";", "\t", "|")
+_FIRST_LINE = re.compile(r"[\r\n]*+([^\r\n]*+)")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
@@ -79,8 +80,10 @@ def decode_text(body: bytes, *, charset: str | None = None) -> str:
     return text
 
 
-def sniff_delimiter(header: str) -> str:
-    """The delimiter that the header line uses most, outside quotes; a comma when none is there."""
+def sniff_delimiter(text: str) -> str:
+    """The delimiter that the first line with something in it uses most, outside quotes; a comma when none is there."""
+    found = _FIRST_LINE.match(text)
+    header = found[1] if found else ""
     outside = "".join(part for i, part in enumerate(header.split('"')) if i % 2 == 0)
     return max(DELIMITERS, key=lambda delimiter: (outside.count(delimiter), delimiter == ","))
 
@@ -136,8 +139,7 @@ def read_csv(body: bytes, *, charset: str | None = None, max_rows: int | None = 
     text = decode_text(body, charset=charset)
     if not text.strip():
         raise MalformedBody("The CSV is empty.", hint="the first line must name the columns")
-    first_line = text.lstrip("\r\n").split("\n", 1)[0]
-    records = iter_records(io.StringIO(text, newline=""), delimiter=sniff_delimiter(first_line))
+    records = iter_records(io.StringIO(text, newline=""), delimiter=sniff_delimiter(text))
     names = check_header(next(records))
     rows: list[list[str]] = []
     problems: list[Problem] = []

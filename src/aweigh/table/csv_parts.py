@@ -68,7 +68,7 @@ class CsvParts:
         self._text = _Text(_blocks(file, start, charset, hint))
         if not self._text.rest().strip():
             raise MalformedBody("The CSV is empty.", hint="the first line must name the columns")
-        self.delimiter = delimiter or sniff_delimiter(self._text.rest().lstrip("\r\n").split("\n", 1)[0])
+        self.delimiter = delimiter or sniff_delimiter(self._text.rest())
         header = next(self._records())[1]
         if isinstance(header, Unread):
             raise MalformedBody(f"The header of the CSV {header.message}.", hint="the first line must name the columns")

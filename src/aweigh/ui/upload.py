@@ -103,8 +103,7 @@ def _csv(name: str, body: bytes) -> Upload:
             raise  # no text in any encoding that it could be
         text = body.decode(FALLBACK_CHARSET, errors="replace")
         doubt = "The file is not UTF-8 and was read as Windows-1252: look at a word with an accent before you trust it."
-    first_line = text.lstrip("\r\n").split("\n", 1)[0]
-    delimiter = sniff_delimiter(first_line)
+    delimiter = sniff_delimiter(text)
     records = iter_records(io.StringIO(text, newline=""), delimiter=delimiter)
     header = next(records, None)
     if header is None:

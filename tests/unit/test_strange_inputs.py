@@ -19,7 +19,7 @@ from aweigh.advisories.export import read_export
 from aweigh.bundle.contents import check_content
 from aweigh.bundle.requirements import Pinned, read_lock
 from aweigh.config import read_config
-from aweigh.errors import ConfigError, DamagedBundle, MalformedBody, SourceSilent, TooLarge
+from aweigh.errors import ConfigError, DamagedBundle, DataError, MalformedBody, SourceSilent, TooLarge
 from aweigh.guard.oidc.failures import SignInFailed
 from aweigh.guard.oidc.roles import read_roles
 from aweigh.models.scan import scan_bytes
@@ -33,6 +33,7 @@ from aweigh.table.arrow_stream import PAIR, RECORD_BATCH, SCHEMA
 from aweigh.table.arrow_write import _message
 from aweigh.table.csv import read_csv
 from aweigh.table.csv_parts import CsvParts
+from aweigh.table.files import read_sample
 from aweigh.table.flatbuffer_write import Node, Structs, byte, integer, long
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "fuzz"))
@@ -73,8 +74,8 @@ def test_an_origin_that_is_no_address_is_an_error_of_the_configuration():
 
 def test_a_content_type_of_many_empty_parameters_is_read_at_once():
     begun = time.process_time()
-    media.parse("a/b" + ";" * 60_000 + " " * 4000)
-    assert time.process_time() - begun < 0.5
+    assert media.parse("a/b" + ";" * 600_000 + " " * 40_000) == ("a/b", {})
+    assert time.process_time() - begun < 2
 
 
 ADVISORY = {"id": "A-1", "affected": [{"package": {"name": "a", "ecosystem": "PyPI"}, "versions": [DIGITS]}]}
@@ -124,6 +125,24 @@ def test_the_delimiter_is_that_of_the_first_line_also_where_lines_end_as_on_old_
     assert list(read_csv(body).columns) == ["a", "b"]
     parts = CsvParts(io.BytesIO(body), chunk_rows=9)
     assert (parts.names, parts.delimiter) == (["a", "b"], ",")
+
+
+@pytest.mark.parametrize("ahead", [b"\n", b"\r\n\r\n", b"\n" * 2**18])
+def test_blank_lines_before_a_header_are_no_end(ahead):
+    """Also where the header stands in another block than they do."""
+    assert list(read_csv(ahead + b"a,b").columns) == ["a", "b"]
+    assert CsvParts(io.BytesIO(ahead + b"a,b"), chunk_rows=9).names == ["a", "b"]
+    (part,) = CsvParts(io.BytesIO(ahead + b"a,b\n1,2\n"), chunk_rows=9)
+    assert list(part.lines) == [ahead.count(b"\n") + 2]
+    with pytest.raises(MalformedBody, match="is empty"):
+        CsvParts(io.BytesIO(ahead), chunk_rows=9)
+
+
+def test_a_whole_number_that_no_fraction_can_be_beside_is_told_of(tmp_path):
+    path = tmp_path / "rows.json"
+    path.write_text(f'[{{"a": 1.5}}, {{"a": 1{"0" * 400}}}]')
+    with pytest.raises(DataError, match="do not fit 64 bits"):
+        read_sample(path)
 
 
 # -- Arrow -----------------------------------------------------------------------------------------------------------

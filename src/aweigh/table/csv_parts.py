@@ -66,9 +66,11 @@ class CsvParts:
         self.marked = start.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         self._chunk_rows = chunk_rows
         self._text = _Text(_blocks(file, start, charset, hint))
-        if not self._text.rest().strip():
+        while (block := self._text.rest()) and not block.strip("\r\n"):
+            self._text.skip_rest(len(block.splitlines()))  # blank lines, before the header as anywhere else
+        if not block.strip():
             raise MalformedBody("The CSV is empty.", hint="the first line must name the columns")
-        self.delimiter = delimiter or sniff_delimiter(self._text.rest())
+        self.delimiter = delimiter or sniff_delimiter(block)
         header = next(self._records())[1]
         if isinstance(header, Unread):
             raise MalformedBody(f"The header of the CSV {header.message}.", hint="the first line must name the columns")

@@ -82,4 +82,8 @@ def _values(name: str, cells: list[object]) -> Values:
         raise DataError(f"Column {name!r} holds whole numbers that do not fit 64 bits.", hint="write them as text")
     blank, dtype = {int: (0, "int64"), float: (0.0, "float64"), bool: (False, "bool"), str: ("", "object")}[kind]
     filled = [blank if cell is None else cell for cell in cells]
-    return Values(np.array(filled, dtype=dtype), missing if missing.any() else None)
+    try:
+        data = np.array(filled, dtype=dtype)
+    except OverflowError as error:  # whole numbers among others, larger than any of those
+        raise DataError(f"Column {name!r} holds numbers that do not fit 64 bits.", hint="write them as text") from error
+    return Values(data, missing if missing.any() else None)

@@ -1,6 +1,5 @@
 """Keys of programs, and what is remembered of any credential."""
 
-import timeit
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -143,14 +142,12 @@ def test_one_person_has_so_many_keys_and_no_more(guard, ana):
 # -- what is remembered -----------------------------------------------------------------------------------------------
 
 
-def test_what_is_known_is_told_in_less_than_a_microsecond_and_from_memory(guard, made):
+def test_what_is_known_is_told_from_memory(guard, made):
     _, text = made
     credential = text.reveal().encode()
     identity = guard.identify(credential, "key")
     guard.close()
     assert guard.known(credential) is identity
-    each_s = min(timeit.repeat(lambda: guard.known(credential), number=20_000, repeat=5)) / 20_000
-    assert each_s < 1e-6
     assert guard._desk.database._connection is None
 
 

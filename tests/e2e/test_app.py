@@ -164,7 +164,9 @@ def test_a_csv_comes_back_with_the_apis_answers(open_page, server, tmp_path):
     expect(page.get_by_text("7 of 7 inputs found, 2 other columns carried along")).to_be_visible()
     expect(page.locator(".aw-bad")).to_contain_text("1 cell in 1 row cannot be read.")
     page.get_by_role("button", name="Answer 343 rows of 344").click()
-    expect(page.locator(".aw-summary")).to_contain_text("343 answers, 2 rows with something that the model has not seen")
+    expect(page.locator(".aw-summary")).to_contain_text(
+        "343 answers, 2 rows with something that the model has not seen"
+    )
     with page.expect_download() as download:
         page.get_by_role("button", name="Download CSV").click()
     assert download.value.suggested_filename == "birds-answers.csv"
@@ -187,8 +189,8 @@ def test_a_csv_comes_back_with_the_apis_answers(open_page, server, tmp_path):
     assert [found[i]["remark"] for i in range(4)] == ["'=1+1", "'@x", "-5", "ok"]
     assert found[20]["note"].startswith("Bill length: 75 mm lies outside")
     assert (found[7]["body_mass_g"], found[7]["id"]) == (rows[7]["body_mass_g"], "7")
-    page.get_by_role("radio", name="Flagged 2").click()
-    expect(page.get_by_role("radio", name="Flagged 2")).to_have_attribute("aria-checked", "true")
+    page.get_by_role("radio", name="Flagged 3").click()
+    expect(page.get_by_role("radio", name="Flagged 3")).to_have_attribute("aria-checked", "true")
     page.get_by_role("link", name="Model").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("About this model")
     page.get_by_role("link", name="Batch").click()

@@ -57,3 +57,11 @@ def test_nothing_heavy_is_imported(arguments):
 
 def test_what_is_heavy_would_be_seen():
     assert "numpy" in imports_of("-c", "import aweigh.table")
+
+
+def test_a_server_that_anybody_may_ask_imports_no_database_and_none_of_what_knows_people():
+    program = "import aweigh.server.app, aweigh.server.access.opening, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    imported = set(done.stdout.split())
+    assert "aweigh.server.access.door" in imported
+    assert imported & {"sqlite3", "psycopg", "redis", "argon2", "joserfc", "aweigh.guard.guard"} == set()

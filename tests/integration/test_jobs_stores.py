@@ -258,7 +258,7 @@ def test_a_damaged_file_of_records_is_told_as_such(tmp_path):
     "environ", [{"DATABASE_URL": "postgres://127.0.0.1:1/x?connect_timeout=1"}, {"REDIS_URL": "redis://127.0.0.1:1"}]
 )
 def test_a_database_that_cannot_be_reached_is_told_as_such(environ, monkeypatch, tmp_path):
-    monkeypatch.setattr("aweigh.jobs.postgres.PATIENCE_S", 1.0)
+    monkeypatch.setattr("aweigh.database.postgres.PATIENCE_S", 1.0)
     store = open_store(environ, state_dir=str(tmp_path))
     with pytest.raises(StorageDown):
         store.records.get(new_id())

@@ -256,7 +256,7 @@ def _entrance(wanted: Wanted) -> "Entrance":
         auth=wanted.auth,
         url=wanted.url,
         loopback=wanted.loopback,
-        own_script=wanted.script is not None,
+        ui="script" if wanted.script is not None else "pages" if wanted.has_ui else "none",
         title=_title(wanted),
         accent=None if wanted.bundle is None else wanted.bundle.manifest.presentation.accent,
         ui_token=wanted.ui_token,

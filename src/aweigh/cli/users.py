@@ -4,6 +4,7 @@ import csv
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,11 @@ from aweigh.cli.door import (
 )
 from aweigh.cli.terminal import Steps, aligned, print_document
 from aweigh.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aweigh.guard.guard import Guard, Person
 
 SQLITE_HEAD = b"SQLite format 3\x00"
 INVITE_HOURS = 24
@@ -91,9 +97,7 @@ def list_people(as_json: bool) -> None:
 @json_option
 def set_role(name: str, role: str, as_json: bool) -> None:
     """Give somebody another role; their sessions end."""
-    with at_the_door() as guard:
-        person = guard.set_role(person_of(guard, name).id, role_named(role), by=at_the_terminal())
-    _tell_person(person_document(person), as_json=as_json)
+    _change(name, lambda guard, one: guard.set_role(one.id, role_named(role), by=at_the_terminal()), as_json=as_json)
 
 
 @users.command("disable")
@@ -101,9 +105,7 @@ def set_role(name: str, role: str, as_json: bool) -> None:
 @json_option
 def disable(name: str, as_json: bool) -> None:
     """Keep somebody out: their sessions end, and their keys open nothing until they are enabled again."""
-    with at_the_door() as guard:
-        person = guard.set_disabled(person_of(guard, name).id, True, by=at_the_terminal())
-    _tell_person(person_document(person), as_json=as_json)
+    _change(name, lambda guard, one: guard.set_disabled(one.id, True, by=at_the_terminal()), as_json=as_json)
 
 
 @users.command("enable")
@@ -111,9 +113,7 @@ def disable(name: str, as_json: bool) -> None:
 @json_option
 def enable(name: str, as_json: bool) -> None:
     """Let somebody in again who was disabled."""
-    with at_the_door() as guard:
-        person = guard.set_disabled(person_of(guard, name).id, False, by=at_the_terminal())
-    _tell_person(person_document(person), as_json=as_json)
+    _change(name, lambda guard, one: guard.set_disabled(one.id, False, by=at_the_terminal()), as_json=as_json)
 
 
 @users.command("remove")
@@ -184,11 +184,7 @@ def import_people(path: Path, role: str, as_json: bool) -> None:
 @json_option
 def reset_totp(name: str, as_json: bool) -> None:
     """Turn somebody's second factor off: for who has lost the phone and the recovery codes."""
-    with at_the_door() as guard:
-        person = person_of(guard, name)
-        guard.remove_totp(person.id, by=at_the_terminal())
-        person = person_of(guard, person.id)
-    _tell_person(person_document(person), as_json=as_json)
+    _change(name, lambda guard, one: guard.remove_totp(one.id, by=at_the_terminal()), as_json=as_json)
 
 
 @users.command("sign-out")
@@ -196,10 +192,7 @@ def reset_totp(name: str, as_json: bool) -> None:
 @json_option
 def sign_out(name: str, as_json: bool) -> None:
     """End all sessions of somebody."""
-    with at_the_door() as guard:
-        person = person_of(guard, name)
-        guard.sign_out_everywhere(person.id, by=at_the_terminal())
-    _tell_person(person_document(person), as_json=as_json)
+    _change(name, lambda guard, one: guard.sign_out_everywhere(one.id, by=at_the_terminal()), as_json=as_json)
 
 
 def _link(token: str | None, url: str) -> str | None:
@@ -213,12 +206,17 @@ def _tell_link(steps: Steps, token: str | None, url: str, hours: int) -> None:
         steps.more(f"good once, for {hours} h{where}. Whoever has it chooses the password.")
 
 
-def _tell_person(document: dict[str, object], *, as_json: bool) -> None:
+def _change(name: str, change: "Callable[[Guard, Person], object]", *, as_json: bool) -> None:
+    """Change something about a person, and say how they stand then."""
+    with at_the_door() as guard:
+        person = person_of(guard, name)
+        change(guard, person)
+        after = person_document(person_of(guard, person.id))
     if as_json:
-        print_document({"person": document})
+        print_document({"person": after})
         return
-    state = ", disabled" if document["disabled"] else ""
-    Steps().line("person", f"{document['name']}, {document['role']}{state}")
+    state = ", disabled" if after["disabled"] else ""
+    Steps().line("person", f"{after['name']}, {after['role']}{state}")
 
 
 def _read_csv(path: Path) -> list[tuple[str, str]]:

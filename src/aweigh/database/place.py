@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aweigh.errors import ConfigError, StorageDown
+from aweigh.secret import Secret
 from aweigh.secret.read import read_secret
 
 PRIVATE_FOLDER = 0o700
@@ -13,17 +14,16 @@ PRIVATE_FILE = 0o600
 OTHERS_WRITE = 0o022
 
 
-def postgres_url(environ: Mapping[str, str]) -> str | None:
+def postgres_url(environ: Mapping[str, str]) -> Secret | None:
     """The PostgreSQL that ``DATABASE_URL`` names; None: it names nothing.
 
     Raises:
         ConfigError: it is another kind of database.
     """
-    found = read_secret(environ, "DATABASE_URL")
-    if found is None:
+    url = read_secret(environ, "DATABASE_URL")
+    if url is None:
         return None
-    url = found.reveal()
-    if not url.startswith(("postgres://", "postgresql://")):
+    if not url.reveal().startswith(("postgres://", "postgresql://")):
         raise ConfigError(
             "DATABASE_URL is no address of a PostgreSQL.",
             hint="give postgresql://USER:PASSWORD@HOST/NAME, or unset it to keep things in a file of this machine",

@@ -11,6 +11,7 @@ from typing import Any
 from aweigh.database.part import Part, Run, migrate
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.registry import require
+from aweigh.secret import Secret
 
 CONNECTIONS = 4
 """The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
@@ -47,13 +48,13 @@ class Postgres:
 
     place = "postgresql"
 
-    def __init__(self, url: str, *, parts: Sequence[Part]) -> None:
+    def __init__(self, url: Secret, *, parts: Sequence[Part]) -> None:
         require("psycopg_pool", what="PostgreSQL", extra="jobs")
         from psycopg import ProgrammingError
         from psycopg.conninfo import conninfo_to_dict
 
         try:
-            conninfo_to_dict(url)
+            conninfo_to_dict(url.reveal())
         except ProgrammingError:
             # What psycopg says quotes what it cannot read, which may be the password.
             raise ConfigError("DATABASE_URL cannot be read.", hint=READABLE) from None
@@ -124,7 +125,7 @@ class Postgres:
                     raise StorageDown("The database cannot be reached, or fails.")
                 try:
                     self._pool = self._open()
-                except BaseException:
+                except Exception:
                     self._failed = time.monotonic()
                     raise
                 self._process = os.getpid()
@@ -136,12 +137,12 @@ class Postgres:
 
         # A pool tries again and again for as long as it may: one call says at once that nobody is there.
         patience_s = round(PATIENCE_S)
-        first = psycopg.connect(self._url, autocommit=True, connect_timeout=patience_s)
+        first = psycopg.connect(self._url.reveal(), autocommit=True, connect_timeout=patience_s)
         with first, first.transaction():
             first.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
             migrate(self._parts, lambda statement, arguments: _run(first, statement, arguments))
         pool = ConnectionPool(
-            self._url,
+            self._url.reveal(),
             min_size=0,
             max_size=CONNECTIONS,
             max_idle=60.0,

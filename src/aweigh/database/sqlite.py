@@ -15,6 +15,7 @@ from aweigh.database.place import PRIVATE_FILE, private_folder
 from aweigh.errors import StorageDown, StorageFull
 
 AGAIN_S = 0.01
+CLEAR_MS = 500
 BUSY_S = 10.0
 """How long a process waits for another one's change: each takes a few milliseconds."""
 
@@ -68,6 +69,14 @@ class Sqlite:
             with _transaction(connection):
                 yield lambda statement, arguments: connection.execute(statement, arguments).fetchall()
 
+    def clear_log(self) -> None:
+        """Lets go of what the write-ahead log still holds of what was deleted; who reads just now prevents it."""
+        with self._lock, _told():
+            connection = self._opened()
+            connection.execute(f"PRAGMA busy_timeout = {CLEAR_MS}")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
+
     def close(self) -> None:
         """Closes the connection, if there is one."""
         with self._lock:
@@ -91,7 +100,7 @@ class Sqlite:
         self._path.chmod(PRIVATE_FILE)  # also where somebody has copied it here
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            use_log(connection)
+            _use_log(connection)
             connection.execute("PRAGMA synchronous = FULL")  # what was answered survives a power cut
             connection.execute("PRAGMA secure_delete = ON")  # what was removed is not left in the file's free pages
             with _transaction(connection):
@@ -102,7 +111,7 @@ class Sqlite:
         return connection
 
 
-def use_log(connection: sqlite3.Connection) -> None:
+def _use_log(connection: sqlite3.Connection) -> None:
     """Switches to the write-ahead log; as this waits for nobody who opens the file, too, it is tried again.
 
     Raises:

@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Literal
 
 from aweigh.database.opening import Database, open_database
 from aweigh.database.place import state_folder
+from aweigh.database.redis import connect
 from aweigh.errors import AweighError, ConfigError, StorageDown, StorageFull
 from aweigh.guard import sessions as session_module
 from aweigh.guard.audit import AuditLog, Entry, Verdict
+from aweigh.guard.budget import Budget, budget_of
 from aweigh.guard.fresh import FRESH_S, LONGEST, Fresh
 from aweigh.guard.identity import UNKNOWN, Identity, Role, Scope, Unknown, role_of
 from aweigh.guard.keyring import Keyring
 from aweigh.guard.keys import Key
 from aweigh.guard.keys import id_of as key_id_of
-from aweigh.guard.limits import Budget, Limits, SqlLeases, budget_of
+from aweigh.guard.limits import Limits, SqlLeases
 from aweigh.guard.passwords import Passwords
 from aweigh.guard.people import Person, find
-from aweigh.guard.redis_store import RedisLeases, RedisSessions, connect
+from aweigh.guard.redis_store import RedisLeases, RedisSessions
 from aweigh.guard.roster import Desk, Roster
 from aweigh.guard.sessions import SessionInfo, SqlSessions
 from aweigh.guard.signing_in import Refusal, SignedIn, SigningIn
@@ -240,7 +242,7 @@ def open_guard(
         raise ConfigError(f"{TOTP_FROM} names no role.", hint="viewer, predictor, operator or admin")
     return Guard(
         open_database(environ, file=folder / FILE, parts=(GUARD,)),
-        redis=None if url is None else connect(url.reveal()),
+        redis=None if url is None else connect(url, extra="redis"),
         budget=budget_of(environ),
         totp_from=role_of(asked) if asked else None,
         clock=clock,

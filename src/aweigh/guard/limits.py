@@ -10,37 +10,19 @@ nothing more is granted: that is an error, and not a budget without end.
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from aweigh.database.opening import Database
-from aweigh.errors import ConfigError
+from aweigh.guard.budget import DAY_S, MINUTE_S, NEVER_S, Budget
 from aweigh.guard.identity import Identity
 from aweigh.guard.redis_store import RedisLeases
 
-MINUTE_S = 60
-DAY_S = 86_400
-VARIABLES = {
-    "per_minute": "AWEIGH_ROWS_PER_MINUTE",
-    "per_day": "AWEIGH_ROWS_PER_DAY",
-    "total": "AWEIGH_ROWS_TOTAL",
-}
 LEASE_PART = 20
 """A lease is this part of a budget, or what is asked for if that is more."""
 MOST = 50_000
 """Leases held at once; what is left of those that make room counts as spent."""
-NEVER_S = 366 * DAY_S
-"""What to say of when to come again to who has spent all there is, or asks for more than there ever is."""
 TRIES = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """Rows; None: without end."""
-
-    per_minute: int | None = None
-    per_day: int | None = None
-    total: int | None = None
 
 
 class SqlLeases:
@@ -207,18 +189,3 @@ def _wait_s(short: list[_Window], cost: int, now: float) -> float:
     """When it is worth while to ask again."""
     waits = [NEVER_S if window.ends is None or cost > window.most else max(window.ends - now, 1.0) for window in short]
     return max(waits, default=0.0)
-
-
-def budget_of(environ: Mapping[str, str]) -> Budget:
-    """The budget that the environment names.
-
-    Raises:
-        ConfigError: one of its numbers is none.
-    """
-    found = {}
-    for name, variable in VARIABLES.items():
-        text = environ.get(variable, "").strip()
-        if text and not (text.isascii() and text.isdigit() and int(text) > 0):
-            raise ConfigError(f"{variable} is no number of rows.", hint="give a whole number above 0, or unset it")
-        found[name] = int(text) if text else None
-    return Budget(**found)

@@ -53,6 +53,11 @@ class Row:
     created: float
     seen: float | None
 
+    @property
+    def has_way_in(self) -> bool:
+        """Whether they can sign in, by a password or a provider, or have only been invited."""
+        return self.password is not None or self.issuer is not None
+
     def shown(self) -> Person:
         """The person without what proves it."""
         return Person(
@@ -118,13 +123,21 @@ def need(row: Row | None) -> Row:
 def keep_an_admin(run: Run, row: Row) -> None:
     """Looks that somebody else may administer, before this one no longer may; under the lock of the audit log.
 
+    Who has been invited and has no way in yet keeps nobody's place but another's like them.
+
     Raises:
         UsageError: this is the last one.
     """
     if row.role is not Role.ADMIN or row.disabled:
         return
-    ((others,),) = run(
-        "SELECT count(*) FROM aweigh_people WHERE role = ? AND disabled = 0 AND id <> ?", (int(Role.ADMIN), row.id)
+    others = run(
+        "SELECT password IS NOT NULL OR issuer IS NOT NULL FROM aweigh_people WHERE role = ? AND disabled = 0 AND id <> ?",
+        (int(Role.ADMIN), row.id),
     )
     if not others:
         raise UsageError("This is the last admin.", hint="make somebody else an admin first")
+    if row.has_way_in and not any(has_way_in for (has_way_in,) in others):
+        raise UsageError(
+            "This is the last admin who can sign in: the others have been invited and have not come yet.",
+            hint="wait until one of them has, or make somebody else an admin first",
+        )

@@ -4,15 +4,12 @@ A session is a hash, ``aweigh:session:DIGEST``, which Redis itself forgets when 
 is the set of a person's. Scripts change what must not be half changed.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
-from aweigh.errors import ConfigError, StorageDown, StorageFull
+from aweigh.database.redis import told
 from aweigh.guard.sessions import ABSOLUTE_S, EACH, Session
-from aweigh.registry import require
 
-PATIENCE_S = 5.0
 PREFIX = "aweigh:"
 
 # KEYS: session, set. ARGV: digest, lifetime in ms, lifetime of the set in ms, then names and values of the hash.
@@ -49,45 +46,6 @@ GIVE = """
 if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('DECRBY', KEYS[1], ARGV[1]) end
 return 1
 """
-
-
-def connect(url: str) -> Any:
-    """A client, whose connections are opened when they are first needed.
-
-    Raises:
-        ConfigError: the address cannot be read.
-        MissingExtra: its package is not installed.
-    """
-    redis = require("redis", what="Redis", extra="redis")
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    try:
-        return redis.Redis.from_url(
-            url, socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
-        )
-    except ValueError:  # which may quote a part of the address
-        raise ConfigError(
-            "REDIS_URL cannot be read.", hint="redis://:PASSWORD@HOST:PORT/0, or rediss:// for TLS"
-        ) from None
-
-
-@contextmanager
-def told() -> Iterator[None]:
-    """Turns what Redis says into our own words.
-
-    Raises:
-        StorageFull: there is no room left.
-        StorageDown: anything else.
-    """
-    from redis.exceptions import OutOfMemoryError, RedisError
-
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise StorageFull("Redis has no room left.") from error
-    except RedisError as error:
-        raise StorageDown("The Redis that holds the sessions cannot be used.") from error
 
 
 class RedisSessions:

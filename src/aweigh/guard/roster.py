@@ -376,4 +376,4 @@ def _is_unclaimed_admin(there: list[Row]) -> bool:
     if len(there) != 1:
         return False
     only = there[0]
-    return only.role is Role.ADMIN and only.password is None and only.issuer is None and not only.disabled
+    return only.role is Role.ADMIN and not only.has_way_in and not only.disabled

@@ -3,22 +3,16 @@
 import errno
 import os
 import shutil
-import sqlite3
-import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aweigh.database.place import PRIVATE_FILE, PRIVATE_FOLDER, private_folder
-from aweigh.database.sqlite import use_log
+from aweigh.database.sqlite import Sqlite
 from aweigh.errors import StorageDown, StorageFull
-from aweigh.jobs.sql import MIGRATIONS, SqlRecords
-
-BUSY_S = 10.0
-"""How long a process waits for another one's change: each takes a few milliseconds."""
-CLEAR_MS = 500
+from aweigh.jobs.sql import SqlRecords
 
 
 @contextmanager
@@ -35,10 +29,6 @@ def storage() -> Iterator[None]:
         if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
             raise StorageFull("There is no room left for another file.") from error
         raise StorageDown("The folder that jobs are kept in cannot be used.") from error
-    except sqlite3.Error as error:
-        if "full" in str(error):
-            raise StorageFull("There is no room left for another job.") from error
-        raise StorageDown("The records of jobs cannot be read or written.") from error
 
 
 class Folder:
@@ -127,79 +117,24 @@ class Folder:
         return [one.name for one in self._path.iterdir() if one != self.spool and one.lstat().st_mtime < before]
 
 
-class Sqlite:
-    """One connection, opened when it is first needed, for all threads of the process in turn."""
+def records_of(database: Sqlite) -> SqlRecords:
+    """The records in a file. What is removed is at once in its log no more, either: a record may quote a cell."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+    def run(statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
+        found = database.run(statement, arguments)
+        if statement.startswith("DELETE"):
+            database.clear_log()
+        return found
 
-    def records(self) -> SqlRecords:
-        """The records in it."""
-        return SqlRecords(self.run, now=time.time)
-
-    def run(self, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Runs one statement; its rows.
-
-        Raises:
-            StorageDown: the file cannot be used.
-            StorageFull: the disk is full.
-        """
-        with self._lock, storage():
-            if self._connection is None:
-                self._connection = self._open()
-            found = self._connection.execute(statement, arguments).fetchall()
-            if statement.startswith("DELETE"):
-                self._clear_log(self._connection)
-            return found
-
-    @staticmethod
-    def _clear_log(connection: sqlite3.Connection) -> None:
-        """Lets go of what the write-ahead log still holds of a deleted record; who reads just now prevents it."""
-        connection.execute(f"PRAGMA busy_timeout = {CLEAR_MS}")
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        connection.execute(f"PRAGMA busy_timeout = {round(BUSY_S * 1000)}")
-
-    def scrub(self) -> str | None:
-        """Writes the file anew, so that nothing deleted is left in it; what is to be said where that cannot be now.
-
-        Raises:
-            StorageDown: the file cannot be used.
-        """
-        self.run("VACUUM", ())
-        busy = self.run("PRAGMA wal_checkpoint(TRUNCATE)", ())[0][0]
-        return "the write-ahead log is being read and holds what is deleted a little longer" if busy else None
-
-    def close(self) -> None:
-        """Closes the connection, if there is one."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def _open(self) -> sqlite3.Connection:
-        private_folder(self._path.parent)
-        # Only where there is none: to close a file gives up all locks that this process has on it, whoever took them.
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, PRIVATE_FILE))
-        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            _prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    return SqlRecords(run, now=time.time)
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    use_log(connection)
-    connection.execute("PRAGMA secure_delete = ON")  # what is deleted is written over: a record may quote a cell
-    connection.execute("PRAGMA synchronous = FULL")  # what was answered with 202 survives a power cut
-    connection.execute("BEGIN IMMEDIATE")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for statements in MIGRATIONS[version:]:
-        for statement in statements:
-            connection.execute(statement)
-    connection.execute(f"PRAGMA user_version = {max(version, len(MIGRATIONS))}")
-    connection.execute("COMMIT")
+def scrub(database: Sqlite) -> str | None:
+    """Writes the file anew, so that nothing deleted is left in it; what is to be said where that cannot be now.
+
+    Raises:
+        StorageDown: the file cannot be used.
+    """
+    database.run("VACUUM")
+    busy = database.run("PRAGMA wal_checkpoint(TRUNCATE)")[0][0]
+    return "the write-ahead log is being read and holds what is deleted a little longer" if busy else None

@@ -1,153 +1,43 @@
 """Jobs in PostgreSQL, for servers and workers that share no disk: records in one table, files in pieces in another."""
 
-import logging
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-from aweigh.errors import StorageDown, StorageFull
+from aweigh.database.part import Part
+from aweigh.database.postgres import Postgres
+from aweigh.errors import StorageDown
 from aweigh.jobs.pieces import PIECE_BYTES, pieces
-from aweigh.jobs.sql import MIGRATIONS, SqlRecords
-from aweigh.registry import require
-from aweigh.secret import Secret
+from aweigh.jobs.sql import SqlRecords
 
-CONNECTIONS = 4
-"""The most that one process opens: a small plan of a hosted PostgreSQL has 20 for everybody."""
-PATIENCE_S = 5.0
-"""How long a call waits for a connection before it says that there is none."""
-LOCK = 0x61776569
-"""The advisory lock under which the tables are made: "awei"."""
-
-FILES = (
+FILES = Part(
+    "files",
     (
         (
-            "CREATE TABLE aweigh_pieces (job TEXT NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, "
-            "stored TIMESTAMPTZ NOT NULL DEFAULT now(), bytes BYTEA NOT NULL, PRIMARY KEY (job, name, place))"
+            (
+                "CREATE TABLE aweigh_pieces (job TEXT NOT NULL, name TEXT NOT NULL, place INTEGER NOT NULL, "
+                "stored TIMESTAMPTZ NOT NULL DEFAULT now(), bytes BYTEA NOT NULL, PRIMARY KEY (job, name, place))"
+            ),
         ),
     ),
 )
-"""As ``MIGRATIONS``, for what only PostgreSQL holds."""
+"""What only PostgreSQL holds: on a machine's own disk files are files."""
 
 
-class Postgres:
-    """A few connections, opened when they are first needed."""
-
-    def __init__(self, url: Secret) -> None:
-        require("psycopg_pool", what="PostgreSQL", extra="jobs")
-        self._url = url
-        self._lock = threading.Lock()
-        self._pool: Any = None
-
-    def records(self) -> SqlRecords:
-        """The records in it; the clock is the database's own."""
-        return SqlRecords(
-            self.run, now=lambda: float(self.run("SELECT extract(epoch FROM clock_timestamp())", ())[0][0])
-        )
-
-    def run(self, statement: str, arguments: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Runs one statement; its rows.
-
-        Raises:
-            StorageDown: the database cannot be reached, or fails.
-            StorageFull: it has no room left.
-        """
-        from psycopg_pool import PoolTimeout
-
-        with database():
-            pool = self._opened()
-            try:
-                with pool.connection(timeout=PATIENCE_S) as connection:
-                    cursor = connection.execute(statement.replace("?", "%s"), arguments)
-                    return cursor.fetchall() if cursor.description is not None else []
-            except PoolTimeout:
-                self._drop(pool)
-                raise
-
-    def scrub(self) -> str | None:
-        """Writes the tables anew, whose files hold what is deleted until then; what is left to say."""
-        for table in ("aweigh_pieces", "aweigh_jobs"):
-            try:
-                self.run(f"VACUUM FULL {table}", ())
-            except StorageDown:
-                return "the tables could not be written anew: their files hold what is deleted until VACUUM FULL"
-        return "the tables are written anew; PostgreSQL's log (WAL), replicas and backups are its owner's"
-
-    def close(self) -> None:
-        """Closes all connections."""
-        with self._lock:
-            if self._pool is not None:
-                self._pool.close()
-                self._pool = None
-
-    def _drop(self, pool: Any) -> None:
-        """Gives up a pool that had no connection in time, so that the next call asks anew and is told at once."""
-        with self._lock:
-            if self._pool is pool:
-                self._pool = None
-        pool.close(timeout=0)
-
-    def _opened(self) -> Any:
-        with self._lock:
-            if self._pool is None:
-                import psycopg
-                from psycopg_pool import ConnectionPool
-
-                # A pool tries again and again for as long as it may: one call says at once that nobody is there.
-                patience_s = round(PATIENCE_S)
-                first = psycopg.connect(self._url.reveal(), autocommit=True, connect_timeout=patience_s)
-                with first, first.transaction():
-                    _migrate(first)
-                pool = ConnectionPool(
-                    self._url.reveal(),
-                    min_size=0,
-                    max_size=CONNECTIONS,
-                    max_idle=60.0,
-                    open=False,
-                    # A connection that a restart of the database has cut is noticed before it is used.
-                    check=ConnectionPool.check_connection,
-                    kwargs={"autocommit": True, "connect_timeout": patience_s},
-                )
-                logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # whoever asks is told, once
-                pool.open()
-                self._pool = pool
-            return self._pool
+def records_of(database: Postgres) -> SqlRecords:
+    """The records in it; the clock is the database's own."""
+    return SqlRecords(
+        database.run, now=lambda: float(database.run("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+    )
 
 
-def _migrate(connection: Any) -> None:
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-    connection.execute("CREATE TABLE IF NOT EXISTS aweigh_versions (part TEXT PRIMARY KEY, version INTEGER NOT NULL)")
-    for part, migrations in (("jobs", MIGRATIONS), ("files", FILES)):
-        found = connection.execute("SELECT version FROM aweigh_versions WHERE part = %s", (part,)).fetchone()
-        version = found[0] if found else 0
-        for statements in migrations[version:]:
-            for statement in statements:
-                connection.execute(statement)
-        connection.execute(
-            "INSERT INTO aweigh_versions (part, version) VALUES (%s, %s) ON CONFLICT (part) DO UPDATE "
-            "SET version = greatest(aweigh_versions.version, excluded.version)",
-            (part, len(migrations)),
-        )
-
-
-@contextmanager
-def database() -> Iterator[None]:
-    """Turns what PostgreSQL says into our own words.
-
-    Raises:
-        StorageFull: there is no room left.
-        StorageDown: anything else.
-    """
-    import psycopg
-    from psycopg_pool import PoolTimeout
-
-    try:
-        yield
-    except psycopg.errors.DiskFull as error:
-        raise StorageFull("The database has no room left.") from error
-    except (psycopg.Error, PoolTimeout) as error:
-        raise StorageDown("The database that holds the jobs cannot be used.") from error
+def scrub(database: Postgres) -> str | None:
+    """Writes the tables anew, whose files hold what is deleted until then; what is left to say."""
+    for table in ("aweigh_pieces", "aweigh_jobs"):
+        try:
+            database.run(f"VACUUM FULL {table}")
+        except StorageDown:
+            return "the tables could not be written anew: their files hold what is deleted until VACUUM FULL"
+    return "the tables are written anew; PostgreSQL's log (WAL), replicas and backups are its owner's"
 
 
 class Pieces:

@@ -7,20 +7,16 @@ script changes all of them at once, and only if the job is still at the revision
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
-from aweigh.errors import StorageDown, StorageFull
+from aweigh.database.redis import told
 from aweigh.jobs.job import STATES, Job
 from aweigh.jobs.pieces import PIECE_BYTES, pieces
-from aweigh.registry import require
-from aweigh.secret import Secret
 
 _LOG = logging.getLogger(__name__)
-PATIENCE_S = 5.0
 PREFIX = "aweigh:"
 
 # KEYS: the job. ARGV: prefix, id, revision that it must be at (0: none), state, digest, created, expires or '', key or
@@ -62,43 +58,9 @@ return 1
 """
 
 
-def connect(url: Secret) -> Any:
-    """A client, whose connections are opened when they are first needed.
-
-    Raises:
-        MissingExtra: its package is not installed.
-    """
-    redis = require("redis", what="Redis", extra="jobs")
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
-
-    # Tried once more at once, since a kept connection may have been cut; who waits decides about anything longer.
-    return redis.Redis.from_url(
-        url.reveal(), socket_timeout=PATIENCE_S, socket_connect_timeout=PATIENCE_S, retry=Retry(NoBackoff(), 1)
-    )
-
-
-@contextmanager
-def database() -> Iterator[None]:
-    """Turns what Redis says into our own words.
-
-    Raises:
-        StorageFull: there is no room left.
-        StorageDown: anything else.
-    """
-    from redis.exceptions import OutOfMemoryError, RedisError
-
-    try:
-        yield
-    except OutOfMemoryError as error:
-        raise StorageFull("Redis has no room left.") from error
-    except RedisError as error:
-        raise StorageDown("The Redis that holds the jobs cannot be used.") from error
-
-
 def _warn_of_eviction(client: Any) -> None:
     """Says so where the Redis would throw jobs away to make room: a cache's usual setting, and the end of a result."""
-    with database():
+    with told():
         memory = client.info("memory")
     policy = memory.get("maxmemory_policy", "noeviction")
     if memory.get("maxmemory") and policy != "noeviction":
@@ -135,7 +97,7 @@ class RedisRecords:
 
     def now(self) -> float:
         """The time by the server's clock."""
-        with database():
+        with told():
             seconds, microseconds = self._client.time()
         return float(seconds) + float(microseconds) / 1e6
 
@@ -153,7 +115,7 @@ class RedisRecords:
 
     def get(self, job_id: str) -> tuple[Job, int] | None:
         """A job and its revision."""
-        with database():
+        with told():
             document, revision = self._client.hmget(f"{PREFIX}job:{job_id}", "document", "revision")
         return None if document is None else (msgspec.json.decode(document, type=Job), int(revision))
 
@@ -163,52 +125,52 @@ class RedisRecords:
 
     def remove(self, job_id: str) -> None:
         """Forgets a job."""
-        with database():
+        with told():
             self._remove(keys=[f"{PREFIX}job:{job_id}"], args=[PREFIX, job_id])
 
     def to_do(self, digest: str) -> Iterator[tuple[Job, int]]:
         """The bundle's jobs that are queued or running, the oldest first."""
-        with database():
+        with told():
             ids = self._client.zrange(f"{PREFIX}open:{digest}", 0, -1)
         return self._all(ids)
 
     def all(self) -> list[tuple[Job, int]]:
         """Every job."""
-        with database():
+        with told():
             ids = [one for state in STATES for one in self._client.smembers(f"{PREFIX}state:{state}")]
         return list(self._all(ids))
 
     def overdue(self, now: float) -> list[tuple[Job, int]]:
         """Jobs whose time is up."""
-        with database():
+        with told():
             ids = self._client.zrangebyscore(f"{PREFIX}expires", "-inf", now)
         return list(self._all(ids))
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Which of these ids are recorded."""
-        with database():
+        with told():
             return {one for one in ids if self._client.exists(f"{PREFIX}job:{one}")}
 
     def counts(self) -> dict[str, int]:
         """How many jobs there are in each state."""
-        with database():
+        with told():
             found = {state: int(self._client.scard(f"{PREFIX}state:{state}")) for state in STATES}
         return {state: count for state, count in found.items() if count}
 
     def tally(self, name: str, amount: float) -> None:
         """Adds to a sum that outlives the jobs."""
-        with database():
+        with told():
             self._client.hincrbyfloat(f"{PREFIX}tallies", name, amount)
 
     def tallies(self) -> dict[str, float]:
         """The sums."""
-        with database():
+        with told():
             return {name.decode(): float(amount) for name, amount in self._client.hgetall(f"{PREFIX}tallies").items()}
 
     def _store(self, job: Job, revision: int) -> Any:
         expires = "" if job.expires is None else repr(job.expires)
         arguments = [PREFIX, job.id, revision, job.state, job.digest, repr(job.created), expires, job.key or ""]
-        with database():
+        with told():
             return self._put(keys=[f"{PREFIX}job:{job.id}"], args=[*arguments, msgspec.json.encode(job)])
 
     def _all(self, ids: Sequence[bytes]) -> Iterator[tuple[Job, int]]:
@@ -237,11 +199,11 @@ class RedisFiles:
     def keep(self, job_id: str, name: str, file: BinaryIO, *, start: int = 0) -> None:
         """Stores what an open file holds from a place on, all before it having been stored."""
         if not start:
-            with database():
+            with told():
                 self._client.sadd(f"{PREFIX}files:{job_id}", name)
                 self._client.zadd(f"{PREFIX}stored", {job_id: time.time()})
         for place, piece in pieces(file, start=start):
-            with database():
+            with told():
                 self._client.hset(f"{PREFIX}file:{job_id}:{name}", str(place), piece)
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
@@ -261,12 +223,12 @@ class RedisFiles:
 
     def remove(self, job_id: str, name: str) -> None:
         """Removes a file."""
-        with database():
+        with told():
             self._client.unlink(f"{PREFIX}file:{job_id}:{name}")
 
     def drop(self, job_id: str) -> None:
         """Removes all files of a job."""
-        with database():
+        with told():
             names = self._client.smembers(f"{PREFIX}files:{job_id}")
             keys = [f"{PREFIX}file:{job_id}:{name.decode()}" for name in names]
             self._client.unlink(*keys, f"{PREFIX}files:{job_id}")
@@ -274,22 +236,22 @@ class RedisFiles:
 
     def orphans(self, older_s: float) -> list[str]:
         """Jobs that have files so old, for somebody to look whether they are known."""
-        with database():
+        with told():
             found = self._client.zrangebyscore(f"{PREFIX}stored", "-inf", time.time() - older_s)
         return [one.decode() for one in found]
 
     def ids(self) -> list[str]:
         """Every job that has files."""
-        with database():
+        with told():
             return [one.decode() for one in self._client.zrange(f"{PREFIX}stored", 0, -1)]
 
     def names(self, job_id: str) -> list[str]:
         """The files of a job."""
-        with database():
+        with told():
             found = [one.decode() for one in self._client.smembers(f"{PREFIX}files:{job_id}")]
             return [name for name in sorted(found) if self._client.exists(f"{PREFIX}file:{job_id}:{name}")]
 
     def _piece(self, job_id: str, name: str, place: int) -> bytes:
-        with database():
+        with told():
             piece: bytes | None = self._client.hget(f"{PREFIX}file:{job_id}:{name}", str(place))
         return piece or b""

@@ -5,24 +5,28 @@ from typing import Any
 
 import msgspec
 
+from aweigh.database.part import Part, Run
 from aweigh.jobs.job import Job
 
-Run = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
-"""Runs one statement with ``?`` for its arguments, in a transaction of its own; its rows."""
-
-MIGRATIONS = (
+JOBS = Part(
+    "jobs",
     (
         (
-            "CREATE TABLE aweigh_jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, state TEXT NOT NULL, "
-            "digest TEXT NOT NULL, created DOUBLE PRECISION NOT NULL, expires DOUBLE PRECISION, key TEXT UNIQUE, "
-            "document TEXT NOT NULL)"
+            # Where there is one already: it is of the time when this file counted its versions otherwise.
+            (
+                "CREATE TABLE IF NOT EXISTS aweigh_jobs (id TEXT PRIMARY KEY, revision INTEGER NOT NULL, "
+                "state TEXT NOT NULL, digest TEXT NOT NULL, created DOUBLE PRECISION NOT NULL, "
+                "expires DOUBLE PRECISION, key TEXT UNIQUE, document TEXT NOT NULL)"
+            ),
+            (
+                "CREATE INDEX IF NOT EXISTS aweigh_jobs_open ON aweigh_jobs (digest, created) "
+                "WHERE state IN ('queued', 'running')"
+            ),
+            "CREATE INDEX IF NOT EXISTS aweigh_jobs_expires ON aweigh_jobs (expires)",
+            "CREATE TABLE IF NOT EXISTS aweigh_tallies (name TEXT PRIMARY KEY, amount DOUBLE PRECISION NOT NULL)",
         ),
-        "CREATE INDEX aweigh_jobs_open ON aweigh_jobs (digest, created) WHERE state IN ('queued', 'running')",
-        "CREATE INDEX aweigh_jobs_expires ON aweigh_jobs (expires)",
-        "CREATE TABLE aweigh_tallies (name TEXT PRIMARY KEY, amount DOUBLE PRECISION NOT NULL)",
     ),
 )
-"""The statements that lead from each version of the tables to the next. Never change one: add another."""
 
 _FIELDS = "id = ?, revision = ?, state = ?, digest = ?, created = ?, expires = ?, key = ?, document = ?"
 

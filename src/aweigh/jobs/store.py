@@ -10,13 +10,21 @@ from pathlib import Path
 import msgspec
 
 from aweigh.database.place import state_folder
+from aweigh.database.postgres import Postgres
+from aweigh.database.redis import connect
+from aweigh.database.sqlite import Sqlite
 from aweigh.jobs.job import Job, State, claimed, ended, expired, given_back, worn_out
-from aweigh.jobs.local import Folder, Sqlite
+from aweigh.jobs.local import Folder
+from aweigh.jobs.local import records_of as records_in_file
+from aweigh.jobs.local import scrub as scrub_file
 from aweigh.jobs.place import RECORDS, database_of
-from aweigh.jobs.postgres import Pieces, Postgres
-from aweigh.jobs.redis import RedisFiles, RedisRecords, connect, scrub
+from aweigh.jobs.postgres import FILES, Pieces
+from aweigh.jobs.postgres import records_of as records_in_postgres
+from aweigh.jobs.postgres import scrub as scrub_postgres
+from aweigh.jobs.redis import RedisFiles, RedisRecords
+from aweigh.jobs.redis import scrub as scrub_redis
 from aweigh.jobs.spool import leave, make, sweep_spools
-from aweigh.jobs.sql import SqlRecords
+from aweigh.jobs.sql import JOBS, SqlRecords
 from aweigh.secret import Secret
 
 ORPHAN_S = 6 * 3600.0
@@ -72,13 +80,15 @@ def open_store(environ: Mapping[str, str], *, state_dir: str | None = None, inli
     state = state_folder(environ, named=state_dir)
     url = database_of(environ, inline=inline)
     if url is not None and url.reveal().startswith("postgres"):
-        postgres = Postgres(url)
-        return Store(postgres.records(), Pieces(postgres), url, state, postgres.close, postgres.scrub)
+        postgres = Postgres(url, parts=(JOBS, FILES))
+        records, clean = records_in_postgres(postgres), partial(scrub_postgres, postgres)
+        return Store(records, Pieces(postgres), url, state, postgres.close, clean)
     if url is not None:
-        client = connect(url)
-        return Store(RedisRecords(client), RedisFiles(client), url, state, client.close, partial(scrub, client))
-    sqlite = Sqlite(state / RECORDS)
-    return Store(sqlite.records(), Folder(state / "jobs"), None, state, sqlite.close, sqlite.scrub)
+        client = connect(url, extra="jobs")
+        return Store(RedisRecords(client), RedisFiles(client), url, state, client.close, partial(scrub_redis, client))
+    sqlite = Sqlite(state / RECORDS, parts=(JOBS,))
+    records, clean = records_in_file(sqlite), partial(scrub_file, sqlite)
+    return Store(records, Folder(state / "jobs"), None, state, sqlite.close, clean)
 
 
 def owner_name(pid: int | None = None) -> str:

@@ -40,8 +40,8 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_ready": (503, "The model is not ready"),
     "busy": (503, "More is asked than can be answered in time"),
     "queue_full": (503, "Too many jobs wait"),
-    "storage_down": (503, "Jobs cannot be stored or read just now"),
-    "storage_full": (507, "There is no room for the job"),
+    "storage_down": (503, "What is stored cannot be read or written just now"),
+    "storage_full": (507, "There is no room left to store it"),
 }
 """Every code that the server answers with: the status and the title that always go with it."""
 
@@ -126,5 +126,7 @@ def headers_of(error: AweighError, *, size_bytes: int, media: bytes = PROBLEM_JS
         headers.extend(error.headers)
     if status_of(error) in {429, 503}:
         after_s = getattr(error, "retry_after_s", 1)
+        if after_s is None:  # waiting changes nothing
+            return headers
         headers.append((b"retry-after", b"%d" % after_s))
     return headers

@@ -106,6 +106,9 @@ def test_a_budget_counts_rows_and_not_requests(budgeted):
             refused = client.post("/v1/predict", json={"rows": [budgeted.row] * 11})
             assert (refused.status_code, refused.json()["code"]) == (429, "over_budget")
             assert int(refused.headers["retry-after"]) > 0
+        never = client.post("/v1/predict", json={"rows": [budgeted.row] * 41})
+        assert (never.status_code, "retry-after" in never.headers) == (429, False), "waiting changes nothing"
+        assert "more rows than its budget holds" in never.json()["detail"]
         for _ in range(10):
             assert client.post("/v1/predict", json={"rows": [budgeted.row]}).status_code == 200
         assert client.post("/v1/predict", json={"rows": [budgeted.row]}).status_code == 429

@@ -6,9 +6,10 @@ import pytest
 
 from aweigh.database.sqlite import Sqlite
 from aweigh.errors import ConfigError
+from aweigh.guard.budget import NEVER_S, Budget, budget_of
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import NOBODY, Identity, Role
-from aweigh.guard.limits import NEVER_S, Budget, Limits, SqlLeases, budget_of
+from aweigh.guard.limits import Limits, SqlLeases
 from aweigh.guard.tables import GUARD
 
 OTHER = Identity("key", "k_other", "other", Role.VIEWER, frozenset())

@@ -79,6 +79,9 @@ def test_the_last_admin_stays(guard, admin, change):
     with pytest.raises(UsageError, match="last admin"):
         do()
     guard.set_disabled(other.id, False, by=None)
+    with pytest.raises(UsageError, match="have not come yet"):
+        do()  # who has only been invited could not take over
+    guard.set_password(other.id, PASSWORD, by=None)
     do()
     assert guard.person("other").role is Role.ADMIN
 
@@ -233,7 +236,9 @@ def test_nobody_new_comes_in_without_a_role_and_nobody_disabled_at_all(guard, ad
 def test_the_providers_role_holds_but_does_not_demote_the_last_admin(guard):
     came = guard.sign_in_oidc(ISSUER, "s1", "ana", role=Role.ADMIN, client="")
     assert guard.sign_in_oidc(ISSUER, "s1", "ana", role=Role.VIEWER, client="").identity.role is Role.ADMIN
-    guard.add_person("other", Role.ADMIN, by=None)
+    other = guard.add_person("other", Role.ADMIN, by=None)
+    assert guard.sign_in_oidc(ISSUER, "s1", "ana", role=Role.VIEWER, client="").identity.role is Role.ADMIN
+    guard.set_password(other.id, PASSWORD, by=None)
     came = guard.sign_in_oidc(ISSUER, "s1", "ana", role=Role.VIEWER, client="")
     assert came.identity.role is Role.VIEWER
     assert guard.identify(came.cookie.reveal().encode(), "session").role is Role.VIEWER

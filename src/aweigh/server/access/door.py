@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -31,6 +31,9 @@ IDENTITY, CLIENT, METER = "aweigh.identity", "aweigh.client", "aweigh.meter"
 USER, ROLE, SESSION = b"x-aweigh-user", b"x-aweigh-role", b"x-aweigh-session"
 OURS = frozenset({USER, ROLE, SESSION})
 """Headers by which the door tells the app who its visitor is; nobody else may send them."""
+
+UiKind = Literal["none", "pages", "script"]
+"""What people find behind the door: nothing, the pages that are made from the model, or a script of somebody's own."""
 
 HEALTH = "/health/"
 # Streamlit writes its styles into the page, and runs what it has compiled to WebAssembly.
@@ -68,7 +71,8 @@ class Door:
     """What stands before the app.
 
     ``known`` are those who may come in; None: nobody is asked who they are, and ``everybody`` may have so much.
-    With an ``own_script`` whoever opens the app may do all that the script does: all of it takes who may predict.
+    ``ui`` is what people find at ``/``. With a ``script`` of somebody's own whoever opens it may do all that it does:
+    all of it takes who may predict. Where there is ``none``, ``/`` does no more than name the API's addresses.
     """
 
     def __init__(
@@ -78,9 +82,9 @@ class Door:
         known: Known | None = None,
         policy: str = PAGES_POLICY,
         everybody: Meter | None = None,
-        own_script: bool = False,
+        ui: UiKind = "pages",
     ) -> None:
-        self._own_script = own_script
+        self._ui = ui
         self._everybody = Passed(everybody)
         self._policy = policy.encode()
         self._place = place
@@ -147,10 +151,7 @@ class Door:
         # A key is sent on purpose. A cookie goes along with whatever a browser is made to send.
         if changes and (by_cookie or identity is None) and not place.is_same_site(scope):
             raise cross_site()
-        need = need_of(path)
-        if self._own_script and need == READ and route_of(path) == "ui":
-            need = PREDICT
-        _require(need, identity, path)
+        _require(self._need_of(path), identity, path)
         if identity is None:
             return
         if is_websocket and not identity.session:
@@ -158,6 +159,12 @@ class Door:
         scope[METER] = self._known.meter(identity)
         if route_of(path) == "ui" and not is_access_page(path):
             _tell(scope, identity, token=self._known.token_of(identity) if identity.session else None)
+
+    def _need_of(self, path: str) -> Need:
+        need = need_of(path)
+        if self._ui == "script" and need == READ and route_of(path) == "ui":
+            return PREDICT
+        return READ if self._ui == "none" and path == "/" else need
 
     def at_once(self, headers: Mapping[bytes, bytes]) -> Passed | None:
         """What a plain request with these headers, to predict, is let in with; None: ``enter`` is to look at it."""
@@ -199,7 +206,15 @@ def _require(need: Need, identity: Identity | None, path: str) -> None:
     if (need.kind == "person" or is_access_page(path)) and identity.kind != "person":
         raise not_allowed("This page is for people who have signed in.")
     if need.scope is not None and need.scope not in identity.scopes:
-        raise not_allowed(f"{identity.name} may not do this: it takes the scope '{need.scope}'.")
+        if identity.kind == "person" and not identity.scopes:
+            raise not_allowed(
+                "Set up two-step sign-in first: your role asks for it.", hint="your account, /account/two-step, has the way"
+            )
+        raise not_allowed(
+            "This page is for admins."
+            if is_access_page(path)
+            else f"{identity.name} may not do this: it takes the scope '{need.scope}'."
+        )
 
 
 def _take_ours(scope: Scope) -> None:
@@ -226,9 +241,9 @@ def _without_ways_in(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, by
     return found
 
 
-def not_allowed(message: str) -> Refused:
+def not_allowed(message: str, *, hint: str = "ask whoever runs this server for a role or a key that may") -> Refused:
     """403: known, and not allowed."""
-    return Refused("not_allowed", message, hint="ask whoever runs this server for a role or a key that may")
+    return Refused("not_allowed", message, hint=hint)
 
 
 def cross_site() -> Refused:

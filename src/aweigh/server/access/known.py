@@ -11,9 +11,9 @@ import anyio.to_thread
 from starlette.types import Scope
 
 from aweigh.errors import AweighError
+from aweigh.guard.budget import Budget
 from aweigh.guard.disclosure import Disclosure
 from aweigh.guard.identity import UNKNOWN, Identity, Role, Unknown
-from aweigh.guard.limits import Budget
 from aweigh.server.access.cookies import session_of
 from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.problems import Refused

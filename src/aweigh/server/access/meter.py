@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio.to_thread
 
 from aweigh.errors import AweighError
+from aweigh.guard.budget import NEVER_S
 
 if TYPE_CHECKING:
     from aweigh.guard.disclosure import Disclosure
@@ -26,17 +27,19 @@ Watch = Callable[["Identity", "Table", int], None]
 
 
 class OverBudget(AweighError):  # noqa: N818  named as those of errors.py
-    """An identity has asked for as many rows as it may; ``retry_after_s`` says when it may again."""
+    """An identity has asked for as many rows as it may; ``retry_after_s`` says when it may again, None: never."""
 
     code = "over_budget"
     http_status = 429
 
     def __init__(self, name: str, *, retry_after_s: float) -> None:
-        self.retry_after_s = max(1, round(retry_after_s + 0.5))
-        super().__init__(
-            f"{name} has asked for as many rows as it may for now.",
-            hint=f"ask again in {self.retry_after_s} s; whoever runs this server sets the budget",
-        )
+        self.retry_after_s = None if retry_after_s >= NEVER_S else max(1, round(retry_after_s + 0.5))
+        if self.retry_after_s is None:
+            hint = "ask for fewer rows at once, if any are left; whoever runs this server sets the budget"
+            super().__init__(f"{name} has asked for more rows than its budget holds.", hint=hint)
+        else:
+            hint = f"ask again in {self.retry_after_s} s; whoever runs this server sets the budget"
+            super().__init__(f"{name} has asked for as many rows as it may for now.", hint=hint)
 
 
 class MustAskStore(Exception):  # noqa: N818  no error: the way on is another

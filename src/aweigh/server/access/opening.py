@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aweigh.errors import ConfigError
+from aweigh.guard.budget import Budget, budget_of
 from aweigh.guard.disclosure import Disclosure, by_role
 from aweigh.guard.identity import NOBODY, Role
-from aweigh.guard.limits import Budget, budget_of
 from aweigh.registry import require
 from aweigh.server.access.asked import place_of
-from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door
+from aweigh.server.access.door import OWN_SCRIPT_POLICY, PAGES_POLICY, Door, UiKind
 from aweigh.server.access.entrance import Entrance
 from aweigh.server.access.meter import Meter
 from aweigh.server.settings import Settings
@@ -26,7 +26,7 @@ def open_entrance(  # noqa: PLR0913  what the process that serves hands in, each
     auth: str,
     url: str,
     loopback: bool,
-    own_script: bool,
+    ui: UiKind,
     title: str,
     accent: str | None,
     ui_token: str,
@@ -45,7 +45,7 @@ def open_entrance(  # noqa: PLR0913  what the process that serves hands in, each
         loopback=loopback,
         own=urlsplit(url).netloc,
     )
-    policy = settings.csp or (OWN_SCRIPT_POLICY if own_script else PAGES_POLICY)
+    policy = settings.csp or (OWN_SCRIPT_POLICY if ui == "script" else PAGES_POLICY)
     disclosure = by_role(settings.disclosure) if settings.disclosure else {}
     if auth == "none":
         if budget_of(os.environ) != Budget():
@@ -70,7 +70,7 @@ def open_entrance(  # noqa: PLR0913  what the process that serves hands in, each
         metrics_token=None if token is None else token.reveal(),
         disclosure=disclosure,
     )
-    door = Door(place, known=known, policy=policy, own_script=own_script)
+    door = Door(place, known=known, policy=policy, ui=ui)
     provider = None if auth != "oidc" else _provider(settings, guard, door=door, knows_hosts=bool(place.hosts))
     pages = Pages(guard, title=title, accent=accent, secure=door.is_secure, provider=provider)
     return Entrance(door, pages, guard.close)

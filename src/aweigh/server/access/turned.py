@@ -57,7 +57,8 @@ def _see(place: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def _page(error: AweighError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     css = resources.files("aweigh.server").joinpath("page", "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    said = f"<p>{html.escape(error.message)}</p>" + (f"<p>{html.escape(error.hint)}.</p>" if error.hint else "")
+    hint = error.hint or ""
+    said = f"<p>{html.escape(error.message)}</p>" + (f"<p>{html.escape(hint[0].upper() + hint[1:])}.</p>" if hint else "")
     body = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -83,12 +83,15 @@ async function leaveIfSignedOut() {
 }
 
 // After a restart of the server the session is another one and knows nothing: the row's address brings the inputs back.
+// Once is enough: to set out anew at each look would break off the way that is under way.
 let session = null
 let row = ""
+let leaving = false
 function watchSession() {
   const kept = document.querySelector("[data-session]")?.dataset
-  if (kept === undefined) return
+  if (kept === undefined || leaving) return
   if (session !== null && kept.session !== session && row !== "" && kept.row !== row) {
+    leaving = true
     location.replace(location.pathname + row)
     return
   }

@@ -131,7 +131,8 @@ def keep_an_admin(run: Run, row: Row) -> None:
     if row.role is not Role.ADMIN or row.disabled:
         return
     others = run(
-        "SELECT password IS NOT NULL OR issuer IS NOT NULL FROM aweigh_people WHERE role = ? AND disabled = 0 AND id <> ?",
+        "SELECT password IS NOT NULL OR issuer IS NOT NULL FROM aweigh_people "
+        "WHERE role = ? AND disabled = 0 AND id <> ?",
         (int(Role.ADMIN), row.id),
     )
     if not others:

@@ -208,7 +208,8 @@ def _require(need: Need, identity: Identity | None, path: str) -> None:
     if need.scope is not None and need.scope not in identity.scopes:
         if identity.kind == "person" and not identity.scopes:
             raise not_allowed(
-                "Set up two-step sign-in first: your role asks for it.", hint="your account, /account/two-step, has the way"
+                "Set up two-step sign-in first: your role asks for it.",
+                hint="your account, /account/two-step, has the way",
             )
         raise not_allowed(
             "This page is for admins."

@@ -57,8 +57,9 @@ def _see(place: str) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 def _page(error: AweighError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
     css = resources.files("aweigh.server").joinpath("page", "page.css").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    hint = error.hint or ""
-    said = f"<p>{html.escape(error.message)}</p>" + (f"<p>{html.escape(hint[0].upper() + hint[1:])}.</p>" if hint else "")
+    said = f"<p>{html.escape(error.message)}</p>"
+    if error.hint:
+        said += f"<p>{html.escape(error.hint[0].upper() + error.hint[1:])}.</p>"
     body = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

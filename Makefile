@@ -91,6 +91,10 @@ security: $(DEV) $(FUZZ) chromium ## Run what shows that the model, the answers,
 fuzz: $(DEV) $(FUZZ) ## Give every parser inputs that are guided by what they reach (ARGS="--seconds 60 --only json,csv")
 	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
+.PHONY: slow
+slow: $(DEV) ## Run the tests that continuous integration leaves out
+	$(PYTEST) -m slow tests $(ARGS)
+
 .PHONY: models
 models: $(DEV) ## Pack every model of the suite, the slow ones too, and hold each against the original
 	$(PYTEST) -m "slow or not slow" tests/models $(ARGS)

@@ -79,8 +79,28 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: left to a make target of its own, which says -m 'slow or not slow'")
 
 
+# What these run many times over is covered by others: to count its lines makes them half as slow again.
+NOT_COUNTED = (
+    "tests/models/",
+    "tests/property/",
+    "tests/fuzz/",
+    "tests/security/test_",
+    "tests/integration/test_one_answer.py",
+    "tests/integration/test_server_fuzz.py",
+    "tests/integration/test_soak.py",
+    "tests/unit/test_packing_same_bytes.py",
+)
+
+
+COUNTS = "COVERAGE_PROCESS_CONFIG"
+_COUNTS = pytest.StashKey[str]()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the slow ones out where nobody asks for them."""
+    """Leave the slow ones out where nobody asks for them, and count no lines where that shows nothing."""
+    for item in items:
+        if item.nodeid.startswith(NOT_COUNTED):
+            item.add_marker("no_cover")
     if config.getoption("-m"):
         return
     slow = [item for item in items if item.get_closest_marker("slow")]
@@ -92,6 +112,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     # A command tells the processes that it starts which policy it was given; the next test was given none.
     os.environ.pop("AWEIGH_TRUST", None)
+    # What counts lines hands itself on to the processes that are started, by a variable.
+    counts = os.environ.get(COUNTS) or item.config.stash.get(_COUNTS, None)
+    if counts is not None:
+        item.config.stash[_COUNTS] = counts
+        if item.get_closest_marker("no_cover"):
+            os.environ.pop(COUNTS, None)
+        else:
+            os.environ[COUNTS] = counts
     for marker in item.iter_markers("needs"):
         for name in marker.args:
             require_tool(name)

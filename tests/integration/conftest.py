@@ -1,6 +1,7 @@
 """The real server as a subprocess, real bundles that `aweigh.pack` made, real databases, and what tests ask them."""
 
 import importlib.util
+import inspect
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -140,25 +141,59 @@ class Serving:
         return code
 
 
-Start = Callable[..., Serving]
+class Start:
+    """Starts servers on free ports, and stops them."""
 
+    def __init__(self, folders: pytest.TempPathFactory) -> None:
+        self._folders = folders
+        self.running: list[Serving] = []
 
-@pytest.fixture(scope="session")
-def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
-    """Return a function that starts a server on a free port; all of them are stopped at the end."""
-    running: list[Serving] = []
-
-    def start(*arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM) -> Serving:
-        folder = tmp_path_factory.mktemp("server")
+    def __call__(
+        self, *arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM
+    ) -> Serving:
+        folder = self._folders.mktemp("server")
         # Jobs of one test are none of another's, nor of the developer's own servers.
         env = {"AWEIGH_STATE_DIR": str(folder / "state")} | (env or {})
         found = Serving(*arguments, "--port", 0, log=folder / "errors.log", env=env, program=program)
-        running.append(found)
+        self.running.append(found)
         return found
 
+    def stop(self, *, since: int = 0) -> None:
+        """Stop all that were started, but for the first so many: all are told before the first is waited for."""
+        ending, self.running[since:] = self.running[since:], []
+        for one in ending:
+            if one.process.poll() is None:
+                one.process.terminate()
+        for one in ending:
+            one.stop()
+
+
+@pytest.fixture(scope="module")
+def start_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return what starts a server; those that a module's fixtures start are stopped behind its last test."""
+    start = Start(tmp_path_factory)
     yield start
-    for one in running:
-        one.stop()
+    start.stop()
+
+
+@pytest.fixture(scope="session")
+def start_for_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Start]:
+    """Return what starts the servers of the whole session."""
+    start = Start(tmp_path_factory)
+    yield start
+    start.stop()
+
+
+@pytest.fixture(autouse=True)
+def _own_servers(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Stop what a test itself has started as soon as it ends: idle servers are work for the machine."""
+    if "start_server" not in inspect.signature(request.function).parameters:
+        yield
+        return
+    start: Start = request.getfixturevalue("start_server")
+    before = len(start.running)
+    yield
+    start.stop(since=before)
 
 
 @pytest.fixture(scope="session")
@@ -192,15 +227,15 @@ def flats(bundles: Path) -> Packed:
 
 
 @pytest.fixture(scope="session")
-def api(start_server: Start, penguins: Packed) -> Serving:
+def api(start_for_session: Start, penguins: Packed) -> Serving:
     """Return a server of the penguins, without UI, with a body limit of 16 MiB and little patience."""
-    return start_server(penguins.path, "--no-ui", env={"AWEIGH_BODY_TIMEOUT_S": "2"})
+    return start_for_session(penguins.path, "--no-ui", env={"AWEIGH_BODY_TIMEOUT_S": "2"})
 
 
 @pytest.fixture(scope="session")
-def flats_api(start_server: Start, flats: Packed) -> Serving:
+def flats_api(start_for_session: Start, flats: Packed) -> Serving:
     """Return a server of the flats, without UI."""
-    return start_server(flats.path, "--no-ui")
+    return start_for_session(flats.path, "--no-ui")
 
 
 # -- databases -------------------------------------------------------------------------------------------------------

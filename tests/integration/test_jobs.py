@@ -387,7 +387,13 @@ def until_marked(environ: dict[str, str], job: dict) -> Mark:
 
 
 @pytest.mark.parametrize(
-    ("kind", "output"), [("disk", "csv"), ("disk", "parquet"), ("postgres", "csv"), ("valkey", "csv")]
+    ("kind", "output"),
+    [
+        pytest.param("disk", "csv", marks=pytest.mark.slow),
+        ("disk", "parquet"),
+        ("postgres", "csv"),
+        pytest.param("valkey", "csv", marks=pytest.mark.slow),
+    ],
 )
 def test_a_job_whose_worker_is_killed_goes_on_where_it_was(
     kind, output, request, start_server, start_worker, penguins, tmp_path

@@ -45,7 +45,7 @@ GOOD = {
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("name", ["api", "flats_api"])
+@pytest.mark.parametrize("name", ["api", pytest.param("flats_api", marks=pytest.mark.slow)])
 def test_the_server_is_what_its_openapi_document_says(name, request, tmp_path):
     """schemathesis makes requests that fit the document and requests that do not, and holds the answers against it.
 

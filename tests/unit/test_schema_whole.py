@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aweigh.schema import Column, Output, Schema, examine
 from aweigh.schema.cells import text_parser, value_parser
 from aweigh.schema.check import _Findings, _parse_cells
-from aweigh.schema.whole import whole_text
+from aweigh.schema.whole import _json_numbers, whole_text
 from aweigh.table import MISSING_WORDS, Table, TextTable, Values
 
 OUTPUT = Output(task="number", name="y")
@@ -138,3 +138,20 @@ def test_clean_columns_have_nothing_left_to_judge_cell_by_cell():
     whole = whole_text(integer, ["39.0", "NA", "-2"] * 100, text_parser(integer))
     assert whole is not None
     assert whole.doubtful is None
+
+
+@pytest.mark.parametrize(
+    "cell", ["-0", " 1", "1 ", "1,2", "1\n", "", "null", "[1]", '"1"', "1e999", "1" * 400, "+1", ".5", "1_0"]
+)
+def test_what_json_reads_otherwise_is_not_read_as_json(cell):
+    for cells in ([cell], [cell, "2"], ["2", cell], ["2", cell, "3"]):
+        assert _json_numbers(cells) is None
+
+
+@settings(max_examples=500)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(1, 10**40), min_size=1, max_size=5))
+def test_numbers_read_as_json_are_those_that_float_reads(numbers):
+    cells = [repr(one) for one in numbers]
+    found = _json_numbers(cells)
+    assert found is not None
+    assert found.tobytes() == np.array([float(cell) for cell in cells]).tobytes()

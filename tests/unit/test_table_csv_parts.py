@@ -143,3 +143,27 @@ def test_an_endless_line_is_no_table(monkeypatch):
 def test_a_header_alone_has_no_parts():
     parts, rows, _, _ = parts_of(b"a;b\n")
     assert (parts.names, parts.delimiter, rows) == (["a", "b"], ";", [])
+
+
+@pytest.mark.parametrize(
+    ("block", "cells"),
+    [
+        ('1,"a"\n2,"b"\n', ["1", "a", "2", "b"]),
+        ('"",""\r\n"é",2', ["", "", "é", "2"]),
+        ("1,2\n3,4", ["1", "2", "3", "4"]),
+        ('1,"a,b"\n', None),  # a delimiter in quotes
+        ('"1,2","3,4"\n', None),
+        ('"1",",","2"\n', None),
+        ('1,"a""b"\n', None),  # a quote in quotes
+        ('1,"a\nb"\n', None),  # the end of a line in quotes
+        ('1,"a\n', None),  # quotes that end elsewhere
+        ('1, "a"\n', None),  # quotes that are letters
+        ('1,a"b"\n', None),
+        ("1,2,3\n4\n", None),  # as many cells as two lines have, but not two in each
+        ("1\n2,3,4\n", None),
+        ("1,2\n\n3,4\n", None),
+        ("1,2\r3,4\n", None),
+    ],
+)
+def test_lines_are_cut_at_once_where_quotes_are_not_needed(block, cells):
+    assert csv_parts._even_cells(block, ",", 2) == cells

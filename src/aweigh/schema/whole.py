@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ FIRST_MOMENT, LAST_MOMENT = np.datetime64("0001-01-01", "us"), np.datetime64("99
 FEW_KINDS = 4
 """Parsing each distinct cell once pays when each stands so many times on average."""
 
+_NUMBERS = msgspec.json.Decoder(list[float])
 _PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 _PLAIN_WHOLE = re.compile(r"[+-]?\d{1,18}\Z", re.ASCII)
 
@@ -84,6 +86,9 @@ def _numbers(cells: Sequence[str], words: frozenset[str], *, whole: bool) -> Who
 
 def _reals(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
     """Cells as float() reads them, when that is how the parser of single cells reads them."""
+    at_once = _json_numbers(cells)
+    if at_once is not None:
+        return at_once, None
     if not _bare(cells):
         return None
     try:
@@ -92,6 +97,25 @@ def _reals(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:
         return None
     # float() also knows words: inf, nan and their like.
     return (numbers, None) if np.isfinite(numbers).all() else None
+
+
+def _json_numbers(cells: Sequence[str]) -> NDArray[Any] | None:
+    """Cells that are all numbers as JSON writes them, a fifth of what float() takes for each; None if any is not.
+
+    JSON allows less than the parser of single cells and means the same by it, but for blanks and for ``-0``, of which
+    the decoder makes 0. Both ways give the float64 that is nearest.
+    """
+    text = ",".join(cells)
+    if "-0," in text or text.endswith("-0") or not text.isascii() or text.split(None, 1) != [text]:
+        return None
+    try:
+        numbers = _NUMBERS.decode(f"[{text}]")
+    except msgspec.MsgspecError:
+        return None
+    if len(numbers) != len(cells):  # a cell that holds a comma
+        return None
+    found = np.fromiter(numbers, dtype=np.float64, count=len(cells))
+    return found if np.isfinite(found).all() else None
 
 
 def _wholes(cells: Sequence[str]) -> tuple[NDArray[Any], Mask | None] | None:

@@ -3,7 +3,8 @@
 What ``table/csv.py`` says of a whole CSV holds here as well, but for rows that cannot be read: there they refuse the
 table, here each keeps its place and is told, since a file of a million rows shall not fail for one of them.
 
-Text without quotes is cut at delimiters and line ends alone; a part that has quotes is read by Python's ``csv``.
+Text without quotes, or with quotes around cells that do not need them, is cut at delimiters and line ends alone; a part
+with any other quotes is read by Python's ``csv``.
 """
 
 import codecs
@@ -12,12 +13,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Self
 
+import numpy as np
+
 from aweigh.errors import MalformedBody
 from aweigh.table.columns import TextTable
 from aweigh.table.csv import MAX_CELL_CHARACTERS, check_header, known_charset, sniff_delimiter
 
 READ_BYTES = 2**18
 """Small enough that a part's cells are still in the processor's cache when they are converted."""
+_QUOTE, _FEED = ord('"'), ord("\n")
 MAX_LINE_CHARACTERS = 16 * 2**20
 """A longer line is no line of a table: somebody has named the wrong file."""
 
@@ -79,26 +83,32 @@ class CsvParts:
     def __iter__(self) -> Iterator[CsvPart]:
         """The parts, in order; none for a CSV of no rows."""
         while block := self._text.rest():
+            cells = _even_cells(block, self.delimiter, len(self.names))
+            if cells is not None:
+                yield from self._even_parts(cells)
+                continue
             plain = _plain_lines(block)
             if plain is None:
                 read = list(self._records())
                 yield from self._parts([record for _, record in read], [line for line, _ in read])
-                continue
-            numbers = range(self._text.lines + 1, self._text.lines + 1 + len(plain))
-            self._text.skip_rest(len(plain))
-            if {line.count(self.delimiter) for line in plain} == {len(self.names) - 1}:
-                yield from self._even_parts(plain, numbers)
             else:
-                yield from self._parts([line.split(self.delimiter) for line in plain], numbers)
+                yield from self._parts([line.split(self.delimiter) for line in plain], self._take_rest(len(plain)))
 
-    def _even_parts(self, plain: list[str], numbers: range) -> Iterator[CsvPart]:
-        """Parts of lines that all have the header's number of cells: they are cut all at once, and dealt out."""
+    def _even_parts(self, cells: list[str]) -> Iterator[CsvPart]:
+        """Parts of a block whose lines all have the header's number of cells."""
         width = len(self.names)
-        for start in range(0, len(plain), self._chunk_rows):
-            lines = plain[start : start + self._chunk_rows]
-            cells = self.delimiter.join(lines).split(self.delimiter)
-            columns = {name: cells[i::width] for i, name in enumerate(self.names)}
-            yield CsvPart(TextTable(columns, len(lines)), numbers[start : start + len(lines)])
+        lines = self._take_rest(len(cells) // width)
+        for start in range(0, len(lines), self._chunk_rows):
+            rows = lines[start : start + self._chunk_rows]
+            first, end = start * width, (start + len(rows)) * width
+            columns = {name: cells[first + i : end : width] for i, name in enumerate(self.names)}
+            yield CsvPart(TextTable(columns, len(rows)), rows)
+
+    def _take_rest(self, lines: int) -> range:
+        """Takes the rest of the block, which has so many lines; their numbers."""
+        before = self._text.lines
+        self._text.skip_rest(lines)
+        return range(before + 1, before + 1 + lines)
 
     def _records(self) -> Iterator[tuple[int, list[str] | Unread]]:
         """The records that begin in this block, blank lines left out, each with the line on which it begins."""
@@ -196,11 +206,41 @@ class _Text:
         self.lines += lines
 
 
-def _plain_lines(block: str) -> list[str] | None:
-    """The lines of a block in which nothing is quoted and no line is blank; None for any other.
+def _even_cells(block: str, delimiter: str, width: int) -> list[str] | None:
+    """All cells of a block, line by line, if each line has ``width`` of them and needs no quote; None for any other.
 
-    Without quotes Python's csv does the same: it cuts at line ends, and each line at its delimiters.
+    Without quotes Python's csv does the same: it cuts at line ends, and each line at its delimiters. A quote is not
+    needed if it begins or ends a whole cell in which there is neither a quote nor a delimiter nor the end of a line.
+    Many programs write text so: they quote whatever is no number.
     """
+    if "\r" in block:
+        block = block.replace("\r\n", "\n")
+    if "\r" in block or "\n\n" in block or block.startswith("\n") or not delimiter.isascii():
+        return None
+    block = block.removesuffix("\n")
+    # Of UTF-8 no byte below 128 is a part of another character.
+    text = np.frombuffer(f"\n{block}\n".encode(), np.uint8)
+    is_feed = text == _FEED
+    is_end = is_feed | (text == ord(delimiter))
+    ends = np.flatnonzero(is_end)
+    lines = np.count_nonzero(is_feed) - 1
+    if len(ends) - 1 != lines * width or not is_feed[ends[::width]].all() or np.diff(ends).max() > MAX_CELL_CHARACTERS:
+        return None
+    if '"' in block:
+        quotes = np.flatnonzero(text == _QUOTE)
+        if len(quotes) % 2:
+            return None
+        opening, closing = quotes[::2], quotes[1::2]
+        if not (is_end[opening - 1].all() and is_end[closing + 1].all()):
+            return None
+        if not (np.searchsorted(ends, opening) == np.searchsorted(ends, closing)).all():
+            return None
+        block = block.replace('"', "")
+    return block.replace("\n", delimiter).split(delimiter)
+
+
+def _plain_lines(block: str) -> list[str] | None:
+    """The lines of a block in which nothing is quoted and no line is blank; None for any other."""
     if "\r" in block:
         block = block.replace("\r\n", "\n")
     if '"' in block or "\r" in block or "\n\n" in block or block.startswith("\n"):

@@ -1,5 +1,6 @@
 """What the door's pages are made of: HTML that escapes, paths that stay on this site, cookies, tickets."""
 
+import asyncio
 import html.parser
 
 import pytest
@@ -20,6 +21,7 @@ from aweigh.server.access.next_path import next_path
 from aweigh.server.access.once import keep_once, kept_once
 from aweigh.server.access.qr import qr_svg
 from aweigh.server.access.visit import Visit
+from aweigh.server.access.watched import SIGNED_OUT, watched
 from aweigh.server.access.when import ago
 
 
@@ -194,3 +196,43 @@ def test_a_qr_code_is_an_svg_of_squares_with_a_name():
     assert seen.tags == ["svg", "rect", "path"]
     assert '"it"' in seen.values
     assert made.count("h1v1h-1z") > 200
+
+
+# -- a WebSocket and its session
+
+
+@pytest.mark.parametrize(("told", "ends"), [([True], False), ([None], True), ([False], True), ([None, True], False)])
+def test_a_websocket_outlasts_its_session_for_no_longer_than_said(told, ends, monkeypatch):
+    """None is a store that is down: it is waited for, and not for ever."""
+    monkeypatch.setattr("aweigh.server.access.watched.EVERY_S", 0.01)
+    monkeypatch.setattr("aweigh.server.access.watched.UNTOLD_S", 0.1)
+    said = []
+
+    async def lasts(heard):
+        del heard
+        said.append(told[len(said) % len(told)])
+        return said[-1]
+
+    async def run():
+        sent, gone = [], asyncio.Event()
+
+        async def app(scope, receive, send):
+            while (await receive())["type"] != "websocket.disconnect":
+                pass
+
+        async def receive():
+            await gone.wait()
+            return {"type": "websocket.disconnect", "code": 1000}
+
+        async def send(message):
+            sent.append(message)
+
+        serving = asyncio.ensure_future(watched(app, {"type": "websocket"}, receive, send, lasts=lasts))
+        await asyncio.wait({serving}, timeout=0.6)
+        done = serving.done()
+        gone.set()
+        await serving
+        return done, [one["code"] for one in sent]
+
+    assert asyncio.run(run()) == (ends, [SIGNED_OUT] if ends else [])
+    assert len(said) > (3 if told == [None] else 0)

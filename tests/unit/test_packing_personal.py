@@ -229,6 +229,8 @@ def test_a_personal_target_is_told_to_be_in_the_bundle(frame, tmp_path):
     )
     (line,) = [text for step, text in told if step == "personal"]
     assert line.endswith("it is what the model predicts: its classes are in the bundle")
+    (told_of,) = document(made)["personal"]
+    assert (told_of["policy"], told_of["becomes"]) == (None, made.personal[0].becomes)
     assert MARK.encode() in documents(made)["schema.json"]
     numbers = frame[["size", "customer_id"]]
     told.clear()

@@ -247,3 +247,13 @@ def test_text_that_a_spreadsheet_would_run_is_disarmed_in_every_download(start):
 def test_numbers_with_a_sign_stay_numbers_in_downloads():
     assert disarmed(["-1.5", "+3", "-2e5", "-"]) == ["-1.5", "+3", "-2e5", "'-"]
     assert write_csv(["a", "b"], [[-1.5, -2]]) == "a,b\n-1.5,-2\n"
+
+
+def test_an_upload_is_never_on_a_disk(monkeypatch):
+    """What a process that is killed leaves in a folder is somebody's data."""
+    monkeypatch.setattr("tempfile.tempdir", "/nowhere")
+    body = io.BytesIO()
+    pq.write_table(pa.table({"a": [1, 2]}), body)
+    text = b"a\n1\n2\n"
+    for name, content in (("x.csv", text), ("x.csv.gz", gzip.compress(text)), ("x.parquet", body.getvalue())):
+        assert read_upload(name, content).rows == 2

@@ -157,7 +157,14 @@ def document(packed: "Packed") -> dict[str, object]:
         "proof": msgspec.to_builtins(manifest.proof),
         "schema": msgspec.to_builtins(packed.schema),
         "personal": [
-            {"column": one.column, "kind": one.kind, "why": one.why, "policy": one.policy, "used": one.used}
+            {
+                "column": one.column,
+                "kind": one.kind,
+                "why": one.why,
+                "policy": None if one.predicted else one.policy,
+                "used": one.used,
+                "becomes": one.becomes,
+            }
             for one in packed.personal
         ],
         "notes": list(packed.notes),

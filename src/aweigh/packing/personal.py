@@ -53,20 +53,23 @@ class Personal:
     """What of it is among the answers, where it is what the model predicts."""
 
     @property
-    def told(self) -> str:
-        """What is told of it when a bundle is packed."""
+    def becomes(self) -> str:
+        """What becomes of its values in the bundle."""
         if self.predicted:
             kept = "its classes are in the bundle" if self.predicted == "classes" else "the answers are numbers like it"
-            becomes = f"it is what the model predicts: {kept}"
-        elif not self.used:
-            becomes = "the model does not take it: nothing of it is in the bundle"
-        else:
-            becomes = {
-                "drop": "dropped: none of its values is in the bundle, made-up ones stand in golden rows",
-                "hash": f"hashed with the key of {KEY_VARIABLE}: none of its values is in the bundle as it is",
-                "keep": "kept: its values are in golden rows, ranges and categories",
-            }[self.policy]
-        return f"{self.column}: {self.kind} ({self.why}); {becomes}"
+            return f"it is what the model predicts: {kept}"
+        if not self.used:
+            return "the model does not take it: nothing of it is in the bundle"
+        return {
+            "drop": "dropped: none of its values is in the bundle, made-up ones stand in golden rows",
+            "hash": f"hashed with the key of {KEY_VARIABLE}: none of its values is in the bundle as it is",
+            "keep": "kept: its values are in golden rows, ranges and categories",
+        }[self.policy]
+
+    @property
+    def told(self) -> str:
+        """What is told of it when a bundle is packed."""
+        return f"{self.column}: {self.kind} ({self.why}); {self.becomes}"
 
 
 def personal_columns(

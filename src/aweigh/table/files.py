@@ -7,7 +7,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
-from io import BufferedReader, RawIOBase
+from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -108,23 +108,27 @@ def _object_or_lines(start: bytes) -> FileKind:
     return "jsonl"
 
 
-def open_bytes(path: Path, *, most_bytes: int | None = None) -> BufferedReader:
-    """The file's bytes as a buffered stream, unpacked when they are gzip.
+def open_bytes(source: Path | bytes, *, most_bytes: int | None = None) -> BufferedReader:
+    """A file's bytes, of a path or all of them, as a buffered stream, unpacked when they are gzip.
 
     Of a packed file no more than ``most_bytes`` are unpacked: reading on raises ``TooLarge``.
     """
-    file = path.open("rb")
+    raw = source.open("rb", buffering=0) if isinstance(source, Path) else cast("RawIOBase", BytesIO(source))
+    file = cast("BufferedReader", BufferedReader(raw))
     if not file.peek(len(GZIP)).startswith(GZIP):
         return file
     file.close()
-    return BufferedReader(cast("RawIOBase", _Bounded(path, most_bytes)), HEAD_BYTES)
+    return BufferedReader(cast("RawIOBase", _Bounded(source, most_bytes)), HEAD_BYTES)
 
 
 class _Bounded(gzip.GzipFile):
     """A packed file that unpacks to no more than so many bytes: a thousandth of them may have been sent."""
 
-    def __init__(self, path: Path, most_bytes: int | None) -> None:
-        super().__init__(path, "rb")
+    def __init__(self, source: Path | bytes, most_bytes: int | None) -> None:
+        if isinstance(source, Path):
+            super().__init__(source, "rb")
+        else:
+            super().__init__(fileobj=BytesIO(source))
         self._left = math.inf if most_bytes is None else most_bytes
 
     def readinto(self, buffer: Any) -> int:
@@ -141,10 +145,16 @@ class _Bounded(gzip.GzipFile):
 
 
 def read_sample(
-    path: Path, *, max_rows: int | None = None, most_rows: int | None = None, most_bytes: int | None = None
+    source: Path | bytes,
+    *,
+    name: str | None = None,
+    max_rows: int | None = None,
+    most_rows: int | None = None,
+    most_bytes: int | None = None,
 ) -> Table | TextTable:
     """A file of rows: CSV, Parquet, Arrow (stream or file), JSON or JSON lines, told by content; gzip is unpacked.
 
+    It is a path, or all its bytes and the ``name`` it has somewhere else.
     A file of more than ``most_rows`` rows, or that unpacks to more than ``most_bytes``, is refused while it is read.
     Of more than ``max_rows`` rows every second, fourth, eighth... is kept, spread evenly over the whole file.
 
@@ -158,8 +168,9 @@ def read_sample(
         OSError: the file cannot be opened.
     """
     try:
-        with open_bytes(path, most_bytes=most_bytes) as file:
-            kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
+        with open_bytes(source, most_bytes=most_bytes) as file:
+            named = suffix_kind(source if isinstance(source, Path) else Path(name or ""))
+            kind = kind_of(file.peek(HEAD_BYTES), named=named)
             if kind == "csv":
                 return _csv(file, max_rows=max_rows)
             if kind in {"json", "jsonl"}:

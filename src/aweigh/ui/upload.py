@@ -1,4 +1,4 @@
-"""A dropped file as rows: CSV of any delimiter and the usual encodings, Parquet, Arrow or JSON.
+"""A dropped file as rows: CSV of any delimiter and the usual encodings, Parquet, Arrow or JSON. It is never on a disk.
 
 What is wrong with single rows is kept beside them, so that the others can be answered; only a file that cannot be read
 at all is an error.
@@ -6,7 +6,6 @@ at all is an error.
 
 import gzip
 import io
-import tempfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,24 +58,20 @@ def read_upload(name: str, body: bytes) -> Upload:
         UnsupportedMedia: a kind of file, or a type of column, that is not read.
         TooLarge: more rows than one session may hold.
     """
-    suffixes = "".join(Path(name).suffixes[-2:])
-    with tempfile.TemporaryDirectory(prefix="aweigh-upload-") as folder:
-        path = Path(folder) / f"upload{suffixes if suffixes.isascii() and len(suffixes) < 20 else ''}"
-        path.write_bytes(body)
+    try:
+        with open_bytes(body, most_bytes=MOST_TEXT_BYTES + 1) as file:
+            kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(Path(name)))
+            text = file.read(MOST_TEXT_BYTES + 1) if kind == "csv" else b""
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+    if kind != "csv":
         try:
-            with open_bytes(path, most_bytes=MOST_TEXT_BYTES + 1) as file:
-                kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path))
-                text = file.read(MOST_TEXT_BYTES + 1) if kind == "csv" else b""
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
-        if kind != "csv":
-            try:
-                table = read_sample(path, most_rows=MOST_ROWS, most_bytes=MOST_TEXT_BYTES)
-            except TooLarge as error:
-                error.hint = _SPLIT
-                raise
-            _refuse_cells(table.rows, len(table.columns))
-            return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
+            table = read_sample(body, name=name, most_rows=MOST_ROWS, most_bytes=MOST_TEXT_BYTES)
+        except TooLarge as error:
+            error.hint = _SPLIT
+            raise
+        _refuse_cells(table.rows, len(table.columns))
+        return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
     if len(text) > MOST_TEXT_BYTES:
         raise TooLarge("The file unpacks to more than 256 MB.", hint="split it, or use aweigh predict")
     return _csv(name, text)

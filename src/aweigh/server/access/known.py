@@ -114,12 +114,12 @@ class Known:
             )
         return meter
 
-    async def lasts(self, identity: Identity, heard: bool) -> bool:  # noqa: FBT001  as ``watched.Lasts`` has it
-        """Whether the session lasts; one in which something was ``heard`` is in use."""
+    async def lasts(self, identity: Identity, heard: bool) -> bool | None:  # noqa: FBT001  as ``watched.Lasts`` has it
+        """Whether the session lasts, None if it cannot be looked up; one in which something was ``heard`` is in use."""
         try:
             return await self._run(partial(self._guard.is_current, identity.session, touch=heard))
         except AweighError:
-            return True  # those who are known cannot be looked up: nothing says that the session has ended
+            return None
 
     async def _look(self, credential: bytes, kind: Kind) -> Identity | None:
         if not self._may_be(credential, kind):

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,21 +10,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 EVERY_S = 2.0
 """How soon a WebSocket is closed after its session has ended."""
 
+UNTOLD_S = 60.0
+"""How long a WebSocket stays open while nobody can tell whether its session lasts: its store is down."""
+
 SIGNED_OUT = 4401
 """The code to close with: of those that applications may choose (RFC 6455, 7.4.2)."""
 
-Lasts = Callable[[bool], Awaitable[bool]]
-"""Whether the session lasts; is told whether anything was heard since it was asked last."""
+Lasts = Callable[[bool], Awaitable[bool | None]]
+"""Whether the session lasts, None if that cannot be told; hears whether anything was said since it was asked last."""
 
 
 async def watched(app: ASGIApp, scope: Scope, receive: Receive, send: Send, *, lasts: Lasts) -> None:
     """Serve a WebSocket for as long as its session lasts."""
     watch = _Watch(receive, send)
     serving = asyncio.ensure_future(app(scope, watch.receive, watch.send))
+    told = time.monotonic()
     try:
         while not serving.done():
             await asyncio.wait({serving}, timeout=EVERY_S)
-            if serving.done() or await lasts(watch.heard()) or serving.done():
+            does_last = None if serving.done() else await lasts(watch.heard())
+            if does_last:
+                told = time.monotonic()
+            if serving.done() or does_last or (does_last is None and time.monotonic() - told < UNTOLD_S):
                 continue
             with contextlib.suppress(OSError, RuntimeError, TimeoutError):  # who does not read is not waited for
                 async with asyncio.timeout(EVERY_S):

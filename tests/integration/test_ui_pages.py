@@ -139,6 +139,7 @@ def test_unseen_is_said_in_amber_and_answered_and_refused_is_said_in_red(app):
     app.number_input(key="in.body_mass_g").set_value(-5).run()
     assert any("aw-refused" in one and "is below the least allowed, 0" in one for one in htmls(app))
     assert "The model cannot answer this yet" in shown(app)
+    assert "Body mass: -5.0 is below the least allowed, 0. Change that input and the answer comes." in shown(app)
     app.number_input(key="in.body_mass_g").set_value(4000).run()
     assert label_of(app) in {"Adelie", "Chinstrap", "Gentoo"}
 

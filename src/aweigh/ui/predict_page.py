@@ -61,7 +61,7 @@ def _stage(documents: Documents, groups: list[Group], fields: list[Field]) -> No
         reply, stale = _reply(row)
     except AweighError as error:
         with answer.container(gap=None):
-            failed(error)
+            failed(error, {one.name: label_of(one) for one in documents.schema.columns})
         with details:
             st.html(_kept(documents, row))
         return

@@ -1,10 +1,12 @@
 """What is shown when there is nothing to show: each says what happened, that nothing was lost, and what to do."""
 
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 
 import streamlit as st
 
-from aweigh.errors import AweighError, DataError, InvalidRows, NotReady, RemoteError, TooLarge
+from aweigh.errors import AweighError, DataError, InvalidRows, NotReady, Problem, RemoteError, TooLarge
 
 MOST_PROBLEMS = 5
 POLL_S = 2.0
@@ -25,16 +27,17 @@ def unexpected() -> None:
     )
 
 
-def told(error: AweighError) -> tuple[str, str]:
-    """An error of the API as a title and what to do."""
+def told(error: AweighError, labels: Mapping[str, str] = MappingProxyType({})) -> tuple[str, str]:
+    """An error of the API as a title and what to do; ``labels`` are what the page calls the columns."""
     if isinstance(error, NotReady):
         return (
             "The model is getting ready",
             "It is checking its answers against the original's. This page opens by itself.",
         )
     if isinstance(error, InvalidRows):
-        said = " ".join(problem.message.rstrip(".") + "." for problem in error.problems[:MOST_PROBLEMS])
-        return "The model cannot answer this yet", f"{said} Change that input and the answer comes."
+        said = [_said(problem, labels) for problem in error.problems[:MOST_PROBLEMS]]
+        those = "that input" if len(said) == 1 else "these inputs"
+        return "The model cannot answer this yet", f"{' '.join(said)} Change {those} and the answer comes."
     if isinstance(error, TooLarge | DataError):
         return "The model refused this", f"{error.message} Your inputs are kept: change them and try again."
     if isinstance(error, RemoteError):
@@ -42,9 +45,16 @@ def told(error: AweighError) -> tuple[str, str]:
     return "No answer came", "Your inputs are kept. Try again in a moment."
 
 
-def failed(error: AweighError) -> None:
+def _said(problem: Problem, labels: Mapping[str, str]) -> str:
+    text = problem.message.rstrip(".") + "."
+    label = labels.get(problem.column or "")
+    # To a program the place is told in the message; here the column goes by another name, and there is one row.
+    return text if label is None else f"{label}: {text.removeprefix(f'column {problem.column!r}, row {problem.row}: ')}"
+
+
+def failed(error: AweighError, labels: Mapping[str, str] = MappingProxyType({})) -> None:
     """An error of the API, drawn; what can pass is asked again by a button."""
-    title, text = told(error)
+    title, text = told(error, labels)
     if isinstance(error, NotReady):
         waiting(title, text)
         return

@@ -84,6 +84,7 @@ security: $(DEV) $(FUZZ) chromium ## Run what shows that the model, the answers,
 	  tests/integration/test_guard_stores.py tests/integration/test_oidc.py tests/integration/test_oidc_attacks.py \
 	  tests/integration/test_server_fuzz.py tests/integration/test_server_trust.py tests/integration/test_marker.py \
 	  tests/integration/test_forget.py tests/integration/test_openssf.py tests/unit/bundle/test_signature.py tests/unit/bundle/test_verify.py \
+	  tests/unit/test_upload_limits.py tests/integration/test_jobs.py tests/integration/test_database.py tests/integration/test_wheel.py \
 	  tests/e2e/test_sign_in.py \
 	  tests/e2e/test_oidc_browser.py tests/e2e/test_marker_app.py $(ARGS)
 

@@ -182,3 +182,25 @@ def test_the_threat_model_names_tests_that_there_are():
         f"{path}::{name}" for path, name in named if f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8")
     ]
     assert missing == []
+
+
+SECTIONS = (5, 4, 7, 4, 4, 8, 6, 4, 2, 7, 7, 3, 4, 3, 4, 5, 3)
+"""How many sections each chapter of ASVS 5.0.0 has, from the first to the 17th."""
+
+
+def is_requirement(text: str) -> bool:
+    """Return whether a text is the number of a requirement in a section that the standard has."""
+    found = re.fullmatch(r"([1-9]\d?)\.([1-9])\.([1-9]\d?)", text)
+    return found is not None and int(found[1]) <= len(SECTIONS) and int(found[2]) <= SECTIONS[int(found[1]) - 1]
+
+
+def test_the_threat_model_names_requirements_that_the_standard_may_have():
+    text = (ROOT / "docs/explanation/threat-model.md").read_text(encoding="utf-8")
+    part = text.partition("\n| control | answers |")[2].partition("\n## ")[0]
+    cells = [line.split(" | ")[1] for line in part.splitlines() if line.startswith("| ") and "::test_" in line]
+    answers = [one for cell in cells for one in cell.removeprefix("ASVS ").split(", ")]
+    assert [one for one in answers if not (is_requirement(one) or re.fullmatch(r"—|ML\d\d|AML\.T\d{4}", one))] == []
+    numbers = re.findall(r"\d+(?:\.\d+)+", CODE.sub("", part))
+    assert len(numbers) >= 80
+    assert [one for one in numbers if not is_requirement(one)] == []
+    assert [one for one in ("0.1.1", "18.1.1", "9.3.1", "8.2", "8.2.1.1", "V8.2.1", "") if is_requirement(one)] == []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aweigh.errors import UsageError
 from aweigh.guard.names import HIDDEN, NAME_CHARACTERS, key_of, readable, same
-from aweigh.guard.passwords import check_password, is_common
+from aweigh.guard.passwords import check_password
 from aweigh.guard.throttle import network_of
 
 ANY = st.text(max_size=200) | st.text(st.characters(codec=None), max_size=20)
@@ -37,7 +37,6 @@ def test_a_name_is_found_in_capitals_and_decomposed(text):
 
 @given(ANY, ANY)
 def test_no_text_breaks_the_rules_of_passwords_or_addresses(text, name):
-    is_common(text)
     network_of(text)
     with suppress(UsageError):
         check_password(text, name=name)

@@ -3,9 +3,14 @@
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -135,3 +140,49 @@ def root() -> Path:
 def chromium() -> str:
     """Return the path of a Chromium that starts."""
     return require_tool("chromium")
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return a function that finds a port which nobody has."""
+    return _free_port
+
+
+PROVIDER_START_S = 60.0
+
+
+@contextmanager
+def _provider(port: int, folder: Path, *callbacks: str) -> Iterator[str]:
+    command = [sys.executable, str(ROOT / "tests" / "oidc_server.py"), str(port), str(folder), *callbacks]
+    log = folder / "errors.txt"
+    with log.open("wb") as errors:
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors)
+    ask = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+    try:
+        end = time.monotonic() + PROVIDER_START_S
+        while time.monotonic() < end and process.poll() is None:
+            with suppress(OSError), ask(f"http://127.0.0.1:{port}/", timeout=5):
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(log.read_text(), pytrace=False)
+        yield f"http://127.0.0.1:{port}/o"
+    finally:
+        process.terminate()
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def open_provider() -> Callable[..., AbstractContextManager[str]]:
+    """Return what runs `oidc_server.py` on a port, with a folder and callbacks: its issuer, from when it answers."""
+    return _provider

@@ -1,7 +1,7 @@
 """A real browser, one Chromium for the session; and the real server, with a bundle that `aweigh.pack` made."""
 
+import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -52,17 +52,12 @@ def bundle(tmp_path_factory):
     return pack(model, frame, target="species", name="penguins", output=folder, config=read_config(config)).path
 
 
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 class Server:
     """`aweigh serve` on a port that it keeps when it is started anew."""
 
-    def __init__(self, *arguments, log):
-        self.port = free_port()
+    def __init__(self, *arguments, port, log, env):
+        self.port = port
+        self.env = env
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = log
         self.command = [sys.executable, "-m", "aweigh", "serve", *map(str, arguments), "--port", str(self.port)]
@@ -70,7 +65,7 @@ class Server:
 
     def start(self):
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=os.environ | self.env)
         end = time.monotonic() + START_S
         while time.monotonic() < end and self.process.poll() is None:
             try:
@@ -92,11 +87,12 @@ class Server:
 
 
 @pytest.fixture(scope="session")
-def serve(tmp_path_factory):
+def serve(tmp_path_factory, free_port):
     running = []
 
-    def start(*arguments):
-        running.append(Server(*arguments, log=tmp_path_factory.mktemp("server") / "log.txt"))
+    def start(*arguments, port=None, env=None):
+        log = tmp_path_factory.mktemp("server") / "log.txt"
+        running.append(Server(*arguments, port=port or free_port(), log=log, env=env or {}))
         return running[-1]
 
     yield start

@@ -142,19 +142,19 @@ class Serving:
 
 
 class Start:
-    """Starts servers on free ports, and stops them."""
+    """Starts servers, on free ports where none is named, and stops them."""
 
     def __init__(self, folders: pytest.TempPathFactory) -> None:
         self._folders = folders
         self.running: list[Serving] = []
 
     def __call__(
-        self, *arguments: object, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM
+        self, *arguments: object, port: int = 0, env: dict[str, str] | None = None, program: Sequence[str] = PROGRAM
     ) -> Serving:
         folder = self._folders.mktemp("server")
         # Jobs of one test are none of another's, nor of the developer's own servers.
         env = {"AWEIGH_STATE_DIR": str(folder / "state")} | (env or {})
-        found = Serving(*arguments, "--port", 0, log=folder / "errors.log", env=env, program=program)
+        found = Serving(*arguments, "--port", port, log=folder / "errors.log", env=env, program=program)
         self.running.append(found)
         return found
 

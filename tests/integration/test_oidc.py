@@ -1,15 +1,8 @@
 """Sign-in with a provider that nobody here wrote (django-oauth-toolkit), each step as a browser takes it."""
 
 import contextlib
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import anyio
@@ -25,64 +18,41 @@ from aweigh.server.access.oauth import OAuth
 
 pytestmark = pytest.mark.needs("django-oauth-toolkit")
 
-TESTS = Path(__file__).parents[1]
-START_S = 60
 PASSWORD = "correct horse battery staple"
 SECRET = "s3cret/with+odd=signs&"
 ROLES = "groups: data=predictor"
 
 
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(script, port, *arguments, path, env):
-    """A script of the tests' own as a process, from when it answers at the path."""
-    command = [sys.executable, str(TESTS / script), str(port), *map(str, arguments)]
-    process = subprocess.Popen(command, env=os.environ | env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        end = time.monotonic() + START_S
-        while time.monotonic() < end and process.poll() is None:
-            with contextlib.suppress(httpx.TransportError):
-                httpx.get(f"http://127.0.0.1:{port}{path}", trust_env=False, timeout=5)
-                break
-            time.sleep(0.1)
-        else:
-            process.kill()
-            pytest.fail(process.communicate()[1].decode(), pytrace=False)
-        yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.communicate(timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
-
-
 @pytest.fixture(scope="module")
-def ports():
+def ports(free_port):
     """The provider's port, and those that servers of ours are registered with."""
     return [free_port() for _ in range(4)]
 
 
 @pytest.fixture(scope="module")
-def provider(ports, tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("provider")
+def provider(ports, open_provider, tmp_path_factory):
     callbacks = [f"http://127.0.0.1:{port}/oauth/callback" for port in ports[1:]]
-    with running("oidc_server.py", ports[0], folder, *callbacks, path="/", env={}):
-        yield f"http://127.0.0.1:{ports[0]}/o"
+    with open_provider(ports[0], tmp_path_factory.mktemp("provider"), *callbacks) as issuer:
+        yield issuer
 
 
-@contextlib.contextmanager
-def ours(port, folder, issuer, **settings):
-    said = {"ISSUER": issuer, "CLIENT_ID": "aweigh", "CLIENT_SECRET": SECRET, "ROLES": ROLES} | settings
-    env = {f"AWEIGH_OIDC_{name}": value for name, value in said.items() if value}
-    with running("oidc_app.py", port, path="/login", env=env | {"AWEIGH_STATE_DIR": str(folder)}):
-        yield f"http://127.0.0.1:{port}"
+@pytest.fixture(scope="module")
+def ours(start_server, penguins):
+    """Return what serves the penguins on a port to those who sign in with a provider, and ends with the block."""
+
+    @contextlib.contextmanager
+    def serve(port, folder, issuer, **settings):
+        said = {"ISSUER": issuer, "CLIENT_ID": "aweigh", "CLIENT_SECRET": SECRET, "ROLES": ROLES} | settings
+        env = {f"AWEIGH_OIDC_{name}": value for name, value in said.items() if value}
+        env |= {"AWEIGH_STATE_DIR": str(folder), "AWEIGH_JOBS": "off", "AWEIGH_DRAIN_DELAY_S": "0"}
+        server = start_server(penguins.path, "--no-ui", "--auth", "oidc", port=port, env=env)
+        try:
+            yield server.url
+        finally:
+            server.stop()
+        assert "Traceback" not in server.errors(), server.errors()
+
+    return serve
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +61,7 @@ def state(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(ports, state, provider):
+def server(ours, ports, state, provider):
     with ours(ports[1], state, provider) as url:
         yield url
 
@@ -131,7 +101,8 @@ def through_provider(client, url, back, *, name="ana"):
 
 
 def who(client, server):
-    return re.search(r'id="who">([^<]*)<', client.get(f"{server}/").text)[1]
+    reply = client.get(f"{server}/v1/me")
+    return "nobody" if reply.status_code == 401 else "{name}, {role}".format(**reply.json())
 
 
 def told(reply, server):
@@ -160,13 +131,13 @@ def test_somebody_signs_in_with_the_provider_and_is_where_they_wanted_to_go(clie
     assert cookies[0].endswith("; HttpOnly; SameSite=Lax")
 
 
-def test_a_public_client_needs_no_secret(client, ports, tmp_path, provider):
+def test_a_public_client_needs_no_secret(client, ours, ports, tmp_path, provider):
     with ours(ports[2], tmp_path, provider, CLIENT_ID="public", CLIENT_SECRET=None) as server:
         client.get(to_callback(client, server))
         assert who(client, server) == "ana@example.org, predictor"
 
 
-def test_a_wrong_secret_signs_nobody_in(client, ports, tmp_path, provider):
+def test_a_wrong_secret_signs_nobody_in(client, ours, ports, tmp_path, provider):
     with ours(ports[2], tmp_path, provider, CLIENT_SECRET="a guess") as server:
         assert told(client.get(to_callback(client, server)), server) == "sign_in_refused"
         assert who(client, server) == "nobody"
@@ -180,7 +151,7 @@ def test_who_is_on_no_list_is_not_let_in_and_is_not_remembered(client, server, g
     assert refusals[0].what["why"] == "not_on_the_list"
 
 
-def test_an_address_that_is_not_verified_is_of_no_domain(client, ports, tmp_path, provider):
+def test_an_address_that_is_not_verified_is_of_no_domain(client, ours, ports, tmp_path, provider):
     with ours(ports[2], tmp_path, provider, ROLES="*=viewer", DOMAINS="example.org") as server:
         assert told(client.get(to_callback(client, server, name="ben")), server) == "not_on_the_list"
         with httpx.Client(trust_env=False, timeout=30) as other:
@@ -188,7 +159,7 @@ def test_an_address_that_is_not_verified_is_of_no_domain(client, ports, tmp_path
             assert who(other, server) == "ana@example.org, viewer"
 
 
-def test_somebody_is_the_same_person_every_time_with_the_role_of_today(client, ports, tmp_path, provider):
+def test_somebody_is_the_same_person_every_time_with_the_role_of_today(client, ours, ports, tmp_path, provider):
     people = []
     for roles, role in ((ROLES, "predictor"), ("groups: data=operator", "operator"), ("groups: all=viewer", "viewer")):
         with ours(ports[2], tmp_path, provider, ROLES=roles) as server:
@@ -197,10 +168,11 @@ def test_somebody_is_the_same_person_every_time_with_the_role_of_today(client, p
         with contextlib.closing(open_guard({"AWEIGH_STATE_DIR": str(tmp_path)})) as guard:
             people.append([(one.id, one.oidc) for one in guard.people()])
     assert people[0] == people[1] == people[2]
-    assert people[0][0][1][0] == provider
+    ((issuer, _),) = [oidc for _, oidc in people[0] if oidc is not None]
+    assert issuer == provider
 
 
-def test_whom_the_provider_does_not_list_any_more_is_signed_out(client, ports, tmp_path, provider):
+def test_whom_the_provider_does_not_list_any_more_is_signed_out(client, ours, ports, tmp_path, provider):
     with ours(ports[2], tmp_path, provider) as server:
         client.get(to_callback(client, server))
         assert who(client, server) == "ana@example.org, predictor"
@@ -210,15 +182,15 @@ def test_whom_the_provider_does_not_list_any_more_is_signed_out(client, ports, t
         assert who(client, server) == "nobody"
 
 
-def test_a_disabled_person_is_not_let_in_by_the_provider(client, ports, tmp_path, provider):
+def test_a_disabled_person_is_not_let_in_by_the_provider(client, ours, ports, tmp_path, provider):
     with ours(ports[2], tmp_path, provider) as server:
         client.get(to_callback(client, server))
         with contextlib.closing(open_guard({"AWEIGH_STATE_DIR": str(tmp_path)})) as guard:
-            guard.set_disabled(guard.people()[0].id, True, by=None)
+            guard.set_disabled(guard.person("ana@example.org").id, True, by=None)
         assert told(client.get(to_callback(client, server)), server) == "not_on_the_list"
 
 
-def test_a_name_that_is_anothers_is_not_taken_over(client, ports, tmp_path, provider):
+def test_a_name_that_is_anothers_is_not_taken_over(client, ours, ports, tmp_path, provider):
     """A person with a password has the e-mail address for a name: the provider's one is somebody else."""
     with contextlib.closing(open_guard({"AWEIGH_STATE_DIR": str(tmp_path)})) as guard:
         from aweigh.guard.identity import Role
@@ -317,6 +289,7 @@ def test_sign_in_leads_to_no_other_site(client, server, asked):
 def test_only_get_is_taken(client, server, path, method):
     reply = client.request(method, server + path)
     assert (reply.status_code, reply.headers.get_list("set-cookie")) == (405, [])
+    assert reply.headers["allow"] == "GET"
 
 
 @pytest.mark.parametrize("path", ["/oauth/", "/oauth/other", "/oauth/start/x"])
@@ -338,7 +311,9 @@ def test_signing_out_at_the_provider_leads_back(client, server, provider):
     assert "password" in page.text, "the provider asks who it is again"
 
 
-def test_while_the_provider_is_away_people_are_told_at_once_and_nothing_else_suffers(client, ports, tmp_path):
+def test_while_the_provider_is_away_people_are_told_at_once_and_nothing_else_suffers(
+    client, ours, ports, tmp_path, free_port
+):
     with ours(ports[3], tmp_path, f"http://127.0.0.1:{free_port()}") as server:
         for _ in range(3):
             began = time.monotonic()
@@ -348,7 +323,7 @@ def test_while_the_provider_is_away_people_are_told_at_once_and_nothing_else_suf
         assert client.get(f"{server}/oauth/logout").headers["location"] == "/login"
 
 
-def test_a_provider_that_comes_late_is_found_and_its_new_keys_too(ports, tmp_path, client):
+def test_a_provider_that_comes_late_is_found_and_its_new_keys_too(ports, tmp_path, client, open_provider, free_port):
     """The provider starts after our server, and again with another key: people sign in all the same."""
     port, back, now = free_port(), f"http://127.0.0.1:{ports[3]}", [0.0]
     folder, callback = tmp_path, f"{back}/oauth/callback"
@@ -366,9 +341,9 @@ def test_a_provider_that_comes_late_is_found_and_its_new_keys_too(ports, tmp_pat
         with pytest.raises(SignInFailed, match="cannot be asked"):
             sign_in()
         now[0] += PAUSE_S + 1
-        with running("oidc_server.py", port, folder, callback, path="/", env={}):
+        with open_provider(port, folder, callback):
             first = sign_in()
-        with running("oidc_server.py", port, folder, callback, path="/", env={}):
+        with open_provider(port, folder, callback):
             with pytest.raises(SignInFailed, match="a key that the provider does not have"):
                 sign_in()
             now[0] += ROTATION_S + 1

@@ -116,14 +116,16 @@ class Gate:
             nonlocal status
             if message["type"] in STARTS:
                 status = message["status"]
-                headers = message["headers"] = [*message.get("headers", ()), *SAFE]
+                headers = message["headers"] = [*message.get("headers", ())]
+                said = {name for name, _ in headers}
+                headers += [one for one in SAFE if one[0] not in said]
                 if origin is not None:
                     headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
                 if route == "ui":
                     self._door.dress(scope, headers)
-                    if self._door.is_closed and b"cache-control" not in [name for name, _ in headers]:
+                    if self._door.is_closed and b"cache-control" not in said:
                         headers.append((b"cache-control", b"private, no-store"))
-                elif b"cache-control" not in [name for name, _ in headers]:
+                elif b"cache-control" not in said:
                     headers.extend(API_ONLY)
             await send(message)
 

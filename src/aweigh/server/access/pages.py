@@ -30,7 +30,7 @@ from aweigh.server.access.passwords import sentence
 from aweigh.server.access.sign_in import Provider, SignIn
 from aweigh.server.access.visit import Visit, read_visit
 from aweigh.server.body import ClientGone, Unread, refuse_unread
-from aweigh.server.problems import status_of
+from aweigh.server.problems import Refused, status_of
 from aweigh.server.ulid import ulid
 
 THREADS = 8
@@ -223,7 +223,8 @@ def _problem(error: AweighError) -> Page:
     """An error of the tree as people read it; what no client brought about is told without its particulars."""
     status = 422 if isinstance(error, UsageError) else status_of(error)
     said = sentence(error) if status != 500 else "Something failed inside. Try again in a moment."
-    return Page(title="That did not work", lead=said, body=_back(), width="narrow", status=status)
+    headers = error.headers if isinstance(error, Refused) else ()
+    return Page(title="That did not work", lead=said, body=_back(), width="narrow", status=status, headers=headers)
 
 
 def _failed(log_id: str) -> Page:

@@ -22,9 +22,9 @@ class Procfile:
 
 
 def read_procfile(text: str) -> Procfile:
-    """Read what somebody wrote.
+    r"""Read what somebody wrote.
 
-    >>> read_procfile("web: python app.py\\n# not a process\\n").processes
+    >>> read_procfile("web: python app.py\n# not a process\n").processes
     {'web': 'python app.py'}
     """
     processes: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """The sizes of dynos: memory, processors and price, of the generation Cedar.
 
-From Heroku's pages on dyno types (2024-06-04), memory (2024-10-16) and limits (2025-01-09), and its command line's list.
+From Heroku's pages on dyno types (2024-06-04), memory (2024-10-16) and limits (2025-01-09), and its command line.
 """
 
 from dataclasses import dataclass

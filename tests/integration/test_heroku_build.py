@@ -163,21 +163,19 @@ def test_a_bundle_builds_boots_is_guarded_and_answers(tmp_path, penguins, postgr
     assert "people, keys and the audit log are in PostgreSQL" in migrated.stdout
     assert "jobs are in PostgreSQL" in migrated.stdout
 
-    added = dyno.run(
-        "aweigh users add ana --role predictor --json && aweigh keys add ci --owner ana --scope predict --json"
-    )
-    assert added.returncode == 0, added.stderr
-    key = re.search(r'"key": "([^"]+)"|"(aweigh_[^"]+|aw[-_][^"]+)"', added.stdout)
-    assert key is not None, added.stdout
     rows, labels = golden(penguins.path)
     with Web(dyno, free_port()) as web:
+        added = dyno.run("aweigh users add ana --role predictor > people && aweigh keys add ci --owner ana --json")
+        assert added.returncode == 0, added.stderr
+        key = json.loads(added.stdout)["secret"]
         assert web.client.post("/v1/predict", json={"rows": rows[:1]}).status_code == httpx.codes.UNAUTHORIZED
         assert web.client.get("/", headers={"Accept": "text/html"}).status_code == httpx.codes.SEE_OTHER
-        assert predicted(web, rows, Authorization=f"Bearer {key[1] or key[2]}") == labels
+        assert predicted(web, rows, Authorization=f"Bearer {key}") == labels
         assert web.client.get("/v1/model", headers={"Host": "other.example.org"}).status_code >= 400
         assert web.end(signal.SIGTERM) < STOP_S
         assert web.process.returncode == 0, web.told
-    assert "stopped" in web.told
+    assert f"https://{HOST}/invite/" in web.told
+    assert key not in web.told
 
 
 @pytest.mark.slow

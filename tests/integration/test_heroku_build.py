@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import httpx
 import pytest
@@ -113,7 +114,7 @@ class Web:
             timeout=30,
         )
 
-    def __enter__(self) -> "Web":
+    def __enter__(self) -> Self:
         end = time.monotonic() + BOOT_S
         while time.monotonic() < end and self.process.poll() is None:
             with suppress(httpx.TransportError):

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +22,7 @@ from aweigh.bundle.requirements import read_lock
 from aweigh.bundle.trust import read_trust
 from aweigh.bundle.verify import VerifiedBundle, verify
 from aweigh.errors import ConfigError, DataError, UntrustedBundle, UsageError
-from aweigh.targets.folder import list_folder
+from aweigh.targets.folder import check_kept, list_folder
 from aweigh.targets.policy import FOLDER, policy_files
 from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import START, Release
@@ -150,6 +150,7 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Releas
         secrets=wishes.secrets,
         stores=wishes.stores,
         bundle=served,
+        description=manifest.presentation.description or manifest.presentation.title or "",
         has_ui=wishes.ui,
     )
 
@@ -191,15 +192,18 @@ def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes, wheel: W
     python = _python_of(files)
     if PROCFILE in own:
         processes: Mapping[str, str] = read_procfile(_text(files, PROCFILE)).processes
-        wishes_here = None
+        wishes_here = _wishes_in(processes, wishes)
     else:
         script = find_script(files)
         processes = {"web": f"{START} {script} --host 0.0.0.0 --auth {wishes.auth}", **_migration(wishes)}
         wishes_here = wishes
     needs_aweigh = wishes_here is not None or any(one.startswith("aweigh ") for one in processes.values())
     wanted = None
+    asked = wishes_here or wishes
     if needs_aweigh or (REQUIREMENTS not in files and imports_own(files)):
-        wanted = Wanted(wheel or own_wheel(), wishes.extras | {"ui"}, python)
+        wanted = Wanted(wheel or own_wheel(), asked.extras | {"ui"}, python)
+    added = () if wanted is None else (f"{WHEELS}{wanted.wheel.name}",)
+    check_kept([PROCFILE, PYTHON_VERSION, REQUIREMENTS, *added], files)
     requirements, extra_files = _requirements_of(files, python=python, wanted=wanted)
     written = None if REQUIREMENTS not in own else _text(files, REQUIREMENTS)
     served = _SERVES.search(processes.get("web", ""))
@@ -217,6 +221,16 @@ def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes, wheel: W
         has_ui="--no-ui" not in processes.get("web", ""),
         own=own if requirements == written else own - {REQUIREMENTS},
     )
+
+
+def _wishes_in(processes: Mapping[str, str], wishes: Wishes) -> Wishes | None:
+    """How aweigh is to run by a Procfile of the owner's (or one that was rendered); None: by none of its lines."""
+    web = processes.get("web", "")
+    if not web.startswith(f"{START} "):
+        return None
+    auth = re.search(r"--auth[ =](none|password|oidc)(?=\s|$)", web)
+    worker = processes.get("worker", "").startswith("aweigh worker ")
+    return replace(wishes, auth=wishes.auth if auth is None else auth[1], worker=worker)  # type: ignore[arg-type]
 
 
 def _requirements_of(

@@ -39,7 +39,8 @@ def test_what_nobody_deploys_stays_behind(tmp_path):
 
 
 RULES = {
-    ".gitignore": "*.log\n/build/\n!keep.log\ndata/*\n!data/small.csv\n# note\n\\#odd\n**/tmp\nfoo/**/bar\nsp ace.txt\n[ab].txt\n",
+    ".gitignore": "*.log\n/build/\n!keep.log\ndata/*\n!data/small.csv\n# note\n\\#odd\n**/tmp\nfoo/**/bar\nsp ace.txt\n"
+    "[ab].txt\n",
     "sub/.gitignore": "*.csv\n!wanted.csv\n/only-here\n!*.log\n",
     "deep/er/.gitignore": "*\n!.gitignore\n!one.txt\n",
 }

@@ -18,7 +18,7 @@ OPEN = Wishes(auth="none")
 
 @pytest.fixture
 def release_of(hashes, small_wheel):
-    """Return what makes a release with an aweigh that needs what a folder offers: its real needs are tested elsewhere."""
+    """Return what makes a release with an aweigh that needs what a folder offers."""
     return partial(releasing.release_of, wheel=small_wheel)
 
 
@@ -274,6 +274,7 @@ def test_a_rendered_folder_is_its_own_release(release_of, bare, tmp_path):
     again = release_of(out, name="my-model")
     assert again.own == {"Procfile", "requirements.txt", ".python-version", "app.json"}
     assert (again.processes, again.bundle) == (release.processes, release.bundle)
+    assert (again.config, again.stores) == (release.config, release.stores)
     assert render(again) == {}
 
 
@@ -334,3 +335,24 @@ def test_a_script_alone_takes_what_lies_beside_it_and_nothing_else(release_of, f
 def test_a_folder_has_no_jobs_of_ours(release_of, folder):
     with pytest.raises(UsageError, match="--worker goes with a bundle"):
         release_of(folder, name="mine", wishes=Wishes(worker=True))
+
+
+def test_a_pickled_model_s_library_is_locked_too(release_of, folder):
+    """The script loads the model and imports none of its library: only the pickle tells."""
+    (folder / "app.py").write_text("import pickle\nimport streamlit\n")
+    (folder / "model.pkl").write_bytes(b"cclick\nCommand\n.")
+    (folder / "broken.joblib").write_bytes(b"\x80")
+    release = release_of(folder, name="mine", wishes=OPEN)
+    assert "click==1.0" in release.requirements
+    (folder / "model.pkl").write_bytes(b"cno_such_library\nModel\n.")
+    with pytest.raises(ConfigError, match="not installed here: no_such_library"):
+        release_of(folder, name="mine", wishes=OPEN)
+
+
+@pytest.mark.parametrize("rule", ["wheels/", "*.whl", "/Procfile", "requirements*"])
+def test_a_slugignore_that_takes_away_what_is_added_is_said(release_of, folder, rule):
+    write(folder, **{"requirements.txt": "streamlit\n", ".slugignore": f"*.md\n{rule}\n"})
+    with pytest.raises(UsageError, match=r"\.slugignore takes away"):
+        release_of(folder, name="mine")
+    write(folder, **{".slugignore": "*.md\n"})
+    assert release_of(folder, name="mine", wishes=OPEN).processes

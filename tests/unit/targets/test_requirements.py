@@ -53,7 +53,7 @@ def test_pins_that_contradict_what_aweigh_needs_are_refused(hashes, small_wheel)
 
 
 def test_without_a_network_it_says_so(small_wheel, monkeypatch, tmp_path):
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/index")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with pytest.raises(ConfigError, match="no package index could be reached") as caught:
@@ -68,7 +68,7 @@ def test_a_folder_without_requirements_is_locked_with_aweigh(hashes, small_wheel
 
 
 def test_loose_requirements_are_kept_as_they_are_and_get_the_wheel_with_its_extras(small_wheel):
-    text = "# mine\nstreamlit\nframes>=1  # why not\n--extra-index-url https://example.org/simple"
+    text = "# mine\nstreamlit\nframes>=1  # why not\n--extra-index-url https://example.org/index"
     made = added_to(text, Wanted(small_wheel, {"ui", "auth"}, "3.12"))
     assert made == text + "\n./wheels/aweigh-0.1.0-py3-none-any.whl[auth,ui]\n"
 

@@ -43,7 +43,8 @@ def test_two_folders_at_two_times_give_the_same_bytes(tmp_path):
     assert tarball({**documents, **dict(reversed(second.items()))}) == made
     code = (
         "import sys; from pathlib import Path; from aweigh.targets.tarball import tarball; "
-        "root = Path(sys.argv[1]); files = {p.relative_to(root).as_posix(): p for p in root.rglob('*') if p.is_file()}; "
+        "root = Path(sys.argv[1]); "
+        "files = {p.relative_to(root).as_posix(): p for p in root.rglob('*') if p.is_file()}; "
         "sys.stdout.buffer.write(tarball({**files, 'Procfile': b'web: x\\n'}))"
     )
     again = subprocess.run([sys.executable, "-c", code, tmp_path / "first"], check=True, capture_output=True)

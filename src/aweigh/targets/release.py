@@ -26,8 +26,12 @@ class Release:
     """Hash-locked; None where the folder brings a lock of another kind (Pipfile, Poetry, uv)."""
     config: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    """What has to outlive a restart and so needs a place of its own: ``postgresql``, ``redis``."""
     bundle: str | None = None
     """The path, among ``files``, of the bundle that is served; None: a script without one."""
+    description: str = ""
+    """What its owner says of it, in any characters: what is made of it takes only plain words."""
     has_ui: bool = True
     own: frozenset[str] = frozenset()
     """Which of the platform's files the folder's owner wrote (``Procfile``, ``requirements.txt``): they are kept."""

@@ -98,7 +98,8 @@ def _provider(settings: Settings, guard: "Guard", *, door: Door, knows_hosts: bo
 def first_link(settings: Settings, *, url: str) -> tuple[str | None, bool]:
     """Where nobody can sign in yet, the address at which the first person chooses a password; it works once.
 
-    And whether nobody can: the address may have been told by an earlier start, and is not told again while it is good.
+    Behind a proxy it is the first of the names that people ask by: what this process listens on, nobody can reach. And
+    whether nobody can: the address may have been told by an earlier start, and is not told again while it is good.
 
     Raises:
         MissingExtra, StorageDown: as ``open_entrance``.
@@ -112,7 +113,9 @@ def first_link(settings: Settings, *, url: str) -> tuple[str | None, bool]:
         awaited = all(not one.has_password and one.oidc is None for one in guard.people())
     finally:
         guard.close()
-    return None if token is None else f"{url}/invite/{token}", awaited
+    host = (settings.hosts or "").split(",")[0].strip() if settings.proxies else ""
+    origin = f"https://{host}" if host and host != "*" else url
+    return None if token is None else f"{origin}/invite/{token}", awaited
 
 
 def _require_extra() -> None:

@@ -29,7 +29,10 @@ R14_S = 20.0
 
 
 def listens_everywhere(port: int) -> bool:
-    """Say whether somebody listens on a port of every interface."""
+    """Say whether somebody listens on a port of every interface; without a table of sockets: on the port at all."""
+    if not Path("/proc/net/tcp").exists():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
@@ -236,7 +239,8 @@ class Dyno:
         total = 0
         for one in self._processes():
             with contextlib.suppress(psutil.Error):
-                total += one.memory_full_info().pss
+                held = one.memory_full_info()
+                total += getattr(held, "pss", held.rss)
         return total
 
     def _processes(self) -> list[psutil.Process]:
@@ -271,8 +275,7 @@ class Dyno:
         done, _ = await asyncio.wait([self.task], timeout=stop_s)
         if not done:
             self.say(
-                "Error R12 (Exit timeout) -> At least one process failed to exit within "
-                f"{stop_s:g} seconds of SIGTERM"
+                f"Error R12 (Exit timeout) -> At least one process failed to exit within {stop_s:g} seconds of SIGTERM"
             )
             self.say("Stopping remaining processes with SIGKILL")
             self._signal_all(signal.SIGKILL)

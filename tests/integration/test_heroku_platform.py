@@ -76,6 +76,10 @@ def running(**options):
         assert server.off_schema == []
 
 
+# Nothing here is encrypted: to read the machine's certificates would take most of the time.
+PLAIN = {"timeout": PATIENCE_S, "trust_env": False, "verify": False}
+
+
 def until(what, *expected):
     """Wait until a function returns something true, or one of what is expected."""
     end = time.monotonic() + PATIENCE_S
@@ -88,7 +92,7 @@ def until(what, *expected):
 
 
 def get(url, path="", **more):
-    return httpx.get(url + path, timeout=PATIENCE_S, trust_env=False, **more)
+    return httpx.get(url + path, **PLAIN, **more)
 
 
 def logged(server, name, pattern):
@@ -126,7 +130,7 @@ def test_a_folder_goes_from_source_to_a_live_answer_and_through_its_life():
         assert client.get("/apps/tiny/config-vars").json() == {}
 
         # The first crash is forgiven, the second is not.
-        assert [get(url, "crash").status_code for _ in range(3)] == [503, 503, 503]
+        until(lambda: get(url, "crash").status_code == 503 and any("H10" in line for line in server.app_log("tiny")))
         logged(server, "tiny", r"heroku\[web\.1\]: Process exited with status 3")
         logged(server, "tiny", r"heroku\[web\.1\]: State changed from up to crashed")
         line = logged(server, "tiny", r'at=error code=H10 desc="App crashed" method=GET path="/crash"')
@@ -170,7 +174,7 @@ def test_what_the_schema_does_not_allow_is_refused_and_recorded():
             answer = client.request(method, path, json=body)
             assert (answer.status_code, answer.json()["id"]) == (422, "invalid_params"), (path, body)
         assert client.post("/apps", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
-        assert client.get("/no-such-thing").status_code in (404, 422)
+        assert client.get("/no-such-thing").status_code == 404
         assert len(server.violations) == len(cases) + 2
         assert server.violations[2].startswith("PATCH /apps/tiny/formation: Batch Update: updates/0: ")
     with running(strict=False) as (server, client):
@@ -187,10 +191,12 @@ def test_a_pre_signed_address_takes_no_token_and_no_content_type():
     with running() as (server, client):
         blob = client.post("/sources").json()["source_blob"]
         token = {"Authorization": f"Bearer {server.token}"}
-        assert httpx.put(blob["put_url"], content=b"x", headers=token).status_code == 400
-        assert httpx.put(blob["put_url"], content=b"x", headers={"Content-Type": "text/plain"}).status_code == 403
-        assert httpx.put(blob["get_url"], content=b"x").status_code == 403
-        assert httpx.put(blob["put_url"], content=b"x").status_code == 200
+        assert httpx.put(blob["put_url"], content=b"x", headers=token, **PLAIN).status_code == 400
+        assert (
+            httpx.put(blob["put_url"], content=b"x", headers={"Content-Type": "text/plain"}, **PLAIN).status_code == 403
+        )
+        assert httpx.put(blob["get_url"], content=b"x", **PLAIN).status_code == 403
+        assert httpx.put(blob["put_url"], content=b"x", **PLAIN).status_code == 200
         assert get(blob["get_url"]).content == b"x"
         assert [asked.signed for asked in server.requests] == [True, True, False, False, False, False]
 
@@ -201,7 +207,7 @@ def test_an_output_that_was_cut_goes_on_where_it_ended():
         build, whole = deploy(client, "tiny", FILES)
         server.cut_streams(100)
         read = b""
-        with pytest.raises(httpx.HTTPError), httpx.stream("GET", build["output_stream_url"]) as stream:
+        with pytest.raises(httpx.HTTPError), httpx.stream("GET", build["output_stream_url"], **PLAIN) as stream:
             for chunk in stream.iter_raw():
                 read += chunk
         assert read == whole.encode()[:100]
@@ -362,10 +368,11 @@ def test_the_router_adds_what_a_proxy_adds_and_stays_with_a_dyno_when_asked():
         update = {"updates": [{"type": "web", "quantity": 2, "dyno_size": {"name": "standard-1x"}}]}
         client.patch("/apps/tiny/formation", json=update).raise_for_status()
         until(lambda: [dyno["state"] for dyno in client.get("/apps/tiny/dynos").json()], ["up", "up"])
-        assert len({get(url).text for _ in range(40)}) == 2
+        seen = set()
+        until(lambda: seen.add(get(url).text) or len(seen), 2)
         client.patch("/apps/tiny/features/http-session-affinity", json={"enabled": True}).raise_for_status()
-        with httpx.Client(trust_env=False) as browser:
-            assert len({browser.get(url).text for _ in range(40)}) == 1
+        with httpx.Client(**PLAIN) as browser:
+            assert len({browser.get(url).text for _ in range(20)}) == 1
 
         refused = client.patch(
             "/apps/tiny/formation", json={"updates": [{"type": "web", "dyno_size": {"name": "basic"}}]}
@@ -456,7 +463,7 @@ def test_logs_end_or_go_on_as_they_are_asked():
         ).json()
         assert re.fullmatch(r"\S+ app\[web\.1\]: asked for /some-page\n", get(session["logplex_url"]).text)
         session = client.post("/apps/tiny/log-sessions", json={"lines": 0, "tail": True, "dyno_name": "router"}).json()
-        with httpx.stream("GET", session["logplex_url"], timeout=PATIENCE_S, trust_env=False) as stream:
+        with httpx.stream("GET", session["logplex_url"], **PLAIN) as stream:
             get(server.app_url("tiny"), "later")
             line = next(stream.iter_lines())
         assert ' heroku[router]: at=info method=GET path="/later" ' in line
@@ -563,4 +570,4 @@ def test_a_client_of_somebody_else_drives_it(monkeypatch):
         assert "Starting process with command `python app.py`" in app.get_log(lines=200)
         app.enable_feature("http-session-affinity")
         app.delete()
-        assert heroku.apps() == []
+        assert [one.name for one in heroku.apps()] == []

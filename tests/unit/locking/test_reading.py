@@ -88,9 +88,11 @@ def test_every_import_is_found_with_its_line(tmp_path):
 def test_a_script_is_read_with_its_pages_and_its_own_modules_alone(tmp_path):
     files = {
         "app.py": "import mine\nst.Page('views/home.py')\nst.Page('../out.py')\nst.Page(home)\n",
-        "views/home.py": "import plotly\n", "mine.py": "import pandas\n", "pages/1_a.py": "import seaborn\nimport mine\n",
+        "views/home.py": "import plotly\n",
+        "mine.py": "import pandas\n",
+        "pages/1_a.py": "import seaborn\nimport mine\n",
         "train.py": "import tensorflow\n",
-    }  # fmt: skip
+    }
     sources = read_imports(write(tmp_path, files) / "app.py")
     assert sorted(told(sources)) == ["pandas", "plotly", "seaborn"]
     assert sources.files == ("app.py", "mine.py", "pages/1_a.py", "views/home.py")

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("aweigh.cli.audit:audit_bundle", "Tell the known vulnerabilities of what a bundle is served with."),
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
+    "lock": ("aweigh.cli.lock:lock", "Write exact, hashed requirements of a script, a folder or a model file."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),
     "migrate": ("aweigh.cli.migrate:migrate", "Make the tables that servers use, before they start."),
     "forget": ("aweigh.cli.forget:forget", "Erase a person's rows from everything that stores them, and prove it."),

@@ -1,0 +1,97 @@
+"""An environment like the one that the platform would build: the chosen Python, and exactly the requirements, by uv."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import aweigh
+from aweigh.bundle.lock import uv_environment
+from aweigh.targets.doctor.wheels import find_uv
+
+INSTALL_S = 900.0
+VENV_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """``programs`` holds its python; ``packages`` what was installed; ``base`` is where the interpreter itself lives."""
+
+    programs: Path
+    packages: Path
+    base: Path
+
+
+class NotMade(Exception):  # noqa: N818  an outcome: the caller tells it as a finding
+    """The environment could not be made; the message says why, and holds no address."""
+
+
+def make_environment(path: Path, *, python: str, requirements: Path | None, with_aweigh: bool) -> Environment:
+    """Make it at ``path``, which is not there yet; wheels only, so that nothing is compiled for minutes.
+
+    Raises:
+        NotMade: uv or that Python is missing here, or the requirements cannot be installed.
+    """
+    uv = find_uv()
+    if uv is None:
+        raise NotMade("uv is not installed here (pip install uv)")
+    interpreter = find_python(python)
+    asked = python if interpreter is None else str(interpreter)
+    _run([uv, "venv", "-q", "--no-project", "--no-config", "--no-python-downloads", "--python", asked, str(path)],
+         timeout_s=VENV_S, otherwise=f"Python {python} is not installed here")  # fmt: skip
+    program = path / "bin" / "python"
+    if requirements is not None:
+        _run([uv, "pip", "install", "-q", "--no-config", "--python", str(program), "--only-binary", ":all:",
+              "--compile-bytecode", "--no-progress", "--color", "never", "-r", str(requirements)],
+             timeout_s=INSTALL_S, otherwise="the requirements cannot be installed", folder=requirements.parent)  # fmt: skip
+    told = _run([str(program), "-c", "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"],
+                timeout_s=VENV_S, otherwise="its Python does not start")  # fmt: skip
+    base, packages = told.splitlines()[:2]
+    found = Environment(path / "bin", Path(packages), Path(base))
+    if with_aweigh:
+        _add_aweigh(found)
+    return found
+
+
+def find_python(version: str) -> Path | None:
+    """An interpreter of that version which uv does not find by itself: pyenv's. None: let uv look."""
+    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = sorted(root.glob(f"{version}.*/bin/python3")) if root.is_dir() else []
+    return found[-1] if found else None
+
+
+def _add_aweigh(environment: Environment) -> None:
+    """This very package, and its program."""
+    source = Path(aweigh.__file__).parent
+    shutil.copytree(source, environment.packages / "aweigh", ignore=shutil.ignore_patterns("__pycache__"))
+    program = environment.programs / "aweigh"
+    python = environment.programs / "python"
+    program.write_text(f"#!{python}\nimport sys\nfrom aweigh.__main__ import main\nsys.exit(main())\n", encoding="utf-8")
+    program.chmod(0o755)
+
+
+def _run(command: Sequence[str], *, timeout_s: float, otherwise: str, folder: Path | None = None) -> str:
+    environ = uv_environment(os.environ)
+    environ.pop("PYTHONPATH", None)
+    try:
+        done = subprocess.run(
+            list(command), cwd=folder, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            check=False, timeout=timeout_s,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise NotMade(f"{otherwise}: nothing came of it within {timeout_s:g} s") from None
+    except OSError as error:
+        raise NotMade(f"{otherwise}: {error.strerror}") from error
+    if done.returncode != 0:
+        raise NotMade(f"{otherwise}: {_why(done.stderr)}")
+    return done.stdout
+
+
+def _why(told: str) -> str:
+    """uv's reason, without the addresses in it: they may hold the user's name and password."""
+    text = " ".join(told.split())
+    reason = re.search(r"(?:Because |cause: |error: )(.+)", text)
+    return re.sub(r"\S*://\S*", "an address", reason[1] if reason else text or "it gave no reason")[:200]

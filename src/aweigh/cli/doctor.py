@@ -26,19 +26,19 @@ _COLOURS = {"fail": "red", "warn": "yellow", "pass": "green"}
 @click.command()
 @click.argument("path", type=click.Path(path_type=Path), default=".")
 @click.option("--target", type=click.Choice(TARGETS), default="heroku", show_default=True, help="The platform.")
-@click.option("--size", type=click.Choice(list(DYNOS)), default="basic", show_default=True, help="The dyno to be held to.")
+@click.option(
+    "--size", type=click.Choice(list(DYNOS)), default="basic", show_default=True, help="The dyno to be held to."
+)
 @click.option("--measure/--no-measure", default=True, show_default=True,
               help="Install it, run it within the dyno's limits and build the slug; that runs its code.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Ask no package index whether there are wheels.")
 @trust_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-def doctor(
-    path: Path, target: str, size: str, measure: bool, offline: bool, trust: Path | None, as_json: bool
-) -> None:
+def doctor(path: Path, target: str, size: str, measure: bool, offline: bool, trust: Path | None, as_json: bool) -> None:
     """Say what would go wrong with PATH (a folder, a Streamlit script or a bundle) on Heroku, and the fix for each.
 
     Files are read and judged; then it is installed into an environment of its own, its web process is started here
-    within a dyno's limits and asked, and the slug is built, all in a temporary folder. Exits with 1 when anything fails.
+    within a dyno's limits and asked, and the slug is built, in a temporary folder. Exits with 1 when anything failed.
     """
     from aweigh.targets.doctor.finding import has_failed
     from aweigh.targets.heroku.doctor import Wishes, diagnose
@@ -70,7 +70,11 @@ def table(findings: "tuple[Finding, ...]", *, width: int) -> list[str]:
         texts = textwrap.wrap(clean(f"{where}{one.what}"), room, break_long_words=False, break_on_hyphens=False)
         if one.fix:
             texts += textwrap.wrap(
-                clean(f"fix: {one.fix}"), room, subsequent_indent="     ", break_long_words=False, break_on_hyphens=False
+                clean(f"fix: {one.fix}"),
+                room,
+                subsequent_indent="     ",
+                break_long_words=False,
+                break_on_hyphens=False,
             )
         for position, text in enumerate(texts):
             level = paint(one.level, _COLOURS[one.level], stream=sys.stdout) if position == 0 else " " * len(one.level)

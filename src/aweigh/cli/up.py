@@ -31,7 +31,7 @@ MOST_ENV_BYTES = 1_000_000
               help="Settings as KEY=VALUE lines; by default .env in the folder, where there is one.")  # fmt: skip
 @click.option("--only", multiple=True, metavar="TYPE", help="Run this process type alone; may be said several times.")
 @click.option("--auth", type=click.Choice(["none", "password", "oidc"]), default="password", show_default=True,
-              help="Who may come in, where there is no Procfile and the line is the one that deploy would write.")  # fmt: skip
+              help="Who may come in, where there is no Procfile and the line is deploy's.")  # fmt: skip
 @click.option("--boot-timeout", "boot_s", type=click.FloatRange(0.1, 3600), default=float(BOOT_S), show_default=True,
               metavar="SECONDS", help="Within it the web process has to listen on $PORT.")  # fmt: skip
 @click.option("--stop-timeout", "stop_s", type=click.FloatRange(0.1, 3600), default=float(STOP_S), show_default=True,
@@ -139,7 +139,9 @@ def _tell(lines: "Lines", commands: "list[Command]", *, dyno: "Dyno") -> None:
     for note in lines.notes:
         steps.line("note", note)
     quota = dyno.quota_bytes // 2**20
-    steps.line("size", f"{dyno.name}: {quota:,} MB for each process (R14), {dyno.kill_bytes // 2**20:,} MB end it (R15)")
+    steps.line(
+        "size", f"{dyno.name}: {quota:,} MB for each process (R14), {dyno.kill_bytes // 2**20:,} MB end it (R15)"
+    )
     web = next((one for one in commands if one.port is not None), None)
     if web is not None:
         steps.line("url", f"http://127.0.0.1:{web.port}")

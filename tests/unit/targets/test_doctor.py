@@ -1,4 +1,4 @@
-"""`aweigh doctor` on folders that fail on Heroku: each fault is named with its fix, and none on a folder that is good."""
+"""`aweigh doctor` on folders that fail on Heroku: each fault is named with its fix, and none on a good folder."""
 
 import base64
 import hashlib
@@ -19,7 +19,7 @@ from aweigh.errors import AweighError, UsageError
 from aweigh.targets.doctor import cost, measured, wheels
 from aweigh.targets.doctor.finding import Finding, has_failed, sort_findings
 from aweigh.targets.doctor.folder import read_folder
-from aweigh.targets.doctor.load import Asked, fields_of
+from aweigh.targets.doctor.load import Asked, exception_in, fields_of
 from aweigh.targets.doctor.requirements import read_lines
 from aweigh.targets.doctor.run import Limits, Run
 from aweigh.targets.doctor.slug import Slug, measure_slug
@@ -34,7 +34,11 @@ BASIC = Limits(512 * MB, 1024 * MB, 60, 30, 55)
 
 def found_in(path: Path) -> dict[str, Finding]:
     """Return what is found in a folder and is not as it should be, by its code; the worst of each."""
-    return {one.code: one for one in reversed(sort_findings(check_folder(read_folder(path), wishes=OFFLINE))) if one.level != "pass"}
+    return {
+        one.code: one
+        for one in reversed(sort_findings(check_folder(read_folder(path), wishes=OFFLINE)))
+        if one.level != "pass"
+    }
 
 
 @pytest.fixture
@@ -64,13 +68,12 @@ CLASSIC = {
     "setup_sh": ("echo_newline", "fail", "printf"),
     "cors_off": ("cors_off", "fail", "take enableCORS = false out"),
     "runtime_txt": ("runtime_txt", "warn", "echo 3.13 > .python-version; git rm runtime.txt"),
-    "two_locks": ("two_managers", "fail", "git rm requirements.txt"),
     "lfs_pointer": ("lfs_pointer", "fail", "git lfs pull"),
     "cuda_torch": ("cuda_torch", "fail", "https://download.pytorch.org/whl/cpu"),
     "slug_too_large": ("full_tensorflow", "fail", "tensorflow-cpu"),
     "no_affinity": ("no_affinity", "fail", "features:enable http-session-affinity"),
 }
-"""Those that files alone tell of. `no_wheel` needs an index (below), `memory` and `slow_boot` a process (integration)."""
+"""Those that files tell of. `no_wheel` needs an index (below), `memory` and `slow_boot` a process (integration)."""
 
 
 def test_a_good_folder_has_nothing_to_be_mended():
@@ -116,6 +119,13 @@ def test_the_guide_of_2022_followed_to_the_letter(tmp_path):
     assert "model.joblib is not in the folder" in found_in(FOLDERS / "guide_2022")["pickle"].what
 
 
+def test_two_locks_are_one_too_many(folder):
+    # A folder of the tests' own, as this repository keeps no lock that records download addresses.
+    found = found_in(folder({"poetry.lock": "package = []\n"}))
+    assert set(found) == {"two_managers"}
+    assert found["two_managers"].fix.endswith("git rm requirements.txt")
+
+
 # -- every other fault ------------------------------------------------------------------------------------------------
 
 HASH = "sha256:" + "0" * 64
@@ -148,14 +158,14 @@ FAULTS = [
     ({"requirements.txt": None, "pyproject.toml": "[project]\n"}, "no_requirements", "fail", "aweigh lock"),
     ({"requirements.txt": ""}, "no_requirements", "fail", "aweigh lock"),
     ({"requirements.txt": None, "Pipfile": "[packages]\n"}, "no_pipfile_lock", "fail", "pipenv lock"),
-    ({"requirements.txt": None, "uv.lock": "version = 1\n", ".python-version": None}, "uv_no_python", "fail", "echo 3.13"),
+    ({"requirements.txt": None, "uv.lock": "", ".python-version": None}, "uv_no_python", "fail", "echo 3.13"),
     ({"requirements.txt": "streamlit>=1.5\n"}, "loose", "warn", "aweigh lock"),
     ({"requirements.txt": "streamlit==1.*\n"}, "loose", "warn", "aweigh lock"),
     ({"requirements.txt": "streamlit==1.51.0\n"}, "not_locked", "warn", "hashes"),
     ({"requirements.txt": f"numpy==2.3.0 --hash={HASH}\n"}, "no_streamlit", "fail", "add streamlit"),
     ({"requirements.txt": f"streamlit==1.51.0 --hash={HASH}\nxgboost==3.0.0 --hash={HASH}\n"}, "xgboost_nccl", "warn",
      "xgboost-cpu"),
-    ({"requirements.txt": f"--index-url https://me:{'s3' + 'cr3t9'}@index.example/simple\nstreamlit==1.51.0 --hash={HASH}\n"},
+    ({"requirements.txt": f"--index-url https://me:{'s3' + 'cr3t9'}@index.example/\nstreamlit==1.51.0 --hash={HASH}\n"},
      "index_password", "fail", "${NAME}"),
     ({"requirements.txt": f"streamlit==1.30.0 --hash={HASH}\n"}, "old_streamlit", "warn", "3.12"),
     ({"deploy.env": "AWS_KEY=" + "AKIA" + "IOSFODNN7ABCDEFG\n"}, "secret", "fail", "config:set"),
@@ -165,7 +175,9 @@ FAULTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("files", "code", "level", "fix"), FAULTS, ids=[f"{one[1]}-{i}" for i, one in enumerate(FAULTS)])
+@pytest.mark.parametrize(
+    ("files", "code", "level", "fix"), FAULTS, ids=[f"{one[1]}-{i}" for i, one in enumerate(FAULTS)]
+)
 def test_a_fault_is_named_with_its_fix(folder, files, code, level, fix):
     found = found_in(folder(files))
     assert code in found, list(found)
@@ -195,14 +207,18 @@ def test_what_works_is_no_fault(folder, files):
 
 
 def test_torch_for_cpus_is_no_fault(folder):
-    text = f"--extra-index-url https://download.pytorch.org/whl/cpu\nstreamlit==1.51.0 --hash={HASH}\ntorch==2.9.0+cpu --hash={HASH}\n"
+    pins = f"streamlit==1.51.0 --hash={HASH}\ntorch==2.9.0+cpu --hash={HASH}\n"
+    text = f"--extra-index-url https://download.pytorch.org/whl/cpu\n{pins}"
     assert found_in(folder({"requirements.txt": text})) == {}
 
 
 # -- scripts, read and not run ----------------------------------------------------------------------------------------
 
 LOGINS = [
-    ("import hashlib\ndef make_hash(password):\n    return hashlib.sha256(password.encode()).hexdigest()\n", "weak_login"),
+    (
+        "import hashlib\ndef make_hash(password):\n    return hashlib.sha256(password.encode()).hexdigest()\n",
+        "weak_login",
+    ),
     ("from hashlib import md5\nok = md5(pwd.encode()).hexdigest() == known\n", "weak_login"),
     ("import hashlib\nok = hashlib.new('sha-1', st.session_state.password) == known\n", "weak_login"),
     ("if password == 'hunter2':\n    go()\n", "plain_login"),
@@ -263,7 +279,7 @@ def test_what_unpickles_is_told_of(folder, call):
         ("frame.to_csv()", False),
         ("frame.to_csv(buffer)", False),
         ("sqlite3.connect(':memory:')", False),
-        ("open('/tmp/x', 'w')", False),
+        ("open(tempfile.mktemp(), 'w')", False),
     ],
 )
 def test_state_on_the_disk_is_told_of(folder, line, is_state):
@@ -358,7 +374,13 @@ def test_without_a_network_it_says_that_nobody_was_asked(tmp_path, monkeypatch):
 
 
 def run_of(**figures) -> Run:
-    asked = Asked(requests=9, slowest_s=figures.pop("slowest_s", 0.1), slowest="GET /", streams=True, ping_s=figures.pop("ping_s", 20.0))
+    asked = Asked(
+        requests=9,
+        slowest_s=figures.pop("slowest_s", 0.1),
+        slowest="GET /",
+        streams=True,
+        ping_s=figures.pop("ping_s", 20.0),
+    )
     return Run(**({"boot_s": 2.0, "rest_bytes": 90 * MB, "peak_bytes": 120 * MB, "asked": asked} | figures))
 
 
@@ -387,7 +409,11 @@ def test_each_figure_is_held_against_its_limit(figures, code, level):
 
 
 def test_more_workers_than_memory_are_told_of():
-    (bad,) = [one for one in measured.run_findings(run_of(peak_bytes=600 * MB), limits=BASIC, workers=2, size="basic") if one.level == "fail"]
+    (bad,) = [
+        one
+        for one in measured.run_findings(run_of(peak_bytes=600 * MB), limits=BASIC, workers=2, size="basic")
+        if one.level == "fail"
+    ]
     assert "WEB_CONCURRENCY=1" in bad.fix
 
 
@@ -421,9 +447,13 @@ def test_the_cheapest_dyno_that_holds_it_is_named():
 
 
 def test_fields_of_a_message_are_told_and_of_noise_nothing_breaks():
-    assert fields_of(b"\x5a\x00\x30\x01") == {11, 6}
+    assert list(fields_of(b"\x5a\x01a\x30\x01")) == [(11, b"a"), (6, b"")]
+    shown = b"\x2a\x0f\x1a\x0d\x42\x0b\x0a\x08KeyError\x12\x03"
+    assert exception_in(shown) == "KeyError: "
+    assert exception_in(b"\x30\x00") == ""
     for noise in (b"", b"\xff" * 40, b"\x0a\xff\xff\xff\xff\x0f", b"\x07", bytes(range(256))):
-        fields_of(noise)
+        list(fields_of(noise))
+        exception_in(noise)
 
 
 # -- the command ------------------------------------------------------------------------------------------------------
@@ -454,7 +484,9 @@ def test_json_is_one_document():
 
 def test_a_secret_is_never_shown(folder):
     secret = "AKIA" + "IOSFODNN7ABCDEFG"
-    done = doctor(folder({"x.env": f"K={secret}\n", "requirements.txt": f"--index-url https://a:{secret}@b/c\nstreamlit\n"}))
+    done = doctor(
+        folder({"x.env": f"K={secret}\n", "requirements.txt": f"--index-url https://a:{secret}@b/c\nstreamlit\n"})
+    )
     assert done.exit_code == 1
     assert secret not in done.output
 

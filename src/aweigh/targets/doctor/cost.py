@@ -22,7 +22,9 @@ def finding_of(choices: Sequence[Choice], *, peak_bytes: int, wanted: str) -> Fi
     fitting = sorted((one for one in choices if one.fits), key=lambda one: one.dollars_a_month)
     size = f"{peak_bytes / 2**20:.0f} MB"
     if not fitting:
-        return Finding("cost", "fail", f"no dyno holds {size}", "have the model packed (aweigh pack), or make it smaller")
+        return Finding(
+            "cost", "fail", f"no dyno holds {size}", "have the model packed (aweigh pack), or make it smaller"
+        )
     told = ", ".join(f"{one.name} ${one.dollars_a_month}{' (sleeps)' if one.sleeps else ''}" for one in fitting[:4])
     what = f"{size} fit into these, a month each: {told}"
     chosen = next((one for one in choices if one.name == wanted), None)

@@ -1,4 +1,4 @@
-"""State that the app writes to its own disk, which is gone at every restart: once a day at least, and at each release."""
+"""State that the app writes to its own disk, which is gone at every restart: once a day, and at each release."""
 
 import ast
 from collections.abc import Iterator
@@ -49,7 +49,9 @@ def _written(call: ast.Call) -> str | None:
 
 
 def _mode(call: ast.Call) -> str:
-    given = call.args[1] if len(call.args) > 1 else next((one.value for one in call.keywords if one.arg == "mode"), None)
+    given = (
+        call.args[1] if len(call.args) > 1 else next((one.value for one in call.keywords if one.arg == "mode"), None)
+    )
     return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) and call.args else ""
 
 

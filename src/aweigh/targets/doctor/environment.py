@@ -14,11 +14,12 @@ from aweigh.targets.doctor.wheels import find_uv
 
 INSTALL_S = 900.0
 VENV_S = 120.0
+_WHERE = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """``programs`` holds its python; ``packages`` what was installed; ``base`` is where the interpreter itself lives."""
+    """``programs`` holds its python; ``packages`` what was installed; ``base`` is where the interpreter is."""
 
     programs: Path
     packages: Path
@@ -46,8 +47,8 @@ def make_environment(path: Path, *, python: str, requirements: Path | None, with
     if requirements is not None:
         _run([uv, "pip", "install", "-q", "--no-config", "--python", str(program), "--only-binary", ":all:",
               "--compile-bytecode", "--no-progress", "--color", "never", "-r", str(requirements)],
-             timeout_s=INSTALL_S, otherwise="the requirements cannot be installed", folder=requirements.parent)  # fmt: skip
-    told = _run([str(program), "-c", "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"],
+             timeout_s=INSTALL_S, folder=requirements.parent, otherwise="the requirements cannot be installed")  # fmt: skip
+    told = _run([str(program), "-c", _WHERE],
                 timeout_s=VENV_S, otherwise="its Python does not start")  # fmt: skip
     base, packages = told.splitlines()[:2]
     found = Environment(path / "bin", Path(packages), Path(base))
@@ -69,7 +70,9 @@ def _add_aweigh(environment: Environment) -> None:
     shutil.copytree(source, environment.packages / "aweigh", ignore=shutil.ignore_patterns("__pycache__"))
     program = environment.programs / "aweigh"
     python = environment.programs / "python"
-    program.write_text(f"#!{python}\nimport sys\nfrom aweigh.__main__ import main\nsys.exit(main())\n", encoding="utf-8")
+    program.write_text(
+        f"#!{python}\nimport sys\nfrom aweigh.__main__ import main\nsys.exit(main())\n", encoding="utf-8"
+    )
     program.chmod(0o755)
 
 

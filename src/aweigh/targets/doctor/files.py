@@ -11,7 +11,22 @@ LFS_BYTES = 1024
 """A pointer is smaller."""
 MOST_NAMED = 5
 _TEXTS = (
-    *(".py", ".toml", ".yaml", ".yml", ".json", ".txt", ".md", ".ini", ".cfg", ".conf", ".sh", ".env", ".csv", ".ipynb"),
+    *(
+        ".py",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".json",
+        ".txt",
+        ".md",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".sh",
+        ".env",
+        ".csv",
+        ".ipynb",
+    ),
     *("Procfile", "Dockerfile", "Pipfile", ".lock"),
 )
 _MOST_SCANNED_BYTES = 200_000
@@ -33,7 +48,7 @@ def _lfs(folder: Folder) -> Iterator[Finding]:
         what = "a pointer of Git LFS, which Heroku's git does not follow: the app would read 130 bytes of text"
         if len(pointers) > 1:
             what = f"{len(pointers)} files are pointers of Git LFS, which Heroku's git does not follow"
-        fix = "git lfs pull, then deploy the files themselves (aweigh deploy sends what lies here), or keep them in a bucket"
+        fix = "git lfs pull, then send the files themselves (aweigh deploy sends what lies here), or use a bucket"
         yield Finding("lfs_pointer", "fail", what, fix, ", ".join(pointers[:MOST_NAMED]))
 
 

@@ -13,7 +13,9 @@ MOST_FILES = 50_000
 MOST_TEXT_BYTES = 1_000_000
 """A larger file is no configuration and no script that a person wrote."""
 
-LEFT_OUT = frozenset({".git", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hg", ".svn"})
+LEFT_OUT = frozenset(
+    {".git", "__pycache__", "node_modules", ".mypy_cache", ".pytest_cache", ".ruff_cache", ".hg", ".svn"}
+)
 """Folders that are never sent."""
 ENVIRONMENTS = (".venv", "venv", "env")
 

@@ -19,7 +19,9 @@ def check(folder: Folder, *, web_concurrency: int, streamlit: bool) -> Iterator[
     text = folder.text(APP_JSON)
     document = _document(text)
     if text is not None and document is None:
-        yield Finding("app_json", "fail", "it is no JSON object", "write it anew: aweigh deploy heroku --output-dir", APP_JSON)
+        yield Finding(
+            "app_json", "fail", "it is no JSON object", "write it anew: aweigh deploy heroku --output-dir", APP_JSON
+        )
     web = web_formation(document or {})
     quantity = web.get("quantity")
     if streamlit and isinstance(quantity, int) and quantity > 1:

@@ -3,7 +3,7 @@
 import http.client
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ _RERUN = b"\x5a\x00"
 """A BackMsg whose field 11, rerun_script, is empty: run the page."""
 _FINISHED = 6
 """The field of a ForwardMsg that says that the script is done."""
+_EXCEPTION = (5, 3, 8)
+"""Of a ForwardMsg the delta, of that the new element, of that the exception, whose fields are its type and message."""
 SERVER_ERROR = 500
 
 
@@ -38,6 +40,8 @@ class Asked:
     slowest_s: float = 0.0
     slowest: str = ""
     failures: list[str] = field(default_factory=list)
+    exception: str = ""
+    """What the page itself showed in place of what it should, or nothing."""
     streams: bool = False
     ping_s: float | None = None
     lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -64,7 +68,9 @@ def ask_pages(port: int, asked: Asked, *, first_byte_s: float, path: str = "/", 
 
 def ask_rows(port: int, asked: Asked, *, rows: Sequence[dict[str, object]], first_byte_s: float) -> None:
     """Golden rows: each alone, and all at once, on several connections together."""
-    bodies = [msgspec.json.encode({"rows": [row]}) for row in rows[:REQUESTS]] + [msgspec.json.encode({"rows": list(rows)})]
+    bodies = [msgspec.json.encode({"rows": [row]}) for row in rows[:REQUESTS]] + [
+        msgspec.json.encode({"rows": list(rows)})
+    ]
 
     def send() -> None:
         for body in bodies:
@@ -83,7 +89,7 @@ def open_sessions(port: int, asked: Asked, *, first_byte_s: float, count: int = 
             with _stream(port, timeout_s=first_byte_s * 1.5) as session:
                 asked.streams = True
                 session.send(BINARY, _RERUN)
-                _until_finished(session, end=begun + first_byte_s * 2)
+                _until_finished(session, asked, end=begun + first_byte_s * 2)
             asked.took("a session's first run of the script", time.monotonic() - begun)
         except Refused:
             return
@@ -121,35 +127,46 @@ def _stream(port: int, *, timeout_s: float) -> WebSocket:
     return WebSocket(port, STREAMS[-1], timeout_s=timeout_s)
 
 
-def _until_finished(session: WebSocket, *, end: float) -> None:
+def _until_finished(session: WebSocket, asked: Asked, *, end: float) -> None:
     while time.monotonic() < end:
         frame = session.receive(until=end)
         if frame is None:
             raise TimeoutError("the script did not end in time")
         if frame.opcode == CLOSE:
             raise ConnectionError("the server has ended it")
-        if frame.opcode == BINARY and _FINISHED in fields_of(frame.content):
-            return
+        if frame.opcode == BINARY:
+            asked.exception = asked.exception or exception_in(frame.content)
+            if any(number == _FINISHED for number, _ in fields_of(frame.content)):
+                return
 
 
-def fields_of(message: bytes) -> set[int]:
-    """The numbers of the fields of a message in protobuf's wire form; of one that is none, those up to where it breaks."""
-    found: set[int] = set()
+def fields_of(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """The fields of a message in protobuf's wire form, numbers as no bytes; of noise, up to where it breaks."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
-        found.add(tag >> 3)
-        kind = tag & 7
+        kind, content = tag & 7, b""
         if kind == 0:
             _, at = _varint(message, at)
         elif kind == 2:
             size, at = _varint(message, at)
-            at += size
+            content, at = message[at : at + size], at + size
         elif kind in {1, 5}:
             at += 8 if kind == 1 else 4
         else:
-            break
-    return found
+            return
+        yield tag >> 3, content
+
+
+def exception_in(message: bytes) -> str:
+    """The exception that a ForwardMsg shows in the page, as ``KeyError: 'a'``; empty where it shows none."""
+    contents = [message]
+    for number in _EXCEPTION:
+        contents = [content for one in contents for field, content in fields_of(one) if field == number]
+    for one in contents:
+        told = {number: content.decode("utf-8", "replace") for number, content in fields_of(one)}
+        return f"{told.get(1, 'Exception')}: {told.get(2, '')}".splitlines()[0][:200]
+    return ""
 
 
 def _varint(message: bytes, at: int) -> tuple[int, int]:

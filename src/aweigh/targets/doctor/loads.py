@@ -45,14 +45,15 @@ def _scanned(folder: Folder, where: str, loader: str, file: str) -> Finding:
         found = judge(folder.path / file)
     except UntrustedModel as error:
         fix = f"do not load it before you know who made it; aweigh pack {file} says the same, and refuses it"
-        return Finding("pickle_code", "fail", f"{loader} would run code that is on no list: {error.message}", fix, where)
+        return Finding(
+            "pickle_code", "fail", f"{loader} would run code that is on no list: {error.message}", fix, where
+        )
     except AweighError as error:
         what = f"{loader} runs whatever code {file} holds; it could not be looked into: {error.message}"
         return Finding("pickle", "warn", what, _pack(file), where)
     of = f", of {' and '.join(found.families)}" if found.families else ""
-    what = (
-        f"{loader} runs whatever code {file} holds (today only listed names{of}), and wants the very versions that wrote it"
-    )
+    listed = f"today only listed names{of}"
+    what = f"{loader} runs whatever code {file} holds ({listed}), and wants the very versions that wrote it"
     return Finding("pickle", "warn", what, _pack(file), where)
 
 

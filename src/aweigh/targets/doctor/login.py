@@ -26,7 +26,9 @@ def check(folder: Folder) -> Iterator[Finding]:
         hashed = _fast_hash(tree)
         if hashed is not None and not _SLOW.search(text):
             line, kind = hashed
-            what = f"passwords are compared as unsalted {kind}: whoever reads the file has guessed most of them in minutes"
+            what = (
+                f"passwords are compared as unsalted {kind}: whoever reads the file has guessed most of them in minutes"
+            )
             yield Finding("weak_login", "fail", what, FIX, f"{name}, line {line}")
         plain = _plain(tree)
         if plain is not None:
@@ -76,7 +78,7 @@ def _names(node: ast.AST) -> Iterator[str]:
 
 
 def _plain(tree: ast.Module) -> int | None:
-    """The line of ``password == "..."`` or of ``PASSWORDS[user] == password`` with the passwords written in the file."""
+    """The line of ``password == "..."`` or of ``PASSWORDS[user] == password`` with what is written in the file."""
     held = _held(tree)
     for node in ast.walk(tree):
         if not isinstance(node, ast.Compare) or not isinstance(node.ops[0], ast.Eq | ast.NotEq):

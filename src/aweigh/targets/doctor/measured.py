@@ -74,7 +74,8 @@ def _boot(boot_s: float, limits: Limits) -> Finding:
 
 
 def _killed(run: Run, *, limits: Limits, workers: int, size: str) -> Finding:
-    what = f"it takes more than {limits.kill_bytes // MB:,} MB and is ended on {size} (R15), within {limits.quota_bytes // MB} MB"
+    quota = f"{size} has {limits.quota_bytes // MB:,} MB"
+    what = f"it takes more than {limits.kill_bytes // MB:,} MB, at which it is ended (R15); {quota}"
     return Finding("memory", "fail", what, _memory_fix(run.peak_bytes, workers=workers))
 
 
@@ -96,7 +97,8 @@ def _memory_fix(peak_bytes: int, *, workers: int) -> str:
 
 def _slowest(run: Run, limits: Limits) -> Finding:
     asked = run.asked
-    what = f"the slowest of {asked.requests} answers took {asked.slowest_s:.2f} s ({asked.slowest}), of {limits.first_byte_s:g} s"
+    slowest = f"{asked.slowest_s:.2f} s ({asked.slowest})"
+    what = f"the slowest of {asked.requests} answers took {slowest}, of {limits.first_byte_s:g} s"
     fix = "answer first and work in the background (jobs: aweigh worker), or ask for fewer rows at once"
     if asked.slowest_s > limits.first_byte_s:
         return Finding("slow_request", "fail", f"{what}: H12", fix)
@@ -107,7 +109,9 @@ def _slowest(run: Run, limits: Limits) -> Finding:
 
 def _keep_alive(run: Run, limits: Limits) -> Finding:
     if run.asked.ping_s is None:
-        what = f"a session that is quiet for {limits.idle_s:g} s is cut off by the router (H15): the server sends no ping"
+        what = (
+            f"a session that is quiet for {limits.idle_s:g} s is cut off by the router (H15): the server sends no ping"
+        )
         fix = "take a Streamlit that pings (1.41 and later do), or serve it with aweigh serve app.py, which pings"
         return Finding("keep_alive", "fail", what, fix)
     what = f"a quiet session stays open: the server pings after {run.asked.ping_s:.1f} s, of {limits.idle_s:g} s"

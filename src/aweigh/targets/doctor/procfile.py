@@ -46,7 +46,9 @@ def _faults(folder: Folder) -> Iterator[Finding]:
             what = f"{wrong[0]} is not read: the name is Procfile, with a capital P and nothing behind it"
             yield Finding("procfile_name", "fail", what, f"rename it: git mv {wrong[0]} Procfile", wrong[0])
         else:
-            what = "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
+            what = (
+                "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
+            )
             yield Finding("no_procfile", "fail", what, f"write one, of this line: {line}", NAME)
         return
     procfile = read_procfile(text)
@@ -55,13 +57,17 @@ def _faults(folder: Folder) -> Iterator[Finding]:
         yield Finding("procfile_crlf", "warn", what, "save it with LF: sed -i 's/\\r$//' Procfile", NAME)
     for number, unread in procfile.unread:
         what = f"no reader takes this line for a process: {unread.strip()[:60]}"
-        yield Finding("procfile_line", "warn", what, "write it as TYPE: COMMAND, or take it out", f"{NAME}, line {number}")
+        yield Finding(
+            "procfile_line", "warn", what, "write it as TYPE: COMMAND, or take it out", f"{NAME}, line {number}"
+        )
     for double in dict.fromkeys(procfile.doubles):
         what = f"{double} stands there more than once; the last one counts"
         yield Finding("procfile_double", "warn", what, "keep one of them", NAME)
     for name in procfile.processes:
         if _SAFE.match(name) is None:
-            what = f"the type {name} is changed or refused by newer readers: they want small letters, digits and hyphens"
+            what = (
+                f"the type {name} is changed or refused by newer readers: they want small letters, digits and hyphens"
+            )
             yield Finding("procfile_type", "warn", what, f"call it {name.lower().replace('_', '-')}", NAME)
     web = procfile.processes.get("web")
     if web is None:

@@ -20,9 +20,7 @@ def python_of(folder: Folder, *, default: str) -> str:
     return default
 
 
-def check(
-    folder: Folder, *, supported: Sequence[str], default: str, better: str | None = None
-) -> Iterator[Finding]:
+def check(folder: Folder, *, supported: Sequence[str], default: str, better: str | None = None) -> Iterator[Finding]:
     """``.python-version``, ``runtime.txt`` and neither; ``supported`` are those that the platform builds with.
 
     ``better`` is a version that the requirements would rather have.
@@ -44,7 +42,9 @@ def check(
     if python not in supported:
         what = f"Python {python} is not offered there: {supported[0]} to {supported[-1]} are"
         near = min(supported, key=lambda one: abs(int(one.split(".")[1]) - int(python.split(".")[1])))
-        yield Finding("python_unsupported", "fail", what, _write(better or near), FILE if text is not None else OLD_FILE)
+        yield Finding(
+            "python_unsupported", "fail", what, _write(better or near), FILE if text is not None else OLD_FILE
+        )
     elif old is None:
         yield Finding("python_version", "pass", f"Python {python}", where=FILE)
 

@@ -22,7 +22,7 @@ SETTLE_S = 0.5
 TICK_S = 0.1
 STOP_S = 10.0
 MOST_TOLD = 6
-_CONFIG_ERROR = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception|Warning): .*|.*Traceback \(most recent call last\).*")
+_RAISED = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception): .*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +117,7 @@ def measure_web(web: Web, *, limits: Limits) -> Run:
             _end(process)
             looking.join()
         lines = _last_lines(output)
-    exceptions = [line for line in lines if _CONFIG_ERROR.fullmatch(line) and "Traceback" not in line and "Warning:" not in line]
-    traced = any("Traceback" in line or "Uncaught" in line for line in lines)
+    raised = asked.exception or exception_of(lines)
     return Run(
         boot_s=boot_s,
         rest_bytes=rest,
@@ -126,8 +125,15 @@ def measure_web(web: Web, *, limits: Limits) -> Run:
         asked=asked,
         end=end,
         told=tuple(line for line in lines if line.strip())[-MOST_TOLD:],
-        exception=exceptions[-1][:200] if exceptions and traced else "",
+        exception=raised,
     )
+
+
+def exception_of(lines: Sequence[str]) -> str:
+    """The last line of a traceback among what a process has printed; empty where there is none."""
+    if not any("Traceback (most recent call last)" in line for line in lines):
+        return ""
+    return next((line[:200] for line in reversed(lines) if _RAISED.fullmatch(line)), "")
 
 
 def free_port() -> int:

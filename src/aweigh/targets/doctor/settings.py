@@ -29,7 +29,9 @@ def check(folder: Folder) -> Iterator[Finding]:
     procfile = read(folder)
     lines = list(procfile.processes.values()) if procfile is not None else []
     run = [name for line in lines for name in shell_scripts(line)]
-    names = dict.fromkeys([NAME, CONFIG, *run, *(name for name in folder.names if name.endswith(".sh") and "/" not in name)])
+    names = dict.fromkeys(
+        [NAME, CONFIG, *run, *(name for name in folder.names if name.endswith(".sh") and "/" not in name)]
+    )
     found = False
     for name in names:
         text = folder.text(name) or ""

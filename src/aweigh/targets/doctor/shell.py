@@ -1,4 +1,4 @@
-r"""``setup.sh``: an ``echo`` whose ``\n`` one shell breaks lines at and another writes as it stands, and what it sets."""
+r"""``setup.sh``: an ``echo`` whose ``\n`` one shell breaks lines at and another writes as it stands."""
 
 import re
 from collections.abc import Iterator

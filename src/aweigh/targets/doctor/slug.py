@@ -11,7 +11,9 @@ from typing import IO, cast
 from aweigh.targets.doctor.environment import Environment
 from aweigh.targets.doctor.folder import Folder
 
-_PYTHON_LEFT_OUT = frozenset({"test", "tests", "__pycache__", "site-packages", "idlelib", "tkinter", "turtledemo", "ensurepip"})
+_PYTHON_LEFT_OUT = frozenset(
+    {"test", "tests", "__pycache__", "site-packages", "idlelib", "tkinter", "turtledemo", "ensurepip"}
+)
 """Of Python itself: what the platform's own builds leave out, or put elsewhere."""
 _STATIC = (".a", ".o")
 NAMED = 3
@@ -52,7 +54,9 @@ def measure_slug(folder: Folder, environment: Environment | None) -> Slug:
     unpacked = 0
     sizes: Counter[str] = Counter()
     with (
-        gzip.GzipFile(filename="", fileobj=cast("IO[bytes]", count), mode="wb", compresslevel=GZIP_LEVEL, mtime=0) as packed,
+        gzip.GzipFile(
+            filename="", fileobj=cast("IO[bytes]", count), mode="wb", compresslevel=GZIP_LEVEL, mtime=0
+        ) as packed,
         tarfile.open(fileobj=cast("IO[bytes]", packed), mode="w|") as archive,
     ):
         for path, name, package in _files(folder, environment):

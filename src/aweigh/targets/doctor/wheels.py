@@ -1,4 +1,4 @@
-"""Whether every exact version has a wheel for the chosen Python: the index is asked, through uv, and nothing installed."""
+"""Whether every exact version has a wheel for the chosen Python: the index is asked, through uv."""
 
 import os
 import re
@@ -20,7 +20,9 @@ MOST_ROUNDS = 12
 _NO_NETWORK = re.compile(r"Failed to fetch|error sending request|network was disabled|dns error|Could not connect")
 _UNBUILT = re.compile(r"\b([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+) has no (?:usable )?wheels", re.IGNORECASE)
 _REFUSED = re.compile(r"\b([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+) depends on Python", re.IGNORECASE)
-_ABSENT = re.compile(r"no version of ([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)|([A-Za-z0-9._-]+) was not found", re.IGNORECASE)
+_ABSENT = re.compile(
+    r"no version of ([A-Za-z0-9._-]+)==([A-Za-z0-9.!+_-]+)|([A-Za-z0-9._-]+) was not found", re.IGNORECASE
+)
 
 
 class IndexSilent(Exception):  # noqa: N818  what happened, not whose fault
@@ -65,7 +67,9 @@ def check(asked: Wheels) -> Iterator[Finding]:
         where = f"{FILE}, line {asked.lost[0][0].number}"
         yield Finding("no_wheel", "fail", what, f"{fix}; aweigh lock {FILE} finds what goes together", where)
     elif asked.pins:
-        yield Finding("wheels", "pass", f"{asked.pins} exact versions have wheels for Python {asked.python}", where=FILE)
+        yield Finding(
+            "wheels", "pass", f"{asked.pins} exact versions have wheels for Python {asked.python}", where=FILE
+        )
 
 
 def without_wheel(pins: Sequence[Line], *, python: str) -> list[tuple[Line, str]]:

@@ -11,7 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aweigh.targets.doctor import (
-    cost, disk, files, formation, loads, login, measured, procfile, python_version, requirements, settings, shell, streamlit,
+    cost,
+    disk,
+    files,
+    formation,
+    loads,
+    login,
+    measured,
+    procfile,
+    python_version,
+    requirements,
+    settings,
+    shell,
+    streamlit,
     wheels,
 )  # fmt: skip
 from aweigh.targets.doctor.environment import Environment, NotMade, make_environment
@@ -46,6 +58,7 @@ class Wishes:
     ask_index: bool = True
     limits: Limits | None = None
     """In place of the dyno's own."""
+    build_slug: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +116,9 @@ def check_folder(folder: Folder, *, wishes: Wishes) -> tuple[Finding, ...]:
 # -- a folder --------------------------------------------------------------------------------------------------------
 
 
-_STOPS_BUILD = frozenset({"no_requirements", "two_managers", "no_pipfile_lock", "no_wheel", "no_procfile", "procfile_name"})
+_STOPS_BUILD = frozenset(
+    {"no_requirements", "two_managers", "no_pipfile_lock", "no_wheel", "no_procfile", "procfile_name"}
+)
 """What is found in the files and makes a measurement idle: there would be no build, or nothing to start."""
 
 
@@ -243,7 +258,8 @@ def _measured(
 ) -> Diagnosis:
     """The web process run within the dyno's limits, and the slug built."""
     more: list[Finding] = []
-    run, choices = None, ()
+    run: Run | None = None
+    choices: tuple[cost.Choice, ...] = ()
     limits = limits_of(DYNOS[wishes.size]) if wishes.limits is None else wishes.limits
     if web is not None:
         tell("run", f"the web process, held to {limits.quota_bytes // 2**20:,} MB; up to {limits.idle_s:g} s")
@@ -252,12 +268,14 @@ def _measured(
         more += measured.run_findings(run, limits=limits, workers=workers, size=wishes.size)
         if run.boot_s is not None:
             choices = tuple(
-                cost.Choice(one.name, run.peak_bytes <= one.quota_bytes, one.quota_bytes, one.dollars_a_month, one.sleeps)
+                cost.Choice(
+                    one.name, run.peak_bytes <= one.quota_bytes, one.quota_bytes, one.dollars_a_month, one.sleeps
+                )
                 for one in DYNOS.values()
             )
             more.append(cost.finding_of(choices, peak_bytes=run.peak_bytes, wanted=wishes.size))
     slug = None
-    if environment is not None:
+    if environment is not None and wishes.build_slug:
         tell("slug", "the app, its packages and Python, compressed")
         slug = measure_slug(folder, environment)
         more += measured.slug_findings(slug, most_bytes=MOST_SLUG_BYTES, large_bytes=LARGE_SLUG_BYTES)

@@ -30,7 +30,7 @@ def environ_of(
         "GUNICORN_CMD_ARGS": "--access-logfile -",
         "WEB_CONCURRENCY": base.get("WEB_CONCURRENCY", str(web_concurrency)),
     }
-    return found | own
+    return {**found, **own}
 
 
 def port_of(position: int, *, first: int) -> int:

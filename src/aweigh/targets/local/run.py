@@ -1,7 +1,7 @@
 """Runs the processes of a Procfile until the first of them ends, by a dyno's rules: boot, memory, signals, exit codes.
 
-honcho starts each in a session of its own, reads what it prints and prefixes it. Its own loop is not used: it waits five
-seconds before SIGKILL, and never sends one to a process that outlives Ctrl-C.
+honcho starts each in a session of its own, reads what it prints and prefixes it. Its own loop is not used: it waits
+five seconds before SIGKILL, and never sends one to a process that outlives Ctrl-C.
 """
 
 import queue
@@ -93,7 +93,7 @@ class _State:
 def run_commands(commands: Sequence[Command], *, rules: Rules, output: TextIO, colour: bool) -> int:
     """Run them together until all have ended; the exit code of the first that did, as a shell counts it.
 
-    The first that ends ends the others: SIGTERM, and after ``stop_s`` SIGKILL. SIGINT and SIGTERM to this process do, too.
+    The first that ends ends the others: SIGTERM, and after ``stop_s`` SIGKILL. SIGINT and SIGTERM to this do, too.
 
     Raises:
         MissingExtra: honcho is not installed.
@@ -226,9 +226,7 @@ def _stop(state: _State, now: float) -> None:
 def _kill_the_rest(state: _State) -> None:
     for one in state.running.values():
         if one.code is None and one.pid is not None and not one.killed:
-            state.say(
-                f"{one.command.name} Error R12 (Exit timeout): it did not end within {state.rules.stop_s:g} s of SIGTERM"
-            )
+            state.say(f"{one.command.name} Error R12 (Exit timeout): it runs {state.rules.stop_s:g} s after SIGTERM")
             _kill(state, one)
 
 

@@ -12,16 +12,19 @@ from aweigh.runtime.memory import children_of, memory_of, together
 def tree_of(pid: int, *, proc: Path = Path("/proc")) -> list[int]:
     """The process, and those that it and they started: on Linux those of its session, too, whoever is their parent now.
 
-    ``pid`` was started with a session of its own.
+    ``pid`` was started with a session of its own. Those that have ended and were not yet asked for it are left out.
     """
     if sys.platform != "linux":
         return _below(pid)
     parents: dict[int, int] = {}
+    ended: set[int] = set()
     found = {pid}
     for path in proc.glob("[0-9]*/stat"):
         try:
             fields = path.read_text().rpartition(")")[2].split()
             parents[int(path.parent.name)] = int(fields[1])
+            if fields[0] == "Z":
+                ended.add(int(path.parent.name))
             if int(fields[3]) == pid:
                 found.add(int(path.parent.name))
         except (OSError, IndexError, ValueError):
@@ -31,7 +34,7 @@ def tree_of(pid: int, *, proc: Path = Path("/proc")) -> list[int]:
         more = {one for one, parent in parents.items() if parent in found} - found
         found |= more
         grown = bool(more)
-    return sorted(one for one in found if one in parents)
+    return sorted(one for one in found if one in parents and one not in ended)
 
 
 def tree_bytes(pid: int) -> int:

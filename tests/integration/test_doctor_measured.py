@@ -118,16 +118,22 @@ def diagnosed(name: str, tmp_path: Path, *, slug: bool = False, **limits: float)
 
 
 def test_more_memory_than_the_dyno_has_is_measured_and_the_dyno_that_would_do_is_named(index, tmp_path):
-    found = diagnosed("memory", tmp_path, slug=True, idle_s=0.5)
+    found = diagnosed("memory", tmp_path, idle_s=0.5)
     by_code = {one.code: one for one in found.findings}
     assert by_code["memory"].level == "fail", found.findings
     assert "R14" in by_code["memory"].what
     assert by_code["cost"].fix == "--size standard-2x"
-    assert by_code["slug_size"].level == "pass"
-    assert found.slug is not None
-    assert 5 * MB < found.slug.size_bytes < 200 * MB
     assert "boot" in by_code
     assert not (tmp_path / "memory" / "__pycache__").exists(), "it is run in a copy"
+
+
+@pytest.mark.slow
+def test_the_slug_is_built_of_the_folder_its_packages_and_python(index, tmp_path):
+    found = diagnosed("slow_boot", tmp_path, slug=True, boot_s=0.1)
+    assert found.slug is not None
+    assert 5 * MB < found.slug.size_bytes < 200 * MB
+    assert found.slug.largest[0][0] == "tinymodel"
+    assert {one.code: one.level for one in found.findings}["slug_size"] == "pass"
 
 
 def test_more_than_twice_the_memory_is_ended(index, tmp_path):

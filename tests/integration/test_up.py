@@ -117,7 +117,7 @@ def test_release_web_and_worker_run_as_on_a_dyno(tmp_path, up, free_port):
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "Procfile").write_text(
         SERVE
-        + "worker: echo worker $DYNO on $PORT says $GREETING; sleep 60\nrelease: echo migrating $WEB_CONCURRENCY\n"
+        + "worker: echo worker $DYNO on $PORT says $GREETING; echo home is $HOME.; sleep 60\nrelease: echo migrating $WEB_CONCURRENCY\n"
     )
     (tmp_path / ".env").write_text("GREETING='good day'  # said\n")
     port = free_port()
@@ -129,6 +129,10 @@ def test_release_web_and_worker_run_as_on_a_dyno(tmp_path, up, free_port):
     ) as page:
         assert page.status == 200
     assert one.end(signal.SIGINT) == 130
+    home = re.search(r"home is (\S+)[.]", one.text)
+    assert home is not None
+    assert home[1] != os.environ.get("HOME")
+    assert not Path(home[1]).exists()
     assert one.text.index("migrating 4") < one.text.index("web.1 started")
     assert "1,024 MB for each process (R14)" in one.text
     assert "stopping web.1 with SIGTERM" in one.text

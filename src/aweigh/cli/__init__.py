@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
     "doctor": ("aweigh.cli.doctor:doctor", "Say what would go wrong on Heroku, before it does; no account is needed."),
     "up": ("aweigh.cli.up:up", "Run the processes of a Procfile here, as Heroku would run them."),
+    "lock": ("aweigh.cli.lock:lock", "Write exact, hashed requirements of a script, a folder or a model file."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),
     "forget": ("aweigh.cli.forget:forget", "Erase a person's rows from everything that stores them, and prove it."),
     "predict": ("aweigh.cli.predict:predict", "Answer every row of a file, of any size."),

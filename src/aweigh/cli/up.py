@@ -2,6 +2,7 @@
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from aweigh.targets.heroku.dynos import BOOT_S, DYNOS, STOP_S
 if TYPE_CHECKING:
     from aweigh.targets.heroku.dynos import Dyno
     from aweigh.targets.local.lines import Lines
-    from aweigh.targets.local.run import Command
+    from aweigh.targets.local.run import Command, Rules
 
 FIRST_PORT = 5000
 RELEASE, WEB = "release", "web"
@@ -55,14 +56,22 @@ def up(
     """
     from aweigh.registry import require
     from aweigh.targets.local.lines import lines_of
-    from aweigh.targets.local.run import Rules, run_commands
+    from aweigh.targets.local.run import Rules
 
     lines = lines_of(path, auth=auth)
     require("honcho", what="Running a Procfile", extra="up")
     dyno = DYNOS[size]
-    commands = _commands(lines, port=port, env_file=env_file, only=only, dyno=dyno)
     rules = Rules(boot_s, stop_s, quota_bytes=dyno.quota_bytes, kill_bytes=dyno.kill_bytes)
-    _tell(lines, commands, dyno=dyno)
+    with tempfile.TemporaryDirectory(prefix="aweigh-home-", ignore_cleanup_errors=True) as home:
+        commands = _commands(lines, Path(home), port=port, env_file=env_file, only=only, dyno=dyno)
+        _tell(lines, commands, dyno=dyno)
+        _run(commands, rules)
+
+
+def _run(commands: "list[Command]", rules: "Rules") -> None:
+    """The release process, and then all others; ends with their exit code where that is not 0."""
+    from aweigh.targets.local.run import run_commands
+
     colour = is_terminal(sys.stdout) and not os.environ.get("NO_COLOR")
     first = [one for one in commands if one.name.startswith(f"{RELEASE}.")]
     rest = [one for one in commands if one not in first]
@@ -75,7 +84,7 @@ def up(
 
 
 def _commands(
-    lines: "Lines", *, port: int | None, env_file: Path | None, only: tuple[str, ...], dyno: "Dyno"
+    lines: "Lines", home: Path, *, port: int | None, env_file: Path | None, only: tuple[str, ...], dyno: "Dyno"
 ) -> "list[Command]":
     """What is run, in the Procfile's order.
 
@@ -92,7 +101,9 @@ def _commands(
         raise UsageError(f"No process type is called {unknown[0][:60]!r}.", hint=f"there are: {known}")
     own = _own_settings(lines.folder, env_file)
     first = port if port is not None else _port_in(own)
-    environ = environ_of(lines.folder, base=os.environ, own=own, web_concurrency=dyno.web_concurrency)
+    # A setup.sh writes into the home, which on a dyno is nobody's own.
+    base = {**os.environ, "HOME": str(home)}
+    environ = environ_of(lines.folder, base=base, own=own, web_concurrency=dyno.web_concurrency)
     chosen = [name for name in lines.processes if not only or name in only]
     served = [name for name in chosen if name != RELEASE]
     found = []

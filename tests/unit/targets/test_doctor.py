@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from aweigh.cli import cli
 from aweigh.errors import AweighError, UsageError
 from aweigh.targets.doctor import cost, measured, wheels
+from aweigh.targets.doctor.environment import Environment
 from aweigh.targets.doctor.finding import Finding, has_failed, sort_findings
 from aweigh.targets.doctor.folder import read_folder
 from aweigh.targets.doctor.load import Asked, exception_in, fields_of
@@ -347,16 +348,26 @@ def test_pins_without_a_wheel_are_named_with_the_nearest_python(index):
     found = diagnose(FOLDERS / "no_wheel", wishes=Wishes(measure=True), tell=lambda name, text: None).findings
     by_code = {one.code: one for one in found}
     assert by_code["no_wheel"].level == "fail"
-    assert "tinymodel 1.0 has no wheel for Python 3.13" in by_code["no_wheel"].what
+    assert "tinymodel 1.0 has no wheel for Python 3.11 or newer" in by_code["no_wheel"].what
     assert "echo 3.10 > .python-version" in by_code["no_wheel"].fix
     assert "no_wheel" in by_code["not_measured"].what
 
 
-def test_what_is_not_on_the_index_is_named(index):
-    pins = read_lines("pure==1.0\nabsent==3.0\npure2==1\n")
-    lost = {one.name: why for one, why in wheels.without_wheel(pins, python="3.13")}
-    assert lost == {"absent": "is not on the index", "pure2": "is not on the index"}
-    assert wheels.without_wheel(pins[:1], python="3.13") == []
+@pytest.mark.parametrize(
+    ("requirements", "code", "said"),
+    [
+        ("pure==1.0\n", "wheels", "1 exact versions"),
+        ("pure==1.0\nabsent==3.0\n", "no_wheel", "the index has no package absent"),
+        ("pure==2.0\n", "no_wheel", "the index has no pure 2.0"),
+        ("pure @ https://a:s3cr3t@b/c.whl\n", "wheels_unknown", "an address"),
+    ],
+)
+def test_what_the_index_has_not_is_named(index, folder, requirements, code, said):
+    asked = wheels.ask_wheels(read_folder(folder({"requirements.txt": requirements})), python="3.13", offered=("3.13",))
+    (finding,) = wheels.check(asked)
+    assert finding.code == code
+    assert said in finding.what
+    assert "s3cr3t" not in finding.what
 
 
 def test_without_a_network_it_says_that_nobody_was_asked(tmp_path, monkeypatch):
@@ -365,7 +376,7 @@ def test_without_a_network_it_says_that_nobody_was_asked(tmp_path, monkeypatch):
             monkeypatch.delenv(name)
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
-    asked = wheels.ask_wheels(read_folder(FOLDERS / "no_wheel"), python="3.13", others=("3.10",))
+    asked = wheels.ask_wheels(read_folder(FOLDERS / "no_wheel"), python="3.13", offered=("3.10",))
     (finding,) = wheels.check(asked)
     assert (finding.code, finding.level) == ("wheels_unknown", "warn")
 
@@ -431,6 +442,22 @@ def test_the_slug_is_what_its_files_come_to_compressed(tmp_path):
     slug = measure_slug(read_folder(tmp_path), None)
     assert slug.unpacked_bytes == 5 * MB
     assert 2 * MB < slug.size_bytes < 2.1 * MB
+
+
+def test_the_slug_has_packages_and_python_and_none_of_pythons_own_tests(tmp_path):
+    sizes = {"app/app.py": 10, "site/big/core.so": 5000, "site/small.py": 7, "base/lib/python3.13/os.py": 100}
+    left_out = {
+        "base/lib/python3.13/test/x.py": 9000,
+        "base/lib/python3.13/site-packages/y.py": 9000,
+        "base/lib/libx.a": 9000,
+    }
+    for name, size in (sizes | left_out).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(bytes(size))
+    environment = Environment(tmp_path / "bin", tmp_path / "site", tmp_path / "base")
+    slug = measure_slug(read_folder(tmp_path / "app"), environment)
+    assert slug.unpacked_bytes == sum(sizes.values())
+    assert slug.largest == (("big", 5000), ("small", 7))
 
 
 def test_the_cheapest_dyno_that_holds_it_is_named():

@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import aweigh
-from aweigh.bundle.lock import uv_environment
-from aweigh.targets.doctor.wheels import find_uv
+from aweigh.bundle.resolver import QUIET, find_uv, uv_environment, without_addresses
+from aweigh.errors import MissingExtra
+from aweigh.locking.interpreter import find_interpreter
 
+PACKAGE = Path(__file__).parents[2]
+"""aweigh itself."""
 INSTALL_S = 900.0
 VENV_S = 120.0
 _WHERE = "import sys, sysconfig; print(sys.base_prefix); print(sysconfig.get_path('purelib'))"
@@ -36,20 +38,28 @@ def make_environment(path: Path, *, python: str, requirements: Path | None, with
     Raises:
         NotMade: uv or that Python is missing here, or the requirements cannot be installed.
     """
-    uv = find_uv()
-    if uv is None:
-        raise NotMade("uv is not installed here (pip install uv)")
-    interpreter = find_python(python)
-    asked = python if interpreter is None else str(interpreter)
-    _run([uv, "venv", "-q", "--no-project", "--no-config", "--no-python-downloads", "--python", asked, str(path)],
-         timeout_s=VENV_S, otherwise=f"Python {python} is not installed here")  # fmt: skip
+    try:
+        uv = find_uv()
+        interpreter = find_interpreter(python)
+    except (MissingExtra, subprocess.TimeoutExpired):
+        raise NotMade("uv is not installed here (pip install uv)") from None
+    if interpreter is None:
+        raise NotMade(f"Python {python} is not installed here")
+    _run(
+        [*(uv, "venv", "-q", "--no-project", "--python", str(interpreter)), *QUIET, str(path)],
+        timeout_s=VENV_S,
+        otherwise=f"no environment of Python {python} can be made",
+    )
     program = path / "bin" / "python"
     if requirements is not None:
-        _run([uv, "pip", "install", "-q", "--no-config", "--python", str(program), "--only-binary", ":all:",
-              "--compile-bytecode", "--no-progress", "--color", "never", "-r", str(requirements)],
-             timeout_s=INSTALL_S, folder=requirements.parent, otherwise="the requirements cannot be installed")  # fmt: skip
-    told = _run([str(program), "-c", _WHERE],
-                timeout_s=VENV_S, otherwise="its Python does not start")  # fmt: skip
+        asked = ("--python", str(program), "--only-binary", ":all:", "--compile-bytecode", "-r", str(requirements))
+        _run(
+            [uv, "pip", "install", "-q", *QUIET, *asked],
+            timeout_s=INSTALL_S,
+            folder=requirements.parent,
+            otherwise="the requirements cannot be installed",
+        )
+    told = _run([str(program), "-c", _WHERE], timeout_s=VENV_S, otherwise="its Python does not start")
     base, packages = told.splitlines()[:2]
     found = Environment(path / "bin", Path(packages), Path(base))
     if with_aweigh:
@@ -57,17 +67,9 @@ def make_environment(path: Path, *, python: str, requirements: Path | None, with
     return found
 
 
-def find_python(version: str) -> Path | None:
-    """An interpreter of that version which uv does not find by itself: pyenv's. None: let uv look."""
-    root = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    found = sorted(root.glob(f"{version}.*/bin/python3")) if root.is_dir() else []
-    return found[-1] if found else None
-
-
 def _add_aweigh(environment: Environment) -> None:
     """This very package, and its program."""
-    source = Path(aweigh.__file__).parent
-    shutil.copytree(source, environment.packages / "aweigh", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(PACKAGE, environment.packages / "aweigh", ignore=shutil.ignore_patterns("__pycache__"))
     program = environment.programs / "aweigh"
     python = environment.programs / "python"
     program.write_text(
@@ -97,4 +99,4 @@ def _why(told: str) -> str:
     """uv's reason, without the addresses in it: they may hold the user's name and password."""
     text = " ".join(told.split())
     reason = re.search(r"(?:Because |cause: |error: )(.+)", text)
-    return re.sub(r"\S*://\S*", "an address", reason[1] if reason else text or "it gave no reason")[:200]
+    return without_addresses(reason[1] if reason else text or "it gave no reason")[:200]

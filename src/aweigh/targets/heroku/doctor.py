@@ -96,12 +96,12 @@ def check_folder(folder: Folder, *, wishes: Wishes) -> tuple[Finding, ...]:
     script = find_script(folder)
     asked = wheels.Wheels(python)
     if wishes.ask_index:
-        asked = wheels.ask_wheels(folder, python=python, others=tuple(reversed(PYTHONS)))
+        asked = wheels.ask_wheels(folder, python=python, offered=PYTHONS)
     return (
         *procfile.check(folder),
         *shell.check(folder),
         *settings.check(folder),
-        *python_version.check(folder, supported=PYTHONS, default=DEFAULT_PYTHON, better=asked.nearest),
+        *python_version.check(folder, supported=PYTHONS, default=DEFAULT_PYTHON, better=asked.near),
         *requirements.check(folder),
         *streamlit.check(folder, python=python),
         *(wheels.check(asked) if wishes.ask_index else ()),

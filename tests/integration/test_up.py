@@ -117,7 +117,8 @@ def test_release_web_and_worker_run_as_on_a_dyno(tmp_path, up, free_port):
     (tmp_path / "server.py").write_text(SERVER)
     (tmp_path / "Procfile").write_text(
         SERVE
-        + "worker: echo worker $DYNO on $PORT says $GREETING; echo home is $HOME.; sleep 60\nrelease: echo migrating $WEB_CONCURRENCY\n"
+        + "worker: echo worker $DYNO on $PORT says $GREETING; echo home is $HOME.; sleep 60\n"
+        + "release: echo migrating $WEB_CONCURRENCY\n"
     )
     (tmp_path / ".env").write_text("GREETING='good day'  # said\n")
     port = free_port()

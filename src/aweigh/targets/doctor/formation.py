@@ -9,8 +9,8 @@ from aweigh.targets.doctor.folder import Folder
 from aweigh.targets.doctor.procfile import NAME, read
 
 APP_JSON = "app.json"
-_MANY = re.compile(r"\b(gunicorn|uvicorn|hypercorn)\b")
-_SAID = re.compile(r"(?:--workers|-w)[ =]?\d+|WEB_CONCURRENCY=\d+")
+_MANY = re.compile(r"\b(gunicorn|uvicorn|aweigh\s+serve(?=\s+\S+\.aweigh))\b")
+_SAID = re.compile(r"(?:--workers|-w)[ =]?(?:\d+|auto)|WEB_CONCURRENCY=\d+")
 AFFINITY = "heroku features:enable http-session-affinity"
 
 
@@ -48,13 +48,18 @@ def concurrency_of(folder: Folder, *, default: int) -> int:
     return int(value) if isinstance(value, str) and value.isdecimal() and value.isascii() else default
 
 
+def reads_concurrency(line: str) -> bool:
+    """Whether a web line starts as many workers as WEB_CONCURRENCY says."""
+    return _MANY.search(line) is not None and _SAID.search(line) is None
+
+
 def _workers(folder: Folder, document: Mapping[str, object], default: int) -> Iterator[Finding]:
     procfile = read(folder)
     web = procfile.processes.get("web", "") if procfile is not None else ""
     server = _MANY.search(web)
     env = document.get("env")
     said = isinstance(env, dict) and "WEB_CONCURRENCY" in env
-    if server is not None and not _SAID.search(web) and not said and default > 1:
+    if server is not None and reads_concurrency(web) and not said and default > 1:
         what = (
             f"{server[1]} starts as many workers as WEB_CONCURRENCY says, which the buildpack sets to {default} "
             f"for this size: {default} copies of the model"

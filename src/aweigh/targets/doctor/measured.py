@@ -112,7 +112,7 @@ def _keep_alive(run: Run, limits: Limits) -> Finding:
         what = (
             f"a session that is quiet for {limits.idle_s:g} s is cut off by the router (H15): the server sends no ping"
         )
-        fix = "take a Streamlit that pings (1.41 and later do), or serve it with aweigh serve app.py, which pings"
+        fix = "have the server ping (Streamlit: server.websocketPingInterval = 20), or let aweigh serve it: it pings"
         return Finding("keep_alive", "fail", what, fix)
     what = f"a quiet session stays open: the server pings after {run.asked.ping_s:.1f} s, of {limits.idle_s:g} s"
     return Finding("keep_alive", "pass", what)

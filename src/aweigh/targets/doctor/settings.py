@@ -21,6 +21,7 @@ _WHY = {
     "cors_off": "any site may open the app's WebSocket in a visitor's name",
     "xsrf_off": "any site may upload files in a visitor's name",
 }
+_OVERRIDDEN = "Streamlit overrides that for as long as XSRF protection is on; without it any site may open the app"
 _PORT = re.compile(r"^\s*port\s*=\s*(\d+)", re.MULTILINE)
 
 
@@ -32,16 +33,18 @@ def check(folder: Folder) -> Iterator[Finding]:
     names = dict.fromkeys(
         [NAME, CONFIG, *run, *(name for name in folder.names if name.endswith(".sh") and "/" not in name)]
     )
+    texts = {name: folder.text(name) or "" for name in names}
+    without_xsrf = any(_SWITCHES[1][2].search(text) for text in texts.values())
     found = False
-    for name in names:
-        text = folder.text(name) or ""
+    for name, text in texts.items():
         for code, what, pattern in _SWITCHES:
             match = pattern.search(text)
             if match is not None:
                 found = True
                 where = f"{name}, line {text.count(chr(10), 0, match.start()) + 1}"
                 fix = f"take {match[0].strip()} out; behind Heroku's router Streamlit works with the protection on"
-                yield Finding(code, "fail", f"{what} is switched off: {_WHY[code]}", fix, where)
+                why = _WHY[code] if without_xsrf else _OVERRIDDEN
+                yield Finding(code, "fail" if without_xsrf else "warn", f"{what} is switched off: {why}", fix, where)
     port = _PORT.search(folder.text(CONFIG) or "")
     if port is not None and not re.search(r"server\.port|SERVER_PORT", "\n".join(lines)):
         found = True

@@ -264,7 +264,7 @@ def _measured(
     if web is not None:
         tell("run", f"the web process, held to {limits.quota_bytes // 2**20:,} MB; up to {limits.idle_s:g} s")
         run = measure_web(web, limits=limits)
-        workers = int(web.environ["WEB_CONCURRENCY"]) if " gunicorn" in f" {web.line}" else 1
+        workers = _workers_of(web)
         more += measured.run_findings(run, limits=limits, workers=workers, size=wishes.size)
         if run.boot_s is not None:
             choices = tuple(
@@ -280,3 +280,8 @@ def _measured(
         slug = measure_slug(folder, environment)
         more += measured.slug_findings(slug, most_bytes=MOST_SLUG_BYTES, large_bytes=LARGE_SLUG_BYTES)
     return Diagnosis(sort_findings([*found, *more]), run, slug, choices)
+
+
+def _workers_of(web: Web) -> int:
+    said = web.environ.get("WEB_CONCURRENCY", "")
+    return int(said) if said.isdecimal() and said.isascii() and formation.reads_concurrency(web.line) else 1

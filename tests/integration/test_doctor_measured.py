@@ -76,6 +76,14 @@ def test_a_crash_and_its_reason_are_told(tmp_path):
     assert run.exception == "ModuleNotFoundError: No module named 'absent_module'"
 
 
+def test_a_secret_that_a_crash_prints_is_not_told(tmp_path):
+    environ = environ_of(tmp_path, base=os.environ, own={"API_TOKEN": "s3cr3t-t0ken-9"}, web_concurrency=2)
+    line = "python -c 'import os; raise ValueError(os.environ[\"API_TOKEN\"])'"
+    run = measure_web(Web(line, tmp_path, environ), limits=SMALL)
+    assert run.exception == "ValueError: Secret(redacted)"
+    assert "s3cr3t" not in str(run)
+
+
 def test_a_session_of_a_real_streamlit_runs_its_script(tmp_path):
     (tmp_path / "app.py").write_text(
         "import streamlit as st\nst.title('a')\nopen('ran', 'w').write(str({}['missing']))\n"

@@ -58,8 +58,7 @@ def lock(
     proof fails. The proof runs code of the packages.
     """
     from aweigh.locking.ask import read_ask
-    from aweigh.locking.interpreter import wanted_python
-    from aweigh.locking.lock import day_of_pins, lock_ask, prove_lock, resolve_ask
+    from aweigh.locking.lock import day_of_pins
     from aweigh.locking.writing import plan_files, write_files
 
     day = _day(as_of)
@@ -69,28 +68,10 @@ def lock(
         step.says(f"{len(ask.needs)} {'package' if len(ask.needs) == 1 else 'packages'} from {ask.source}")
     _tell_needs(ask, steps)
     plan = plan_files(ask.loose, ask.folder, output=output, force=force)
-    chosen, source = wanted_python(python, ask.folder)
-    try:
-        with steps.step("lock") as step:
-            resolved = resolve_ask(ask, python=chosen, as_of=day)
-            by = "" if source == "--python" else f" ({source})"
-            step.says(f"{len(resolved.packages)} packages, Python {chosen}{by}, hashed")
-    except CannotInstall as error:
-        for sentence in error.sentences:
-            _wrapped("pin", sentence, steps)
-        raise
-    steps.line("", resolved.why)
-    locked = lock_ask(ask, resolved)
-    for note in (*locked.notes, *locked.missing):
-        _wrapped("note", note, steps)
-    proof = None
-    if prove:
-        with steps.step("proof") as step:
-            proof = prove_lock(locked)
-            step.says(_proof_words(proof))
-        _tell_proof(proof, locked, steps)
+    locked = _locked(ask, python, day, steps)
+    proof = _proven(locked, steps) if prove else None
     failed = proof is not None and bool(proof.failures)
-    instead = day_of_pins(locked) if failed and resolved.setting.as_of is None else None
+    instead = day_of_pins(locked) if failed and locked.resolved.setting.as_of is None else None
     if instead is not None:
         _wrapped("", f"its pins are old: --as-of {instead} takes for all the rest what there was then", steps)
     written = () if dry_run or failed else write_files(locked, plan)
@@ -103,6 +84,49 @@ def lock(
         sys.stdout.write(locked.text)
     steps.next(then)
     return FAILED if failed else 0
+
+
+def _locked(ask: "Ask", python: str | None, day: dt.date | str | None, steps: Steps) -> "Locked":
+    """The lock, with what is to be told of it; each pin that cannot be installed is told before the error ends it."""
+    from aweigh.locking.interpreter import FILE, wanted_python
+    from aweigh.locking.lock import lock_ask, resolve_ask
+
+    chosen, source = wanted_python(python, ask.folder)
+    try:
+        with steps.step("lock") as step:
+            resolved = resolve_ask(ask, python=chosen, as_of=day)
+            by = "" if source == "--python" else f" ({source})"
+            step.says(f"{len(resolved.packages)} packages, Python {chosen}{by}, hashed")
+    except CannotInstall as error:
+        for sentence in error.sentences:
+            _wrapped("pin", sentence, steps)
+        raise
+    steps.more(resolved.why)
+    if python is not None and (ask.folder / FILE).is_file():
+        beside, _ = wanted_python(None, ask.folder)
+        if beside != chosen:
+            _wrapped("note", f"{FILE} says {beside}, and this lock is for {chosen}: change one of the two", steps)
+    locked = lock_ask(ask, resolved)
+    for note in (*locked.notes, *locked.missing):
+        _wrapped("note", note, steps)
+    return locked
+
+
+def _proven(locked: "Locked", steps: Steps) -> "Proof":
+    """The proof, told."""
+    from aweigh.locking.lock import prove_lock
+    from aweigh.locking.proof import runs_here
+
+    with steps.step("proof") as step:
+        proof = prove_lock(locked)
+        step.says(_proof_words(proof))
+    for one in proof.failures:
+        _wrapped("", f"import {one.module}: {one.error}", steps)
+    if proof.hint is not None:
+        _wrapped("", proof.hint, steps)
+    if proof.untried is None and not runs_here():
+        _wrapped("", "proven on this machine, which is not Linux on x86-64 as the lock is for", steps)
+    return proof
 
 
 def _day(text: str | None) -> dt.date | str | None:
@@ -137,17 +161,6 @@ def _proof_words(proof: "Proof") -> str:
         return f"{len(proof.failures)} of {total} imports fail"
     shown = ", ".join(proof.imported[:4]) + (f" and {total - 4} more" if total > 4 else "")
     return f"installed by its hashes, imports {shown}"
-
-
-def _tell_proof(proof: "Proof", locked: "Locked", steps: Steps) -> None:
-    from aweigh.locking.proof import runs_here
-
-    for one in proof.failures:
-        _wrapped("", f"import {one.module}: {one.error}", steps)
-    if proof.hint is not None:
-        _wrapped("", proof.hint, steps)
-    if proof.untried is None and not runs_here():
-        _wrapped("", "proven on this machine, which is not Linux on x86-64 as the lock is for", steps)
 
 
 def _wrapped(name: str, text: str, steps: Steps) -> None:

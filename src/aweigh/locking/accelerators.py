@@ -4,31 +4,30 @@ from collections.abc import Iterable
 
 from aweigh.bundle.requirements import Pinned
 
-_WAYS = {
-    "tensorflow": "write tensorflow-cpu instead, the same import",
-    "torch": "take the CPU's build: a line --extra-index-url in the requirements, with the address that PyTorch's own"
-    " page of installation gives for CPU",
-    "xgboost": "write xgboost-cpu instead, the same import",
-    "jax": "write jax without [cuda]",
-    "cupy-cuda12x": "nothing but a graphics card runs it",
-}
-_ALWAYS = frozenset({"tensorflow"})
-"""Those whose own wheel holds the code for graphics cards."""
-_CARDS = ("nvidia-", "cuda-", "cupy-")
+_CARDS = ("nvidia-", "cuda-", "cupy-", "triton")
+_CPU_TORCH = (
+    "for the CPU's build put a line --extra-index-url into the requirements, with the address that PyTorch's own page"
+    " of installation gives for CPU"
+)
 
 
 def card_notes(packages: Iterable[Pinned]) -> tuple[str, ...]:
-    """A sentence for each package of a lock that brings libraries for graphics cards, which no dyno has."""
+    """A sentence for each package of a lock that brings libraries for graphics cards, which no dyno has.
+
+    >>> card_notes([Pinned("tensorflow", "2.21.0", ())])
+    ('tensorflow 2.21.0 holds code for graphics cards: write tensorflow-cpu instead, the same import',)
+    """
     versions = {one.name: one.version for one in packages}
-    brought = sorted(name for name in versions if name.startswith(_CARDS) or name == "triton")
+    brought = [name for name in versions if name.startswith(_CARDS)]
     notes = []
-    for name, way in _WAYS.items():
-        if name not in versions or not (brought or name in _ALWAYS):
-            continue
-        if name == "xgboost" and not any("nccl" in one for one in brought):
-            continue
-        if name == "torch" and "+cpu" in versions[name]:
-            continue
-        size = f"{len(brought)} packages for graphics cards, gigabytes" if brought else "code for graphics cards"
-        notes.append(f"{name} {versions[name]} brings {size}: {way}")
+    if "torch" in versions and brought and "+cpu" not in versions["torch"]:
+        notes.append(f"torch {versions['torch']} brings gigabytes for graphics cards: {_CPU_TORCH}")
+    if "tensorflow" in versions:
+        told = f"tensorflow {versions['tensorflow']} holds code for graphics cards"
+        notes.append(f"{told}: write tensorflow-cpu instead, the same import")
+    if "xgboost" in versions and any("nccl" in name for name in brought):
+        told = f"xgboost {versions['xgboost']} brings some hundred megabytes for graphics cards"
+        notes.append(f"{told}: write xgboost-cpu instead, the same import")
+    if brought and not notes:
+        notes.append(f"{len(brought)} packages are for graphics cards, gigabytes perhaps: {', '.join(brought[:3])}")
     return tuple(notes)

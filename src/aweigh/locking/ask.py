@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from aweigh import registry
 from aweigh.bundle.lock import serving_requirements
 from aweigh.bundle.requirements import canonical
 from aweigh.errors import UnreadableModel, UsageError
@@ -51,7 +52,9 @@ def read_ask(path: Path) -> Ask:
         UsageError: there is nothing of the kind, or nothing in it.
         ConfigError: a line of its requirements is none, or one that no lock can hold.
         UnreadableModel: it is no model file that is known here.
+        MissingExtra: what reads requirements is not installed.
     """
+    registry.require("packaging.requirements", what="locking requirements", extra="pack")
     if not path.exists():
         raise UsageError(f"{path} is not there.", hint="name a script, a folder, a requirements.txt or a model file")
     if path.is_dir():

@@ -1,7 +1,7 @@
 """What the Python files of an app import, read by ``ast``: nothing of them is run.
 
 A folder's files are read all, but for environments, hidden folders and tests; a script's are itself, the ``pages``
-beside it and, in turn, each module beside it that one of these imports.
+beside it and, in turn, each module beside it that one of these imports, and each page that it names.
 """
 
 import ast
@@ -79,14 +79,16 @@ def read_imports(path: Path) -> Sources:
             unread.append(f"{name}: {_why(error)}")
             continue
         read.append(name)
+        named = _pages(tree, folder)
         for one in _imports(tree, name):
             own = _own(one.top, folder, file.parent)
             if own is None:
                 _keep(found, one)
-            elif not path.is_dir():
-                new = [each for each in own if each not in seen]
-                seen.update(new)
-                waiting.extend(new)
+            else:
+                named += own
+        new = [] if path.is_dir() else [one for one in dict.fromkeys(named) if one not in seen]
+        seen.update(new)
+        waiting.extend(new)
     return Sources(tuple(sorted(found.values())), tuple(sorted(read)), tuple(sorted(unread)))
 
 
@@ -125,6 +127,19 @@ def _beside(script: Path) -> list[Path]:
     """A script and, where Streamlit would look for them, its pages."""
     pages = script.parent / "pages"
     return [script, *(sorted(pages.glob("*.py")) if pages.is_dir() else ())]
+
+
+def _pages(tree: ast.Module, folder: Path) -> list[Path]:
+    """The scripts that ``st.Page`` names, which lie below the folder."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and node.args and ast.unparse(node.func).rpartition(".")[2] == "Page":
+            first = node.args[0]
+            said = first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else ""
+            page = folder / said
+            if said.endswith(".py") and "\0" not in said and page.is_file():
+                found += [page] if page.resolve().is_relative_to(folder.resolve()) else []
+    return found
 
 
 def _parse(file: Path) -> ast.Module:
@@ -170,7 +185,7 @@ def _imports(tree: ast.Module, file: str) -> Iterator[Imported]:
         if isinstance(node, ast.If) and _ELSEWHERE.search(ast.unparse(node.test)):
             waiting.extend((child, True) for child in ast.iter_child_nodes(node))
             continue
-        if isinstance(node, ast.Try):
+        if isinstance(node, ast.Try | ast.TryStar):
             provided = optional or any(_may_fail(handler) for handler in node.handlers)
             waiting.extend((child, provided) for child in node.body)
             rest: Sequence[ast.AST] = [*node.handlers, *node.orelse, *node.finalbody]

@@ -62,7 +62,7 @@ def _candidates(python: str) -> Iterator[Path]:
     yield from (one / "bin" / "python" for one in reversed(versions))
     with tempfile.TemporaryDirectory(prefix="aweigh-python-") as folder:
         done = run_uv(
-            ["python", "find", python, "--managed-python", "--no-project", *QUIET],
+            ["python", "find", python, "--python-preference", "only-managed", "--no-project", *QUIET],
             folder=Path(folder),
             timeout_s=_ASK_TIMEOUT_S,
         )

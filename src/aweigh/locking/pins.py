@@ -4,13 +4,17 @@ And packages that no Python has a wheel of: those have to be built where they ar
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from aweigh.bundle.requirements import Pinned
 from aweigh.locking.need import Need
 from aweigh.locking.resolution import Refusal, Setting, resolve
 
 PYTHONS = ("3.8", "3.9", "3.10", "3.11", "3.12", "3.13", "3.14")
 """Those that are offered instead; nobody is helped by an older one."""
+AT_ONCE = 4
+"""Questions at a time: an index is far away more often than not."""
 _OLDER = ("3.6", "3.7")
 """What has wheels for these was meant to be installed from one: building it elsewhere is a long way to a failure."""
 
@@ -52,12 +56,8 @@ def unfit_pins(needs: Sequence[Need], setting: Setting) -> tuple[Unfit, ...]:
 
 def fitting_pythons(needs: Sequence[Need], setting: Setting, *, alone: bool = True) -> tuple[str, ...]:
     """The Pythons that can install all of the needs, by themselves or (``alone=False``) with all that they need."""
-    texts = [need.requirement for need in needs]
-    return tuple(
-        python
-        for python in PYTHONS
-        if not isinstance(resolve(texts, replace(setting, python=python), alone=alone), Refusal)
-    )
+    answers = _on_each(PYTHONS, [need.requirement for need in needs], setting, alone=alone)
+    return tuple(python for python, one in zip(PYTHONS, answers, strict=True) if not isinstance(one, Refusal))
 
 
 def nearest(pythons: Sequence[str], python: str) -> str | None:
@@ -67,9 +67,20 @@ def nearest(pythons: Sequence[str], python: str) -> str | None:
 
 def is_only_source(requirement: str, setting: Setting) -> bool:
     """Whether no Python has a wheel of what a requirement allows, that being all that is missing."""
-    pythons = (setting.python, *_OLDER, *PYTHONS)
-    answers = (resolve([requirement], replace(setting, python=python), alone=True) for python in pythons)
+    here = resolve([requirement], setting, alone=True)
+    if not isinstance(here, Refusal) or here.kind != "no-wheel":
+        return False
+    answers = _on_each((*_OLDER, *PYTHONS), [requirement], setting)
     return all(isinstance(one, Refusal) and one.kind == "no-wheel" for one in answers)
+
+
+def _on_each(
+    pythons: Sequence[str], texts: Sequence[str], setting: Setting, *, alone: bool = True
+) -> list[tuple[Pinned, ...] | Refusal]:
+    """The same question for several Pythons, some at a time."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        settings = [replace(setting, python=python) for python in pythons]
+        return list(pool.map(lambda one: resolve(texts, one, alone=alone), settings))
 
 
 def _explained(need: Need, answer: Refusal, setting: Setting) -> Unfit:
@@ -84,8 +95,8 @@ def _explained(need: Need, answer: Refusal, setting: Setting) -> Unfit:
         ways = [f"Python {python}"] + ([f"{name} {near}"] if near else [])
         return Unfit(need, f"{name} {version} {reason}: take {', or '.join(ways)}", pythons, near)
     if "+" in version and answer.kind == "no-version":
-        text = f"{name} {version} is on no index that was asked: a line --extra-index-url has to name the one that it is on"
-        return Unfit(need, text, (), near)
+        text = f"{name} {version} is on no index that was asked: name the one that it is on by --extra-index-url"
+        return Unfit(need, text, (), None)
     if setting.as_of is not None and _exists(need, replace(setting, as_of=None)):
         text = f"{name} {version} was released after {setting.as_of}"
     elif answer.kind == "no-version":
@@ -118,5 +129,4 @@ def _near_version(need: Need, setting: Setting) -> str | None:
 
 
 def _exists(need: Need, setting: Setting) -> bool:
-    answers = (resolve([need.requirement], replace(setting, python=python), alone=True) for python in PYTHONS)
-    return any(not isinstance(answer, Refusal) for answer in answers)
+    return bool(fitting_pythons([need], setting))

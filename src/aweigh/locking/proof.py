@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aweigh.bundle.resolver import QUIET, run_uv, without_addresses
-from aweigh.errors import RemoteError
+from aweigh.errors import RemoteError, StorageFull
 from aweigh.locking import probe
 from aweigh.locking.interpreter import find_interpreter
 
@@ -69,6 +69,7 @@ def prove(text: str, *, python: str, tried: Tried) -> Proof:
 
     Raises:
         RemoteError: what it pins could not be fetched.
+        StorageFull: there is no room for it.
         MissingExtra: uv is not installed.
     """
     interpreter = find_interpreter(python)
@@ -87,10 +88,7 @@ def prove(text: str, *, python: str, tried: Tried) -> Proof:
             except subprocess.TimeoutExpired:
                 raise RemoteError(f"Installing took longer than {INSTALL_TIMEOUT_S:.0f} s.") from None
             if done.returncode != 0:
-                raise RemoteError(
-                    f"The lock could not be installed on Python {python}: {_cause(done.stderr)}.",
-                    hint="try again with a network; --no-prove locks without a proof",
-                )
+                raise not_installed(done.stderr, python)
         return _import(folder, tried)
 
 
@@ -170,9 +168,18 @@ def _ended(code: int | None) -> str:
     return f"it ended the process (exit code {code})"
 
 
-def _cause(told: str) -> str:
-    text = " ".join(without_addresses(told).split())
-    return text.removeprefix("error: ").rstrip(".")[:LINE]
+def not_installed(told: str, python: str) -> RemoteError | StorageFull:
+    """The error for a lock that uv could not install, by what uv said."""
+    if "No space left on device" in told or "os error 28" in told:
+        return StorageFull(
+            "There is no room for the environment that a lock is proven in.",
+            hint="make room, or set TMPDIR to where there is some; --no-prove locks without a proof",
+        )
+    text = " ".join(without_addresses(told).split()).removeprefix("error: ").rstrip(".")[:LINE]
+    return RemoteError(
+        f"The lock could not be installed on Python {python}: {text}.",
+        hint="try again with a network; --no-prove locks without a proof",
+    )
 
 
 def runs_here() -> bool:

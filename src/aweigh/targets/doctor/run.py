@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from aweigh.secret import REDACTED
+from aweigh.secret.scan import own_secrets
 from aweigh.targets.doctor.load import Asked, ask_pages, ask_rows, await_ping, open_sessions
 from aweigh.targets.local.run import listens, shell
 from aweigh.targets.local.tree import kill_tree, signal_tree, tree_bytes
@@ -116,8 +118,8 @@ def measure_web(web: Web, *, limits: Limits) -> Run:
             watch.done.set()
             _end(process)
             looking.join()
-        lines = _last_lines(output)
-    raised = asked.exception or exception_of(lines)
+        lines = [without_secrets(line, environ) for line in _last_lines(output)]
+    raised = without_secrets(asked.exception, environ) or exception_of(lines)
     return Run(
         boot_s=boot_s,
         rest_bytes=rest,
@@ -134,6 +136,13 @@ def exception_of(lines: Sequence[str]) -> str:
     if not any("Traceback (most recent call last)" in line for line in lines):
         return ""
     return next((line[:200] for line in reversed(lines) if _RAISED.fullmatch(line)), "")
+
+
+def without_secrets(text: str, environ: Mapping[str, str]) -> str:
+    """Text that a process has printed, without the secrets among its variables."""
+    for value in own_secrets(environ):
+        text = text.replace(value, REDACTED)
+    return text
 
 
 def free_port() -> int:

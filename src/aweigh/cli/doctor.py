@@ -1,5 +1,6 @@
 """``aweigh doctor``: what would go wrong on a platform, with the fix for each; nothing is sent there."""
 
+import shlex
 import shutil
 import sys
 import textwrap
@@ -52,7 +53,7 @@ def doctor(path: Path, target: str, size: str, measure: bool, offline: bool, tru
         print("\n".join(["", *table(found.findings, width=_width()), ""]))
         steps.line("in short", summary(found.findings))
         if not has_failed(found.findings):
-            steps.next(f"aweigh up {path}")
+            steps.next(f"aweigh up {shlex.quote(str(path))}")
     if has_failed(found.findings):
         raise SystemExit(1)
 

@@ -147,7 +147,7 @@ def _rules_of(
     written = [folder / name for name in names if (folder / name).is_file()]
     if not written:
         return
-    spec: type[GitIgnoreSpec] = require("pathspec", what="Reading .gitignore", extra="heroku").GitIgnoreSpec
+    spec: type[GitIgnoreSpec] = require("pathspec", what="Reading .gitignore", extra="deploy").GitIgnoreSpec
     for path in written:
         lines = path.read_bytes()[: 2**20].decode(errors="replace").splitlines()
         try:

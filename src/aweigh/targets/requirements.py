@@ -193,5 +193,5 @@ def _contains(need: "Requirement", version: str) -> bool:
 
 
 def _read(texts: Iterable[str]) -> list["Requirement"]:
-    packaging = require("packaging.requirements", what="Reading requirements", extra="heroku")
+    packaging = require("packaging.requirements", what="Reading requirements", extra="deploy")
     return [packaging.Requirement(text) for text in texts]

@@ -1,11 +1,24 @@
 """What is deployed: files, exact requirements, processes and settings, the same for every platform."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 START = "aweigh serve"
 """What every generated start command begins with: nothing runs that is not the product."""
+
+
+def web_line(served: str, *, auth: str, has_ui: bool = True) -> str:
+    """The line that serves a bundle or a script; ``PORT`` is read from the environment.
+
+    A bundle takes as many processes as its plan says: what a build pack puts into WEB_CONCURRENCY knows no model.
+
+    >>> web_line("app.py", auth="password")
+    'aweigh serve app.py --host 0.0.0.0 --auth password'
+    """
+    more = "" if served.endswith(".py") else " --workers auto"
+    return f"{START} {shlex.quote(served)} --host 0.0.0.0 --auth {auth}{more}{'' if has_ui else ' --no-ui'}"
 
 
 @dataclass(frozen=True, slots=True)

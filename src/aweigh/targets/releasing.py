@@ -25,7 +25,7 @@ from aweigh.errors import ConfigError, DataError, UntrustedBundle, UsageError
 from aweigh.targets.folder import check_kept, list_folder
 from aweigh.targets.policy import FOLDER, policy_files
 from aweigh.targets.procfile import read_procfile
-from aweigh.targets.release import START, Release
+from aweigh.targets.release import START, Release, web_line
 from aweigh.targets.requirements import WHEELS, Wanted, added_to, locked, locked_anew, locked_with, names_aweigh
 from aweigh.targets.script import distributions_of, find_script, imports_own, is_streamlit, plain_name
 from aweigh.targets.wheel import Wheel, own_wheel
@@ -132,8 +132,7 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Releas
         )
     served = f"{manifest.name}.aweigh"
     wanted = Wanted(wheel, {extra_of(manifest.runtime), *wishes.extras} - {""}, manifest.python)
-    web = f"{START} {served} --host 0.0.0.0 --auth {wishes.auth} --workers auto{'' if wishes.ui else ' --no-ui'}"
-    processes = {"web": web}
+    processes = {"web": web_line(served, auth=wishes.auth, has_ui=wishes.ui)}
     if wishes.worker:
         processes["worker"] = f"aweigh worker {served}"
     return Release(
@@ -195,7 +194,7 @@ def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes, wheel: W
         wishes_here = _wishes_in(processes, wishes)
     else:
         script = find_script(files)
-        processes = {"web": f"{START} {script} --host 0.0.0.0 --auth {wishes.auth}", **_migration(wishes)}
+        processes = {"web": web_line(script, auth=wishes.auth), **_migration(wishes)}
         wishes_here = wishes
     needs_aweigh = wishes_here is not None or any(one.startswith("aweigh ") for one in processes.values())
     wanted = None

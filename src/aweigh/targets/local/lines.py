@@ -1,13 +1,12 @@
 """The command lines of a folder or a bundle: its Procfile's, or those that a deployment would write for it."""
 
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from aweigh.errors import ConfigError, UsageError
 from aweigh.targets.doctor.folder import find_script, read_folder
 from aweigh.targets.procfile import read_procfile
-from aweigh.targets.release import START
+from aweigh.targets.release import web_line
 
 NAME = "Procfile"
 
@@ -62,9 +61,3 @@ def _own(path: Path, text: str) -> Lines:
     notes = [f"line {number} of the {NAME} is read by nobody" for number, _ in procfile.unread]
     notes += [f"{name} stands in the {NAME} more than once: the last one counts" for name in procfile.doubles]
     return Lines(path.resolve(), dict(procfile.processes), own=True, notes=tuple(notes))
-
-
-def web_line(served: str, *, auth: str) -> str:
-    """The line that serves a bundle or a script, as a deployment writes it; ``PORT`` is read from the environment."""
-    more = "" if served.endswith(".py") else " --workers auto"
-    return f"{START} {shlex.quote(served)} --host 0.0.0.0 --auth {auth}{more}"

@@ -28,6 +28,8 @@ TIMEOUT_S = 90
 PLATFORM = "x86_64-manylinux_2_28"
 """Where bundles are served; the hashes are those of a version's files for every platform."""
 OLDEST_PYTHON = (3, 11)
+NOT_OFFERED = "the package index does not offer what is installed here"
+"""How a resolution fails whose versions contradict each other, or are nowhere to be had."""
 
 _EXTRAS: dict[str, str] = {name: name for name in ("sklearn", "xgboost", "lightgbm", "catboost")} | {"python": "trust"}
 """Which of aweigh's extras a runtime needs; ONNX Runtime is among its plain dependencies."""
@@ -63,13 +65,29 @@ def serving_requirements(runtime: str, *, ui: bool, trust: bool = False) -> tupl
 
     Read from aweigh's own metadata, so that it is said in one place. On the platform that bundles are served on.
     """
-    wanted = {"", _EXTRAS.get(runtime, ""), "ui" if ui else "", "trust" if trust else ""}
-    environment = _environment(f"{sys.version_info.major}.{sys.version_info.minor}")
+    return requirements_of({"", extra_of(runtime), "ui" if ui else "", "trust" if trust else ""})
+
+
+def extra_of(runtime: str) -> str:
+    """The extra of aweigh's that brings what a runtime needs; empty where its plain dependencies do."""
+    return _EXTRAS.get(runtime, "")
+
+
+def requirements_of(
+    extras: Iterable[str], *, requires: Iterable[str] | None = None, python: str | None = None
+) -> tuple[str, ...]:
+    """What aweigh with these extras needs beside itself (``""``: its plain dependencies), on the platform that serves.
+
+    ``requires`` are the requirements of aweigh's metadata, by default those of the aweigh that is installed here;
+    ``python`` is the version that markers are held against (``"3.12"``), by default the one that runs.
+    """
+    environment = _environment(python or f"{sys.version_info.major}.{sys.version_info.minor}")
     found = {}
-    for requirement in _requirements(importlib.metadata.requires("aweigh") or ()):
-        if requirement.name != "aweigh" and any(_applies(requirement, environment, extra) for extra in wanted):
-            extras = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
-            found[canonical(requirement.name)] = f"{requirement.name}{extras}{requirement.specifier}"
+    asked = list(extras)
+    for requirement in _requirements(importlib.metadata.requires("aweigh") or () if requires is None else requires):
+        if requirement.name != "aweigh" and any(_applies(requirement, environment, extra) for extra in asked):
+            inside = f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
+            found[canonical(requirement.name)] = f"{requirement.name}{inside}{requirement.specifier}"
     return tuple(found[name] for name in sorted(found))
 
 
@@ -102,10 +120,11 @@ def lock(requirements: Sequence[str], *, python: str, installed: Mapping[str, st
     _check_python(python)
     fixed = _as_served(installed_versions() if installed is None else installed)
     wanted = [str(one) for one in _renamed(_requirements(requirements))]
-    hashed = _resolve(wanted, python, fixed)
+    hashed = resolve(wanted, python=python, fixed=fixed)
     if isinstance(hashed, str):
         pinned = _pin_installed(wanted, python, fixed)
-        return Lock(write_lock(pinned), hashed=False, unhashed=tuple(one.name for one in pinned), notes=(hashed,))
+        note = f"{hashed}: versions are those installed here, without hashes"
+        return Lock(write_lock(pinned), hashed=False, unhashed=tuple(one.name for one in pinned), notes=(note,))
     unhashed = tuple(one.name for one in hashed if not one.hashes)
     newest = [one.name for one in hashed if one.name not in fixed]
     notes = [f"not installed here, so their newest versions were taken: {', '.join(newest)}"] if newest else []
@@ -135,8 +154,12 @@ def _check_python(python: str) -> None:
 # -- by uv -----------------------------------------------------------------------------------------------------------
 
 
-def _resolve(requirements: Sequence[str], python: str, fixed: Mapping[str, str]) -> tuple[Pinned, ...] | str:
-    """What uv resolves, or a sentence that says why it could not."""
+def resolve(requirements: Sequence[str], *, python: str, fixed: Mapping[str, str]) -> tuple[Pinned, ...] | str:
+    """What uv resolves with these versions (name to version) wherever they matter, or words that say why it could not.
+
+    Raises:
+        MissingExtra: uv is not installed.
+    """
     with tempfile.TemporaryDirectory(prefix="aweigh-lock-") as name:
         folder = Path(name)
         (folder / "in.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
@@ -154,13 +177,13 @@ def _resolve(requirements: Sequence[str], python: str, fixed: Mapping[str, str])
                 timeout=TIMEOUT_S,
             )
         except subprocess.TimeoutExpired:
-            return f"no package index answered within {TIMEOUT_S} s: versions are those installed here, without hashes"
+            return f"no package index answered within {TIMEOUT_S} s"
     if done.returncode != 0:
         return _why_not(done.stderr)
     try:
         return read_lock(done.stdout)
     except DamagedBundle:
-        return "the index offers files that no lock can name: versions are those installed here, without hashes"
+        return "the index offers files that no lock can name"
 
 
 def compile_command(uv: str, *, python: str) -> list[str]:
@@ -204,13 +227,10 @@ def _find_uv() -> str:
 def _why_not(told: str) -> str:
     """uv's complaint as a note, without the addresses in it: they may hold the user's name and password."""
     if re.search(r"Failed to fetch|error sending request|network was disabled|dns error|Could not connect", told):
-        return "no package index could be reached: versions are those installed here, without hashes"
+        return "no package index could be reached"
     reason = re.search(r"Because (.+?)(?:,|\.? we can conclude|\n)", told)
     told_safely = re.sub(r"\S*://\S*", "an address", reason[1]) if reason else "it gave no reason"
-    return (
-        "the package index does not offer what is installed here, so versions are those installed, without hashes: "
-        f"{told_safely[:200]}"
-    )
+    return f"{NOT_OFFERED} ({told_safely[:200]})"
 
 
 # -- by what is installed --------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),
+    "migrate": ("aweigh.cli.migrate:migrate", "Make the tables that servers use, before they start."),
     "forget": ("aweigh.cli.forget:forget", "Erase a person's rows from everything that stores them, and prove it."),
     "predict": ("aweigh.cli.predict:predict", "Answer every row of a file, of any size."),
     "users": ("aweigh.cli.users:users", "Say who may come in: add, list, role, disable, remove, invite, import."),

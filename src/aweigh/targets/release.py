@@ -26,6 +26,8 @@ class Release:
     """Hash-locked; None where the folder brings a lock of another kind (Pipfile, Poetry, uv)."""
     config: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
+    stores: tuple[str, ...] = ()
+    """What has to outlive a restart and so needs a place of its own: ``postgresql``, ``redis``."""
     bundle: str | None = None
     """The path, among ``files``, of the bundle that is served; None: a script without one."""
     has_ui: bool = True

@@ -1,0 +1,74 @@
+"""``aweigh migrate``: makes the tables of whatever the environment names, before the servers that use them start."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from aweigh.cli.terminal import Steps
+from aweigh.errors import RemoteError, StorageDown, StorageFull
+
+if TYPE_CHECKING:
+    from aweigh.jobs.store import Store
+
+PLACES = {"postgresql": "in PostgreSQL", "sqlite": "in a file of this machine"}
+
+
+@click.command("migrate")
+def migrate() -> None:
+    """Make or update the tables of the door and of jobs, where DATABASE_URL or REDIS_URL says, or on this machine.
+
+    For a platform's release phase. What is there stays; tables that a newer aweigh made are left alone. A Redis has
+    none: it is asked whether it answers.
+    """
+    from aweigh.guard.guard import open_guard
+    from aweigh.jobs.store import open_store
+    from aweigh.server.settings import read_settings
+
+    settings = read_settings(os.environ)
+    steps = Steps()
+    guard = open_guard(os.environ, state_dir=settings.state_dir)
+    try:
+        with steps.step("door") as step, _reached():
+            guard.latest_audit(1)
+            step.says(f"people, keys and the audit log are {PLACES[guard.place]}")
+    finally:
+        guard.close()
+    store = open_store(os.environ, state_dir=settings.state_dir, inline=settings.jobs == "inline")
+    try:
+        with steps.step("jobs") as step, _reached():
+            store.records.known([""])
+            step.says(f"jobs are {_place(store)}")
+    finally:
+        store.close()
+    if settings.redis_url is not None:
+        from aweigh.database.redis import connect, told
+
+        client = connect(settings.redis_url, extra="redis")
+        try:
+            with steps.step("redis") as step, _reached(), told():
+                client.ping()
+                step.says("sessions, budgets and shared answers have a Redis that answers")
+        finally:
+            client.close()
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    """What cannot be reached or used is the other side's failure here, and stops a release.
+
+    Raises:
+        RemoteError: a store is down, or full.
+    """
+    try:
+        yield
+    except (StorageDown, StorageFull) as error:
+        raise RemoteError(error.message, hint="is it there, and does the address still hold? then try again") from error
+
+
+def _place(store: "Store") -> str:
+    if store.news_url is None:
+        return "on this machine"
+    return "in PostgreSQL" if store.news_url.reveal().startswith("postgres") else "in Redis"

@@ -197,6 +197,12 @@ def config(api: Api, app: str) -> dict[str, Secret | str]:
     return {key: value if is_plain(key) else Secret(value) for key, value in sorted(there.items())}
 
 
+def config_names(api: Api, app: str) -> dict[str, str]:
+    """The settings that there are, their values left out: ``set`` where one has any."""
+    there = api.ask(ask.get_config(app), dict[str, str])
+    return {key: "set" for key, value in there.items() if value}
+
+
 def is_plain(name: str) -> bool:
     """Whether a setting is known to be no secret: what nobody knows counts as one."""
     return _PLAIN.match(name) is not None and _HIDDEN.search(name) is None

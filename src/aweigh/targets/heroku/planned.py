@@ -7,7 +7,7 @@ from aweigh.secret import Secret
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.formation import formation_updates
 from aweigh.targets.heroku.requests import Request
-from aweigh.targets.heroku.settings import config_changes
+from aweigh.targets.heroku.settings import config_changes, plans_of
 from aweigh.targets.heroku.wish import Packed, Wish, check_wish
 from aweigh.targets.release import Release
 
@@ -28,7 +28,7 @@ def planned(release: Release, packed: Packed, wish: Wish) -> list[Request]:
     return [
         ask.find_app(app),
         ask.create_app(app, region=wish.region, stack=wish.stack, team=wish.team),
-        *(ask.add_addon(app, plan) for plan in wish.addons),
+        *(ask.add_addon(app, plan) for plan in plans_of(release, wish, {})),
         *([ask.set_config(app, changes)] if changes else []),
         ask.new_source(),
         Request("PUT", FROM_HEROKU, f"to upload {len(packed.content):,} bytes, without the token"),

@@ -12,10 +12,13 @@ from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import AddOn, App
 from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
-from aweigh.targets.heroku.wish import Going
+from aweigh.targets.heroku.render import PLANS
+from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release
 
 MADE_UP_BYTES = 32
+VARIABLES = {"postgresql": "DATABASE_URL", "redis": "REDIS_URL"}
+"""The setting by which each kind of store is told."""
 
 
 def url_of(api: Api, app: App) -> str:
@@ -59,12 +62,13 @@ def find_app(api: Api, app: str) -> App | None:
 
 
 def add_addons(going: Going) -> None:
-    """Adds those that were asked for and are not there, and waits until each is provisioned."""
-    if not going.wish.addons:
-        return
+    """Adds those that were asked for, or that the release needs, and waits until each is provisioned."""
     api, app = going.api, going.app
+    plans = plans_of(going.release, going.wish, api.ask(ask.get_config(app), dict[str, str]))
+    if not plans:
+        return
     there = api.ask(ask.list_addons(app), list[AddOn])
-    for plan in going.wish.addons:
+    for plan in plans:
         started = time.monotonic()
         found = _of_plan(there, plan)
         if found is None:
@@ -76,6 +80,14 @@ def add_addons(going: Going) -> None:
                     raise
         _wait_for_addon(going, found)
         going.telling.line("add-on", f"{found.plan.name or plan} is there", time.monotonic() - started)
+
+
+def plans_of(release: Release, wish: Wish, there: Mapping[str, str]) -> tuple[str, ...]:
+    """The add-ons of a deployment: those asked for, and the smallest for each store that no setting names."""
+    asked = {plan.partition(":")[0] for plan in wish.addons}
+    needed = [one for one in release.stores if not there.get(VARIABLES[one])]
+    stores = [one for one in needed if PLANS[one].partition(":")[0] not in asked]
+    return (*wish.addons, *(PLANS[one] for one in stores))
 
 
 def _of_plan(there: Sequence[AddOn], plan: str) -> AddOn | None:

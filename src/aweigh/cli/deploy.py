@@ -128,7 +128,7 @@ def deploy_heroku(
     with steps.step("release") as step:
         wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
         release = release_of(path, name=app, wishes=wishes)
-        # What is built is the same however many run it, so that scaling builds nothing; a folder's button says how many.
+        # What is built is the same however many run it: scaling builds nothing. A button says how many.
         asked = {"size": _size_rendered(wish, SIZE), "replicas": replicas or 1} if output_dir or dry_run else {}
         documents = render(release, **asked)  # type: ignore[arg-type]  # each of its own type
         source = source_of(release, documents)

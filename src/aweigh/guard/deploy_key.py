@@ -15,6 +15,8 @@ from aweigh.guard.identity import Identity, Role
 from aweigh.secret import Secret
 
 VARIABLE = "AWEIGH_DEPLOY_SECRET"
+PATH = "/v1/predict"
+"""All that it opens."""
 PREFIX = b"aw_deploy_"
 LONGEST_S = 600
 """A key that is said to last longer is none."""

@@ -5,7 +5,7 @@ it starts (``runtime/predictor.py``). Behind a door the rows are asked with a ke
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 CONNECT_S, ANSWER_S = 10.0, 35.0
 """A router gives up after 30 s, and says so."""
 MOST_BYTES = 16 * 2**20
-MOST_TOLD = 3
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -101,12 +100,9 @@ def golden_of(content: bytes | Path) -> Golden:
 
 
 def get(url: str, path: str) -> Reply | None:
-    """What an address says to a plain question; None: it does not answer.
-
-    Raises:
-        RemoteError: it is no address that may be asked.
-    """
-    return _asked(url, path, body=None, secret=None)
+    """What an address says to a plain question; None: it does not answer."""
+    with _client(url) as client:
+        return _asked(client, url, path)
 
 
 def replay(url: str, golden: Golden, *, secret: Secret | None) -> Replayed:
@@ -117,11 +113,15 @@ def replay(url: str, golden: Golden, *, secret: Secret | None) -> Replayed:
     Raises:
         RemoteError: it does not answer, lets nobody in, or answers for another bundle.
     """
+    if secret is not None and not is_private(url):
+        raise RemoteError("The app's address is not encrypted: no key is sent to it.", hint="see its domains")
+    headers = {} if secret is None else {"Authorization": f"Bearer {new_key(secret).reveal()}"}
+    with _client(url, headers) as client:
+        return _replayed(lambda rows: _predictions(client, url, rows, version=golden.version), golden)
 
-    def ask(rows: Sequence[Mapping[str, Any]]) -> list[Any] | None:
-        return _predictions(url, rows, golden=golden, secret=secret)
 
-    together = ask(golden.rows)
+def _replayed(ask: Callable[[Sequence[Mapping[str, Any]]], list[Any] | None], golden: Golden) -> Replayed:
+    together = ask(golden.rows) if golden.rows else []
     problems: list[str] = []
     skipped = 0
     for i, (row, expected) in enumerate(zip(golden.rows, golden.predictions, strict=True)):
@@ -155,10 +155,10 @@ def _short(document: Any) -> str:
 
 
 def _predictions(
-    url: str, rows: Sequence[Mapping[str, Any]], *, golden: Golden, secret: Secret | None
+    client: "httpx.Client", url: str, rows: Sequence[Mapping[str, Any]], *, version: str
 ) -> list[Any] | None:
     """The predictions for rows; None: the policy on rows that are strange refuses one of them."""
-    reply = _asked(url, "/v1/predict", body={"rows": list(rows)}, secret=secret)
+    reply = _asked(client, url, "/v1/predict", body={"rows": list(rows)})
     if reply is None:
         raise RemoteError("The app does not answer.", hint="aweigh logs heroku --app NAME says what it is doing")
     if reply.status == 422 and reply.code == "outside_domain":
@@ -172,10 +172,10 @@ def _predictions(
     if reply.status != 200 or not isinstance(document, dict) or not isinstance(document.get("predictions"), list):
         raise RemoteError(f"The app answers a golden row with the status {reply.status}.", hint="see its log")
     model = document.get("model")
-    version = model.get("version") if isinstance(model, dict) else None
-    if version != golden.version:
+    said = model.get("version") if isinstance(model, dict) else None
+    if said != version:
         raise RemoteError(
-            f"The app answers for the bundle {str(version)[:40]}, and not for {golden.version}.",
+            f"The app answers for the bundle {str(said)[:40]}, and not for {version}.",
             hint="another deployment came in between: run the same command again",
         )
     found: list[Any] = document["predictions"]
@@ -184,25 +184,24 @@ def _predictions(
     return found
 
 
-def _asked(url: str, path: str, *, body: Mapping[str, Any] | None, secret: Secret | None) -> Reply | None:
+def _client(url: str, headers: Mapping[str, str] | None = None) -> "httpx.Client":
     import httpx
 
-    headers = {"Accept": "application/json", "User-Agent": "aweigh"}
-    if secret is not None:
-        if not is_private(url):
-            raise RemoteError("The app's address is not encrypted: no key is sent to it.", hint="see its domains")
-        headers["Authorization"] = f"Bearer {new_key(secret).reveal()}"
-    content = None
-    if body is not None:
-        headers["Content-Type"] = "application/json"
-        content = msgspec.json.encode(body)
+    return httpx.Client(
+        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+        trust_env=not is_loopback(url),
+        headers={"Accept": "application/json", "User-Agent": "aweigh", **(headers or {})},
+    )
+
+
+def _asked(client: "httpx.Client", url: str, path: str, *, body: Mapping[str, Any] | None = None) -> Reply | None:
+    import httpx
+
+    content = None if body is None else msgspec.json.encode(body)
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    method = "GET" if body is None else "POST"
     try:
-        with (
-            httpx.Client(timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S), trust_env=not is_loopback(url)) as client,
-            client.stream(
-                "GET" if body is None else "POST", url.rstrip("/") + path, content=content, headers=headers
-            ) as reply,
-        ):
+        with client.stream(method, url.rstrip("/") + path, content=content, headers=headers) as reply:
             return Reply(reply.status_code, _read(reply))
     except (httpx.HTTPError, httpx.InvalidURL):
         return None

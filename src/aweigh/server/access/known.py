@@ -89,7 +89,7 @@ class Known:
             if token is not None and hmac.compare_digest(said[0], token):
                 return METRICS, False
             credential, kind = _credential(said[0])
-            if self._is_deployment(credential, kind):
+            if scope["path"] == deploy_key.PATH and self._is_deployment(credential, kind):
                 return deploy_key.DEPLOYMENT, False
             identity = None if credential is None else await self._look(credential, kind)
             if identity is None:

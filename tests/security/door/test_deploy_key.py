@@ -1,6 +1,5 @@
 """What a deployment's key opens behind a real door: rows, and nothing else."""
 
-
 import httpx
 import pytest
 

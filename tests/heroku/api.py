@@ -1,15 +1,16 @@
-"""The requests that a deployment consists of: apps, sources, builds, slugs, releases, config, formation, dynos, logs."""
+"""What a deployment asks for: apps, sources, builds, slugs, releases, config, formation, dynos, logs, features."""
 
 import secrets
 from collections.abc import Callable
 from typing import Any
 
-from aweigh.targets.heroku.dynos import DYNOS
 from tests.heroku.builder import run_build
 from tests.heroku.errors import ApiError, invalid, not_found
 from tests.heroku.platform import FEATURES, Platform
 from tests.heroku.state import STACKS, App, Build, Slug, Source, dyno_size, fixed_id, new_id
 from tests.heroku.streams import Wanted, now
+
+from aweigh.targets.heroku.dynos import DYNOS
 
 Function = Callable[..., Any]
 Routes = dict[tuple[str, str], tuple[Function, int]]
@@ -87,7 +88,7 @@ def update_app(platform: Platform, key: str, body: dict) -> dict:
         raise invalid(f"Name {name} is already taken")
     app.name = name
     app.stack = _stack(body.get("build_stack")) or app.stack
-    app.maintenance = body.get("maintenance", app.maintenance)
+    app.maintenance = bool(body.get("maintenance", app.maintenance))
     app.updated_at = now()
     return app.document()
 
@@ -183,8 +184,10 @@ def delete_cache(platform: Platform, key: str) -> dict:
 @route("POST /apps/{key}/slugs", 201)
 def create_slug(platform: Platform, key: str, body: dict) -> dict:
     app = platform.find_app(key)
-    slug = Slug(new_id(), platform.folder / "slugs" / new_id(), platform.options.prebuilt, dict(body["process_types"]), 0,
-                _stack(body.get("stack")) or app.stack, body.get("commit"), checksum=body.get("checksum"))  # fmt: skip
+    folder = platform.folder / "slugs" / new_id()
+    stack = _stack(body.get("stack")) or app.stack
+    slug = Slug(new_id(), folder, platform.options.prebuilt, dict(body["process_types"]), 0, stack)
+    slug.commit, slug.checksum = body.get("commit"), body.get("checksum")
     app.slugs[slug.id] = slug
     return slug.document(platform.base, "put")
 

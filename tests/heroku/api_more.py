@@ -161,6 +161,11 @@ def list_attachments(platform: Platform, key: str) -> list[dict]:
     return [addon.attachment(app) for addon in app.addons]
 
 
+@route("GET /addon-attachments")
+def list_all_attachments(platform: Platform) -> list[dict]:
+    return [addon.attachment(app) for app in platform.apps.values() for addon in app.addons]
+
+
 @route("GET /addons/{addon}/addon-attachments")
 def list_addon_attachments(platform: Platform, addon: str) -> list[dict]:
     app, found = _find_addon(platform, addon)
@@ -249,7 +254,8 @@ def list_collaborators(platform: Platform, key: str) -> list[dict]:
 # -- pipelines
 
 
-def _pipeline(platform: Platform, key: str) -> dict:
+def find_pipeline(platform: Platform, key: str) -> dict:
+    """Find a pipeline by name or id."""
     for pipeline in platform.pipelines.values():
         if key in (pipeline["id"], pipeline["name"]):
             return pipeline
@@ -273,12 +279,12 @@ def list_pipelines(platform: Platform) -> list[dict]:
 
 @route("GET /pipelines/{pipeline}")
 def show_pipeline(platform: Platform, pipeline: str) -> dict:
-    return _pipeline(platform, pipeline)
+    return find_pipeline(platform, pipeline)
 
 
 @route("DELETE /pipelines/{pipeline}")
 def delete_pipeline(platform: Platform, pipeline: str) -> dict:
-    found = platform.pipelines.pop(_pipeline(platform, pipeline)["id"])
+    found = platform.pipelines.pop(find_pipeline(platform, pipeline)["id"])
     platform.couplings = [one for one in platform.couplings if one["pipeline"]["id"] != found["id"]]
     return found
 
@@ -296,7 +302,7 @@ def couple(platform: Platform, app: App, pipeline: dict, stage: str) -> dict:
 @route("POST /pipeline-couplings", 201)
 def create_coupling(platform: Platform, body: dict) -> dict:
     app = platform.find_app(body["app"])
-    return couple(platform, app, _pipeline(platform, body["pipeline"]), body["stage"])
+    return couple(platform, app, find_pipeline(platform, body["pipeline"]), body["stage"])
 
 
 @route("GET /pipeline-couplings")
@@ -306,7 +312,7 @@ def list_couplings(platform: Platform) -> list[dict]:
 
 @route("GET /pipelines/{pipeline}/pipeline-couplings")
 def list_pipeline_couplings(platform: Platform, pipeline: str) -> list[dict]:
-    found = _pipeline(platform, pipeline)
+    found = find_pipeline(platform, pipeline)
     return [one for one in platform.couplings if one["pipeline"]["id"] == found["id"]]
 
 
@@ -350,7 +356,7 @@ def delete_coupling(platform: Platform, coupling: str) -> dict:
 
 @route("POST /pipeline-promotions", 201)
 def create_promotion(platform: Platform, body: dict) -> dict:
-    pipeline = _pipeline(platform, body["pipeline"]["id"])
+    pipeline = find_pipeline(platform, body["pipeline"]["id"])
     source = platform.find_app(body["source"]["app"]["id"])
     wanted = body["source"].get("release", {}).get("id")
     release = source.find_release(wanted) if wanted else source.current
@@ -361,8 +367,14 @@ def create_promotion(platform: Platform, body: dict) -> dict:
     if not {source.id, *(app.id for app in targets)} <= coupled:
         raise invalid("Source and targets must be in the pipeline")
     id_, made = new_id(), now()
-    promotion = {"id": id_, "created_at": made, "updated_at": made, "pipeline": {"id": pipeline["id"]},
-                 "source": {"app": {"id": source.id}, "release": {"id": release.id}}, "status": "completed"}  # fmt: skip
+    promotion = {
+        "id": id_,
+        "created_at": made,
+        "updated_at": made,
+        "pipeline": {"id": pipeline["id"]},
+        "source": {"app": {"id": source.id}, "release": {"id": release.id}},
+        "status": "completed",
+    }
     reached = []
     for app in targets:
         app.slugs[release.slug.id] = release.slug

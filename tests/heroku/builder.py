@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from aweigh.targets.heroku.dynos import LARGE_SLUG_BYTES
-from aweigh.targets.procfile import read_procfile
 from tests.heroku.buildpack import BuildFailed, Plan, check, detect
 from tests.heroku.state import App, Build, Slug, new_id
 from tests.heroku.streams import now
+
+from aweigh.targets.heroku.dynos import LARGE_SLUG_BYTES
+from aweigh.targets.procfile import read_procfile
 
 if TYPE_CHECKING:
     from tests.heroku.platform import Platform
@@ -78,7 +79,7 @@ async def _make_slug(platform: "Platform", app: App, build: Build) -> Slug:
     slug_id = new_id()
     folder = platform.folder / "slugs" / slug_id
     folder.mkdir(parents=True)
-    tarball = await _fetch(platform, build)
+    tarball = await fetch_source(platform, build.source)
     out.line(f"-----> Building on the {app.stack.capitalize()} stack")
     out.line("-----> Determining which buildpack to use for this app")
     await asyncio.to_thread(_unpack, tarball, folder)
@@ -111,13 +112,15 @@ async def _make_slug(platform: "Platform", app: App, build: Build) -> Slug:
     out.line(f"       Done: {size / MB:.1f}M")
     if size > LARGE_SLUG_BYTES:
         out.line(
-            f" !     Warning: Your slug size ({size // MB} MB) exceeds our soft limit (300 MB) which may affect boot time."
+            f" !     Warning: Your slug size ({size // MB} MB) exceeds our soft limit (300 MB) "
+            "which may affect boot time."
         )
     return Slug(slug_id, folder, environment, processes, size, app.stack, build.source.get("version"))
 
 
-async def _fetch(platform: "Platform", build: Build) -> Path:
-    url = build.source["url"]
+async def fetch_source(platform: "Platform", blob: dict[str, str]) -> Path:
+    """Return the tarball of a source: one that was put here, or one that this machine serves; check its digest."""
+    url = blob["url"]
     parts = urlsplit(url)
     if url.startswith(f"{platform.base}/_sources/"):
         source = platform.sources.get(parts.path.rpartition("/")[2])
@@ -133,7 +136,7 @@ async def _fetch(platform: "Platform", build: Build) -> Path:
             raise BuildFailed(f"Could not download source code: {error}") from error
     else:
         raise BuildFailed("Could not download source code: this local platform reads from this machine alone")
-    wanted = build.source.get("checksum")
+    wanted = blob.get("checksum")
     if wanted:
         found = await asyncio.to_thread(lambda: hashlib.sha256(path.read_bytes()).hexdigest())
         if wanted.lower() != f"sha256:{found}":

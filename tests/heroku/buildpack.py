@@ -1,6 +1,6 @@
 """What Heroku's Python buildpack looks at before it installs anything: detect, package files, the Python version.
 
-After the classic buildpack of August 2026. The first line of each message is its own; what follows is said more shortly.
+After the classic buildpack of August 2026. The first line of each message is its own; the rest is said more shortly.
 """
 
 import re
@@ -56,7 +56,7 @@ def check(folder: Path, stack: str) -> Plan:
     manager = _package_manager(folder)
     python, origin = _python(folder, manager)
     major, minor, *_ = (int(part) for part in python.split("."))
-    if major == 3 and minor < OLDEST_MINOR or major < 3:
+    if (major == 3 and minor < OLDEST_MINOR) or major < 3:
         raise BuildFailed(
             f"Error: The requested Python version has reached end-of-life.\n\nPython {major}.{minor} has "
             f"reached its upstream end-of-life, and is\ntherefore no longer receiving security updates.\n"

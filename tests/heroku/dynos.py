@@ -16,11 +16,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-
-from aweigh.targets.heroku.dynos import DYNOS
 from tests.heroku.options import DYNO_POLL_S, Options
 from tests.heroku.state import App, Release, new_id, size_label
 from tests.heroku.streams import now
+
+from aweigh.targets.heroku.dynos import DYNOS
 
 LISTENING = "0A"
 EVERYWHERE = {"00000000", "0" * 32}
@@ -65,8 +65,7 @@ class Dyno:
         self.created_at = self.updated_at = now()
         self._options = options
         self._process: asyncio.subprocess.Process | None = None
-        self._stopping = False
-        self._kill_reason: str | None = None
+        self._stopping = asyncio.Event()
         self.task: asyncio.Task[int] | None = None
 
     def document(self) -> dict[str, object]:
@@ -103,31 +102,26 @@ class Dyno:
             home = folder / f"{self.id}-{starts}"
             status = await self._once(home)
             await asyncio.to_thread(shutil.rmtree, home, ignore_errors=True)
-            if self._stopping or not again:
-                self.become("down" if self._stopping else "complete")
+            if self._stopping.is_set() or not again:
+                self.become("down" if self._stopping.is_set() else "complete")
                 return status
             self.become("crashed")
             if starts > self._options.restarts:
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._stopped(), self._options.cool_off_s)
+                    await asyncio.wait_for(self._stopping.wait(), self._options.cool_off_s)
                     return status
             self.become("starting")
             self.port = free_port()
-
-    async def _stopped(self) -> None:
-        while not self._stopping:
-            await asyncio.sleep(DYNO_POLL_S)
 
     async def _once(self, home: Path) -> int:
         slug = self.release.slug
         if slug is None:
             return 1
         await asyncio.to_thread(shutil.copytree, slug.folder, home, symlinks=True, dirs_exist_ok=True)
-        if self._stopping:
+        if self._stopping.is_set():
             return 0
         profile = "[ -f .profile ] && . ./.profile; " if (home / ".profile").is_file() else ""
         self.say(f"Starting process with command `{self.command}`")
-        self._kill_reason = None
         process = await asyncio.create_subprocess_exec(
             "/bin/sh", "-c", profile + self.command, cwd=home, env=self._environment(home),
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -263,7 +257,7 @@ class Dyno:
 
     async def stop(self) -> None:
         """End it: SIGTERM to all, SIGKILL to what is left after the limit."""
-        self._stopping = True
+        self._stopping.set()
         if self._process is not None:
             self.say("Stopping all processes with SIGTERM")
             self._signal_all(signal.SIGTERM)

@@ -9,11 +9,11 @@ class ApiError(Exception):
     def __init__(
         self,
         status: int,
-        id: str,
+        id: str,  # noqa: A002  (the API's own word)
         message: str,
         *,
         headers: dict[str, str] | None = None,
-        **more: Any,  # noqa: A002
+        **more: Any,
     ) -> None:
         super().__init__(message)
         self.status = status

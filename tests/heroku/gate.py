@@ -15,14 +15,13 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from uvicorn.protocols.http.h11_impl import H11Protocol
-
 from tests.heroku.errors import ApiError
 from tests.heroku.options import Options
 from tests.heroku.outside import outside
 from tests.heroku.platform import Platform
 from tests.heroku.routes import answer
 from tests.heroku.schema import published
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 TOKENS_A_SECOND = 75 / 60
 MOST_BODY_BYTES = 2**20

@@ -13,7 +13,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-
 from tests.heroku.streams import Line, Stream
 
 MOST_SOURCE_BYTES = 2**31

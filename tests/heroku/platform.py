@@ -7,13 +7,14 @@ import shutil
 import signal
 from pathlib import Path
 
-from aweigh.targets.heroku.dynos import DYNOS
 from tests.heroku.dynos import Dyno, free_port
 from tests.heroku.errors import ApiError, invalid, not_found
 from tests.heroku.options import Options
 from tests.heroku.router import MOST_HEAD_BYTES, Router
 from tests.heroku.state import Addon, App, Formation, Release, Slug, Source, new_id
 from tests.heroku.streams import Stream, now
+
+from aweigh.targets.heroku.dynos import DYNOS
 
 SERVICES = {"heroku-postgresql": "DATABASE", "heroku-redis": "REDIS"}
 FEATURES = {
@@ -123,7 +124,8 @@ class Platform:
 
     async def _run_release(self, app: App, release: Release) -> None:
         output = release.output
-        assert output is not None and release.slug is not None
+        assert output is not None
+        assert release.slug is not None
         try:
             async with app.releasing:
                 dyno = Dyno(
@@ -230,7 +232,7 @@ class Platform:
                     404, "not_found", f"Couldn't find that process type ({update['type']}).", resource="formation"
                 )
             planned.append((formation, _quantity(formation, update.get("quantity")), _size(formation, update)))
-        for formation, quantity, size in planned:
+        for _, quantity, size in planned:
             most = DYNOS[size].most
             if most is not None and quantity > most:
                 raise ApiError(

@@ -7,8 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-
-from tests.heroku import api, api_more
+from tests.heroku import api, api_more, api_setups
 from tests.heroku.errors import ApiError
 from tests.heroku.platform import Platform
 
@@ -16,7 +15,7 @@ DEFAULT_PAGE = 200
 MOST_PAGE = 1000
 
 _TABLE: list[tuple[str, re.Pattern[str], Callable[..., Any], int]] = []
-for _module in (api, api_more):
+for _module in (api, api_more, api_setups):
     for (_method, _path), (_function, _status) in _module.ROUTES.items():
         _TABLE.append((_method, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", _path) + r"\Z"), _function, _status))
 

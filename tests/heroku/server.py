@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import uvicorn
-
 from tests.heroku.gate import Asked, Fault, Gate
 from tests.heroku.options import Options
 from tests.heroku.platform import Platform
@@ -102,7 +101,7 @@ class HerokuServer:
         """All that was asked of the API and of the pre-signed addresses so far, with the status of the answer."""
         return list(self._now.gate.requests)
 
-    def fail_next(  # noqa: PLR0913  (each is a part of the answer)
+    def fail_next(
         self,
         method: str,
         path: str,
@@ -166,7 +165,7 @@ class HerokuServer:
         server = uvicorn.Server(config)
         done = asyncio.Event()
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        while not server.started and not serving.done():
+        while not server.started and not serving.done():  # noqa: ASYNC110  (it has no event for that)
             await asyncio.sleep(0.01)
         self._running = _Running(asyncio.get_running_loop(), done, platform, gate, port)
         ready.set()

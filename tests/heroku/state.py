@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aweigh.targets.heroku.dynos import DYNOS
 from tests.heroku.streams import Log, Stream, now
+
+from aweigh.targets.heroku.dynos import DYNOS
 
 if TYPE_CHECKING:
     from tests.heroku.dynos import Dyno
@@ -213,7 +214,7 @@ class Addon:
             "name": self.name,
             "plan": named(self.plan),
             "provider_id": self.id,
-            "provision_message": None,
+            "provision_message": "",
             "state": self.state,
             "web_url": None,
         }

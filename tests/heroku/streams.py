@@ -1,7 +1,7 @@
 """What is written while it is read: output of builds and release processes, and the log of an app."""
 
 import asyncio
-import datetime
+import datetime as dt
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ LONGEST_LINE_BYTES = 10_000
 
 def now() -> str:
     """Return the time as the API writes it."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Signal:
@@ -97,7 +97,7 @@ class Log:
 
     def add(self, source: str, dyno: str, text: str) -> None:
         """Add a line, split where it is too long."""
-        at = datetime.datetime.now(datetime.UTC).isoformat()
+        at = dt.datetime.now(dt.UTC).isoformat()
         raw = text.encode()
         for start in range(0, max(len(raw), 1), LONGEST_LINE_BYTES):
             self._number += 1

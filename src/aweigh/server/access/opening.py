@@ -100,6 +100,8 @@ def _provider(settings: Settings, guard: "Guard", *, door: Door, knows_hosts: bo
 def first_link(settings: Settings, *, url: str) -> str | None:
     """Where nobody can sign in yet, the address at which the first person chooses a password; it works once.
 
+    Behind a proxy it is the first of the names that people ask by: what this process listens on, nobody can reach.
+
     Raises:
         MissingExtra, StorageDown: as ``open_entrance``.
     """
@@ -111,7 +113,9 @@ def first_link(settings: Settings, *, url: str) -> str | None:
         token = guard.first_run()
     finally:
         guard.close()
-    return None if token is None else f"{url}/invite/{token}"
+    host = (settings.hosts or "").split(",")[0].strip() if settings.proxies else ""
+    origin = f"https://{host}" if host and host != "*" else url
+    return None if token is None else f"{origin}/invite/{token}"
 
 
 def _require_extra() -> None:

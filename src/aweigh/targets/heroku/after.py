@@ -107,9 +107,7 @@ def rollback(
         wanted = next((one for one in known if one.version == version), None)
     if wanted is None or not wanted.code:
         named = (
-            "an earlier release that ran something else"
-            if version is None
-            else f"release v{version} that ran something"
+            "earlier release that ran something else" if version is None else f"release v{version} that ran something"
         )
         raise UsageError(f"There is no {named}.", hint=f"aweigh releases heroku --app {app}")
     if wanted.eligible_for_rollback is False or wanted.status == "expired":

@@ -81,7 +81,7 @@ def _wait_for_build(going: Going, build: Build) -> Build:
     def again() -> Build:
         return api.ask(ask.get_build(app, build.id), Build)
 
-    if build.output_stream_url and build.status == "pending":
+    if build.output_stream_url:
         opened = lambda: again().status == "pending"  # noqa: E731  asked only where the stream ends
         follow(api, build.output_stream_url, hear=hear, what="to follow the build", until=until, opened=opened)
     build = again()
@@ -165,8 +165,8 @@ def wait_for_release(
     def again() -> HerokuRelease:
         return api.ask(ask.get_release(app, release.id), HerokuRelease)
 
-    if release.status == "pending" and release.output_stream_url:
-        opened = lambda: again().status == "pending" and time.monotonic() < until  # noqa: E731
+    if release.status != "succeeded" and release.output_stream_url:
+        opened = lambda: again().status == "pending"  # noqa: E731
         what = "to follow the release phase"
         follow(api, release.output_stream_url, hear=hear, what=what, until=until, opened=opened)
         release = again()

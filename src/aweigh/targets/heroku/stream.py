@@ -12,6 +12,7 @@ from aweigh.targets.heroku.requests import open_log
 
 QUIET_S = 60.0
 """Heroku sends a sign of life more often; a stream that is silent for longer is opened anew."""
+LEAST_S = 0.5
 TRIES = 6
 MOST_LINE_BYTES = 64 * 1024
 _KEEP_ALIVE = b"\0"
@@ -27,7 +28,7 @@ def follow(
     """Hears the lines of a stream until it ends; ``opened`` says whether more of it is to come when it broke off.
 
     A stream is asked for from the byte on at which it broke off (``Range``); who does not understand that sends all of
-    it again, of which the known part is skipped. ``until`` is a moment of ``time.monotonic``.
+    it again, of which the known part is skipped. ``until`` is a moment of ``time.monotonic`` at which it is left.
 
     Raises:
         HerokuSilent: it broke off again and again, without a byte in between.
@@ -36,10 +37,11 @@ def follow(
 
     lines = Lines(hear)
     silently = 0
-    while True:
+    while (left_s := until - time.monotonic()) > 0:
         before = lines.bytes_read
+        quiet_s = min(QUIET_S, max(left_s, LEAST_S))
         try:
-            with api.read_elsewhere(url, {"Range": f"bytes={before}-"} if before else {}, read_s=QUIET_S) as reply:
+            with api.read_elsewhere(url, {"Range": f"bytes={before}-"} if before else {}, read_s=quiet_s) as reply:
                 if reply.status_code == 416 or (reply.status_code == 404 and before):
                     break  # nothing is behind what was read
                 if reply.status_code >= 300:
@@ -48,13 +50,15 @@ def follow(
                 lines.skip(0 if reply.status_code == 206 else before)
                 for piece in reply.iter_raw():
                     lines.take(piece)
+                    if time.monotonic() > until:
+                        break
             if not opened():
                 break
             why = "ended early"
         except httpx.HTTPError as error:
             why = str(error) if str(error).startswith("status ") else type(error).__name__
         silently = 0 if lines.bytes_read > before else silently + 1
-        if silently >= TRIES or time.monotonic() > until:
+        if silently >= TRIES:
             if not opened():
                 break
             raise silent(what, why=why, sent=False)

@@ -12,7 +12,6 @@ from tests.heroku import HerokuServer
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
-from aweigh.bundle.manifest import Manifest
 from aweigh.bundle.verify import open_bundle
 from aweigh.errors import RemoteError, UsageError
 from aweigh.targets.heroku import after
@@ -28,6 +27,7 @@ from aweigh.targets.release import Release
 from aweigh.targets.tarball import tarball
 
 STORED = Path(__file__).parents[1] / "bundles"
+ONNX = "format-1-onnx.aweigh"
 SOURCE = Path(__file__).parents[2] / "src"
 QUICK = Patience(build_s=60, release_s=30, addon_s=10, boot_s=40, poll_s=0.1)
 
@@ -58,7 +58,7 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Answer).serve_for
 def heroku():
     """A Heroku with one environment for all builds."""
     dyno_env = {"PYTHONPATH": str(SOURCE), "AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
-    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env) as server:
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, redis_url="redis://127.0.0.1:1/0") as server:
         yield server
         assert server.violations == []
 
@@ -76,14 +76,14 @@ def _short(seconds):
     time.sleep(min(seconds, 0.1))
 
 
-def released(bundle="format-1-onnx.aweigh", *, auth="none", path=None, web=None, files=None, **more):
-    """Return a release of a stored bundle, or of a path, whose API alone is served."""
+def released(*, auth="none", path=None, web=None, files=None, **more):
+    """Return a release of the stored bundle, or of one at a path, whose API alone is served."""
     command = web or f"aweigh serve penguins.aweigh --host 0.0.0.0 --auth {auth} --workers 1 --no-ui"
     return Release(
         name="penguins",
         python=f"{sys.version_info.major}.{sys.version_info.minor}",
         processes={"web": command} | more.pop("processes", {}),
-        files={"penguins.aweigh": path or STORED / bundle, **(files or {})},
+        files={"penguins.aweigh": path or STORED / ONNX, **(files or {})},
         requirements="",
         bundle="penguins.aweigh",
         has_ui=more.pop("has_ui", False),
@@ -118,22 +118,26 @@ def changes(heroku, since):
     return [f"{method} {path}" for method, path in found]
 
 
-def lying(folder, name="format-1-onnx.aweigh"):
-    """Return a bundle whose golden rows tell other answers than its model gives."""
-    bundle = open_bundle(STORED / name)
+def changed(path, *, name="penguins", lies=False):
+    """Return a bundle of the same model under another name, or one whose golden rows tell other answers."""
+    bundle = open_bundle(STORED / ONNX)
     files = {one: bundle.read(one) for one in bundle.manifest.files}
-    examples = json.loads(files["examples.json"])
-    first, *rest = examples["predictions"]
-    examples["predictions"] = [*rest, first]
-    files["examples.json"] = json.dumps(examples).encode()
-    manifest = msgspec.structs.replace(bundle.manifest, files={})
-    assert isinstance(manifest, Manifest)
-    path = folder / "lying.aweigh"
-    write_bundle(assemble(files, manifest), path)
+    if lies:
+        examples = json.loads(files["examples.json"])
+        first, *rest = examples["predictions"]
+        examples["predictions"] = [*rest, first]
+        files["examples.json"] = json.dumps(examples).encode()
+    write_bundle(assemble(files, msgspec.structs.replace(bundle.manifest, files={}, name=name)), path)
     return path
 
 
-def test_a_first_deployment_is_live_a_second_does_nothing_and_a_new_bundle_follows(heroku, go):
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory):
+    """Return a release of another bundle."""
+    return released(path=changed(tmp_path_factory.mktemp("newer") / "newer.aweigh", name="newer"))
+
+
+def test_a_first_deployment_is_live_a_second_does_nothing_and_a_new_bundle_follows(heroku, go, newer):
     first = go(released(), "penguins-live")
     assert (first.created, first.changed, first.golden_rows > 5) == (True, True, True)
     reply = httpx.get(first.url + "/v1/model", trust_env=False)
@@ -146,7 +150,7 @@ def test_a_first_deployment_is_live_a_second_does_nothing_and_a_new_bundle_follo
     assert second.golden_rows == first.golden_rows
     assert changes(heroku, before) == []
 
-    third = go(released("format-1-native.aweigh"), "penguins-live")
+    third = go(newer, "penguins-live")
     assert third.bundle != first.bundle
     assert int(third.release[1:]) == int(first.release[1:]) + 1
     assert httpx.get(third.url + "/v1/model", trust_env=False).json()["version"] == third.bundle
@@ -166,7 +170,7 @@ def test_the_source_goes_without_the_token_and_without_a_content_type(heroku, go
 def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path):
     first = go(released(), "penguins-lying")
     with pytest.raises((AnswersDiffer, NotUp)) as caught:
-        go(released(path=lying(tmp_path)), "penguins-lying")
+        go(released(path=changed(tmp_path / "lying.aweigh", lies=True)), "penguins-lying")
     assert f"{first.release} runs again" in caught.value.message
     assert caught.value.hint
     again = go(released(), "penguins-lying")
@@ -175,7 +179,7 @@ def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path)
 
 
 def test_an_app_that_answers_otherwise_is_taken_back_and_the_first_one_stopped(heroku, api, go):
-    version = golden_of(STORED / "format-1-onnx.aweigh").version
+    version = golden_of(STORED / ONNX).version
     liar = released(
         web="python liar.py instead of aweigh serve", files={"liar.py": LIAR.format(version=version).encode()}
     )
@@ -249,12 +253,12 @@ def test_a_limit_that_stays_is_told(heroku, go):
         go(released(), "penguins-limit")
 
 
-def test_a_stream_that_is_cut_goes_on_where_it_broke_off(heroku, go):
+def test_a_stream_that_is_cut_goes_on_where_it_broke_off(heroku, go, newer):
     go(released(), "penguins-whole")
     whole = list(go.heard)
     go.heard.clear()
     heroku.cut_streams(40, times=3)
-    go(released("format-1-native.aweigh"), "penguins-whole")
+    go(newer, "penguins-whole")
     kept = [line for line in go.heard if "Released v" not in line and "Done:" not in line]
     assert kept == [line for line in whole if "Released v" not in line and "Done:" not in line]
 
@@ -266,6 +270,45 @@ def test_a_build_that_fails_says_why_and_leaves_what_ran(heroku, go):
         go(broken, "penguins-build")
     assert "keep one of" in caught.value.hint
     assert httpx.get(first.url + "/health/ready", trust_env=False).status_code == 200
+
+
+def test_a_build_that_an_earlier_run_left_is_gone_on_with(heroku, go):
+    slow = released(files={"bin/post_compile": b"sleep 2\n"})
+    with pytest.raises(BuildFailed, match="is not done after 1 s"):
+        go(slow, "penguins-left", patience=Patience(build_s=1, boot_s=40, poll_s=0.1))
+    since = len(heroku.requests)
+    done = go(slow, "penguins-left")
+    assert done.golden_rows
+    assert any("is being built already" in text for _, text in go.told)
+    assert changes(heroku, since) == []
+
+
+def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
+    plan = "heroku-redis:mini"
+    heroku.fail_next("POST", "/apps/*/addons", lose=True)
+    assert go(released(), "penguins-addons", addons=(plan,)).golden_rows
+    since = len(heroku.requests)
+    assert go(released(), "penguins-addons", addons=(plan,)).golden_rows
+    assert changes(heroku, since) == []
+    assert str(after.config(api, "penguins-addons")["REDIS_URL"]) == "Secret(redacted)"
+    with pytest.raises(HerokuRefused, match="refuses to add nothing-there:mini"):
+        go(released(), "penguins-addons", addons=("nothing-there:mini",))
+
+
+def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
+    first, second = (go(released(), f"penguins-{stage}") for stage in ("staging", "production"))
+    headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {heroku.token}"}
+    with httpx.Client(base_url=heroku.url, headers=headers, trust_env=False) as client:
+        owner = client.get("/apps/penguins-staging").json()["owner"]["id"]
+        pipeline = client.post("/pipelines", json={"name": "penguins", "owner": {"id": owner, "type": "user"}}).json()
+        for app in (first.app, second.app):
+            body = {"app": app, "pipeline": pipeline["id"], "stage": app.removeprefix("penguins-")}
+            assert client.post("/pipeline-couplings", json=body).status_code == 201
+    with pytest.raises(UsageError, match="Nothing comes after penguins-production"):
+        after.promote(api, second.app)
+    with pytest.raises(UsageError, match="is not in the pipeline"):
+        after.promote(api, first.app, ["another"])
+    assert after.promote(api, first.app, patience=QUICK) == [after.Promoted(second.app)]
 
 
 def test_a_release_phase_that_fails_or_does_not_end_leaves_what_ran(heroku, api, go):
@@ -295,7 +338,7 @@ def test_behind_a_door_the_golden_rows_are_asked_with_a_key_of_its_own(heroku, a
         go(released(auth="password"), "penguins-door", size="standard-1x", replicas=2)
 
 
-def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(heroku, api, go):
+def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(heroku, api, go, newer):
     done = go(released(has_ui=True), "penguins-scale", size="standard-1x", replicas=2)
     assert ("affinity", "on: a page's session lives in one dyno") in go.told
     found = after.status(api, "penguins-scale")
@@ -305,9 +348,9 @@ def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(hero
         after.scale(api, "penguins-scale", {"worker": 1})
     with pytest.raises(UsageError, match="There can be 1 web dyno of the size basic"):
         after.scale(api, "penguins-scale", {"web": 2}, size="basic")
-    newer = go(released("format-1-native.aweigh", has_ui=True), "penguins-scale")
+    later = go(newer, "penguins-scale")
     was, now = after.rollback(api, "penguins-scale", patience=QUICK)
-    assert (was.label, int(now.label[1:])) == (done.release, int(newer.release[1:]) + 1)
+    assert (was.label, int(now.label[1:])) == (done.release, int(later.release[1:]) + 1)
     assert after.status(api, "penguins-scale").bundle == done.bundle
     assert after.set_config(api, "penguins-scale", {"AWEIGH_PROXIES": "1", "GONE": None}) == ("AWEIGH_PROXIES",)
     assert any("Release v" in line for line in read_log(api, "penguins-scale"))

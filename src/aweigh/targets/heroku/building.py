@@ -8,7 +8,7 @@ from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.documents import Build, HerokuRelease, Source
-from aweigh.targets.heroku.errors import AGAIN, HerokuSilent, ReleaseFailed, build_failed, quote
+from aweigh.targets.heroku.errors import AGAIN, BuildFailed, HerokuSilent, ReleaseFailed, build_failed, quote
 from aweigh.targets.heroku.stream import follow
 from aweigh.targets.heroku.wish import Going, Telling
 
@@ -87,7 +87,7 @@ def _wait_for_build(going: Going, build: Build) -> Build:
     build = again()
     while build.status == "pending" or (build.status == "succeeded" and build.release is None):
         if time.monotonic() > until:
-            raise build_failed([f"is not done after {going.patience.build_s:.0f} s"], status="goes on and on")
+            raise BuildFailed(f"The build is not done after {going.patience.build_s:.0f} s.", hint=AGAIN)
         api.pause(going.patience.poll_s)
         build = again()
     if build.status == "failed":

@@ -162,7 +162,7 @@ _BUILD_FIXES = (
 )
 
 
-def build_failed(lines: Sequence[str], *, status: str = "failed") -> BuildFailed:
+def build_failed(lines: Sequence[str]) -> BuildFailed:
     """The error of a build, from the last lines of its log."""
     text = "\n".join(lines)
     fix = next((fix for mark, fix in _BUILD_FIXES if mark in text), None)
@@ -171,6 +171,6 @@ def build_failed(lines: Sequence[str], *, status: str = "failed") -> BuildFailed
     said = said.removeprefix("Error:").strip() or next((one.strip() for one in reversed(lines) if one.strip()), "")
     told = f": {quote(said)}" if said else ""
     return BuildFailed(
-        f"The build {status}{told}{'' if told.endswith('.') else '.'}",
+        f"The build failed{told}{'' if told.endswith('.') else '.'}",
         hint=fix or "the build's log above says where; what ran before runs on",
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from aweigh.cli.terminal import Steps
-from aweigh.errors import RemoteError, StorageDown, StorageFull
+from aweigh.errors import MissingExtra, RemoteError, StorageDown, StorageFull
 
 if TYPE_CHECKING:
     from aweigh.jobs.store import Store
+    from aweigh.secret import Secret
+    from aweigh.server.settings import Settings
 
 PLACES = {"postgresql": "in PostgreSQL", "sqlite": "in a file of this machine"}
 
@@ -23,19 +25,39 @@ def migrate() -> None:
     For a platform's release phase. What is there stays; tables that a newer aweigh made are left alone. A Redis has
     none: it is asked whether it answers.
     """
-    from aweigh.guard.guard import open_guard
-    from aweigh.jobs.store import open_store
     from aweigh.server.settings import read_settings
 
     settings = read_settings(os.environ)
     steps = Steps()
-    guard = open_guard(os.environ, state_dir=settings.state_dir)
+    _door(settings, steps=steps)
+    _jobs(settings, steps=steps)
+    if settings.redis_url is not None:
+        _redis(settings.redis_url, steps=steps)
+
+
+def _door(settings: "Settings", *, steps: Steps) -> None:
+    from aweigh.guard.guard import open_guard
+
+    try:
+        guard = open_guard(os.environ, state_dir=settings.state_dir)
+    except MissingExtra as error:
+        if error.extra != "auth":
+            raise
+        steps.line("door", "nobody can be asked to sign in here: the extra 'auth' is not installed")
+        return
     try:
         with steps.step("door") as step, _reached():
             guard.latest_audit(1)
             step.says(f"people, keys and the audit log are {PLACES[guard.place]}")
     finally:
         guard.close()
+
+
+def _jobs(settings: "Settings", *, steps: Steps) -> None:
+    from aweigh.jobs.store import open_store
+
+    if settings.jobs == "off":
+        return
     store = open_store(os.environ, state_dir=settings.state_dir, inline=settings.jobs == "inline")
     try:
         with steps.step("jobs") as step, _reached():
@@ -43,16 +65,18 @@ def migrate() -> None:
             step.says(f"jobs are {_place(store)}")
     finally:
         store.close()
-    if settings.redis_url is not None:
-        from aweigh.database.redis import connect, told
 
-        client = connect(settings.redis_url, extra="redis")
-        try:
-            with steps.step("redis") as step, _reached(), told():
-                client.ping()
-                step.says("sessions, budgets and shared answers have a Redis that answers")
-        finally:
-            client.close()
+
+def _redis(url: "Secret", *, steps: Steps) -> None:
+    from aweigh.database.redis import connect, told
+
+    client = connect(url, extra="redis")
+    try:
+        with steps.step("redis") as step, _reached(), told():
+            client.ping()
+            step.says("sessions, budgets and shared answers have a Redis that answers")
+    finally:
+        client.close()
 
 
 @contextmanager

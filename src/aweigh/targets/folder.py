@@ -6,7 +6,7 @@ bytes of files as small as a pointer.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -22,7 +22,8 @@ NEVER = frozenset({
     ".ruff_cache", ".ipynb_checkpoints", ".DS_Store", ".env", ".heroku",
 })  # fmt: skip
 """Names, of files and folders at any depth, that no deployment needs; ``.env`` holds a developer's own secrets."""
-IGNORES = (".gitignore", ".slugignore")
+SLUGIGNORE = ".slugignore"
+IGNORES = (".gitignore", SLUGIGNORE)
 MOST_FILES = 50_000
 LFS_BEGINS = b"version https://git-lfs.github.com/spec/"
 MOST_POINTER_BYTES = 1024
@@ -80,6 +81,24 @@ def is_never_deployed(name: str) -> bool:
     return not NEVER.isdisjoint(PurePosixPath(name).parts)
 
 
+def check_kept(added: Iterable[str], files: Mapping[str, Path]) -> None:
+    """Refuse a ``.slugignore`` that takes away what is added to a folder: the platform obeys it before it builds.
+
+    Raises:
+        UsageError: it would.
+    """
+    if SLUGIGNORE not in files:
+        return
+    rules = tuple(_rules_of(files[SLUGIGNORE].parent, "", names=(SLUGIGNORE,)))
+    for name in added:
+        parts = name.split("/")
+        above = ["/".join(parts[:i]) + "/" for i in range(1, len(parts))]
+        if any(_why_left_out(one, rules) is not None for one in (*above, name)):
+            raise UsageError(
+                f".slugignore takes away {name}, which the deployment needs.", hint="take the line out that names it"
+            )
+
+
 _Rules = Sequence[tuple[str, "GitIgnoreSpec"]]
 """What is ignored, and the folder (with a ``/`` behind it) from which on."""
 
@@ -120,8 +139,11 @@ def _is_text(name: str) -> bool:
     return True
 
 
-def _rules_of(folder: Path, prefix: str) -> Iterator[tuple[str, "GitIgnoreSpec"]]:
-    names = IGNORES if not prefix else IGNORES[:1]
+def _rules_of(
+    folder: Path, prefix: str, *, names: tuple[str, ...] | None = None
+) -> Iterator[tuple[str, "GitIgnoreSpec"]]:
+    if names is None:
+        names = IGNORES if not prefix else IGNORES[:1]
     written = [folder / name for name in names if (folder / name).is_file()]
     if not written:
         return

@@ -30,6 +30,8 @@ class Release:
     """What has to outlive a restart and so needs a place of its own: ``postgresql``, ``redis``."""
     bundle: str | None = None
     """The path, among ``files``, of the bundle that is served; None: a script without one."""
+    description: str = ""
+    """What its owner says of it, in any characters: what is made of it takes only plain words."""
     has_ui: bool = True
     own: frozenset[str] = frozenset()
     """Which of the platform's files the folder's owner wrote (``Procfile``, ``requirements.txt``): they are kept."""

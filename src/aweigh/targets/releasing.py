@@ -10,7 +10,7 @@ import sys
 import tempfile
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,13 +22,13 @@ from aweigh.bundle.requirements import read_lock
 from aweigh.bundle.trust import read_trust
 from aweigh.bundle.verify import VerifiedBundle, verify
 from aweigh.errors import ConfigError, DataError, UntrustedBundle, UsageError
-from aweigh.targets.folder import list_folder
+from aweigh.targets.folder import check_kept, list_folder
 from aweigh.targets.policy import FOLDER, policy_files
 from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import START, Release
 from aweigh.targets.requirements import WHEELS, Wanted, added_to, locked, locked_anew, locked_with, names_aweigh
 from aweigh.targets.script import distributions_of, find_script, imports_own, is_streamlit, plain_name
-from aweigh.targets.wheel import own_wheel
+from aweigh.targets.wheel import Wheel, own_wheel
 
 Auth = Literal["none", "password", "oidc"]
 
@@ -93,10 +93,11 @@ class Wishes:
 GUARDED = Wishes()
 
 
-def release_of(path: Path | str, *, name: str, wishes: Wishes = GUARDED) -> Release:
+def release_of(path: Path | str, *, name: str, wishes: Wishes = GUARDED, wheel: Wheel | None = None) -> Release:
     """The release of a bundle, of a folder, or of a single Streamlit script; ``name`` is what it is called there.
 
-    Reads, and asks a package index for what no lock pins yet; changes nothing.
+    Reads, and asks a package index for what no lock pins yet; changes nothing. ``wheel`` is the aweigh that is to run
+    there, by default the one that runs here.
 
     Raises:
         UsageError: there is nothing to deploy, or a name that cannot be.
@@ -111,16 +112,16 @@ def release_of(path: Path | str, *, name: str, wishes: Wishes = GUARDED) -> Rele
     if not path.exists():
         raise UsageError(f"There is no {path.name!r}.", hint="name a bundle, a folder or a Streamlit script")
     if path.is_dir() and not (path / MANIFEST).is_file():
-        return _of_folder(list_folder(path).files, name=name, wishes=wishes)
+        return _of_folder(list_folder(path).files, name=name, wishes=wishes, wheel=wheel)
     if path.suffix == ".py":
-        return _of_script(path, name=name, wishes=wishes)
-    return _of_bundle(path, name=name, wishes=wishes)
+        return _of_script(path, name=name, wishes=wishes, wheel=wheel)
+    return _of_bundle(path, name=name, wishes=wishes, wheel=wheel or own_wheel())
 
 
 # -- of a bundle -----------------------------------------------------------------------------------------------------
 
 
-def _of_bundle(path: Path, *, name: str, wishes: Wishes) -> Release:
+def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Release:
     trust = None if wishes.trust is None else read_trust(wishes.trust)
     bundle = verify(path, trust=trust)
     manifest = bundle.manifest
@@ -130,7 +131,6 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes) -> Release:
             hint="say who: --trust KEY.pub, or a policy with code = true",
         )
     served = f"{manifest.name}.aweigh"
-    wheel = own_wheel()
     wanted = Wanted(wheel, {extra_of(manifest.runtime), *wishes.extras} - {""}, manifest.python)
     web = f"{START} {served} --host 0.0.0.0 --auth {wishes.auth} --workers auto{'' if wishes.ui else ' --no-ui'}"
     processes = {"web": web}
@@ -150,6 +150,7 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes) -> Release:
         secrets=wishes.secrets,
         stores=wishes.stores,
         bundle=served,
+        description=manifest.presentation.description or manifest.presentation.title or "",
         has_ui=wishes.ui,
     )
 
@@ -175,29 +176,35 @@ def _archived(bundle: VerifiedBundle) -> bytes:
 # -- of a folder or a script -----------------------------------------------------------------------------------------
 
 
-def _of_script(path: Path, *, name: str, wishes: Wishes) -> Release:
+def _of_script(path: Path, *, name: str, wishes: Wishes, wheel: Wheel | None) -> Release:
     """A script alone, with the requirements and the version of Python that lie beside it."""
     if not is_streamlit(path):
         raise UsageError(f"{path.name!r} imports no Streamlit.", hint="give the folder, with a Procfile that runs it")
     beside = [path.parent / one for one in (REQUIREMENTS, PYTHON_VERSION) if (path.parent / one).is_file()]
     files = {plain_name(path.name): path} | {one.name: one for one in beside}
-    return _of_folder(files, name=name, wishes=wishes)
+    return _of_folder(files, name=name, wishes=wishes, wheel=wheel)
 
 
-def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes) -> Release:
+def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes, wheel: Wheel | None) -> Release:
     if wishes.worker:
         raise UsageError("A folder's jobs are its own: --worker goes with a bundle.")
     own = frozenset(one for one in DOCUMENTS if one in files)
     python = _python_of(files)
     if PROCFILE in own:
         processes: Mapping[str, str] = read_procfile(_text(files, PROCFILE)).processes
-        wishes_here = None
+        wishes_here = _wishes_in(processes, wishes)
     else:
         script = find_script(files)
         processes = {"web": f"{START} {script} --host 0.0.0.0 --auth {wishes.auth}", **_migration(wishes)}
         wishes_here = wishes
     needs_aweigh = wishes_here is not None or any(one.startswith("aweigh ") for one in processes.values())
-    requirements, extra_files = _requirements_of(files, python=python, wishes=wishes, needs_aweigh=needs_aweigh)
+    wanted = None
+    asked = wishes_here or wishes
+    if needs_aweigh or (REQUIREMENTS not in files and imports_own(files)):
+        wanted = Wanted(wheel or own_wheel(), asked.extras | {"ui"}, python)
+    added = () if wanted is None else (f"{WHEELS}{wanted.wheel.name}",)
+    check_kept([PROCFILE, PYTHON_VERSION, REQUIREMENTS, *added], files)
+    requirements, extra_files = _requirements_of(files, python=python, wanted=wanted)
     written = None if REQUIREMENTS not in own else _text(files, REQUIREMENTS)
     served = _SERVES.search(processes.get("web", ""))
     bundle = served[1] if served is not None and served[1] in files else None
@@ -216,13 +223,23 @@ def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes) -> Relea
     )
 
 
+def _wishes_in(processes: Mapping[str, str], wishes: Wishes) -> Wishes | None:
+    """How aweigh is to run by a Procfile of the owner's (or one that was rendered); None: by none of its lines."""
+    web = processes.get("web", "")
+    if not web.startswith(f"{START} "):
+        return None
+    auth = re.search(r"--auth[ =](none|password|oidc)(?=\s|$)", web)
+    worker = processes.get("worker", "").startswith("aweigh worker ")
+    return replace(wishes, auth=wishes.auth if auth is None else auth[1], worker=worker)  # type: ignore[arg-type]
+
+
 def _requirements_of(
-    files: Mapping[str, Path], *, python: str, wishes: Wishes, needs_aweigh: bool
+    files: Mapping[str, Path], *, python: str, wanted: Wanted | None
 ) -> tuple[str | None, dict[str, bytes]]:
     """The text of requirements.txt (None: another lock is there), and the wheel where it names one."""
-    if REQUIREMENTS not in files and any(one in files for one in LOCKS):
-        lock = next(one for one in LOCKS if one in files)
-        if needs_aweigh and not re.search(r"\baweigh\b", _text(files, lock)):
+    lock = next((one for one in LOCKS if one in files), None)
+    if REQUIREMENTS not in files and lock is not None:
+        if wanted is not None and not re.search(r"\baweigh\b", _text(files, lock)):
             raise UsageError(
                 f"The folder is locked by {lock}, which has no aweigh, and aweigh would serve it.",
                 hint="write a Procfile of your own (web: streamlit run FILE.py --server.port $PORT --server.address "
@@ -230,19 +247,15 @@ def _requirements_of(
             )
         return None, {}
     if "Pipfile" in files and REQUIREMENTS not in files:
-        raise UsageError(
-            "The folder has a Pipfile and no Pipfile.lock.", hint="run pipenv lock, or write requirements.txt"
-        )
+        raise UsageError("The folder has a Pipfile and no Pipfile.lock.", hint="run pipenv lock")
     text = _text(files, REQUIREMENTS) if REQUIREMENTS in files else None
-    if text is not None and (not needs_aweigh or names_aweigh(text)):
+    if text is not None and (wanted is None or names_aweigh(text)):
         return text, {}
-    if text is None and not needs_aweigh and not imports_own(files):
-        return locked(_asked_by(files), python=_minor(python)), {}
-    wheel = own_wheel()
-    wanted = Wanted(wheel, wishes.extras | {"ui"}, python)
+    if wanted is None:
+        return locked(_asked_by(files), python=".".join(python.split(".")[:2])), {}
     wanted.check_python()
     made = added_to(text, wanted) if text is not None else locked_anew(wanted, _asked_by(files))
-    return made, {f"{WHEELS}{wheel.name}": wheel.content}
+    return made, {f"{WHEELS}{wanted.wheel.name}": wanted.wheel.content}
 
 
 def _asked_by(files: Mapping[str, Path]) -> tuple[str, ...]:
@@ -264,10 +277,6 @@ def _python_of(files: Mapping[str, Path]) -> str:
         if found is not None:
             return found[1]
     return f"{sys.version_info.major}.{sys.version_info.minor}"
-
-
-def _minor(python: str) -> str:
-    return ".".join(python.split(".")[:2])
 
 
 def _text(files: Mapping[str, Path], name: str) -> str:

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from aweigh.errors import ConfigError, DataError, UsageError
+from aweigh.models.scan import scan
 
 FIRST = ("streamlit_app.py", "app.py", "main.py", "Home.py", "home.py")
 """Which script is the app where there are several: Streamlit's own names first."""
 OWN = "aweigh"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}\.py", re.ASCII)
 _STREAMLIT = re.compile(r"^\s*(?:import|from)\s+streamlit\b", re.MULTILINE)
+PICKLED = (".joblib", ".pkl", ".pickle")
 MOST_BYTES = 10 * 2**20
 """Of a script that is read."""
 
@@ -71,9 +73,11 @@ def _text(path: Path) -> str:
 
 
 def distributions_of(files: Mapping[str, Path]) -> tuple[str, ...]:
-    """What the Python files of a folder need beside the standard library, by the names that installers know.
+    """What the scripts and pickled models of a folder need beside the standard library, by their installers' names.
 
-    Only what is installed here is found: to install a package because some import is called so is to install anybody's.
+    A model is read for what loading it would import, and not loaded: a script that loads one seldom imports its
+    library. Only what is installed here is found: to install a package because some import is called so is to install
+    anybody's.
 
     Raises:
         ConfigError: something is imported that is not installed here.
@@ -87,7 +91,10 @@ def distributions_of(files: Mapping[str, Path]) -> tuple[str, ...]:
             wanted.update(_imports(ast.parse(_text(path))))
         except (SyntaxError, ValueError, RecursionError) as error:
             raise DataError(f"{name[:80]!a} is no Python that could be read here.") from error
-    return _installed(wanted - set(sys.stdlib_module_names) - local - {OWN})
+    for name, path in files.items():
+        if name.endswith(PICKLED):
+            wanted.update(re.split(r"[.:]", one, maxsplit=1)[0] for one in scan(path).names)
+    return _installed(wanted - set(sys.stdlib_module_names) - local - {OWN, "__main__"})
 
 
 def imports_own(files: Mapping[str, Path]) -> bool:

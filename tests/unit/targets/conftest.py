@@ -18,13 +18,17 @@ OFFERED = {
     ("streamlit", "1.12.0"): [],
     ("streamlit", "1.70.0"): [],
     ("frames", "1.0"): [],
+    ("click", "1.0"): [],
 }
 
 
 def wheel_file(name, version, requires):
     out = io.BytesIO()
     info = f"{name}-{version}.dist-info"
-    metadata = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}", *(f"Requires-Dist: {one}" for one in requires)]
+    metadata = [
+        f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}",
+        *(f"Requires-Dist: {one}" for one in requires),
+    ]
     with zipfile.ZipFile(out, "w") as made:
         made.writestr(zipfile.ZipInfo(f"{info}/METADATA"), "\n".join(metadata) + "\n")
         made.writestr(

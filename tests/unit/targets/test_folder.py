@@ -16,7 +16,6 @@ POINTER = (
 )
 
 
-
 def lay(root, *names, text=""):
     for name in names:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -25,21 +24,57 @@ def lay(root, *names, text=""):
 
 def test_what_nobody_deploys_stays_behind(tmp_path):
     lay(tmp_path, "app.py", "pages/one.py", ".streamlit/config.toml", "setup.sh", "wheels/x.whl")
-    lay(tmp_path, ".git/config", ".venv/bin/python", "pages/__pycache__/one.pyc", "node_modules/a.js", ".env", "a/.DS_Store")
+    lay(
+        tmp_path,
+        ".git/config",
+        ".venv/bin/python",
+        "pages/__pycache__/one.pyc",
+        "node_modules/a.js",
+        ".env",
+        "a/.DS_Store",
+    )
     found = list_folder(tmp_path)
     assert list(found.files) == [".streamlit/config.toml", "app.py", "pages/one.py", "setup.sh", "wheels/x.whl"]
     assert found.left_out == ((".env", "it holds secrets of this machine"),)
 
 
 RULES = {
-    ".gitignore": "*.log\n/build/\n!keep.log\ndata/*\n!data/small.csv\n# note\n\\#odd\n**/tmp\nfoo/**/bar\nsp ace.txt\n[ab].txt\n",
+    ".gitignore": "*.log\n/build/\n!keep.log\ndata/*\n!data/small.csv\n# note\n\\#odd\n**/tmp\nfoo/**/bar\nsp ace.txt\n"
+    "[ab].txt\n",
     "sub/.gitignore": "*.csv\n!wanted.csv\n/only-here\n!*.log\n",
     "deep/er/.gitignore": "*\n!.gitignore\n!one.txt\n",
 }
 NAMES = [
-    *("app.log", "keep.log", "build/x", "sub/build/x", "data/small.csv", "data/large.csv", "data/more/small.csv", "#odd"),
-    *("tmp", "a/tmp/x", "foo/bar", "foo/1/2/bar", "foo/1/bar/x", "sp ace.txt", "a.txt", "c.txt", "sub/a.csv", "sub/x.log"),
-    *("sub/wanted.csv", "sub/only-here", "sub/deep/only-here", "deep/er/one.txt", "deep/er/two.txt", "deep/er/x/one.txt"),
+    *(
+        "app.log",
+        "keep.log",
+        "build/x",
+        "sub/build/x",
+        "data/small.csv",
+        "data/large.csv",
+        "data/more/small.csv",
+        "#odd",
+    ),
+    *(
+        "tmp",
+        "a/tmp/x",
+        "foo/bar",
+        "foo/1/2/bar",
+        "foo/1/bar/x",
+        "sp ace.txt",
+        "a.txt",
+        "c.txt",
+        "sub/a.csv",
+        "sub/x.log",
+    ),
+    *(
+        "sub/wanted.csv",
+        "sub/only-here",
+        "sub/deep/only-here",
+        "deep/er/one.txt",
+        "deep/er/two.txt",
+        "deep/er/x/one.txt",
+    ),
 ]
 
 

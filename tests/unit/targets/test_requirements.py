@@ -9,9 +9,7 @@ from aweigh.bundle.requirements import Pinned
 from aweigh.errors import ConfigError
 from aweigh.targets.requirements import Wanted, added_to, locked, locked_anew, locked_with, names_aweigh
 
-WHEEL_LINE = (
-    f"./wheels/aweigh-0.1.0-py3-none-any.whl \\\n    --hash=sha256:{hashlib.sha256(b'wheel').hexdigest()}\n"
-)
+WHEEL_LINE = f"./wheels/aweigh-0.1.0-py3-none-any.whl \\\n    --hash=sha256:{hashlib.sha256(b'wheel').hexdigest()}\n"
 OLD = "0" * 64
 
 
@@ -47,13 +45,15 @@ def test_where_the_bundle_pins_all_no_index_is_asked(small_wheel, monkeypatch):
 
 def test_pins_that_contradict_what_aweigh_needs_are_refused(hashes, small_wheel):
     own = [Pinned("alpha", "1.0", (OLD,)), Pinned("beta", "2.0", (OLD,))]
-    with pytest.raises(ConfigError, match="cannot be locked: the package index does not offer what is needed") as caught:
+    with pytest.raises(
+        ConfigError, match="cannot be locked: the package index does not offer what is needed"
+    ) as caught:
         locked_with(Wanted(small_wheel, {"redis"}, "3.12"), pinned=own)
     assert "pack the bundle again" in caught.value.hint
 
 
 def test_without_a_network_it_says_so(small_wheel, monkeypatch, tmp_path):
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:9/index")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("UV_HTTP_RETRIES", "0")
     with pytest.raises(ConfigError, match="no package index could be reached") as caught:
@@ -68,7 +68,7 @@ def test_a_folder_without_requirements_is_locked_with_aweigh(hashes, small_wheel
 
 
 def test_loose_requirements_are_kept_as_they_are_and_get_the_wheel_with_its_extras(small_wheel):
-    text = "# mine\nstreamlit\nframes>=1  # why not\n--extra-index-url https://example.org/simple"
+    text = "# mine\nstreamlit\nframes>=1  # why not\n--extra-index-url https://example.org/index"
     made = added_to(text, Wanted(small_wheel, {"ui", "auth"}, "3.12"))
     assert made == text + "\n./wheels/aweigh-0.1.0-py3-none-any.whl[auth,ui]\n"
 
@@ -87,7 +87,9 @@ def test_hashed_requirements_with_other_lines_cannot_be_added_to(small_wheel):
         added_to(f"beta>=1 --hash=sha256:{OLD}\n", Wanted(small_wheel, (), "3.12"))
 
 
-@pytest.mark.parametrize("line", ["streamlit==1.12.0", "Streamlit == 1.12.0 # old", "streamlit[x]==1.12.0; python_version > '3'"])
+@pytest.mark.parametrize(
+    "line", ["streamlit==1.12.0", "Streamlit == 1.12.0 # old", "streamlit[x]==1.12.0; python_version > '3'"]
+)
 def test_a_pin_that_aweigh_does_not_run_with_is_named_before_anything_is_sent(small_wheel, line):
     with pytest.raises(ConfigError, match=r"pins [Ss]treamlit==1\.12\.0, and aweigh, .* needs >=1\.67") as caught:
         added_to(f"pandas==1.4.3\n{line}\n", Wanted(small_wheel, {"ui"}, "3.12"))

@@ -43,7 +43,8 @@ def test_two_folders_at_two_times_give_the_same_bytes(tmp_path):
     assert tarball({**documents, **dict(reversed(second.items()))}) == made
     code = (
         "import sys; from pathlib import Path; from aweigh.targets.tarball import tarball; "
-        "root = Path(sys.argv[1]); files = {p.relative_to(root).as_posix(): p for p in root.rglob('*') if p.is_file()}; "
+        "root = Path(sys.argv[1]); "
+        "files = {p.relative_to(root).as_posix(): p for p in root.rglob('*') if p.is_file()}; "
         "sys.stdout.buffer.write(tarball({**files, 'Procfile': b'web: x\\n'}))"
     )
     again = subprocess.run([sys.executable, "-c", code, tmp_path / "first"], check=True, capture_output=True)
@@ -54,8 +55,12 @@ def test_what_is_in_it(tmp_path):
     found = members(tarball({**lay(tmp_path / "a"), "Procfile": b"web: x\n"}))
     assert list(found) == ["Procfile", "app.py", "large.bin", "pages/ä.py", "run.sh"]
     assert found["large.bin"][1] == b"0123456789" * 10_000
-    assert {name: oct(one.mode) for name, (one, _) in found.items()} == dict.fromkeys(found, "0o644") | {"run.sh": "0o755"}
-    assert {(one.mtime, one.uid, one.gid, one.uname, one.gname) for one, _ in found.values()} == {(315532800, 0, 0, "", "")}
+    assert {name: oct(one.mode) for name, (one, _) in found.items()} == dict.fromkeys(found, "0o644") | {
+        "run.sh": "0o755"
+    }
+    assert {(one.mtime, one.uid, one.gid, one.uname, one.gname) for one, _ in found.values()} == {
+        (315532800, 0, 0, "", "")
+    }
 
 
 def test_what_never_travels_is_left_out_of_any_mapping(tmp_path):

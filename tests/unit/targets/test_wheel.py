@@ -156,3 +156,9 @@ def test_a_checkout_whose_project_cannot_be_read_is_refused(root, tmp_path, text
     (tmp_path / "pyproject.toml").write_text(text)
     with pytest.raises(ConfigError, match=r"its pyproject\.toml is missing or cannot be read"):
         wheel_of(Path(tmp_path / "src" / "aweigh"))
+
+
+def test_a_wheel_of_what_was_installed_from_a_wheel_is_that_wheel(tmp_path):
+    wheel = own_wheel()
+    opened(wheel.content).extractall(tmp_path)
+    assert wheel_of(tmp_path / "aweigh") == wheel

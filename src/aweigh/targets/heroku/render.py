@@ -50,7 +50,7 @@ _TO_BE_SAID: Mapping[str, Mapping[str, str]] = {
 """What only the owner knows, by what the web process is asked to do."""
 
 
-def render(release: Release, *, size: str = SIZE, replicas: int = 1, description: str = "") -> dict[str, bytes]:
+def render(release: Release, *, size: str = SIZE, replicas: int = 1) -> dict[str, bytes]:
     """The documents of a release, by their names at its root; ``size`` and ``replicas`` are those of the web dynos.
 
     Raises:
@@ -70,7 +70,7 @@ def render(release: Release, *, size: str = SIZE, replicas: int = 1, description
     files = {
         PROCFILE: _procfile(release),
         PYTHON_VERSION: f"{_python(release)}\n",
-        APP_JSON: _app_json(release, size=size, replicas=replicas, description=description),
+        APP_JSON: _app_json(release, size=size, replicas=replicas),
     }
     if release.requirements is not None:
         files[REQUIREMENTS] = release.requirements
@@ -106,7 +106,7 @@ def _procfile(release: Release) -> str:
         raise UsageError("A process type of the release has a name that no Procfile can hold.") from error
 
 
-def _app_json(release: Release, *, size: str, replicas: int, description: str) -> str:
+def _app_json(release: Release, *, size: str, replicas: int) -> str:
     formation = {
         kind: {"quantity": replicas if kind == "web" else 1, "size": size}
         for kind in release.processes
@@ -114,7 +114,7 @@ def _app_json(release: Release, *, size: str, replicas: int, description: str) -
     }
     document = {
         "name": release.name,
-        "description": described(description) or f"{release.name}, served by aweigh.",
+        "description": described(release.description) or f"{release.name}, served by aweigh.",
         "env": _env(release),
         "formation": formation,
         "addons": list(addons_of(release)),

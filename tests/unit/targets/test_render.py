@@ -1,0 +1,180 @@
+"""Heroku's documents: what the platform reads, and nothing that a shell or a reader takes for more."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aweigh.errors import UsageError
+from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.targets.heroku.render import addons_of, described, render, source_of
+from aweigh.targets.procfile import read_procfile
+from aweigh.targets.release import Release
+
+SCHEMA = json.loads(Path(__file__).with_name("app.json.schema.json").read_text())
+
+RELEASE = Release(
+    name="my-model",
+    python="3.12",
+    processes={
+        "web": "aweigh serve penguins.aweigh --host 0.0.0.0 --auth password --workers auto",
+        "worker": "aweigh worker penguins.aweigh",
+        "release": "aweigh migrate",
+    },
+    files={"penguins.aweigh": b"bundle", "wheels/aweigh.whl": b"wheel"},
+    requirements="click==8.1 --hash=sha256:00\n",
+    config={"AWEIGH_PROXIES": "1", "AWEIGH_JOBS": "worker"},
+    secrets=("AWEIGH_CACHE_SECRET",),
+    stores=("postgresql", "redis"),
+    bundle="penguins.aweigh",
+)
+
+
+SAID = replace(RELEASE, description="Says which penguin.")
+
+
+def valid(document):
+    """Hold a document against the published schema, which knows neither all sizes nor all stacks."""
+    schema = json.loads(json.dumps(SCHEMA))
+    schema["definitions"]["dynoSize"]["enum"] = sorted({*schema["definitions"]["dynoSize"]["enum"], *DYNOS})
+    jsonschema.Draft7Validator(schema).validate(document)
+    return document
+
+
+def test_the_documents_and_nothing_else():
+    files = render(RELEASE)
+    assert set(files) == {"Procfile", ".python-version", "requirements.txt", "app.json"}
+    assert files["Procfile"].decode() == (
+        "web: aweigh serve penguins.aweigh --host 0.0.0.0 --auth password --workers auto\n"
+        "worker: aweigh worker penguins.aweigh\n"
+        "release: aweigh migrate\n"
+    )
+    assert files[".python-version"] == b"3.12\n"
+    assert files["requirements.txt"] == RELEASE.requirements.encode()
+    assert files == render(RELEASE)
+    assert set(source_of(RELEASE, files)) == {*files, *RELEASE.files}
+
+
+def test_app_json_is_what_the_schema_takes():
+    document = valid(json.loads(render(SAID, size="standard-2x", replicas=2)["app.json"]))
+    assert document["formation"] == {
+        "web": {"quantity": 2, "size": "standard-2x"},
+        "worker": {"quantity": 1, "size": "standard-2x"},
+    }
+    assert document["addons"] == ["heroku-postgresql:essential-0", "heroku-redis:mini"] == list(addons_of(RELEASE))
+    assert document["env"]["AWEIGH_CACHE_SECRET"]["generator"] == "secret"
+    assert document["env"]["AWEIGH_PROXIES"]["value"] == "1"
+    assert document["env"]["AWEIGH_HOSTS"] == {
+        "description": "The names by which the app is asked, with commas.",
+        "required": False,
+    }
+    assert document["buildpacks"] == [{"url": "heroku/python"}]
+    assert document["description"] == "Says which penguin."
+    assert "WEB_CONCURRENCY" not in document["env"]
+
+
+@pytest.mark.parametrize("size", list(DYNOS))
+def test_every_size(size):
+    document = valid(json.loads(render(RELEASE, size=size)["app.json"]))
+    assert document["formation"]["web"] == {"quantity": 1, "size": size}
+
+
+def test_without_a_door_there_is_no_add_on():
+    document = valid(json.loads(render(replace(RELEASE, stores=(), secrets=(), config={}))["app.json"]))
+    assert "addons" not in document
+
+
+def test_what_only_the_owner_knows_is_asked_for():
+    web = {"web": "aweigh serve m.aweigh --host 0.0.0.0 --auth oidc"}
+    document = valid(json.loads(render(replace(RELEASE, processes=web))["app.json"]))
+    required = {name for name, one in document["env"].items() if one.get("required")}
+    assert required == {"AWEIGH_OIDC_ISSUER", "AWEIGH_OIDC_CLIENT_ID", "AWEIGH_OIDC_CLIENT_SECRET"}
+
+
+def test_what_the_owner_wrote_is_not_written_again():
+    own = replace(
+        RELEASE,
+        own=frozenset({"Procfile", "requirements.txt", "runtime.txt"}),
+        processes={"web": "sh setup.sh && streamlit run app.py --server.port $PORT", "worker_2": "python x.py; echo"},
+    )
+    files = render(own)
+    assert set(files) == {"app.json"}
+    assert set(valid(json.loads(files["app.json"]))["formation"]) == {"web"}
+    assert render(replace(own, own=own.own | {"app.json"})) == {}
+    assert set(render(replace(RELEASE, requirements=None, own=frozenset({"poetry.lock"})))) == {
+        *("Procfile", ".python-version", "app.json")
+    }
+
+
+EVIL = [
+    "$(id)",
+    "`id`",
+    "a;b",
+    "a\nweb: x",
+    'a"b',
+    "a'b",
+    "a|b",
+    "a&b",
+    "a>b",
+    "\x00",
+    "a\rb",
+    "${X}",
+    "*\u202e",
+    "ä",
+    "\\",
+]
+
+
+@pytest.mark.parametrize("evil", EVIL)
+def test_nothing_of_a_shell_s_own_reaches_a_command_line(evil):
+    with pytest.raises(UsageError):
+        render(replace(RELEASE, processes={"web": f"aweigh serve {evil}.aweigh"}))
+    with pytest.raises(UsageError):
+        render(replace(RELEASE, processes={"web": "aweigh serve", evil: "aweigh worker"}))
+
+
+@pytest.mark.parametrize("evil", [*EVIL, "", "x", "-a-", "Ab-c", "a" * 31, "a_b", "a.b"])
+def test_no_other_name_reaches_app_json(evil):
+    with pytest.raises(UsageError, match="No app on Heroku"):
+        render(replace(RELEASE, name=evil))
+
+
+@pytest.mark.parametrize("evil", [one for one in EVIL if one != "*\u202e"] + ["x" * 1001])
+def test_no_other_setting_reaches_app_json(evil):
+    for change in ({"config": {"A": evil}}, {"config": {evil: "1"}}, {"secrets": (evil,)}):
+        with pytest.raises(UsageError):
+            render(replace(RELEASE, **change))
+
+
+@pytest.mark.parametrize("python", ["", "3", "python-3.12", "3.12\nx", "3.12.1.1", "latest", "3.١٢"])
+def test_no_other_python(python):
+    with pytest.raises(UsageError, match="no version of Python"):
+        render(replace(RELEASE, python=python))
+
+
+@pytest.mark.parametrize(("size", "replicas"), [("huge", 1), ("", 1), ("basic", 2), ("eco", 2), ("standard-1x", -1)])
+def test_sizes_and_numbers_that_cannot_be(size, replicas):
+    with pytest.raises(UsageError):
+        render(RELEASE, size=size, replicas=replicas)
+
+
+@given(st.text(max_size=400))
+def test_a_description_is_one_line_of_plain_words(text):
+    found = described(text)
+    assert len(found) <= 200
+    assert not set(found) & set("\n\r\t\0\x1b`$;'\"\\<>{}[]|&*#!~^=?@\u2028\u202e")
+    document = valid(json.loads(render(replace(RELEASE, description=text))["app.json"]))
+    assert document["description"]
+
+
+@given(st.text(max_size=80))
+def test_a_procfile_is_read_back_as_it_was_meant_or_is_refused(text):
+    try:
+        content = render(replace(RELEASE, processes={"web": text}))["Procfile"].decode()
+    except UsageError:
+        return
+    assert read_procfile(content).processes == {"web": text.strip()}

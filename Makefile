@@ -134,6 +134,10 @@ bench-peers: $(DEV) ## Install the peers that make bench compares with, each in 
 bench-page: $(DEV) ## Write the performance page and its pictures anew from bench/results
 	$(BENCH).page $(ARGS)
 
+.PHONY: heroku-cli
+heroku-cli: $(DEV) ## Drive the tests' local Heroku with Heroku's own command line, from npm (400 MB below .cache)
+	$(BIN)/python tools/heroku_cli.py
+
 .PHONY: test-all-pythons
 test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is found here
 	@tools/test_all_pythons $(MAKE)

@@ -8,6 +8,7 @@ import asyncio
 import json
 import secrets
 import tarfile
+from collections.abc import Callable
 from typing import Any
 
 from tests.heroku.api import Function, start_build
@@ -80,15 +81,12 @@ async def _set_up(platform: Platform, app: App, setup: dict, body: dict, manifes
     for wanted in manifest.get("addons") or ():
         plan, alias = (wanted, None) if isinstance(wanted, str) else (wanted["plan"], wanted.get("as"))
         addon = platform.create_addon(app, plan, None, alias)
-        while addon.state == "provisioning":
-            await asyncio.sleep(POLL_S)
+        await _until(lambda addon=addon: addon.state != "provisioning")
     build = start_build(platform, app, {"source_blob": body["source_blob"]})
     setup["build"] = {"id": build.id, "status": "pending", "output_stream_url": f"{platform.base}/_streams/{build.id}"}
-    while build.status == "pending":
-        await asyncio.sleep(POLL_S)
+    await _until(lambda: build.status != "pending")
     setup["build"]["status"] = build.status
-    while build.release is not None and build.release.status == "pending":
-        await asyncio.sleep(POLL_S)
+    await _until(lambda: build.release is None or build.release.status != "pending")
     if build.release is None or build.release.status != "succeeded":
         raise SetupFailed("build failed")
     updates = [{"type": type_, **one} for type_, one in (manifest.get("formation") or {}).items()]
@@ -98,6 +96,11 @@ async def _set_up(platform: Platform, app: App, setup: dict, body: dict, manifes
         setup["postdeploy"] = await _postdeploy(platform, app, script if isinstance(script, str) else script["command"])
         if setup["postdeploy"]["exit_code"]:
             raise SetupFailed("postdeploy exited with non-zero status code")
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110  (what is waited for has no event)
+        await asyncio.sleep(POLL_S)
 
 
 async def _postdeploy(platform: Platform, app: App, command: str) -> dict:

@@ -29,7 +29,10 @@ R14_S = 20.0
 
 
 def listens_everywhere(port: int) -> bool:
-    """Say whether somebody listens on a port of every interface."""
+    """Say whether somebody listens on a port of every interface; without a table of sockets: on the port at all."""
+    if not Path("/proc/net/tcp").exists():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(table).read_text().splitlines()[1:]:
@@ -128,6 +131,8 @@ class Dyno:
             start_new_session=True,
         )  # fmt: skip
         self._process = process
+        if self._stopping.is_set():
+            self._signal_all(signal.SIGTERM)
         watching = [asyncio.create_task(self._watch_boot()), asyncio.create_task(self._watch_memory())]
         pumping = asyncio.create_task(self._pump(process))
         try:
@@ -210,19 +215,21 @@ class Dyno:
 
     async def _watch_memory(self) -> None:
         size = DYNOS[self.size]
+        quota = self._options.quota_bytes or size.quota_bytes
+        most = 2 * quota if self._options.quota_bytes else size.kill_bytes
         said = 0.0
         while self._process is not None:
             await asyncio.sleep(self._options.memory_s)
             used = await asyncio.to_thread(self.memory_bytes)
-            share = f"Process running mem={used // MB}M({used / size.quota_bytes:.1%})"
-            if used > size.kill_bytes:
+            share = f"Process running mem={used // MB}M({used / quota:.1%})"
+            if used > most:
                 self.say(share)
                 self.say("Error R15 (Memory quota vastly exceeded)")
                 self.say("Stopping process with SIGKILL")
                 self._signal_all(signal.SIGKILL)
                 return
             clock = asyncio.get_running_loop().time()
-            if used > size.quota_bytes and clock - said > R14_S:
+            if used > quota and clock - said > R14_S:
                 said = clock
                 self.say(share)
                 self.say("Error R14 (Memory quota exceeded)")
@@ -232,7 +239,8 @@ class Dyno:
         total = 0
         for one in self._processes():
             with contextlib.suppress(psutil.Error):
-                total += one.memory_full_info().pss
+                held = one.memory_full_info()
+                total += getattr(held, "pss", held.rss)
         return total
 
     def _processes(self) -> list[psutil.Process]:
@@ -255,19 +263,19 @@ class Dyno:
         """Send a signal to all of its processes."""
         self._signal_all(number)
 
-    async def stop(self) -> None:
+    async def stop(self, stop_s: float | None = None) -> None:
         """End it: SIGTERM to all, SIGKILL to what is left after the limit."""
+        stop_s = self._options.stop_s if stop_s is None else stop_s
         self._stopping.set()
         if self._process is not None:
             self.say("Stopping all processes with SIGTERM")
             self._signal_all(signal.SIGTERM)
         if self.task is None:
             return
-        done, _ = await asyncio.wait([self.task], timeout=self._options.stop_s)
+        done, _ = await asyncio.wait([self.task], timeout=stop_s)
         if not done:
             self.say(
-                "Error R12 (Exit timeout) -> At least one process failed to exit within "
-                f"{self._options.stop_s:g} seconds of SIGTERM"
+                f"Error R12 (Exit timeout) -> At least one process failed to exit within {stop_s:g} seconds of SIGTERM"
             )
             self.say("Stopping remaining processes with SIGKILL")
             self._signal_all(signal.SIGKILL)

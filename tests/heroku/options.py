@@ -34,6 +34,8 @@ class Options:
     restarts: int = 1
     """How many times a dyno that crashes is started again at once; after that it stays down for ``cool_off_s``."""
     cool_off_s: float = 600
+    quota_bytes: int | None = None
+    """Instead of each size's own quota of memory; twice of it kills."""
     memory_s: float = 1.0
     """How often a dyno's memory is looked at."""
     size: str = "basic"

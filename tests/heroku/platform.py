@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import random
 import shutil
-import signal
 from pathlib import Path
 
 from tests.heroku.dynos import Dyno, free_port
@@ -24,6 +23,7 @@ FEATURES = {
     "runtime-heroku-metrics": "Language Metrics",
 }
 NOT_SCALED = ("release",)
+AT_ONCE_S = 0.2
 
 
 class Platform:
@@ -92,13 +92,10 @@ class Platform:
         if app.router is not None:
             app.router.close()
         dynos, app.dynos = app.dynos, []
-        stopping = [self.spawn(dyno.stop()) for dyno in dynos]
+        stopping = [self.spawn(dyno.stop(AT_ONCE_S if at_once else None)) for dyno in dynos]
         app.log.close()
         self.couplings = [one for one in self.couplings if one["app"]["id"] != app.id]
         if at_once:
-            await asyncio.sleep(0)
-            for dyno in dynos:
-                dyno.signal(signal.SIGKILL)
             await asyncio.gather(*stopping)
 
     def release(

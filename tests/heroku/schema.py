@@ -16,6 +16,7 @@ from referencing.jsonschema import DRAFT4
 
 FILE = Path(__file__).with_name("platform-api-v3.schema.json")
 BASE = "urn:heroku"
+NO_LINK = "the schema has no such link"
 # Routes that the official command line and Heroku's own pages use, and that the published schema leaves out.
 UNPUBLISHED = re.compile(r"(GET|POST|PATCH|DELETE) (/filters/apps|/apps/[^/]+/domains/.*|/apps/[^/]+/logs)$")
 
@@ -97,7 +98,7 @@ class PlatformSchema:
         """
         links = self.links(method, path)
         if not links:
-            return None if UNPUBLISHED.match(f"{method} {path}") else "the schema has no such link"
+            return None if UNPUBLISHED.match(f"{method} {path}") else NO_LINK
         wrong = [self._against(name, number, link, body) for name, number, link in links]
         return None if None in wrong else wrong[-1] if len(wrong) == 1 else "; or ".join(str(one) for one in wrong)
 

@@ -224,7 +224,7 @@ class Addon:
         of = {"id": app.id, "name": app.name}
         return {
             "id": fixed_id(self.id),
-            "addon": {"id": self.id, "name": self.name, "app": of, "plan": named(self.plan)},
+            "addon": {"id": self.id, "name": self.name, "app": of},
             "app": of,
             "created_at": self.created_at,
             "updated_at": self.updated_at,

@@ -331,6 +331,8 @@ def test_behind_a_door_the_golden_rows_are_asked_with_a_key_of_its_own(heroku, a
     assert ("people", "are lost whenever the dyno restarts, at least daily: there is no database") in go.told
     assert httpx.get(done.url + "/v1/model", trust_env=False).status_code == 401
     assert httpx.get(done.url + done.invite.reveal(), trust_env=False).status_code == 200
+    httpx.get(done.url + "/invite/" + "x" * 43, trust_env=False)  # what somebody else may have written into the log
+    assert go(released(auth="password"), "penguins-door").invite == done.invite
     settings = after.config(api, "penguins-door")
     assert str(settings["AWEIGH_DEPLOY_SECRET"]) == "Secret(redacted)"
     assert not any(done.invite.reveal() in text for _, text in go.told)

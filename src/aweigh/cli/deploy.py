@@ -125,7 +125,7 @@ def deploy_heroku(
     )
     check_wish(wish)
     steps = Steps(json=as_json)
-    with steps.step("release") as step:
+    with steps.step("source") as step:
         wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
         release = release_of(path, name=app, wishes=wishes)
         # What is built is the same however many run it: scaling builds nothing. A button says how many.
@@ -176,8 +176,6 @@ def _go(
         return
     for note in deployed.notes:
         steps.line("note", note)
-    if not deployed.changed:
-        steps.line("nothing", f"to do: {deployed.source} was live already, as {deployed.release}")
     steps.line("live", deployed.url)
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")

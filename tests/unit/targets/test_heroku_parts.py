@@ -11,7 +11,7 @@ from aweigh.targets.heroku.documents import Build, DynoDocument, Formation, Hero
 from aweigh.targets.heroku.formation import formation_updates
 from aweigh.targets.heroku.planned import WITHHELD, planned, shown
 from aweigh.targets.heroku.settings import config_changes, plans_of
-from aweigh.targets.heroku.stream import Lines, discreet, invitation
+from aweigh.targets.heroku.stream import Lines, discreet, invitations
 from aweigh.targets.heroku.wish import Packed, Wish, check_wish
 from aweigh.targets.release import Release
 
@@ -198,8 +198,8 @@ def test_what_does_not_come_up_is_told_in_a_sentence_with_a_fix():
 
 def test_an_invitation_is_found_and_shown_to_nobody():
     lines = ["x", f"admin nobody can sign in yet: http://0.0.0.0:5006/invite/{TOKEN}", "y"]
-    assert invitation(lines) == f"/invite/{TOKEN}"
-    assert invitation(["nothing"]) is None
+    assert invitations([*lines, f"/invite/{TOKEN[::-1]}", *lines]) == [f"/invite/{TOKEN}", f"/invite/{TOKEN[::-1]}"]
+    assert invitations(["nothing"]) == []
     assert TOKEN not in discreet(lines[1])
     assert TOKEN not in why_down([f"t app[web.1]: {lines[1]}"], what="v7 crashes").message
 

@@ -5,6 +5,7 @@ a build of the same source is waited for, and what is live already is only check
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 
 from aweigh.errors import AweighError, RemoteError
@@ -18,10 +19,12 @@ from aweigh.targets.heroku.documents import HerokuRelease
 from aweigh.targets.heroku.errors import AnswersDiffer, NotUp
 from aweigh.targets.heroku.formation import apply_formation
 from aweigh.targets.heroku.settings import add_addons, apply_config, check_people, find_or_create, url_of
-from aweigh.targets.heroku.stream import invitation
+from aweigh.targets.heroku.stream import invitations
 from aweigh.targets.heroku.wish import Deployed, Going, Packed, Telling, Wish, check_wish
-from aweigh.targets.live import Replayed, golden_of, replay
+from aweigh.targets.live import Replayed, get, golden_of, replay
 from aweigh.targets.release import START, Release
+
+MOST_INVITATIONS = 5
 
 
 def deploy(
@@ -55,8 +58,6 @@ def deploy(
         replayed = _proven(going, live, web=web, url=url_of(api, app), secret=there.get(deploy_key.VARIABLE))
     except (NotUp, AnswersDiffer) as error:
         raise _taken_back(going, before, error) from error
-    lines = log_of(api, going.app, process="web")
-    invite = invitation(lines)
     return Deployed(
         app=app.name,
         url=url_of(api, app),
@@ -67,8 +68,17 @@ def deploy(
         changed=changed,
         golden_rows=0 if replayed is None else replayed.rows,
         notes=memory_notes(api, going.app, live),
-        invite=None if invite is None else Secret(invite),
+        invite=first_invitation(url_of(api, app), log_of(api, going.app, process="web")),
     )
+
+
+def first_invitation(url: str, lines: Sequence[str]) -> Secret | None:
+    """The path of the last invitation in a log that still opens: anybody can have one written there that does not."""
+    for path in invitations(lines)[:MOST_INVITATIONS]:
+        reply = get(url, path)
+        if reply is not None and reply.status == 200:
+            return Secret(path)
+    return None
 
 
 def is_ours(release: Release) -> bool:

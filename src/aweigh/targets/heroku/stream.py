@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from aweigh.errors import RemoteError
 from aweigh.targets.heroku.api import Api
@@ -133,7 +133,7 @@ def discreet(line: str) -> str:
     return _INVITE.sub(INVITE_SHOWN, line)
 
 
-def invitation(lines: list[str]) -> str | None:
-    """The path of the last invitation that a server printed: ``/invite/...``."""
+def invitations(lines: Sequence[str]) -> list[str]:
+    """The paths of the invitations that servers printed, each once, the last one first: ``/invite/...``."""
     found = [match[0] for line in lines for match in _INVITE.finditer(line)]
-    return found[-1] if found else None
+    return list(dict.fromkeys(reversed(found)))

@@ -1,14 +1,15 @@
 """The commands around a deployment, typed as people type them, against a local Heroku."""
 
+import io
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from tests.heroku import HerokuServer
+
+from aweigh.__main__ import main
 
 STORED = Path(__file__).parents[1] / "bundles"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -17,25 +18,26 @@ WEB = "aweigh serve penguins.aweigh --host 0.0.0.0 --auth password --workers 1 -
 
 
 @pytest.fixture(scope="module")
-def heroku():
+def heroku(postgres):
     dyno_env = {"PYTHONPATH": str(SOURCE), "AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
-    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env) as server:
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, postgres_url=postgres) as server:
         yield server
         assert server.violations == []
 
 
 @pytest.fixture
-def run(heroku):
+def run(heroku, monkeypatch, capsys):
     """Return a function that types a command: its exit code, and what it printed to both."""
 
     def typed(*arguments, said="", **environ):
-        env = {**os.environ, "HEROKU_API_KEY": heroku.token, "AWEIGH_HEROKU_ENDPOINT": heroku.url, **environ}
-        env = {name: value for name, value in env.items() if value}
-        done = subprocess.run(
-            [sys.executable, "-m", "aweigh", *arguments], input=said, capture_output=True, text=True, env=env,
-            check=False, timeout=100,
-        )  # fmt: skip
-        return done.returncode, done.stdout, done.stderr
+        for name, value in {"HEROKU_API_KEY": heroku.token, "AWEIGH_HEROKU_ENDPOINT": heroku.url, **environ}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        try:
+            code = main([*arguments])
+        except SystemExit as ended:
+            code = ended.code
+        return code, *capsys.readouterr()
 
     return typed
 

@@ -20,7 +20,7 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, HerokuSilent, NotUp, ReleaseFailed
 from aweigh.targets.heroku.render import render, source_of
-from aweigh.targets.heroku.stream import read_log
+from aweigh.targets.heroku.stream import read_log, tail_log
 from aweigh.targets.heroku.wish import Packed, Telling, Wish
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import Release
@@ -360,6 +360,29 @@ def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(hero
     assert after.status(api, "penguins-scale").state == "absent"
     with pytest.raises(HerokuRefused, match="found nothing"):
         after.destroy(api, "penguins-scale")
+
+
+def test_an_app_of_somebodys_own_is_checked_for_being_up(heroku, go, tmp_path):
+    web = "streamlit run app.py --server.port $PORT --server.address 0.0.0.0 --server.headless true"
+    files = {"app.py": b"import streamlit as st\nst.title('Mine')\n", "Procfile": f"web: {web}\n".encode()}
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    own = Release("mine", python, {"web": web}, files, requirements="", own=frozenset({"Procfile"}))
+    done = go(own, "penguins-own")
+    assert (done.golden_rows, done.bundle) == (0, None)
+    assert httpx.get(done.url + "/_stcore/health", trust_env=False).text == "ok"
+
+
+def test_a_log_is_followed_over_a_connection_that_ends(heroku, api, go):
+    go(released(), "penguins-tail")
+    heroku.cut_streams(300, times=2)
+    known = [line for line in heroku.app_log("penguins-tail") if "Release v1 " in line or "State changed" in line]
+    told = []
+    for line in tail_log(api, "penguins-tail", lines=100):
+        told.append(line)
+        if line == known[-1]:
+            break
+    assert len(told) == len(set(told))
+    assert [line for line in told if line in known] == known
 
 
 def test_nobody_listens(free_port):

@@ -77,10 +77,11 @@ def status_heroku(app: str, as_json: bool, endpoint: str | None) -> None:
 @endpoint_option
 def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint: str | None) -> None:
     """Print the last lines of an app's log; Heroku keeps 1500. Invitations in it are withheld."""
-    from aweigh.targets.heroku.stream import discreet, read_log
+    from aweigh.targets.heroku.stream import discreet, read_log, tail_log
 
     with at_heroku(endpoint) as api:
-        for line in read_log(api, app, lines=lines, tail=tail, process=process):
+        told = (tail_log if tail else read_log)(api, app, lines=lines, process=process)
+        for line in told:
             click.echo(clean(discreet(line)))
 
 

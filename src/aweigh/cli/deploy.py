@@ -170,7 +170,11 @@ def _go(
     with at_heroku(endpoint) as api:
         if not yes and not as_json:
             _confirm(api, release, wish, steps=steps)
-        deployed = go(api, release, packed, wish, telling=telling_of(steps))
+        try:
+            deployed = go(api, release, packed, wish, telling=telling_of(steps))
+        except KeyboardInterrupt:
+            steps.line("stopped", "what is under way at Heroku goes on there; the same command again goes on with it")
+            raise
     if as_json:
         print_document(document(deployed))
         return

@@ -46,7 +46,8 @@ MOST_BYTES = 64 * 2**20
 MOST_PAGES = 200
 _AS_IT_IS = {"Accept": "text/plain", "Accept-Encoding": "identity"}
 
-_TOKEN = re.compile(r"[\x21-\x7e]+\Z")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/=-]+\Z")
+"""RFC 6750, 2.1."""
 
 
 @dataclass(slots=True)

@@ -16,6 +16,8 @@ from aweigh.targets.live import get
 LOG_LINES = 400
 LOG_EVERY = 5
 """The log is read at every so manieth look at the dynos."""
+FIRST_LOOK_S = 0.25
+"""Until the second look; each next one is so much later, up to what patience has."""
 CRASHES = 2
 """Heroku starts a process again that crashed; one that crashes twice has no luck coming."""
 
@@ -131,7 +133,7 @@ def watch_boot(
                 raise why_down(lines, what=f"{release.label} crashes again and again")
             if late:
                 raise why_down(lines, what=f"{release.label} is not ready after {patience.boot_s:.0f} s")
-        api.pause(patience.poll_s)
+        api.pause(min(patience.poll_s, FIRST_LOOK_S * looks))
 
 
 def readiness(url: str, path: str) -> Callable[[], bool]:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from aweigh.errors import RemoteError
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import LogSession
-from aweigh.targets.heroku.errors import silent
+from aweigh.targets.heroku.errors import HerokuSilent, silent
 from aweigh.targets.heroku.requests import open_log
 
 QUIET_S = 60.0
 """Heroku sends a sign of life more often; a stream that is silent for longer is opened anew."""
 LEAST_S = 0.5
+OVERLAP = 100
+"""Lines of a log that are read once more when its connection ended: the known ones among them are not told again."""
 TRIES = 6
 MOST_LINE_BYTES = 64 * 1024
 _KEEP_ALIVE = b"\0"
@@ -126,6 +128,37 @@ def read_log(api: Api, app: str, *, lines: int = 100, tail: bool = False, proces
         yield from found
     except httpx.HTTPError as error:
         raise silent(what, why=type(error).__name__, sent=False) from error
+
+
+def tail_log(api: Api, app: str, *, lines: int, process: str | None = None) -> Iterator[str]:
+    """The last lines of a log and those that come; where the connection ends it is opened again, and nothing told twice.
+
+    Raises:
+        RemoteError: it cannot be read, again and again.
+    """
+    last: str | None = None
+    failures = 0
+    while True:
+        waiting: list[str] = []
+        is_known = last is not None
+        try:
+            most = lines if last is None else OVERLAP
+            for line in read_log(api, app, lines=most, tail=True, process=process):
+                failures = 0
+                if is_known:
+                    waiting.append(line)
+                    if line != last and len(waiting) < OVERLAP:
+                        continue
+                    is_known, told = False, [] if line == last else waiting
+                else:
+                    told = [line]
+                last = line
+                yield from told
+        except HerokuSilent:
+            failures += 1
+            if failures >= TRIES:
+                raise
+        api.pause(min(0.5 * 2**failures, 8.0))
 
 
 def discreet(line: str) -> str:

@@ -39,9 +39,10 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ended.set())
     with server:
+        sys.stdout.write(f"HEROKU_HOST={server.url}\nHEROKU_API_KEY={server.token}\n")
+        sys.stdout.flush()
         ended.wait()
-    for _line in [f"not in the schema: {one}" for one in server.violations]:
-        pass
+        sys.stdout.writelines(f"not in the schema: {line}\n" for line in server.violations)
     return 0
 
 

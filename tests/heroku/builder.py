@@ -91,10 +91,11 @@ async def _make_slug(platform: "Platform", app: App, build: Build) -> Slug:
         for line in warning.splitlines():
             out.line(f" !     {line}".rstrip())
         out.line()
+    await _hook("pre_compile", folder, app, None, build)
     named = "the buildpack default" if plan.origin == "default" else plan.origin
     out.line(f"-----> Using Python {plan.python} specified in {named}")
     environment = await _environment(platform, folder, plan, tarball, build)
-    await _hooks(folder, app, environment, build)
+    await _hook("post_compile", folder, app, environment, build)
     processes = _processes(folder)
     out.line("-----> Discovering process types")
     out.line(f"       Procfile declares types -> {', '.join(sorted(processes)) or '(none)'}")
@@ -255,16 +256,25 @@ def _key(folder: Path, lock: str, plan: Plan, tarball: Path) -> str:
     return digest.hexdigest()[:24]
 
 
-async def _hooks(folder: Path, app: App, environment: Path, build: Build) -> None:
-    """Run the folder's own bin/post_compile, as the buildpack does (bin/pre_compile: not here)."""
-    hook = folder / "bin" / "post_compile"
+async def _hook(name: str, folder: Path, app: App, environment: Path | None, build: Build) -> None:
+    """Run the folder's own bin/pre_compile or bin/post_compile, as the buildpack does."""
+    hook = folder / "bin" / name
     if hook.is_file():
-        build.output.line("-----> Running bin/post_compile hook")
-        env = {"PATH": f"{environment / 'bin'}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **app.config}
-        await _run(["/bin/sh", str(hook)], folder, env, build)
+        build.output.line(f"-----> Running bin/{name} hook")
+        first = f"{environment / 'bin'}:" if environment else ""
+        env = {"PATH": f"{first}/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **app.config}
+        await _run(["/bin/sh", str(hook)], folder, env, build, what=f"run the bin/{name} script")
 
 
-async def _run(command: list[str], folder: Path, env: dict[str, str], build: Build, *, quiet: bool = False) -> None:
+async def _run(
+    command: list[str],
+    folder: Path,
+    env: dict[str, str],
+    build: Build,
+    *,
+    quiet: bool = False,
+    what: str = "install dependencies",
+) -> None:
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=env, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT, start_new_session=True,
@@ -282,6 +292,4 @@ async def _run(command: list[str], folder: Path, env: dict[str, str], build: Bui
             await process.wait()
         raise
     if status:
-        raise BuildFailed(
-            f"Error: Unable to install dependencies.\n\nSee the log output above for more information. ({status})"
-        )
+        raise BuildFailed(f"Error: Unable to {what}.\n\nSee the log output above for more information. ({status})")

@@ -4,6 +4,7 @@ import io
 import random
 import re
 import signal
+import subprocess
 import sys
 import time
 import zipfile
@@ -14,7 +15,7 @@ import httpx
 import pytest
 from tests.heroku import HerokuServer
 from tests.heroku.buildpack import BuildFailed, check, detect
-from tests.heroku.sources import deploy, open_client, upload
+from tests.heroku.sources import ACCEPT, deploy, open_client, pack, upload
 from websockets.sync.client import connect
 
 PATIENCE_S = 30.0
@@ -310,6 +311,55 @@ def test_requirements_are_installed_once_for_the_same_lock():
         assert "Restoring cache" in outputs[1][0]
         assert outputs[0][1] == outputs[1][1]
         assert outputs[0][1].startswith(f"1.0 {server.folder}")
+
+
+def test_hooks_run_and_a_hook_that_fails_fails_the_build():
+    hooks = {"bin/pre_compile": "echo before > trace", "bin/post_compile": "cat trace; echo $WORD; exit $CODE"}
+    with running() as (_, client):
+        client.post("/apps", json={"name": "tiny"})
+        client.patch("/apps/tiny/config-vars", json={"WORD": "configured", "CODE": "0"})
+        build, output = deploy(client, "tiny", FILES | hooks)
+        assert build["status"] == "succeeded"
+        assert "       before\n       configured\n" in output
+        client.patch("/apps/tiny/config-vars", json={"CODE": "1"})
+        assert deploy(client, "tiny", FILES | hooks)[0]["status"] == "failed"
+
+
+def test_a_slug_that_somebody_else_built_runs():
+    with running() as (server, client):
+        client.post("/apps", json={"name": "tiny"})
+        body = {"process_types": {"web": "python app.py"}, "commit": "0123abcdef"}
+        slug = client.post("/apps/tiny/slugs", json=body).raise_for_status().json()
+        assert client.post("/apps/tiny/releases", json={"slug": slug["id"]}).status_code == 404
+        raw = pack({f"./app/{name}": text for name, text in FILES.items()})
+        httpx.put(slug["blob"]["url"], content=raw, **PLAIN).raise_for_status()
+        release = client.post("/apps/tiny/releases", json={"slug": slug["id"]}).raise_for_status().json()
+        assert release["description"] == "Deploy 0123abcd"
+        assert get(server.app_url("tiny")).text == "no word of web.1"
+        assert client.get(f"/apps/tiny/slugs/{slug['id']}").json()["size"] == len(raw)
+
+
+def test_a_command_runs_once_beside_the_formation():
+    with running() as (server, client):
+        client.post("/apps", json={"name": "tiny"})
+        deploy(client, "tiny", FILES)
+        body = {"command": "echo $WORD; exit 5", "env": {"WORD": "once"}, "attach": False}
+        dyno = client.post("/apps/tiny/dynos", json=body).raise_for_status().json()
+        logged(server, "tiny", rf"app\[{dyno['name']}\]: once")
+        logged(server, "tiny", rf"heroku\[{dyno['name']}\]: Process exited with status 5")
+        until(lambda: [one["name"] for one in client.get("/apps/tiny/dynos").json()], ["web.1"])
+
+
+def test_a_person_starts_it_from_the_command_line(root):
+    command = [sys.executable, "-m", "tests.heroku", "--port", "0"]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            settings = dict(process.stdout.readline().strip().split("=") for _ in range(2))
+            headers = {"Accept": ACCEPT, "Authorization": f"Bearer {settings['HEROKU_API_KEY']}"}
+            assert get(settings["HEROKU_HOST"], "/apps", headers=headers).json() == []
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_a_release_process_stands_between_a_release_and_the_dynos():

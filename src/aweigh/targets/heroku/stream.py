@@ -131,7 +131,7 @@ def read_log(api: Api, app: str, *, lines: int = 100, tail: bool = False, proces
 
 
 def tail_log(api: Api, app: str, *, lines: int, process: str | None = None) -> Iterator[str]:
-    """The last lines of a log and those that come; where the connection ends it is opened again, and nothing told twice.
+    """The last lines of a log and those that come; a connection that ends is opened again, and nothing is told twice.
 
     Raises:
         RemoteError: it cannot be read, again and again.

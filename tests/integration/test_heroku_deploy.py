@@ -240,6 +240,7 @@ def test_what_fails_for_a_moment_is_asked_again_and_nothing_is_created_twice(her
     assert made.count("POST /apps/penguins-moment/builds") == 1
 
 
+@pytest.mark.slow
 def test_a_create_that_is_cut_before_it_is_heard_is_not_sent_again(heroku, go):
     heroku.fail_next("POST", "/apps/*/builds", drop=True)
     with pytest.raises(HerokuSilent, match="whether it was done is not known"):
@@ -362,6 +363,7 @@ def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(hero
         after.destroy(api, "penguins-scale")
 
 
+@pytest.mark.slow
 def test_an_app_of_somebodys_own_is_checked_for_being_up(heroku, go, tmp_path):
     web = "streamlit run app.py --server.port $PORT --server.address 0.0.0.0 --server.headless true"
     files = {"app.py": b"import streamlit as st\nst.title('Mine')\n", "Procfile": f"web: {web}\n".encode()}

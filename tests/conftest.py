@@ -58,6 +58,7 @@ def _find_package(name: str) -> str | None:
 # The tools that are more than a program of their own name on the path.
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
+    "honcho": lambda: _find_package("honcho"),
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
     "model-signing": lambda: _find_package("model_signing"),
 }

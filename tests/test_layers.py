@@ -20,7 +20,7 @@ LAYERS = {
     2: ("schema", "oci"),
     3: ("profile", "bundle"),
     4: ("models",),
-    5: ("packing", "runtime", "train"),
+    5: ("locking", "packing", "runtime", "train"),
     6: ("advisories", "guard", "jobs", "observe"),
     7: ("server", "ui"),
     8: ("scale",),

@@ -4,6 +4,7 @@
     ├── UsageError              the command or call was put wrongly                      exit 2
     ├── MissingExtra            an optional dependency is not installed                  exit 2
     ├── ConfigError             aweigh.toml, a flag or a variable says something invalid exit 2
+    │   └── CannotInstall       pins that the chosen Python cannot install
     ├── DataError               a table could not be read or does not fit the schema     exit 1, HTTP 422
     │   ├── MalformedBody       the bytes are not what their content type says           HTTP 400
     │   ├── TooLarge            more bytes, rows or cells than the limit                 HTTP 413
@@ -73,6 +74,16 @@ class ConfigError(AweighError):
 
     code = "config"
     exit_code = 2
+
+
+class CannotInstall(ConfigError):
+    """Exact versions that the chosen Python cannot install; ``sentences`` says of each why, and what can."""
+
+    code = "cannot_install"
+
+    def __init__(self, message: str, *, sentences: tuple[str, ...], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.sentences = sentences
 
 
 class DataError(AweighError):

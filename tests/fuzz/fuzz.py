@@ -184,6 +184,8 @@ def play(name: str, arguments: argparse.Namespace) -> Ended:
     counts = [int(one or other) for one, other in RUNS.findall(said)]
     reached = REACHED.findall(said)
     words = "" if done.returncode == 0 else said[-6000:].decode(errors="replace") or f"status {done.returncode}"
+    if words:  # a process that dies leaves no input, and what it said last is the next run's to write over
+        (_kept(name, "found") / f"log-{time.strftime('%Y%m%d-%H%M%S')}.txt").write_bytes(said)
     return Ended(
         name, max(counts, default=0), reached[-1][0].decode() if reached else "-", time.monotonic() - begun, words
     )

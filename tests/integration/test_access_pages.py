@@ -443,6 +443,26 @@ def test_sign_out_asks_once_and_ends_the_session_on_the_server(door, ana):
     assert door.browser().get("/logout").named("form"), "it leads to the form to sign in"
 
 
+def test_who_shows_again_who_they_are_gets_another_session(door, ana):
+    browser = door.browser(ana.name)
+    name = f"aweigh_{door.port}"
+
+    def is_in(kept):
+        return httpx.get(f"{door.url}/account", cookies={name: kept}, trust_env=False).status_code == 200
+
+    first = browser.client.cookies.get(name)
+    browser.post("/account/password", {"current": PASSWORD, "password": OTHER_PASSWORD, "again": OTHER_PASSWORD})
+    second = browser.client.cookies.get(name)
+    secret = browser.get("/account/two-step").fields["secret"]
+    code = code_at(secret, int(time.time()) // STEP_S)
+    page = browser.post("/account/two-step", {"secret": secret, "code": code, "current": OTHER_PASSWORD})
+    third = browser.client.cookies.get(name)
+    assert "recovery codes" in page.text, "shown to the new session"
+    assert len({first, second, third}) == 3
+    assert [is_in(one) for one in (first, second, third)] == [False, False, True]
+    assert len(door.guard.sessions(ana.id)) == 1
+
+
 def test_another_sites_form_is_refused(door, ana):
     browser = door.browser()
     reply = browser.client.post(

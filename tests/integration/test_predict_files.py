@@ -366,6 +366,7 @@ def test_a_file_of_no_rows_has_its_columns(name, out, tmp_path, predictor, frame
 def test_cells_that_a_spreadsheet_would_run_are_disarmed_and_numbers_are_not(tmp_path, flat_predictor):
     columns = [f"x{i}" for i in range(8)]
     notes = ["=1+1", "-1.5", "+49 30 1234", "@x", "plain", "-", 'a "b", c', "two\nlines", "car\rriage", "\t=1"]
+    notes += ["＝1", "\n=1"]
     frame = pd.DataFrame(dict.fromkeys(columns, -0.5) | {"=note": notes})
     for name in ("in.csv", "in.jsonl", "in.parquet"):
         source, out = tmp_path / name, tmp_path / f"{name}.csv"
@@ -378,6 +379,7 @@ def test_cells_that_a_spreadsheet_would_run_are_disarmed_and_numbers_are_not(tmp
         assert rows[0] == [*columns, "'=note", "price"]
         assert [row[8] for row in rows[1:]] == [
             "'=1+1", "-1.5", "'+49 30 1234", "'@x", "plain", "'-", 'a "b", c', "two\nlines", "car\rriage", "'\t=1",
+            "'＝1", "'\n=1",
         ]  # fmt: skip
         assert {row[0] for row in rows[1:]} == {"-0.5"}
 

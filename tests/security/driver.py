@@ -41,7 +41,7 @@ import aweigh.runtime.load  # noqa: F401
 from aweigh.__main__ import main as command
 
 SECONDS = 60
-LIVE_SECONDS = 20
+LIVE_SECONDS = 60
 MEMORY_BYTES = 6 << 30
 WATCHED = {
     "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty", "subprocess.Popen", "pty.spawn",

@@ -6,9 +6,7 @@ address of an index can come into a bundle. Where no index answers, what is inst
 """
 
 import importlib.metadata
-import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,15 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aweigh.bundle.requirements import Pinned, canonical, read_lock, write_lock
-from aweigh.errors import ConfigError, DamagedBundle, MissingExtra, UsageError
+from aweigh.bundle.resolver import PLATFORM, QUIET, is_unreachable, run_uv, without_addresses
+from aweigh.errors import ConfigError, DamagedBundle, UsageError
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 TIMEOUT_S = 90
 """For one resolution, which takes a second or two when an index answers."""
-PLATFORM = "x86_64-manylinux_2_28"
-"""Where bundles are served; the hashes are those of a version's files for every platform."""
 OLDEST_PYTHON = (3, 11)
 NOT_OFFERED = "the package index does not offer what is installed here"
 """How a resolution fails whose versions contradict each other, or are nowhere to be had."""
@@ -34,12 +31,7 @@ NOT_OFFERED = "the package index does not offer what is installed here"
 _EXTRAS: dict[str, str] = {name: name for name in ("sklearn", "xgboost", "lightgbm", "catboost")} | {"python": "trust"}
 """Which of aweigh's extras a runtime needs; ONNX Runtime is among its plain dependencies."""
 
-_PASSED_ON = re.compile(
-    r"UV_(DEFAULT_INDEX|INDEX|INDEX_URL|EXTRA_INDEX_URL|INDEX_STRATEGY|INDEX_\w+_(USERNAME|PASSWORD)|FIND_LINKS|OFFLINE"
-    r"|KEYRING_PROVIDER|INSECURE_HOST|NATIVE_TLS|SYSTEM_CERTS|CACHE_DIR|HTTP_TIMEOUT|HTTP_RETRIES)"
-)
-_FROM_PIP = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX"}
-_SAME_IMPORT = {"xgboost": "xgboost-cpu"}
+SAME_IMPORT = {"xgboost": "xgboost-cpu"}
 """The same code without a few hundred megabytes of NVIDIA libraries that serving tables never uses."""
 
 
@@ -166,16 +158,7 @@ def resolve(requirements: Sequence[str], *, python: str, fixed: Mapping[str, str
         lines = [f"{name}=={version}" for name, version in sorted(fixed.items())]
         (folder / "fixed.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
         try:
-            done = subprocess.run(
-                compile_command(_find_uv(), python=python),
-                cwd=folder,
-                env=uv_environment(os.environ),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=TIMEOUT_S,
-            )
+            done = run_uv(compile_arguments(python=python), folder=folder, timeout_s=TIMEOUT_S)
         except subprocess.TimeoutExpired:
             return f"no package index answered within {TIMEOUT_S} s"
     if done.returncode != 0:
@@ -186,50 +169,22 @@ def resolve(requirements: Sequence[str], *, python: str, fixed: Mapping[str, str
         return "the index offers files that no lock can name"
 
 
-def compile_command(uv: str, *, python: str) -> list[str]:
-    """The command that resolves ``in.txt`` under the constraints of ``fixed.txt``, and prints."""
+def compile_arguments(*, python: str) -> list[str]:
+    """What uv is told, to resolve ``in.txt`` under the constraints of ``fixed.txt`` and print."""
     return [
-        *(uv, "pip", "compile", "in.txt", "--constraints", "fixed.txt"),
+        *("pip", "compile", "in.txt", "--constraints", "fixed.txt"),
         *("--python", sys.executable, "--python-version", python, "--python-platform", PLATFORM),
-        *("--generate-hashes", "--only-binary", ":all:", "--no-config", "--no-python-downloads", "--no-progress"),
-        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links", "--color", "never"),
+        *("--generate-hashes", "--only-binary", ":all:", *QUIET),
+        *("--no-header", "--no-annotate", "--no-emit-index-url", "--no-emit-find-links"),
     ]
-
-
-def uv_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that uv runs with: of its own, only those that say where packages come from and how to get there.
-
-    ``PIP_INDEX_URL`` and ``PIP_EXTRA_INDEX_URL`` stand in where uv's are not set.
-    """
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if not name.startswith(("UV_", "PIP_", "VIRTUAL_ENV")) or _PASSED_ON.fullmatch(name)
-    }
-    if not any(name in kept for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_EXTRA_INDEX_URL")):
-        kept |= {ours: environment[theirs] for theirs, ours in _FROM_PIP.items() if environment.get(theirs)}
-    kept.setdefault("UV_HTTP_RETRIES", "2")
-    return kept
-
-
-def _find_uv() -> str:
-    try:
-        import uv
-
-        return uv.find_uv_bin()
-    except (ImportError, FileNotFoundError):
-        found = shutil.which("uv")
-        if found is None:
-            raise MissingExtra("Locking the serving environment", extra="pack") from None
-        return found
 
 
 def _why_not(told: str) -> str:
     """uv's complaint as a note, without the addresses in it: they may hold the user's name and password."""
-    if re.search(r"Failed to fetch|error sending request|network was disabled|dns error|Could not connect", told):
+    if is_unreachable(told):
         return "no package index could be reached"
     reason = re.search(r"Because (.+?)(?:,|\.? we can conclude|\n)", told)
-    told_safely = re.sub(r"\S*://\S*", "an address", reason[1]) if reason else "it gave no reason"
+    told_safely = without_addresses(reason[1]) if reason else "it gave no reason"
     return f"{NOT_OFFERED} ({told_safely[:200]})"
 
 
@@ -259,7 +214,7 @@ def _pin_installed(requirements: Sequence[str], python: str, fixed: Mapping[str,
 
 
 def _requires(name: str) -> list[str]:
-    other = {theirs: ours for ours, theirs in _SAME_IMPORT.items()}
+    other = {theirs: ours for ours, theirs in SAME_IMPORT.items()}
     for candidate in (name, other.get(name, name)):
         try:
             return importlib.metadata.requires(candidate) or []
@@ -271,7 +226,7 @@ def _requires(name: str) -> list[str]:
 def _as_served(installed: Mapping[str, str]) -> dict[str, str]:
     """The installed versions under the names that serve: ``xgboost`` here is ``xgboost-cpu`` there."""
     found = {canonical(name): version for name, version in installed.items()}
-    for ours, theirs in _SAME_IMPORT.items():
+    for ours, theirs in SAME_IMPORT.items():
         if ours in found:
             found.setdefault(theirs, found[ours])
     return found
@@ -279,7 +234,7 @@ def _as_served(installed: Mapping[str, str]) -> dict[str, str]:
 
 def _renamed(requirements: Iterable["Requirement"]) -> Iterable["Requirement"]:
     for requirement in requirements:
-        requirement.name = _SAME_IMPORT.get(canonical(requirement.name), requirement.name)
+        requirement.name = SAME_IMPORT.get(canonical(requirement.name), requirement.name)
         yield requirement
 
 

@@ -51,19 +51,19 @@ def show(after: int | None, limit: int, as_json: bool) -> None:
 
 
 @audit_log.command("verify")
-@click.option("--head", metavar="HASH", default="", help="A hash that this command printed before, kept elsewhere: its "
+@click.option("--head", metavar="HASH", help="A hash that this command printed before, kept elsewhere: its "
               "entry must still be there.")  # fmt: skip
 @json_option
-def verify(head: str, as_json: bool) -> None:
+def verify(head: str | None, as_json: bool) -> None:
     """Compute all hashes anew: finds an entry that was changed, removed or moved.
 
     Who can write to the database can also compute the whole chain anew, or cut off its end: keep the hash that is
     printed somewhere else, and give it back with --head.
     """
-    if head and HASH.match(head) is None:
+    if head is not None and HASH.match(head) is None:
         raise UsageError("That is no hash of an entry.", hint="64 of the characters 0-9 and a-f")
     with at_the_door() as guard:
-        verdict = guard.verify_audit_log(head=head)
+        verdict = guard.verify_audit_log(head=head or "")
     if verdict.first_bad is not None:
         raise DamagedLog(
             f"The audit log is not as it was written: at entry {verdict.first_bad}, {verdict.reason}.",

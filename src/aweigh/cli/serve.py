@@ -124,7 +124,9 @@ def _let_the_first_in(wanted: "Wanted", *, steps: Steps) -> None:
         return
     from aweigh.server.access.opening import first_link
 
-    link = first_link(wanted.settings, url=wanted.url)
+    link, awaited = first_link(wanted.settings, url=wanted.url)
+    if link is None and awaited:
+        steps.line("admin", "nobody has signed in yet; 'aweigh users invite admin' makes another first link")
     if link is not None:
         steps.line("admin", f"nobody can sign in yet; this link, once and within a day, makes an administrator: {link}")
 

@@ -110,6 +110,7 @@ class Guard:
         self.confirm = signing_in.confirm
         self.accept_invite = signing_in.accept_invite
         self.sign_in_oidc = signing_in.sign_in_oidc
+        self.renew = signing_in.renew
         self.sign_out = signing_in.sign_out
         self.sign_out_everywhere = signing_in.sign_out_everywhere
         self.sessions = signing_in.sessions

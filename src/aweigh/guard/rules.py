@@ -44,6 +44,8 @@ _EXACT: dict[str, Need] = {
 }
 _BELOW: dict[str, Need] = {
     "/v1/jobs": PREDICT,
+    "/_stcore/upload_file": PREDICT,
+    "/_stcore/metrics": OPERATE,
     "/v2/models": PREDICT,
     "/v2/repository": ADMIN,
     "/metrics": OPERATE,

@@ -193,6 +193,16 @@ class SigningIn:
             desk.audit.append(run, "session.begun", by=identity, what={"how": how}, client=client)
         return SignedIn(secret, identity, int(ABSOLUTE_S), must_enrol=self.must_enrol(row))
 
+    def renew(self, identity: Identity, *, client: str, how: str) -> SignedIn:
+        """Begins another session in place of this one, for who has just shown again who they are.
+
+        Raises:
+            UsageError: the person is not there any more.
+        """
+        found = self.begin(need(find(self._desk.database.run, "id", identity.id)), client=client, how=how)
+        self.sign_out(identity, client=client)
+        return found
+
     def sign_out(self, identity: Identity, *, client: str = "") -> None:
         """Ends a session."""
         if not identity.session:

@@ -59,7 +59,7 @@ def whole_text(column: Column, cells: Sequence[str], parse: Parse) -> Whole | No
     by_kind = _by_kind(column, cells, parse)
     if by_kind is not None or not column.is_text:
         return by_kind
-    gone = np.fromiter((cell in words for cell in cells), dtype=bool, count=len(cells))
+    gone = np.fromiter(map(words.__contains__, cells), dtype=bool, count=len(cells))
     return _texts(column, cells, gone if gone.any() else None)
 
 
@@ -69,7 +69,7 @@ def _numbers(cells: Sequence[str], words: frozenset[str], *, whole: bool) -> Who
     at_once = convert(cells)
     if at_once is not None:
         return Whole(at_once[0], None, at_once[1])
-    gone = np.fromiter((cell in words for cell in cells), dtype=bool, count=len(cells))
+    gone = np.fromiter(map(words.__contains__, cells), dtype=bool, count=len(cells))
     missing = _some(gone)
     if missing is not None:
         cells = ["0" if absent else cell for cell, absent in zip(cells, gone.tolist(), strict=True)]

@@ -119,7 +119,7 @@ def _docs(predictor: Predictor, *, settings: Settings, origin: str) -> str:
         [
             f"<header><h1>{_text(title)} API</h1><p>{_text(about_model(predictor))}</p></header>",
             f'<nav aria-label="On this page">{nav}</nav>',
-            _predict(predictor, origin=origin),
+            _predict(predictor, origin=origin, in_full=not settings.disclosure),
             _try(predictor),
             _columns(predictor),
             _formats(predictor, settings=settings, origin=origin),
@@ -131,7 +131,7 @@ def _docs(predictor: Predictor, *, settings: Settings, origin: str) -> str:
     )
 
 
-def _predict(predictor: Predictor, *, origin: str) -> str:
+def _predict(predictor: Predictor, *, origin: str, in_full: bool) -> str:
     rows = example_rows(predictor, count=1)
     curl = f"curl {origin}/v1/predict -H 'Content-Type: {JSON}' \\\n  -d {shlex.quote(pretty({'rows': rows}))}"
     python = (
@@ -152,7 +152,7 @@ def _predict(predictor: Predictor, *, origin: str) -> str:
             "<h3>Python</h3>",
             _code(python, origin=origin),
             "<h3>The answer</h3>",
-            _code(pretty(example_reply(predictor, count=1))),
+            _code(pretty(example_reply(predictor, count=1, in_full=in_full))),
             "<p><code>warnings</code> lists cells beyond what the model has seen; the row is answered too.</p>",
             "</section>",
         ]

@@ -180,10 +180,10 @@ class Inference:
             stranger = min(self._asked - known)[:60]
             raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
         rows = rows_of(schema, request.inputs, max_rows=self._service.max_rows)
-        table = check_rows(schema, rows)
+        table = self._service.within(check_rows(schema, rows))
         if self._meter is not None:
             self._meter(table, len(self._body))
-        return self._service.within(table)
+        return table
 
     def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
         """The reply: the outputs that were asked for, all of them when none was named."""

@@ -181,12 +181,12 @@ def example_rows(predictor: Predictor, *, count: int) -> list[dict[str, Any]]:
     return [{name: row[name] for name in names if name in row} for row in predictor.examples.rows[:count]]
 
 
-def example_reply(predictor: Predictor, *, count: int) -> Document:
-    """What ``/v1/predict`` answers for the first golden rows."""
+def example_reply(predictor: Predictor, *, count: int, in_full: bool = True) -> Document:
+    """What ``/v1/predict`` answers for the first golden rows; not ``in_full``: without their answers."""
     return {
         "id": "01JD0000000000000000000000",
         "model": {"name": predictor.manifest.name, "version": predictor.version},
-        "predictions": predictor.examples.predictions[:count],
+        "predictions": predictor.examples.predictions[:count] if in_full else [],
         "warnings": [],
     }
 
@@ -221,12 +221,12 @@ def _json(about: str, schema: Document, **more: Any) -> Document:
     return {"description": about, "content": {JSON: {"schema": schema} | more}}
 
 
-def _predict_path(predictor: Predictor) -> Document:
+def _predict_path(predictor: Predictor, *, in_full: bool) -> Document:
     ref = {"$ref": "#/components/schemas/Rows"}
     rows = example_rows(predictor, count=1)
     table = {"type": "string", "contentMediaType": CSV, "examples": [example_csv(predictor, count=1)]}
     ok = _json("One prediction a row, in order.", {"$ref": "#/components/schemas/Reply"})
-    ok["content"][JSON]["example"] = example_reply(predictor, count=1)
+    ok["content"][JSON]["example"] = example_reply(predictor, count=1, in_full=in_full)
     ok["content"][CSV] = {"schema": {"type": "string"}}
     ok["content"][ARROW_STREAM] = {}
     timing = {"description": "Where the time went, in milliseconds.", "schema": {"type": "string"}}
@@ -274,7 +274,7 @@ def openapi_document(predictor: Predictor | None, *, settings: Settings, version
         info = {"title": name, "version": predictor.version, "description": about_model(predictor)}
         schemas = _schemas(predictor.schema, max_rows=settings.rows_for(predictor.schema))
         paths = {
-            "/v1/predict": _predict_path(predictor),
+            "/v1/predict": _predict_path(predictor, in_full=not settings.disclosure),
             "/v1/schema": _get("What goes in and what comes out", "schema", _json("The schema.", free)),
             "/v1/model": _get("What is served, and how it was proven", "model", _json("The model.", free)),
         } | paths

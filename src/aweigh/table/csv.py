@@ -24,7 +24,7 @@ MISSING_WORDS = frozenset(
 
 DELIMITERS = (",", ";", "\t", "|")
 _FIRST_LINE = re.compile(r"[\r\n]*+([^\r\n]*+)")
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  the wide ones as well
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
 MAX_COLUMNS = 10_000

@@ -110,6 +110,24 @@ def test_each_role_gets_as_far_as_it_may_and_no_further(house, role):
     assert wrong == []
 
 
+@pytest.mark.parametrize("tail", ["%0A", "%0D", "%00", "%09", "%7F", "%C2%85", "%E2%80%A8"])
+def test_no_address_has_a_control_character(house, tail):
+    """A route's pattern ends before a line feed at the end, and the rule about the address does not."""
+    with house.client(role="admin") as client:
+        for path in ("/metrics", "/v1/jobs", "/v1/model", "/", "/health/live"):
+            assert client.get(path + tail).status_code == 404, path
+            assert client.post(path + tail, content=b"a\n1\n").status_code == 404, path
+
+
+def test_whoever_may_only_look_uploads_nothing_and_reads_no_counters(house):
+    with house.client(role="viewer") as client:
+        assert client.put("/_stcore/upload_file/a/b", content=b"x").status_code == 403
+        assert client.get("/_stcore/metrics").status_code == 403
+    with house.client(role="predictor") as client:
+        assert client.put("/_stcore/upload_file/a/b", content=b"x").status_code != 403
+        assert client.get("/_stcore/metrics").status_code == 403
+
+
 @pytest.mark.parametrize("scope", sorted(SCOPES_OF[Role.ADMIN]))
 def test_each_key_gets_as_far_as_its_scope(house, scope):
     wrong = []

@@ -61,6 +61,14 @@ def test_it_is_the_same_in_every_form_and_alone_as_in_company(house, role):
     assert [list(row.values())[1:] for row in table.to_pylist()] == chances
 
 
+def test_documents_tell_no_answer_that_not_everybody_is_told(house):
+    golden = predictions(house, "admin")[0]
+    with house.client(role="viewer") as client:
+        for path in ("/v1/model", "/v1/openapi.json", "/v1/docs"):
+            text = client.get(path).text
+            assert not any(str(value) in text for value in golden["probabilities"].values() if 0 < value < 1), path
+
+
 def test_the_other_protocol_tells_no_more(house):
     inputs = [
         {"name": name, "shape": [1], "datatype": "BYTES" if isinstance(value, str) else "FP64", "data": [value]}

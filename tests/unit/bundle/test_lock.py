@@ -14,14 +14,14 @@ import pytest
 from aweigh.bundle import lock as lock_module
 from aweigh.bundle.lock import (
     Lock,
-    compile_command,
+    compile_arguments,
     installed_versions,
     lock,
     lock_serving,
     serving_requirements,
-    uv_environment,
 )
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
+from aweigh.bundle.resolver import uv_environment
 from aweigh.errors import ConfigError, DamagedBundle, MissingExtra, UsageError
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -311,8 +311,8 @@ def test_more_may_be_asked_for_by_the_model(offline):
 
 
 def test_the_command_reads_no_settings_and_fetches_no_python():
-    command = compile_command("uv", python="3.12")
-    assert command[:4] == ["uv", "pip", "compile", "in.txt"]
+    command = compile_arguments(python="3.12")
+    assert command[:3] == ["pip", "compile", "in.txt"]
     assert {"--no-config", "--no-python-downloads", "--generate-hashes", "--no-emit-index-url"} <= set(command)
     assert command[command.index("--python-version") + 1] == "3.12"
 

@@ -176,3 +176,7 @@ def test_a_group_alone_says_what_there_is(aweigh, group):
 def test_every_command_below_takes_debug(aweigh):
     aweigh("users", "list", "--debug")
     assert "Traceback" in aweigh("users", "remove", "nobody", "--debug", exit_code=2)
+
+
+def test_an_empty_head_is_no_head(aweigh):
+    assert "no hash" in aweigh("audit-log", "verify", "--head", "", exit_code=2)

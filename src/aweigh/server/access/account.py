@@ -9,6 +9,7 @@ from aweigh.guard.guard import Guard, Refusal
 from aweigh.guard.identity import Role
 from aweigh.guard.people import Person
 from aweigh.guard.sessions import SessionInfo
+from aweigh.server.access.cookies import set_cookie
 from aweigh.server.access.fields import Faults, badge, cell, faults_notice, field, form, link, notice, table
 from aweigh.server.access.frame import ACCOUNT_TABS, Page, see_other
 from aweigh.server.access.markup import Child, Html, joined, tag
@@ -89,7 +90,11 @@ def change_password(visit: Visit, guard: Guard) -> Page | Response:
             guard.set_password(person.id, password, by=visit.person, keep_session=visit.person.session)
         except UsageError as error:
             faults = {"password": sentence(error)}
-    return show(visit, guard, faults=faults) if faults else see_other("/account?done=password")
+    if faults:
+        return show(visit, guard, faults=faults)
+    signed_in = guard.renew(visit.person, client=visit.client, how="the password was changed")
+    cookie = set_cookie(visit.scope, signed_in.cookie, signed_in.max_age_s, secure=visit.secure)
+    return see_other("/account?done=password", cookie)
 
 
 def end_sessions(visit: Visit, guard: Guard) -> Response:

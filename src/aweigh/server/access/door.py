@@ -21,7 +21,7 @@ from aweigh.server.access.known import Known, not_signed_in
 from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.access.watched import watched
 from aweigh.server.metrics import route_of
-from aweigh.server.problems import Refused
+from aweigh.server.problems import Refused, not_found
 
 if TYPE_CHECKING:
     from aweigh.guard.sweep import Verdict
@@ -56,6 +56,8 @@ PAGE_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
 )
+# No address has one. Patterns of routes overlook a line feed at the end, and rules about addresses do not.
+_CONTROL = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029]")
 _OPENS = re.compile(rb"(?:__Host-)?aweigh(?:-[a-z]+)?(?:_[0-9]{1,5})?(?:-[a-z]+)?")
 """The door's cookies; that of the app's processes, ``aweigh_app``, is none of them."""
 
@@ -127,9 +129,11 @@ class Door:
         """Let a request or a WebSocket in: its scope becomes what is behind the door may see.
 
         Raises:
-            Refused: whoever asks may not come in (401, 403), or asks for another host (421).
+            Refused: whoever asks may not come in (401, 403), asks for another host (421), or for no address (404).
         """
         path, place = scope["path"], self._place
+        if _CONTROL.search(path):
+            raise not_found()
         _take_ours(scope)
         if not path.startswith(HEALTH) and not place.knows_host(header(scope, b"host")):
             raise unknown_host()

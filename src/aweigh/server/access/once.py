@@ -19,10 +19,10 @@ KEPT_S = 60
 _PURPOSE = b"aweigh: shown once"
 
 
-def keep_once(visit: Visit, about: str, value: str) -> Header:
-    """The header that carries a value to the page about ``about``."""
+def keep_once(visit: Visit, about: str, value: str, *, session: bytes | None = None) -> Header:
+    """The header that carries a value to the page about ``about``; ``session`` is another's that begins with it."""
     content = json.dumps([about, value, int(time.time()) + KEPT_S], separators=(",", ":")).encode()
-    text = base64.urlsafe_b64encode(content).decode().rstrip("=") + "." + _seal(visit, content)
+    text = base64.urlsafe_b64encode(content).decode().rstrip("=") + "." + _seal(session or _session(visit), content)
     name = once_cookie_name(visit.scope, secure=visit.secure)
     return written(visit.scope, name, text, KEPT_S, secure=visit.secure)
 
@@ -37,7 +37,7 @@ def kept_once(visit: Visit, about: str) -> str | None:
         content = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (ValueError, binascii.Error):
         return None
-    if not hmac.compare_digest(seal, _seal(visit, content)):
+    if not hmac.compare_digest(seal, _seal(_session(visit), content)):
         return None
     for_whom, value, until = json.loads(content)
     return str(value) if for_whom == about and time.time() <= until else None
@@ -48,7 +48,10 @@ def forget_once(visit: Visit) -> Header:
     return written(visit.scope, once_cookie_name(visit.scope, secure=visit.secure), "", 0, secure=visit.secure)
 
 
-def _seal(visit: Visit, content: bytes) -> str:
-    session = session_of(visit.scope, secure=visit.secure) or b""
+def _session(visit: Visit) -> bytes:
+    return session_of(visit.scope, secure=visit.secure) or b""
+
+
+def _seal(session: bytes, content: bytes) -> str:
     key = hmac.new(_PURPOSE, session, hashlib.sha256).digest()
     return base64.urlsafe_b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode().rstrip("=")

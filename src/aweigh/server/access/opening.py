@@ -97,10 +97,11 @@ def _provider(settings: Settings, guard: "Guard", *, door: Door, knows_hosts: bo
     return Provider(oidc.settings.name, oauth, TOLD)
 
 
-def first_link(settings: Settings, *, url: str) -> str | None:
+def first_link(settings: Settings, *, url: str) -> tuple[str | None, bool]:
     """Where nobody can sign in yet, the address at which the first person chooses a password; it works once.
 
-    Behind a proxy it is the first of the names that people ask by: what this process listens on, nobody can reach.
+    Behind a proxy it is the first of the names that people ask by: what this process listens on, nobody can reach. And
+    whether nobody can: the address may have been told by an earlier start, and is not told again while it is good.
 
     Raises:
         MissingExtra, StorageDown: as ``open_entrance``.
@@ -111,11 +112,12 @@ def first_link(settings: Settings, *, url: str) -> str | None:
     guard = open_guard(os.environ, state_dir=settings.state_dir)
     try:
         token = guard.first_run()
+        awaited = all(not one.has_password and one.oidc is None for one in guard.people())
     finally:
         guard.close()
     host = (settings.hosts or "").split(",")[0].strip() if settings.proxies else ""
     origin = f"https://{host}" if host and host != "*" else url
-    return None if token is None else f"{origin}/invite/{token}"
+    return None if token is None else f"{origin}/invite/{token}", awaited
 
 
 def _require_extra() -> None:

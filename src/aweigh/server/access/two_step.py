@@ -7,6 +7,7 @@ from aweigh.guard.guard import Guard, Refusal
 from aweigh.guard.people import Person
 from aweigh.guard.totp import is_secret, uri_of
 from aweigh.server.access.account import me
+from aweigh.server.access.cookies import set_cookie
 from aweigh.server.access.fields import (
     Faults,
     code_field,
@@ -56,7 +57,10 @@ def confirm(visit: Visit, guard: Guard) -> Page | Response:
         made = guard.confirm_totp(person.id, secret, code, by=visit.person)
     except UsageError as error:
         return _again(person, secret, {"code": sentence(error)})
-    return see_other(f"{_HERE}/codes", keep_once(visit, CODES, " ".join(made)))
+    signed_in = guard.renew(visit.person, client=visit.client, how="two-step sign-in was set up")
+    kept = keep_once(visit, CODES, " ".join(made), session=signed_in.cookie.reveal().encode())
+    cookie = set_cookie(visit.scope, signed_in.cookie, signed_in.max_age_s, secure=visit.secure)
+    return see_other(f"{_HERE}/codes", kept, cookie)
 
 
 def codes(visit: Visit, guard: Guard) -> Page | Response:

@@ -1,0 +1,60 @@
+"""State that the app writes to its own disk, which is gone at every restart: once a day, and at each release."""
+
+import ast
+from collections.abc import Iterator
+
+from aweigh.targets.doctor.finding import Finding
+from aweigh.targets.doctor.folder import Folder, parse
+
+_WRITES = frozenset({"to_csv", "to_excel", "to_parquet", "to_pickle", "to_feather", "write_text", "write_bytes"})
+_DUMPS = frozenset({"joblib.dump", "shelve.open", "np.save", "numpy.save"})
+_TEMPORARY = ("/tmp", "tempfile", "tmp", "BytesIO", "StringIO", "buffer")  # noqa: S108  names to be recognized, not used
+FIX = (
+    "keep what must stay in a database (heroku addons:create heroku-postgresql, DATABASE_URL) or a bucket; "
+    "what may go is better in st.cache_data"
+)
+
+
+def check(folder: Folder) -> Iterator[Finding]:
+    """The first place in each script that writes; scripts that only tests or training need are not told apart."""
+    for name in folder.scripts:
+        if name.startswith(("tests/", "test_")):
+            continue
+        tree = parse(folder.text(name) or "")
+        for node in ast.walk(tree) if tree is not None else ():
+            told = _written(node) if isinstance(node, ast.Call) else None
+            if told is not None and isinstance(node, ast.Call):
+                what = f"{told} writes to the dyno's disk, which is emptied at every restart and is not shared by dynos"
+                yield Finding("disk_state", "warn", what, FIX, f"{name}, line {node.lineno}")
+                break
+
+
+def _written(call: ast.Call) -> str | None:
+    """What the call is, where it writes a file that is named and not a temporary one."""
+    name = ast.unparse(call.func)
+    short = name.rpartition(".")[2]
+    if name == "open" and _mode(call)[:1] in {"w", "a", "x"}:
+        return None if _is_temporary(call.args[0]) else f'open(..., "{_mode(call)}")'
+    if name == "sqlite3.connect" and call.args:
+        return None if ":memory:" in ast.unparse(call.args[0]) or _is_temporary(call.args[0]) else "sqlite3.connect"
+    if short == "create_engine" and call.args and "sqlite:///" in ast.unparse(call.args[0]):
+        return "an SQLite file"
+    if name in _DUMPS and call.args:
+        return None if _is_temporary(call.args[-1]) else name
+    if short in _WRITES and isinstance(call.func, ast.Attribute):
+        if short.startswith("write_"):
+            return None if _is_temporary(call.func.value) else short
+        return None if not call.args or _is_temporary(call.args[0]) else short
+    return None
+
+
+def _mode(call: ast.Call) -> str:
+    given = (
+        call.args[1] if len(call.args) > 1 else next((one.value for one in call.keywords if one.arg == "mode"), None)
+    )
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) and call.args else ""
+
+
+def _is_temporary(node: ast.expr) -> bool:
+    text = ast.unparse(node)
+    return any(word in text for word in _TEMPORARY)

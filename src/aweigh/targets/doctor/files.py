@@ -1,0 +1,94 @@
+"""Files that must not be there, or are not what they seem: pointers of Git LFS, environments, secrets, tools' rests."""
+
+from collections.abc import Iterator
+
+from aweigh.secret.scan import find_secrets
+from aweigh.targets.doctor.finding import Finding
+from aweigh.targets.doctor.folder import Folder
+
+LFS = b"version https://git-lfs.github.com/spec/"
+LFS_BYTES = 1024
+"""A pointer is smaller."""
+MOST_NAMED = 5
+_TEXTS = (
+    *(
+        ".py",
+        ".toml",
+        ".yaml",
+        ".yml",
+        ".json",
+        ".txt",
+        ".md",
+        ".ini",
+        ".cfg",
+        ".conf",
+        ".sh",
+        ".env",
+        ".csv",
+        ".ipynb",
+    ),
+    *("Procfile", "Dockerfile", "Pipfile", ".lock"),
+)
+_MOST_SCANNED_BYTES = 200_000
+_NO_SECRETS = frozenset({"poetry.lock", "uv.lock", "Pipfile.lock"})
+"""Locks hold hashes, which are as random as keys."""
+
+
+def check(folder: Folder) -> Iterator[Finding]:
+    """Looks at every file's name, and into those that may hold such a thing."""
+    found = [*_lfs(folder), *_environments(folder), *_secrets(folder)]
+    yield from found
+    if not found:
+        yield Finding("files", "pass", f"{len(folder.names)} files, none of them a pointer, an environment or a secret")
+
+
+def _lfs(folder: Folder) -> Iterator[Finding]:
+    pointers = [name for name in folder.names if is_pointer(folder, name)]
+    if pointers:
+        what = "a pointer of Git LFS, which Heroku's git does not follow: the app would read 130 bytes of text"
+        if len(pointers) > 1:
+            what = f"{len(pointers)} files are pointers of Git LFS, which Heroku's git does not follow"
+        fix = "git lfs pull, then send the files themselves (aweigh deploy sends what lies here), or use a bucket"
+        yield Finding("lfs_pointer", "fail", what, fix, ", ".join(pointers[:MOST_NAMED]))
+
+
+def is_pointer(folder: Folder, name: str) -> bool:
+    """Whether a file is a pointer of Git LFS in place of its content."""
+    if not 0 < folder.size_bytes(name) < LFS_BYTES:
+        return False
+    try:
+        return (folder.path / name).read_bytes().startswith(LFS)
+    except OSError:
+        return False
+
+
+def _environments(folder: Folder) -> Iterator[Finding]:
+    for name in folder.environments:
+        if not _is_ignored(folder, name):
+            what = f"an environment lies in {name}: Existing '{name}/' directory found."
+            fix = f"git rm -r --cached {name}; echo {name}/ >> .gitignore"
+            yield Finding("committed_venv", "fail" if name == ".venv" else "warn", what, fix, f"{name}/")
+
+
+def _is_ignored(folder: Folder, name: str) -> bool:
+    """Whether ``.gitignore`` leaves the environment out, so that it is never sent."""
+    lines = {line.strip().strip("/") for line in (folder.text(".gitignore") or "").splitlines()}
+    return bool(lines & {name, f"{name}/*", "*venv*", "*venv"})
+
+
+def _secrets(folder: Folder) -> Iterator[Finding]:
+    for name in folder.names:
+        if name.endswith(_TEXTS) and name not in _NO_SECRETS and folder.size_bytes(name) <= _MOST_SCANNED_BYTES:
+            # The environment of the one who asks is no part of the folder: only forms are looked for.
+            for one in find_secrets(folder.text(name) or "", name=name)[:MOST_NAMED]:
+                if name == "requirements.txt" and one.kind == "an address with a password":
+                    continue
+                what = f"{one.kind}, for everybody who sees the file"
+                fix = "take it out, make a new one, and set that as a config variable: heroku config:set NAME=..."
+                yield Finding("secret", "fail", what, fix, f"{name}, line {one.line}")
+    ignored = {line.strip().strip("/") for line in (folder.text(".gitignore") or "").splitlines()}
+    for name in (".env", ".streamlit/secrets.toml"):
+        if name in folder.names and not {name, name.rpartition("/")[2], "*.env"} & ignored:
+            what = f"{name} lies in the folder and .gitignore does not leave it out"
+            fix = f"echo {name} >> .gitignore; on Heroku set what it holds as config variables"
+            yield Finding("secret_file", "warn", what, fix, name)

@@ -1,0 +1,3 @@
+import tinymodel
+
+tinymodel.answer()

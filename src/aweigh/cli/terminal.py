@@ -130,10 +130,11 @@ class Steps:
 
     def __init__(self, *, json: bool = False) -> None:
         self.json = json
-        self._live = is_terminal(self._stream)
+        self._live = is_terminal(self.stream)
 
     @property
-    def _stream(self) -> TextIO:
+    def stream(self) -> TextIO:
+        """Where its lines go."""
         return sys.stderr if self.json else sys.stdout
 
     @contextmanager
@@ -153,7 +154,7 @@ class Steps:
         """One line: a name, a text, and a figure or a time of at least a tenth of a second behind it."""
         if figure is None:
             figure = human_time(seconds) if seconds >= SHOWN_SECONDS else ""
-        stream = self._stream
+        stream = self.stream
         head = paint(pad(clean(name), NAME_WIDTH), "bold", stream=stream)
         text = clean(text)
         if figure:
@@ -171,11 +172,11 @@ class Steps:
 
     def progress(self, name: str, *, total: int | None, unit: str) -> "Progress":
         """A bar for what may take long; ``total`` in units (rows, bytes), None when nobody knows."""
-        return Progress(name, total=total, unit=unit, stream=self._stream)
+        return Progress(name, total=total, unit=unit, stream=self.stream)
 
     def _show(self, text: str) -> None:
         if self._live:
-            _overwrite(self._stream, text)
+            _overwrite(self.stream, text)
 
 
 def _overwrite(stream: TextIO, text: str) -> None:

@@ -29,7 +29,8 @@ class Settings:
     sending before it closes; ``drain_s`` is how long requests under way then have to finish. Of several processes one
     whose event loop stands still for ``watchdog_s`` is killed, and one that takes more memory than ``max_process_mb``
     is replaced; 0 is never. ``workers`` and ``threads`` (a call) are as many as the plan says where they are 0.
-    ``metrics_token`` opens ``/metrics`` to others than this machine.
+    ``metrics_token`` opens ``/metrics`` to others than this machine; ``deploy_secret`` is what a deployment's keys are
+    made of, by which the golden rows are asked behind a door.
 
     ``auth`` is who may come in (none, password, oidc). ``hosts`` are the names by which the server is asked,
     ``origins`` the other sites whose pages may ask it, with commas between them; ``proxies`` is how many proxies stand
@@ -56,6 +57,7 @@ class Settings:
     workers: int = 0
     threads: int = 0
     metrics_token: Secret | None = None
+    deploy_secret: Secret | None = None
     batch_rows: int | None = None
     max_batch_rows: int | None = None
     batch_wait_s: float = 0.0
@@ -116,7 +118,7 @@ _LEAST: dict[str, int | float] = {
 """The least that each number may be; a whole one is whole."""
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
-_SECRETS = frozenset({"metrics_token", "cache_secret", "redis_url"})
+_SECRETS = frozenset({"metrics_token", "deploy_secret", "cache_secret", "redis_url"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 _MOST = {"workers": 64, "threads": 64, "proxies": 16}
 _WORDS = {

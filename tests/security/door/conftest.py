@@ -101,13 +101,14 @@ def open_house(penguins):
 
 
 @contextlib.contextmanager
-def opened(penguins, folder, *, environ=None, disclosure=None, jobs=False, sweeps="on"):
+def opened(penguins, folder, *, environ=None, disclosure=None, jobs=False, sweeps="on", deploy_secret=None):
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     guard = open_guard(environ or {}, state_dir=str(folder / "state"))
     predictor = load(verify(penguins.path))
     ui = AnyApp()
-    known = Known(guard, metrics_token="scraper", disclosure=None if disclosure is None else by_role(disclosure))
+    told = None if disclosure is None else by_role(disclosure)
+    known = Known(guard, metrics_token="scraper", deploy_secret=deploy_secret, disclosure=told)
     door = Door(Place(), known=known)
     readiness = Readiness()
     settings = Settings(metrics_token=Secret("scraper"), state_dir=str(folder / "jobs"), sweeps=sweeps)

@@ -11,9 +11,11 @@ import anyio.to_thread
 from starlette.types import Scope
 
 from aweigh.errors import AweighError
+from aweigh.guard import deploy_key
 from aweigh.guard.budget import Budget
 from aweigh.guard.disclosure import Disclosure
 from aweigh.guard.identity import UNKNOWN, Identity, Role, Unknown
+from aweigh.secret import Secret
 from aweigh.server.access.cookies import session_of
 from aweigh.server.access.meter import Meter, Watch
 from aweigh.server.problems import Refused
@@ -40,7 +42,8 @@ METRICS = Identity("key", "metrics", "the metrics token", Role.OPERATOR, frozens
 class Known:
     """Those whom a guard knows.
 
-    ``ui_token`` is what the app's own processes say before anybody has come; ``metrics_token`` opens ``/metrics`` only.
+    ``ui_token`` is what the app's own processes say before anybody has come; ``metrics_token`` opens ``/metrics`` only,
+    and keys made of ``deploy_secret`` (``guard/deploy_key.py``) what a deployment asks the golden rows with.
     """
 
     def __init__(
@@ -49,9 +52,11 @@ class Known:
         *,
         ui_token: bytes | None = None,
         metrics_token: str | None = None,
+        deploy_secret: Secret | None = None,
         disclosure: Mapping[Role, Disclosure] | None = None,
     ) -> None:
         self._guard = guard
+        self._deploy_secret = deploy_secret
         self._ui_token = ui_token or secrets.token_bytes(32)
         self._threads: anyio.CapacityLimiter | None = None
         self._metrics = None if metrics_token is None else b"Bearer " + metrics_token.encode()
@@ -84,6 +89,8 @@ class Known:
             if token is not None and hmac.compare_digest(said[0], token):
                 return METRICS, False
             credential, kind = _credential(said[0])
+            if scope["path"] == deploy_key.PATH and self._is_deployment(credential, kind):
+                return deploy_key.DEPLOYMENT, False
             identity = None if credential is None else await self._look(credential, kind)
             if identity is None:
                 raise not_signed_in("The key or the session is not valid, or not any more.")
@@ -101,6 +108,8 @@ class Known:
 
     def meter(self, identity: Identity) -> Meter | None:
         """What the identity may have of the model; None: all that it asks for, and all of each answer."""
+        if identity is deploy_key.DEPLOYMENT:
+            return None
         disclosure = self._disclosure.get(identity.role)
         watch = None if identity.kind == "nobody" else self._watch
         if watch is None and not self._has_budgets and disclosure is None:
@@ -133,6 +142,10 @@ class Known:
             return SERVER
         digest = self._digest_of(credential)
         return None if digest is None else await self._run(partial(self._guard.identify_page, credential, digest))
+
+    def _is_deployment(self, credential: bytes | None, kind: Kind) -> bool:
+        secret = self._deploy_secret
+        return secret is not None and credential is not None and kind == "key" and deploy_key.opens(credential, secret)
 
     def _may_be(self, credential: bytes, kind: Kind) -> bool:
         """Whether it has the form of its kind: what is remembered of one must open nothing that is another's."""

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from aweigh.errors import ConfigError
 from aweigh.guard.budget import Budget, budget_of
+from aweigh.guard.deploy_key import check_secret
 from aweigh.guard.disclosure import Disclosure, by_role
 from aweigh.guard.identity import NOBODY, Role
 from aweigh.registry import require
@@ -68,6 +69,7 @@ def open_entrance(  # noqa: PLR0913  what the process that serves hands in, each
         guard,
         ui_token=ui_token.encode(),
         metrics_token=None if token is None else token.reveal(),
+        deploy_secret=check_secret(settings.deploy_secret),
         disclosure=disclosure,
     )
     door = Door(place, known=known, policy=policy, ui=ui)

@@ -1,0 +1,274 @@
+"""``aweigh deploy``: a bundle, a folder or a Streamlit script, live and checked on a platform."""
+
+import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aweigh.cli.door import help_alone
+from aweigh.cli.serve import AUTHS
+from aweigh.cli.terminal import Steps, clean, paint, print_document
+from aweigh.cli.trusting import trust_option
+
+if TYPE_CHECKING:
+    from aweigh.targets.heroku.api import Api
+    from aweigh.targets.heroku.wish import Deployed, Packed, Telling, Wish
+    from aweigh.targets.release import Release
+
+MOST_SHOWN = 4000
+"""Characters of a document that a dry run prints."""
+
+endpoint_option = click.option(
+    "--endpoint",
+    metavar="URL",
+    envvar="AWEIGH_HEROKU_ENDPOINT",
+    show_envvar=True,
+    help="Another address of the Platform API than https://api.heroku.com.",
+)
+app_option = click.option("--app", required=True, metavar="NAME", help="The app's name at Heroku.")
+
+
+@contextmanager
+def at_heroku(endpoint: str | None) -> Iterator["Api"]:
+    """The Platform API with the environment's token."""
+    from aweigh.targets.heroku.api import open_api
+
+    api = open_api(os.environ, endpoint=endpoint)
+    try:
+        yield api
+    finally:
+        api.close()
+
+
+def telling_of(steps: Steps) -> "Telling":
+    """What is told of a deployment: a line a step, and of logs each line as it comes."""
+    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.heroku.wish import Telling
+
+    def hear(line: str) -> None:
+        if line.strip():
+            click.echo(f"    {paint(clean(discreet(line)), 'dim', stream=steps.stream)}", file=steps.stream)
+
+    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), hear=hear)
+
+
+@click.group("deploy", invoke_without_command=True)
+@click.pass_context
+def deploy(ctx: click.Context) -> None:
+    """Take a bundle, a folder or a Streamlit script live, and check that it answers as the original model does."""
+    help_alone(ctx)
+
+
+@deploy.command("heroku")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@app_option
+@click.option("--region", metavar="NAME", help="Where a new app is to be: us, eu, or a private space's region.")
+@click.option("--stack", metavar="NAME", help="What it is built on: heroku-24, heroku-26.")
+@click.option("--size", metavar="NAME", help="Of the dynos: basic, standard-1x, ...; unset: as they are.")
+@click.option("--replicas", type=click.IntRange(1, 100), help="How many web dynos; unset: as many as there are.")
+@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
+              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
+@click.option("--addon", "addons", multiple=True, metavar="SERVICE:PLAN",
+              help="An add-on, such as heroku-postgresql:essential-0; may be given several times.")  # fmt: skip
+@click.option("--team", metavar="NAME", help="The team whose app it is to be.")
+@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@click.option("--worker", is_flag=True, help="Run jobs in worker dynos of their own.")
+@trust_option
+@click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Write what would be built there, and ask Heroku nothing.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print every document and request, and ask Heroku nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--yes", is_flag=True, help="Do not ask before something that Heroku bills is created.")
+@endpoint_option
+def deploy_heroku(
+    path: Path,
+    app: str,
+    region: str | None,
+    stack: str | None,
+    size: str | None,
+    replicas: int | None,
+    auth: str,
+    addons: tuple[str, ...],
+    team: str | None,
+    no_ui: bool,
+    worker: bool,
+    trust: Path | None,
+    output_dir: Path | None,
+    dry_run: bool,
+    as_json: bool,
+    yes: bool,
+    endpoint: str | None,
+) -> None:
+    """Deploy PATH (a bundle, a folder, a Streamlit script) to Heroku, and check what is live.
+
+    The token is that of HEROKU_API_KEY, or of the file that HEROKU_API_KEY_FILE names. The app is created if there is
+    none. When it is up the bundle's golden rows are asked of it: if it answers differently, or does not come up, what
+    ran before runs again. The same command again goes on from where it stopped; with nothing new it only checks.
+    """
+    from aweigh.targets.heroku.render import SIZE, render, source_of
+    from aweigh.targets.heroku.wish import Packed, Wish, check_wish
+    from aweigh.targets.releasing import Wishes, release_of
+    from aweigh.targets.tarball import tarball
+
+    wish = Wish(
+        app=app,
+        region=region,
+        stack=stack,
+        size=None if size is None else size.lower(),
+        replicas=replicas,
+        addons=addons,
+        team=team,
+    )
+    check_wish(wish)
+    steps = Steps(json=as_json)
+    with steps.step("source") as step:
+        wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
+        release = release_of(path, name=app, wishes=wishes)
+        # What is built is the same however many run it: scaling builds nothing. A button says how many.
+        asked = {"size": _size_rendered(wish, SIZE), "replicas": replicas or 1} if output_dir or dry_run else {}
+        documents = render(release, **asked)  # type: ignore[arg-type]  # each of its own type
+        source = source_of(release, documents)
+        packed = Packed(tarball(source))
+        step.says(_told_release(release, packed), size_bytes=len(packed.content))
+    if output_dir is not None:
+        _write(source, output_dir, steps=steps, as_json=as_json)
+    elif dry_run:
+        _show(release, documents, packed, wish, steps=steps, as_json=as_json)
+    else:
+        _go(release, packed, wish, steps=steps, as_json=as_json, yes=yes, endpoint=endpoint)
+
+
+def _size_rendered(wish: "Wish", usual: str) -> str:
+    from aweigh.targets.heroku.dynos import DYNOS
+
+    if wish.size in DYNOS:
+        return wish.size
+    return "standard-1x" if (wish.replicas or 1) > 1 or wish.size is not None else usual
+
+
+def _told_release(release: "Release", packed: "Packed") -> str:
+    what = release.bundle or "a folder of its own"
+    return f"{packed.version}: {what}, Python {release.python}, {', '.join(release.processes)}"
+
+
+def _go(
+    release: "Release",
+    packed: "Packed",
+    wish: "Wish",
+    *,
+    steps: Steps,
+    as_json: bool,
+    yes: bool,
+    endpoint: str | None,
+) -> None:
+    from aweigh.targets.heroku.deploy import deploy as go
+
+    with at_heroku(endpoint) as api:
+        if not yes and not as_json:
+            _confirm(api, release, wish, steps=steps)
+        try:
+            deployed = go(api, release, packed, wish, telling=telling_of(steps))
+        except KeyboardInterrupt:
+            steps.line("stopped", "what is under way at Heroku goes on there; the same command again goes on with it")
+            raise
+    if as_json:
+        print_document(document(deployed))
+        return
+    for note in deployed.notes:
+        steps.line("note", note)
+    steps.line("live", deployed.url)
+    if deployed.invite is not None:
+        steps.line("admin", "this link, once and within a day, makes the first administrator:")
+        steps.more(f"{deployed.url}{deployed.invite.reveal()}")
+    steps.next(f"aweigh status heroku --app {shlex.quote(deployed.app)}")
+
+
+def _confirm(api: "Api", release: "Release", wish: "Wish", *, steps: Steps) -> None:
+    """Asks before add-ons are created that nobody named: Heroku bills them."""
+    import sys
+
+    from aweigh.targets.heroku.after import config_names
+    from aweigh.targets.heroku.settings import find_app, plans_of
+
+    if not sys.stdin.isatty():
+        return
+    there = config_names(api, wish.app) if find_app(api, wish.app) is not None else {}
+    unnamed = [one for one in plans_of(release, wish, there) if one not in wish.addons]
+    if unnamed:
+        steps.line("add-ons", f"{', '.join(unnamed)}, which Heroku bills: the release needs it")
+        click.confirm("  go on?", abort=True, default=True, err=True)
+
+
+def document(deployed: "Deployed") -> dict[str, Any]:
+    """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
+    return {
+        "app": deployed.app,
+        "url": deployed.url,
+        "release": deployed.release,
+        "source": deployed.source,
+        "bundle": deployed.bundle,
+        "created": deployed.created,
+        "changed": deployed.changed,
+        "golden_rows": deployed.golden_rows,
+        "notes": list(deployed.notes),
+        "has_invite": deployed.invite is not None,
+    }
+
+
+def _write(source: dict[str, bytes | Path], folder: Path, *, steps: Steps, as_json: bool) -> None:
+    """Writes all that would be built into a folder that is new or empty.
+
+    Raises:
+        UsageError: something is there.
+    """
+    from aweigh.errors import UsageError
+
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
+    for name, content in source.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    if as_json:
+        print_document({"folder": str(folder), "files": sorted(source)})
+        return
+    steps.line("written", f"{len(source)} files to {folder}")
+    steps.next(f"git -C {shlex.quote(str(folder))} init, and push it to Heroku, or use its app.json as a button")
+
+
+def _show(
+    release: "Release",
+    documents: dict[str, bytes],
+    packed: "Packed",
+    wish: "Wish",
+    *,
+    steps: Steps,
+    as_json: bool,
+) -> None:
+    """Prints the documents and the requests of a first deployment."""
+    import msgspec
+
+    from aweigh.targets.heroku.planned import planned, shown
+
+    requests = shown(planned(release, packed, wish))
+    texts = {name: content.decode(errors="replace") for name, content in documents.items()}
+    if as_json:
+        print_document({"documents": texts, "requests": requests, "source": packed.version})
+        return
+    for name, text in texts.items():
+        steps.line("document", name)
+        rest = len(text) - MOST_SHOWN
+        for line in text[:MOST_SHOWN].splitlines():
+            click.echo(f"    {clean(line)}")
+        if rest > 0:
+            click.echo(f"    ... and {rest:,} characters more")
+    for one in requests:
+        steps.line("request", f"{one['method']} {one['path']}, {one['what']}")
+        if "body" in one:
+            for line in msgspec.json.format(msgspec.json.encode(one["body"]), indent=2).decode().splitlines():
+                click.echo(f"    {clean(line)}")
+    steps.next("the same without --dry-run")

@@ -1,0 +1,170 @@
+"""Booting watched: a release's dynos come up and the app gets ready, or it is said why not, from Heroku's own log."""
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from aweigh.errors import AweighError, RemoteError
+from aweigh.targets.heroku.api import Api
+from aweigh.targets.heroku.documents import DynoDocument, HerokuRelease
+from aweigh.targets.heroku.errors import AnswersDiffer, NotUp, quote
+from aweigh.targets.heroku.requests import list_dynos
+from aweigh.targets.heroku.stream import discreet, read_log
+from aweigh.targets.live import get
+
+LOG_LINES = 400
+LOG_EVERY = 5
+"""The log is read at every so manieth look at the dynos."""
+FIRST_LOOK_S = 0.25
+"""Until the second look; each next one is so much later, up to what patience has."""
+CRASHES = 2
+"""Heroku starts a process again that crashed; one that crashes twice has no luck coming."""
+
+_OF_HEROKU = re.compile(r"\sheroku\[([^\]]*)\]:\s(.*)")
+_OF_APP = re.compile(r"\sapp\[(web\.[^\]]*)\]:\s(.*)")
+_CODE = re.compile(r"\b(?:Error |code=)([RHL]\d\d)\b(?:\s*\(([^)]*)\)|\s*desc=\"([^\"]*)\")?")
+_FIXES = {
+    "R10": "it has to listen on $PORT within 60 s: start with 'aweigh serve', or pass --server.port $PORT to Streamlit",
+    "R14": "it takes more memory than the dyno has, and swaps: take a larger --size; 'aweigh doctor' says which",
+    "R15": "it takes twice the memory of its dyno and was killed: take a larger --size; 'aweigh doctor' says which",
+    "H10": "the log above says why it crashed: aweigh logs heroku --app NAME",
+    "H14": "no web dyno runs: aweigh scale heroku --app NAME web=1",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One of Heroku's error codes, as it stands in a log."""
+
+    code: str
+    words: str
+
+    @property
+    def told(self) -> str:
+        """As ``R14 (Memory quota exceeded)``."""
+        return f"{self.code} ({self.words})" if self.words else self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long is waited for what, and how often it is looked at."""
+
+    build_s: float = 3600.0
+    release_s: float = 3660.0
+    """Heroku ends a release phase after an hour."""
+    addon_s: float = 1200.0
+    boot_s: float = 180.0
+    """Heroku gives a process a minute to listen; a model may take longer to be proven."""
+    poll_s: float = 2.0
+
+
+def codes_in(lines: Sequence[str]) -> list[Code]:
+    """The error codes that Heroku itself wrote into a log, each once, in the order of their last time."""
+    found: dict[str, Code] = {}
+    for line in lines:
+        ours = _OF_HEROKU.search(line)
+        code = _CODE.search(ours[2]) if ours is not None else None
+        if code is not None:
+            found.pop(code[1], None)
+            found[code[1]] = Code(code[1], code[2] or code[3] or "")
+    return list(found.values())
+
+
+def since_release(lines: Sequence[str], version: int) -> list[str]:
+    """The lines behind the one that tells of a release; all of them where it is not there."""
+    mark = re.compile(rf"\bRelease v{version} created\b")
+    at = next((i for i in reversed(range(len(lines))) if mark.search(lines[i])), -1)
+    return list(lines[at + 1 :])
+
+
+def crashes_in(lines: Sequence[str]) -> int:
+    """How many times a web process crashed."""
+    ours = (_OF_HEROKU.search(line) for line in lines)
+    return sum(1 for one in ours if one and one[1].startswith("web") and re.search(r" to crashed\b", one[2]))
+
+
+def why_down(lines: Sequence[str], *, what: str) -> NotUp:
+    """The error of what does not come up, from its log: the platform's code, and the app's last words."""
+    codes = codes_in(lines)
+    # H10 says only that it crashed; what it died of says more.
+    worst = next((one for one in reversed(codes) if one.code in _FIXES and one.code != "H10"), None)
+    worst = worst or (codes[-1] if codes else None)
+    words = [discreet(one[2].strip()) for one in map(_OF_APP.search, lines) if one and one[2].strip()]
+    last = next((one for one in reversed(words) if re.search(r"error|Error|Traceback|No module", one)), "")
+    last = last or (words[-1] if words else "")
+    said = f"{what}: {worst.told}." if worst is not None else f"{what}."
+    said += f" Its last words: {quote(last)}" if last else ""
+    fix = _FIXES.get(worst.code) if worst is not None else None
+    return NotUp(said, hint=fix or "aweigh logs heroku --app NAME shows all of its log")
+
+
+def log_of(api: Api, app: str, *, process: str | None = None) -> list[str]:
+    """The last lines of the log; none where it cannot be read, as what they are for has failed already."""
+    try:
+        return list(read_log(api, app, lines=LOG_LINES, process=process))
+    except RemoteError:
+        return []
+
+
+def watch_boot(
+    api: Api, app: str, release: HerokuRelease, *, web: int, ready: Callable[[], bool], patience: Patience
+) -> None:
+    """Waits until so many web dynos run the release and ``ready`` says yes.
+
+    Raises:
+        NotUp: it crashes, or is not ready in time.
+        AnswersDiffer: the server itself says that its golden rows do not agree.
+    """
+    until = time.monotonic() + patience.boot_s
+    looks = 0
+    while True:
+        looks += 1
+        dynos = api.ask(list_dynos(app), list[DynoDocument])
+        ours = [one for one in dynos if one.type == "web" and one.release.version >= release.version]
+        if any(one.state == "crashed" for one in ours):
+            raise why_down(since_release(log_of(api, app), release.version), what=f"{release.label} crashes")
+        if sum(one.state in {"up", "idle"} for one in ours) >= web and ready():
+            return
+        late = time.monotonic() > until
+        if late or looks % LOG_EVERY == 0:
+            lines = since_release(log_of(api, app), release.version)
+            if crashes_in(lines) >= CRASHES:
+                raise why_down(lines, what=f"{release.label} crashes again and again")
+            if late:
+                raise why_down(lines, what=f"{release.label} is not ready after {patience.boot_s:.0f} s")
+        api.pause(min(patience.poll_s, FIRST_LOOK_S * looks))
+
+
+def readiness(url: str, path: str) -> Callable[[], bool]:
+    """What asks an address whether it is ready.
+
+    The function raises ``AnswersDiffer`` where the server has refused its own golden rows: it never gets ready.
+    """
+
+    def ask() -> bool:
+        reply = get(url, path)
+        if reply is None:
+            return False
+        document = reply.document
+        if (
+            reply.status == 503
+            and isinstance(document, dict)
+            and "gave when it was packed" in str(document.get("detail"))
+        ):
+            raise AnswersDiffer(
+                "The server itself refuses to answer: its golden rows do not come out as they did when it was packed.",
+                hint="aweigh verify checks the bundle; the app's log names the rows",
+            )
+        return reply.status < 400
+
+    return ask
+
+
+def memory_notes(api: Api, app: str, release: HerokuRelease) -> tuple[str, ...]:
+    """What Heroku warns of though it runs: memory beyond the quota."""
+    try:
+        lines = since_release(log_of(api, app), release.version)
+    except AweighError:
+        return ()
+    return tuple(f"{one.told}: {_FIXES[one.code]}" for one in codes_in(lines) if one.code in {"R14", "R15"})

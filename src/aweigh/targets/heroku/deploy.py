@@ -1,0 +1,149 @@
+"""From a release to a live, checked app: each step is a function on values, and looks first at what is there.
+
+A run that was cut off anywhere is gone on with by the next: an app that exists is found, settings that hold are let be,
+a build of the same source is waited for, and what is live already is only checked.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from aweigh.errors import AweighError, RemoteError
+from aweigh.guard import deploy_key
+from aweigh.secret import Secret
+from aweigh.targets.heroku import requests as ask
+from aweigh.targets.heroku.api import Api
+from aweigh.targets.heroku.boot import Patience, log_of, memory_notes, readiness, watch_boot
+from aweigh.targets.heroku.building import built, code_before, released, releases_of, wait_for_release
+from aweigh.targets.heroku.documents import HerokuRelease
+from aweigh.targets.heroku.errors import AnswersDiffer, NotUp
+from aweigh.targets.heroku.formation import apply_formation
+from aweigh.targets.heroku.settings import add_addons, apply_config, check_people, find_or_create, url_of
+from aweigh.targets.heroku.stream import invitations
+from aweigh.targets.heroku.wish import Deployed, Going, Packed, Telling, Wish, check_wish
+from aweigh.targets.live import Replayed, get, golden_of, replay
+from aweigh.targets.release import START, Release
+
+MOST_INVITATIONS = 5
+
+
+def deploy(
+    api: Api,
+    release: Release,
+    packed: Packed,
+    wish: Wish,
+    *,
+    telling: Telling | None = None,
+    patience: Patience | None = None,
+) -> Deployed:
+    """Takes a release live and checks it; where it does not come up or answers differently, what was before runs again.
+
+    Raises:
+        UsageError: something is asked for that cannot be.
+        RemoteError: Heroku refuses or fails, the build or the release fails, or the app does not come up or agree.
+    """
+    check_wish(wish)
+    golden = None if release.bundle is None else golden_of(release.files[release.bundle])
+    going = Going(api, wish, release, packed, telling or Telling(), patience or Patience(), golden)
+    app, created = find_or_create(going)
+    before = code_before(releases_of(going))
+    add_addons(going)
+    there = apply_config(going)
+    check_people(going, there)
+    build, changed = built(going)
+    live = released(going, build)
+    before = before if before is None or before.code != live.code else code_before(releases_of(going), but=live.code)
+    web = apply_formation(going, first=before is None)
+    try:
+        replayed = _proven(going, live, web=web, url=url_of(api, app), secret=there.get(deploy_key.VARIABLE))
+    except (NotUp, AnswersDiffer) as error:
+        raise _taken_back(going, before, error) from error
+    return Deployed(
+        app=app.name,
+        url=url_of(api, app),
+        release=live.label,
+        source=packed.version,
+        bundle=None if golden is None else golden.version,
+        created=created,
+        changed=changed,
+        golden_rows=0 if replayed is None else replayed.rows,
+        notes=memory_notes(api, going.app, live),
+        invite=first_invitation(url_of(api, app), log_of(api, going.app, process="web")),
+    )
+
+
+def first_invitation(url: str, lines: Sequence[str]) -> Secret | None:
+    """The path of the last invitation in a log that still opens: anybody can have one written there that does not."""
+    for path in invitations(lines)[:MOST_INVITATIONS]:
+        reply = get(url, path)
+        if reply is not None and reply.status == 200:
+            return Secret(path)
+    return None
+
+
+def is_ours(release: Release) -> bool:
+    """Whether ``aweigh serve`` answers."""
+    return START in release.processes.get("web", "")
+
+
+def ready_path(release: Release) -> str:
+    """Where the web process says that it is ready."""
+    if is_ours(release):
+        return "/health/ready"
+    return "/_stcore/health" if "streamlit run" in release.processes.get("web", "") else "/"
+
+
+def _proven(going: Going, live: HerokuRelease, *, web: int, url: str, secret: str | None) -> Replayed | None:
+    """Waits for the boot, then replays the golden rows; None where there is no bundle, or nobody to answer.
+
+    Raises:
+        NotUp: it does not come up.
+        AnswersDiffer: it answers differently.
+    """
+    started = time.monotonic()
+    if web == 0:
+        going.telling.line("boot", "no web dyno is wanted: nothing to check", 0.0)
+        return None
+    ready = readiness(url, ready_path(going.release))
+    watch_boot(going.api, going.app, live, web=web, ready=ready, patience=going.patience)
+    going.telling.line("boot", f"{live.label} is up and ready", time.monotonic() - started)
+    golden = going.golden
+    if golden is None or not is_ours(going.release):
+        return None
+    started = time.monotonic()
+    check = partial(replay, url, golden, secret=Secret(secret) if secret else None)
+    try:
+        replayed = check()
+    except RemoteError as error:
+        raise AnswersDiffer(error.message, hint=error.hint) from error
+    if not replayed.ok:
+        more = len(replayed.problems) - 1
+        raise AnswersDiffer(
+            f"What is live answers differently: {replayed.problems[0]}{f' (and {more} more)' if more else ''}.",
+            hint="aweigh verify checks the bundle; deploy it from the machine that packed it",
+        )
+    going.telling.line(
+        "answers", f"{replayed.rows - replayed.skipped} golden rows agree with the original", time.monotonic() - started
+    )
+    return replayed
+
+
+def _taken_back(going: Going, before: HerokuRelease | None, error: RemoteError) -> RemoteError:
+    """What ran before runs again, or nothing where nothing did; the error that says so."""
+    api, app = going.api, going.app
+    try:
+        if before is None:
+            api.send(ask.scale(app, [ask.of_type("web", quantity=0)]))
+            done = "Nothing ran before it: its dynos are stopped."
+        else:
+            back = api.ask(ask.roll_back(app, before.id), HerokuRelease)
+            back = wait_for_release(api, app, back, telling=going.telling, patience=going.patience)
+            going.telling.line("rollback", f"to {before.label}, as {back.label}", 0.0)
+            done = f"{before.label} runs again, as {back.label}."
+    except AweighError as failed:
+        done = f"It could not be taken back: {failed.message}"
+        return type(error)(
+            f"{error.message} {done}", hint=f"aweigh rollback heroku --app {app}; {error.hint or ''}".rstrip("; ")
+        )
+    ended = "" if error.message.endswith((".", "!", "?")) else "."
+    return type(error)(f"{error.message}{ended} {done}", hint=(error.hint or "").replace("NAME", app) or None)

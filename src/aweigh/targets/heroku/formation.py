@@ -1,0 +1,67 @@
+"""How many dynos of which process, and which of them a visitor comes back to."""
+
+import time
+from collections.abc import Sequence
+
+from aweigh.errors import UsageError
+from aweigh.targets.heroku import requests as ask
+from aweigh.targets.heroku.api import Api
+from aweigh.targets.heroku.documents import Feature, Formation
+from aweigh.targets.heroku.errors import HerokuRefused
+from aweigh.targets.heroku.wish import Going, Telling, Wish
+from aweigh.targets.release import Release
+
+
+def formation_updates(
+    release: Release, there: Sequence[Formation], wish: Wish, *, first: bool
+) -> tuple[list[dict[str, object]], int]:
+    """What of the formation is to be changed, and how many web dynos there are then."""
+    known = {one.type: one for one in there}
+    updates: list[dict[str, object]] = []
+    web = 0
+    for kind in (one for one in release.processes if one != "release"):
+        now = known.get(kind, Formation(type=kind))
+        quantity = now.quantity or (1 if kind == "web" or first else 0)
+        if kind == "web":
+            quantity = web = wish.replicas if wish.replicas is not None else quantity
+        size = wish.size if wish.size is not None and wish.size.lower() != now.size_name else None
+        if quantity != now.quantity or size is not None:
+            updates.append(ask.of_type(kind, quantity=quantity, size=size))
+    return updates, web
+
+
+def apply_formation(going: Going, *, first: bool) -> int:
+    """Scales as was asked for, with affinity where several web dynos show pages; how many web dynos there are."""
+    api, app = going.api, going.app
+    started = time.monotonic()
+    there = api.ask(ask.list_formation(app), list[Formation])
+    updates, web = formation_updates(going.release, there, going.wish, first=first)
+    if web > 1 and going.release.has_ui:
+        ensure_affinity(api, app, telling=going.telling)
+    if updates:
+        there = api.ask(ask.scale(app, updates), list[Formation])
+    told = ", ".join(f"{one.type} {one.quantity} x {one.size_name or '?'}" for one in there)
+    going.telling.line("dynos", told or "none", time.monotonic() - started)
+    return web
+
+
+def ensure_affinity(api: Api, app: str, *, telling: Telling, needed: bool = True) -> None:
+    """Switches on that a visitor's requests go to the dyno that they came to first.
+
+    Raises:
+        UsageError: Heroku has no such thing for this app, and it is ``needed``.
+    """
+    try:
+        if not api.ask(ask.get_feature(app), Feature).enabled:
+            api.send(ask.set_feature(app))
+            telling.line("affinity", "on: a page's session lives in one dyno", 0.0)
+    except HerokuRefused as error:
+        if error.status not in {404, 422}:
+            raise
+        if not needed:
+            telling.line("affinity", "is not to be had for this app: pages need one replica, the API does not", 0.0)
+            return
+        raise UsageError(
+            "Heroku has no session affinity for this app, and its pages need it with more than one replica.",
+            hint="take one replica, or an app of the Common Runtime",
+        ) from error

@@ -1,0 +1,137 @@
+"""The commands around a deployment, typed as people type them, against a local Heroku."""
+
+import io
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from tests.heroku import HerokuServer
+
+from aweigh.__main__ import main
+
+STORED = Path(__file__).parents[1] / "bundles"
+SOURCE = Path(__file__).parents[2] / "src"
+APP = "typed-penguins"
+WEB = "aweigh serve penguins.aweigh --host 0.0.0.0 --auth password --workers 1 --no-ui"
+
+
+@pytest.fixture(scope="module")
+def heroku(postgres):
+    dyno_env = {"PYTHONPATH": str(SOURCE), "AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, postgres_url=postgres) as server:
+        yield server
+        assert server.violations == []
+
+
+@pytest.fixture
+def run(heroku, monkeypatch, capsys):
+    """Return a function that types a command: its exit code, and what it printed to both."""
+
+    def typed(*arguments, said="", **environ):
+        for name, value in {"HEROKU_API_KEY": heroku.token, "AWEIGH_HEROKU_ENDPOINT": heroku.url, **environ}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        try:
+            code = main([*arguments])
+        except SystemExit as ended:
+            code = ended.code
+        return code, *capsys.readouterr()
+
+    return typed
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder of somebody's own, with a bundle and all that Heroku reads, so that no index is asked."""
+    found = tmp_path_factory.mktemp("folder")
+    (found / "penguins.aweigh").write_bytes((STORED / "format-1-onnx.aweigh").read_bytes())
+    (found / "Procfile").write_text(f"web: {WEB}\n")
+    (found / "requirements.txt").write_text("aweigh[auth]\n")
+    (found / ".python-version").write_text(f"{sys.version_info.major}.{sys.version_info.minor}\n")
+    return found
+
+
+def test_a_dry_run_asks_nothing_of_anybody_and_shows_all(run, heroku, folder):
+    before = len(heroku.requests)
+    code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", HEROKU_API_KEY="")
+    assert (code, err) == (0, "")
+    assert "POST /apps/typed-penguins/builds" in out
+    assert '"AWEIGH_DEPLOY_SECRET": "(made up when it is sent)"' in out
+    assert "app.json" in out
+    assert len(heroku.requests) == before
+    code, out, _ = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", "--json", HEROKU_API_KEY="")
+    assert json.loads(out)["requests"][1]["body"] == {"name": APP}
+
+
+def test_a_folder_is_written_once(run, folder, tmp_path):
+    code, _, _ = run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(tmp_path / "out"))
+    assert code == 0
+    assert (tmp_path / "out" / "Procfile").read_text() == f"web: {WEB}\n"
+    code, _, err = run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(tmp_path / "out"))
+    assert code == 2
+    assert "is not empty" in err
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence", "code"),
+    [
+        ({"HEROKU_API_KEY": ""}, "There is no token for Heroku.", 2),
+        ({"HEROKU_API_KEY": "wrong"}, "Heroku does not accept the token.", 4),
+        ({"HEROKU_API_KEY": "two words"}, "holds what is no token", 2),
+        ({"AWEIGH_HEROKU_ENDPOINT": "http://heroku.example"}, "no address to send a token to", 2),
+        ({"HEROKU_API_KEY": "", "HEROKU_API_KEY_FILE": "/nothing/there"}, "cannot be read", 2),
+    ],
+)
+def test_what_is_wrong_with_the_token_or_the_endpoint_is_said_without_it(run, environ, sentence, code):
+    found, out, err = run("status", "heroku", "--app", APP, **environ)
+    assert (found, out) == (code, "")
+    assert sentence in err
+    assert "hint:" in err
+    assert "wrong" not in err
+    assert len(err.splitlines()) <= 4
+
+
+def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
+    code, out, err = run("deploy", "heroku", str(folder), "--app", APP)
+    assert (code, err) == (0, ""), out
+    assert "golden rows agree" in out
+    link = re.search(r"http://127\.0\.0\.1:\d+/invite/[\w-]+", out)
+    assert link is not None
+    assert f"next      aweigh status heroku --app {APP}" in out
+    secret = link[0].rpartition("/")[2]
+
+    code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--json")
+    told = json.loads(out)
+    assert (code, told["changed"], told["created"], told["has_invite"]) == (0, False, False, True)
+    assert secret not in out + err
+
+    code, out, _ = run("status", "heroku", "--app", APP, "--json")
+    assert (code, json.loads(out)["state"], json.loads(out)["bundle"]) == (0, "up", told["bundle"])
+    assert f"{APP}: up" in run("status", "heroku", "--app", APP)[1]
+    code, out, _ = run("logs", "heroku", "--app", APP)
+    assert code == 0
+    assert "/invite/(withheld)" in out
+    assert secret not in out
+    assert "current" in run("releases", "heroku", "--app", APP)[1]
+    assert run("open", "heroku", "--app", APP, "--print")[1].strip() == told["url"]
+    assert "1 x basic" in run("scale", "heroku", "--app", APP)[1]
+    assert run("scale", "heroku", "2", "--app", APP)[0] == 2
+
+    value = "a value that nobody is to see"
+    code, out, _ = run("config", "heroku", "--app", APP, "AWEIGH_SWEEPS=off", "--secret", "MINE", said=f"{value}\n")
+    assert (code, "AWEIGH_SWEEPS, MINE" in out, value in out) == (0, True, False)
+    out = run("config", "heroku", "--app", APP)[1]
+    assert re.search(r"AWEIGH_SWEEPS\s+off", out)
+    assert re.search(r"MINE\s+\(withheld", out)
+    assert value not in out + run("config", "heroku", "--app", APP, "--json")[1]
+    assert value in run("config", "heroku", "--app", APP, "--reveal")[1]
+
+    code, _, err = run("rollback", "heroku", "--app", APP)
+    assert code == 2
+    assert "There is no earlier release that ran something else." in err
+    code, _, err = run("destroy", "heroku", "--app", APP, said="another\n")
+    assert (code, "nothing was destroyed" in err) == (2, True)
+    assert run("destroy", "heroku", "--app", APP, said=f"{APP}\n")[0] == 0
+    assert run("status", "heroku", "--app", APP)[0] == 1

@@ -1,4 +1,4 @@
-"""The tutorial works: every block of docs/tutorials/first-app.md is run in its order, as a reader would."""
+"""The tutorials work: every block of each page is run in its order, as a reader would."""
 
 import os
 import re
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.heroku import HerokuServer
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorials" / "first-app.md"
+TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
 FENCE = re.compile(r"^```(\w+) ?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORT_IN_TEXT = "8765"
 START_S = 60.0
@@ -27,8 +28,8 @@ class Block:
     body: str
 
 
-def blocks() -> list[Block]:
-    return [Block(*match.groups()) for match in FENCE.finditer(TUTORIAL.read_text(encoding="utf-8"))]
+def blocks(page: str) -> list[Block]:
+    return [Block(*match.groups()) for match in FENCE.finditer((TUTORIALS / page).read_text(encoding="utf-8"))]
 
 
 def free_port() -> int:
@@ -59,29 +60,47 @@ def wait_until_ready(port: str, server: subprocess.Popen[bytes]) -> None:
     pytest.fail("the server was not ready in time")
 
 
-@pytest.mark.timeout(180)
-def test_every_block_of_the_tutorial_does_what_the_page_says(tmp_path: Path, servers: list[subprocess.Popen[bytes]]):
+def play(
+    page: str, folder: Path, servers: list[subprocess.Popen[bytes]], environ: dict[str, str] | None = None
+) -> tuple[int, int]:
+    """Run a page's blocks; how many were run, and how many said what they were expected to."""
     port = str(free_port())
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path} | (environ or {})
     printed, run, expected = "", 0, 0
-    for block in blocks():
+    for block in blocks(page):
         body = block.body.replace(PORT_IN_TEXT, port)
         if block.language == "python":
             name = block.words.removeprefix('title="').removesuffix('"')
-            (tmp_path / name).write_text(body, encoding="utf-8")
+            (folder / name).write_text(body, encoding="utf-8")
         elif block.language == "bash" and block.words == "background":
             command = ["bash", "-c", f"exec {body}"]
-            servers.append(subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True))
+            servers.append(subprocess.Popen(command, cwd=folder, env=environment, start_new_session=True))
             wait_until_ready(port, servers[-1])
         elif block.language == "bash":
             command = ["bash", "-euo", "pipefail", "-c", body]
             done = subprocess.run(
-                command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+                command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=120
             )
             assert done.returncode == 0, f"{body}\n{done.stdout}\n{done.stderr}"
             printed, run = done.stdout, run + 1
         elif block.words == "expect":
             assert body.strip() in printed, f"expected {body.strip()!r} in {printed!r}"
             expected += 1
-    assert (run, expected) == (7, 3)
+    return run, expected
+
+
+@pytest.mark.timeout(180)
+def test_every_block_of_the_first_tutorial_does_what_the_page_says(
+    tmp_path: Path, servers: list[subprocess.Popen[bytes]]
+):
+    assert play("first-app.md", tmp_path, servers) == (7, 3)
+
+
+@pytest.mark.timeout(180)
+def test_every_block_of_the_tutorial_to_heroku_does_what_the_page_says(tmp_path: Path, postgres: str):
+    quick = {"AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=quick, postgres_url=postgres) as server:
+        environ = {"HEROKU_API_KEY": server.token, "AWEIGH_HEROKU_ENDPOINT": server.url}
+        assert play("to-heroku.md", tmp_path, [], environ) == (8, 3)
+        assert server.violations == []

@@ -73,13 +73,14 @@ def test_what_scales_nothing_is_refused(word):
 def test_only_settings_that_differ_are_changed_and_secrets_made_up_where_there_are_none():
     there = {"AWEIGH_PROXIES": "1", "AWEIGH_JOBS": "inline", "AWEIGH_CACHE_SECRET": "kept", "MINE": "mine"}
     changes = config_changes(RELEASE, there)
-    assert changes.keys() == {"AWEIGH_JOBS", "AWEIGH_DEPLOY_SECRET"}
+    assert changes.keys() == {"AWEIGH_JOBS", "AWEIGH_DEPLOY_SECRET", "AWEIGH_REDIS_UNVERIFIED"}
     assert changes["AWEIGH_JOBS"] == "worker"
     made = changes["AWEIGH_DEPLOY_SECRET"]
     assert isinstance(made, Secret)
     assert len(made.reveal()) >= 43
     assert made != config_changes(RELEASE, there)["AWEIGH_DEPLOY_SECRET"]
-    assert config_changes(RELEASE, there | {"AWEIGH_JOBS": "worker", "AWEIGH_DEPLOY_SECRET": "x"}) == {}
+    set_already = {"AWEIGH_JOBS": "worker", "AWEIGH_DEPLOY_SECRET": "x", "AWEIGH_REDIS_UNVERIFIED": "1"}
+    assert config_changes(RELEASE, there | set_already) == {}
 
 
 def test_a_store_that_a_setting_names_gets_no_addon_nor_one_that_was_asked_for():

@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from aweigh.bundle.names import REQUIREMENTS
+from aweigh.database.redis import UNVERIFIED
 from aweigh.errors import UsageError
 from aweigh.targets.heroku.dynos import DYNOS
 from aweigh.targets.procfile import write_procfile
@@ -83,6 +84,11 @@ def source_of(release: Release, documents: Mapping[str, bytes]) -> dict[str, byt
     return dict(sorted({**release.files, **documents}.items()))
 
 
+def config_of(release: Release) -> dict[str, str]:
+    """The settings of a release here: the certificate of a Redis is one that Heroku has signed itself."""
+    return dict(release.config) | ({UNVERIFIED: "1"} if "redis" in release.stores else {})
+
+
 def addons_of(release: Release) -> tuple[str, ...]:
     """The add-ons that a release needs, as ``service:plan``."""
     return tuple(PLANS[store] for store in release.stores)
@@ -128,7 +134,7 @@ def _app_json(release: Release, *, size: str, replicas: int) -> str:
 
 def _env(release: Release) -> dict[str, dict[str, object]]:
     found: dict[str, dict[str, object]] = {}
-    for name, value in sorted(release.config.items()):
+    for name, value in sorted(config_of(release).items()):
         if _VARIABLE.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
             raise UsageError(f"The setting {name[:60]!a} has a name or a value that app.json cannot hold safely.")
         found[name] = {"description": _DESCRIPTIONS.get(name, "A setting of the app."), "value": value}

@@ -12,7 +12,7 @@ from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import AddOn, App
 from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
-from aweigh.targets.heroku.render import PLANS
+from aweigh.targets.heroku.render import PLANS, config_of
 from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release
 
@@ -113,9 +113,10 @@ def _wait_for_addon(going: Going, addon: AddOn) -> None:
 
 def config_changes(release: Release, there: Mapping[str, str]) -> dict[str, str | Secret]:
     """The settings that are not as the release has them, and secrets made up where there are none."""
-    changes: dict[str, str | Secret] = {key: value for key, value in release.config.items() if there.get(key) != value}
+    wanted = config_of(release)
+    changes: dict[str, str | Secret] = {key: value for key, value in wanted.items() if there.get(key) != value}
     names = [*release.secrets, *([deploy_key.VARIABLE] if release.bundle is not None else [])]
-    return changes | {name: made_up() for name in names if not there.get(name) and name not in release.config}
+    return changes | {name: made_up() for name in names if not there.get(name) and name not in wanted}
 
 
 def made_up() -> Secret:

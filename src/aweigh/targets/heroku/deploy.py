@@ -88,9 +88,8 @@ def is_ours(release: Release) -> bool:
 
 def ready_path(release: Release) -> str:
     """Where the web process says that it is ready."""
-    if is_ours(release):
-        return "/health/ready"
-    return "/_stcore/health" if "streamlit run" in release.processes.get("web", "") else "/"
+    # Streamlit's own address for this is called otherwise in each of its ages.
+    return "/health/ready" if is_ours(release) else "/"
 
 
 def _proven(going: Going, live: HerokuRelease, *, web: int, url: str, secret: str | None) -> Replayed | None:

@@ -1,4 +1,4 @@
-"""Requests for a WebSocket as bytes: whatever is wrong with one, it is answered, and nobody holds a connection by it."""
+"""Requests for a WebSocket as bytes: each is answered, whatever is wrong with it, and holds no connection."""
 
 import socket
 import threading

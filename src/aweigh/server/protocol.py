@@ -145,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
         return None
 
     def _unsupported_upgrade_warning(self) -> None:
-        """A protocol that is none of ours is asked for: the answer is HTTP's and the last, as nothing more is parsed."""
+        """Another protocol is asked for: the answer is HTTP's, and the last one, as nothing more is parsed."""
         if self.cycle is None or self.cycle.response_complete:
             self.transport.close()
         else:

@@ -486,6 +486,8 @@ def test_who_signs_in_next_in_the_same_browser_is_not_shown_what_was_open(served
     other.goto(f"{served.url}/login")
     sign_in(other, pip.name)
     expect(page.locator(".aw-who")).to_have_text(pip.name, timeout=30_000)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".aw-who")).to_have_text(pip.name)
     expect(shown).to_have_count(0)
     if way == "/":
         expect(page.get_by_label("Bill length", exact=True)).not_to_have_value("51.3")

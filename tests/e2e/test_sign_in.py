@@ -452,3 +452,44 @@ def test_signing_out_leaves_every_open_page(served, open_door, ana):
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible(timeout=30_000)
     sign_in(page, ana.name)
     expect(page.get_by_label("Bill length", exact=True)).to_have_value("51.3")
+
+
+@pytest.mark.parametrize("way", ["/batch", "/"])
+def test_who_signs_in_next_in_the_same_browser_is_not_shown_what_was_open(served, browser, way):
+    """The next one is signed in before the open page has been told that its session has ended.
+
+    What the page was about to load when it left is on the console, and is no fault.
+    """
+    pru, pip = (served.person(f"{name}{next(_numbers)}@example.org") for name in ("pru", "pip"))
+    context = browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.goto(served.url)
+    sign_in(page, pru.name)
+    expect(page.locator(".aw-who")).to_have_text(pru.name)
+    page.goto(served.url + way)
+    if way == "/batch":
+        page.locator("input[type=file]").set_input_files(penguins_path())
+        page.get_by_role("button", name="Answer").click()
+        expect(page.get_by_text("344").first).to_be_visible()
+        shown = page.get_by_text(penguins_path().name)
+        expect(shown.first).to_be_visible()
+    else:
+        box = page.get_by_label("Bill length", exact=True)
+        box.fill("51.3")
+        box.press("Enter")
+        shown = page.locator("[data-row*='51.3']")
+        expect(shown).to_be_attached()
+    other = context.new_page()
+    other.goto(f"{served.url}/logout")
+    submit(other)
+    other.goto(f"{served.url}/login")
+    sign_in(other, pip.name)
+    expect(page.locator(".aw-who")).to_have_text(pip.name, timeout=30_000)
+    page.wait_for_load_state("networkidle")
+    expect(page.locator(".aw-who")).to_have_text(pip.name)
+    expect(shown).to_have_count(0)
+    if way == "/":
+        expect(page.get_by_label("Bill length", exact=True)).not_to_have_value("51.3")
+        assert "51.3" not in page.url
+    context.close()

@@ -204,6 +204,24 @@ class LaneProtocol(BoundedProtocol):
         elif self._hold_timer is not None:
             self._hold_timer.cancel()
             self._hold_timer = None
+        self._await_request()
+
+    def _await_request(self) -> None:
+        """Bytes that begin no request (empty lines, a body that nobody reads any more) keep no connection open."""
+        if (
+            self._used_s
+            and self.timeout_keep_alive_task is None
+            and self._lane is None
+            and not self._in_head
+            and self.is_idle
+            and self in self.connections
+        ):
+            self._await_next(max(0.0, self._used_s + self.timeout_keep_alive - self.loop.time()))
+
+    def on_response_complete(self) -> None:
+        """An answer is written; the next request is waited for."""
+        self._used_s = self.loop.time()
+        super().on_response_complete()
 
     def _await_next(self, seconds: float) -> None:
         self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)

@@ -115,7 +115,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._head_bytes += self._behind_others(data) if self._begun else len(data)
         if self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(Refused("head_too_large", "The address and headers are too large."))
+            self._refuse(_too_large())
         elif self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
@@ -123,6 +123,33 @@ class BoundedProtocol(HttpToolsProtocol):
         """How much of what came belongs to the head that began in it: all that is behind the request before it."""
         at = data.rfind(b"\r\n\r\n")
         return len(data) if at < 0 else max(0, len(data) - at - 4 - self._body_bytes)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Hand the connection on to the WebSocket's protocol, if its head can be that of one."""
+        fault = self._fault_of_upgrade()
+        if fault is None:
+            super().handle_websocket_upgrade()
+        else:
+            self._refuse(fault)
+
+    def _fault_of_upgrade(self) -> Refused | None:
+        if not self.is_idle:
+            return Refused("malformed_request", "A WebSocket is asked for when what was asked before is answered.")
+        if self.scope["method"] != "GET":
+            return Refused("malformed_request", "A WebSocket is asked for with GET.")
+        if any(name in {b"content-length", b"transfer-encoding"} for name, _ in self.headers):
+            return Refused("malformed_request", "A request for a WebSocket has no body.")
+        lines_bytes = [len(name) + len(value) + len(b": \r\n") for name, value in self.headers]
+        if len(self.url) + sum(lines_bytes) > MAX_HEAD_BYTES:
+            return _too_large()
+        return None
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Another protocol is asked for: the answer is HTTP's, and the last one, as nothing more is parsed."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """A part of a body came."""
@@ -182,6 +209,10 @@ class BoundedProtocol(HttpToolsProtocol):
         lines = [name + b": " + value + b"\r\n" for name, value in (*self.server_state.default_headers, *headers)]
         self.transport.write(b"".join([STATUS_LINE[status_of(error)], *lines, b"\r\n", body]))
         self.transport.close()
+
+
+def _too_large() -> Refused:
+    return Refused("head_too_large", "The address and headers are too large.")
 
 
 async def _send(cycle: RequestResponseCycle, message: Any) -> None:

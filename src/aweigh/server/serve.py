@@ -1,5 +1,6 @@
 """A process that serves: the socket, uvicorn, and what surrounds them."""
 
+import asyncio
 import gc
 import ipaddress
 import logging
@@ -123,7 +124,7 @@ def make_server(
     config = uvicorn.Config(
         app,
         http=LaneProtocol,
-        ws="auto" if websockets else "none",
+        ws=_websocket_protocol() if websockets else "none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -134,6 +135,13 @@ def make_server(
         timeout_keep_alive=KEEP_ALIVE_S,
     )
     return Server(config, readiness=readiness, settings=settings, seated=seated)
+
+
+def _websocket_protocol() -> type[asyncio.Protocol]:
+    """What speaks WebSocket. What it needs comes with the app, and a server without one may be without it."""
+    from aweigh.server.upgrade import BoundedWebSocket
+
+    return BoundedWebSocket
 
 
 def run(

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import ConfigError, MissingExtra
+from aweigh.ui.own_sessions import OwnSessions
 from aweigh.ui.shell import Shell
 from aweigh.ui.static_files import StaticFiles
 from aweigh.wire import palette
@@ -84,7 +85,7 @@ def create_ui(
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
     return Shell(
-        StaticFiles(app),
+        StaticFiles(OwnSessions(app)),
         title=title or "aweigh",
         light=light,
         dark=dark,
@@ -120,7 +121,7 @@ def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -
     # As `streamlit run` does: the script's folder is importable and its arguments are its own, not this command's.
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
-    return StaticFiles(app)
+    return StaticFiles(OwnSessions(app))
 
 
 def _said_in_files(files: list[str]) -> set[str]:

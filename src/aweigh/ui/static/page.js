@@ -87,7 +87,14 @@ async function leaveIfSignedOut() {
 let session = null
 let row = ""
 let leaving = false
+let visitor = null
 function watchSession() {
+  const who = document.querySelector(".aw-who")?.textContent
+  if (who !== undefined && visitor !== null && who !== visitor && !leaving) {
+    leaving = true // another person has signed in: nothing that the one before has typed stays
+    location.replace(location.pathname)
+  }
+  visitor = who ?? visitor
   const kept = document.querySelector("[data-session]")?.dataset
   if (kept === undefined || leaving) return
   if (session !== null && kept.session !== session && row !== "" && kept.row !== row) {

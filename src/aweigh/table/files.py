@@ -18,6 +18,7 @@ from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
 from aweigh.table.csv import MAX_LISTED_PROBLEMS
 from aweigh.table.csv_parts import CsvPart, CsvParts
+from aweigh.table.cut import too_much
 from aweigh.table.json import read_json, read_json_line, table_of_rows
 from aweigh.table.parquet import open_arrow, open_parquet
 
@@ -140,7 +141,7 @@ class _Bounded(gzip.GzipFile):
         count = super().readinto(buffer)
         self._left -= count
         if self._left < 0:
-            raise TooLarge("The file unpacks to more bytes than are taken.", hint="send it in parts")
+            raise too_much()
         return count
 
 

@@ -114,9 +114,7 @@ class Service:
     A ``discreet`` one tells nobody which rows were known already.
     """
 
-    def __init__(
-        self, predictor: Predictor, *, settings: Settings, counters: Counters, discreet: bool = False
-    ) -> None:
+    def __init__(self, predictor: Predictor, *, settings: Settings, counters: Counters, discreet: bool = False) -> None:
         self.predictor = predictor
         self._discreet = discreet
         self.schema = predictor.schema

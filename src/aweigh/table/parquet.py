@@ -119,9 +119,14 @@ def open_parquet(file: BufferedReader, *, chunk_rows: int, most_bytes: int | Non
         stored = [metadata.schema.column(place) for place in range(metadata.num_columns)]
         coded, may_be = _texts(pa, schema, stored)
         pages = Pages(
-            file, [one.length for one in stored], groups=metadata.num_row_groups, coded=coded, may_be_coded=may_be,
+            file,
+            [one.length for one in stored],
+            groups=metadata.num_row_groups,
+            coded=coded,
+            may_be_coded=may_be,
+            nested=frozenset(place for place, one in enumerate(stored) if "." in one.path),
             bounded=most_bytes is not None,
-        )  # fmt: skip
+        )
 
         def reader(places: frozenset[int]) -> Any:
             # Text is read as codes, so that what is stored once and named a million times is counted before it is made.
@@ -130,7 +135,7 @@ def open_parquet(file: BufferedReader, *, chunk_rows: int, most_bytes: int | Non
                 buffer_size=BUFFER_BYTES,
             )  # fmt: skip
 
-        batches = _batches(reader, pages.ways(chunk_rows), chunk_rows)
+        batches = _batches(reader, pages.ways(chunk_rows))
         plain = partial(_written_out, pa, schema)
         return RecordBatches("Parquet", schema, chunk_rows, metadata.num_rows, batches, most_bytes, plain)
 
@@ -153,11 +158,11 @@ def _texts(pa: Any, schema: Any, stored: Sequence[Any]) -> tuple[frozenset[int],
     return frozenset(always), frozenset(may_be)
 
 
-def _batches(reader: Callable[[frozenset[int]], Any], ways: Iterable[Way], chunk_rows: int) -> Iterator[Any]:
+def _batches(reader: Callable[[frozenset[int]], Any], ways: Iterable[Way]) -> Iterator[Any]:
     """The batches, of fewer rows in groups whose rows are long."""
     for way, several in itertools.groupby(enumerate(ways), lambda pair: pair[1]):
         found = reader(way.coded)
-        runs = [[group for group, _ in several]] if way.rows == chunk_rows else ([group] for group, _ in several)
+        runs = [[group for group, _ in several]] if not way.alone else ([group] for group, _ in several)
         for run in runs:
             yield from found.iter_batches(batch_size=way.rows, row_groups=run, use_threads=False)
 

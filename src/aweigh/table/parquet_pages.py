@@ -38,6 +38,7 @@ _I32, _I64, _LIST, _STRUCT, _TRUTHS = 5, 6, 9, 12, {1, 2}
 WRONG = (IndexError, KeyError, ValueError, TypeError)
 """What reading damaged headers raises."""
 
+
 @dataclass(frozen=True, slots=True)
 class _Chunk:
     """A column of a group of rows, as the footer tells of it: its pages are from ``start`` to ``end``."""
@@ -51,10 +52,11 @@ class _Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How a group is read: so many rows at once, and the text of which columns as codes."""
+    """How a group is read: so many rows at once, the text of which columns as codes, and whether ``alone``."""
 
     rows: int
     coded: frozenset[int]
+    alone: bool
 
 
 @dataclass(slots=True)
@@ -65,6 +67,8 @@ class _Most:
     data: int = 0
     dictionary: int = 0
     plain: int = 0
+    is_plain: bool = True
+    """Whether that text is stored as it is, which is all that is read as codes."""
     words: tuple[int, int] | None = None
     """Where the dictionary's bytes are, and how many."""
 
@@ -85,7 +89,7 @@ class Pages:
     """The pages of an open file; ``bounded`` refuses such as take much, as those of a stranger's file.
 
     ``lengths`` are those of cells of fixed size, by column, ``groups`` how many there are to be. ``coded`` columns come
-    as codes anyway, others may. The footer is read here: to tell of one that is damaged pyarrow ends the process.
+    as codes anyway, others may; inside of ``nested`` ones codes do not change in a batch. The footer is read here: to tell of one that is damaged pyarrow ends the process.
     """
 
     file: BufferedReader
@@ -93,6 +97,7 @@ class Pages:
     groups: int
     coded: frozenset[int]
     may_be_coded: frozenset[int]
+    nested: frozenset[int]
     bounded: bool
     seen: int = 0
 
@@ -121,7 +126,7 @@ class Pages:
             long += sum(one for one in (most.data, most.dictionary) if one > COMMON_PAGE_BYTES)
             if place in self.coded:
                 long += most.plain if most.plain > MAX_CODED_BYTES else 0
-            elif most.words is not None and place in self.may_be_coded and kept + most.plain <= MAX_CODED_BYTES:
+            elif self._is_codable(place, most) and kept + most.plain <= MAX_CODED_BYTES:
                 kept += most.plain
                 coded.add(place)
             elif most.words is not None and chunk.kind == _BYTES:
@@ -132,7 +137,14 @@ class Pages:
                 "The Parquet file has pages that unpack to more than is taken at once.",
                 hint="write it with smaller pages (data_page_size), or send CSV packed with gzip",
             )
-        return Way(max(1, min(chunk_rows, int(BATCH_BYTES / max(row_bytes, 1.0)))), frozenset(coded))
+        at_once = max(1, min(chunk_rows, int(BATCH_BYTES / max(row_bytes, 1.0))))
+        return Way(at_once, frozenset(coded), at_once < chunk_rows or not self.nested.isdisjoint(coded))
+
+    def _is_codable(self, place: int, most: _Most) -> bool:
+        """Whether a column's text can be read as codes, and it pays: some of it is stored as such."""
+        if most.words is None or place not in self.may_be_coded:
+            return False
+        return most.plain == 0 if place in self.nested else most.is_plain
 
     def _most(self, chunk: _Chunk, width: int) -> _Most:
         found = _Most(cell=width)
@@ -147,6 +159,7 @@ class Pages:
                 cells = 1 if page.encoding == _PREFIXED and self.bounded else max(1, page.values)
                 found.cell = max(found.cell, page.size / cells + width)
                 found.plain += page.size
+                found.is_plain = found.is_plain and page.encoding == 0
         return found
 
     def _longest(self, chunk: _Chunk, most: _Most) -> int:
@@ -172,7 +185,9 @@ class Pages:
         while values < chunk.values and at < chunk.end:
             self.seen += 1
             if self.bounded and self.seen > MAX_PAGES:
-                raise TooLarge(f"The Parquet file has more than {MAX_PAGES:,} pages.", hint="write it with larger pages")
+                raise TooLarge(
+                    f"The Parquet file has more than {MAX_PAGES:,} pages.", hint="write it with larger pages"
+                )
             page, length = self._header(at)
             if page is None:
                 return

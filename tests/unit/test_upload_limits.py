@@ -3,10 +3,13 @@
 import csv
 import gzip
 import io
+import json
 import subprocess
 import sys
 import textwrap
 import time
+import tracemalloc
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +21,9 @@ from aweigh.errors import DataError, MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.runtime.cells_out import disarmed
 from aweigh.schema import Column, Output, Schema
 from aweigh.schema.check import check
-from aweigh.schema.decode import compile_decoder
+from aweigh.schema.decode import compile_decoder, count_containers
 from aweigh.schema.decode_arrow import compile_arrow
+from aweigh.server.tensors import read_request
 from aweigh.table import read_csv, write_csv
 from aweigh.table.files import read_sample
 from aweigh.table.parquet import open_parquet
@@ -31,7 +35,7 @@ COLUMNS = (
 )
 SCHEMA = Schema(columns=COLUMNS, output=Output(task="number", name="y"))
 LARGE = "a" * 10_000_000
-MEMORY_MB = 1_500
+MEMORY_MB = 400
 TIME_S = 10.0
 
 
@@ -183,6 +187,38 @@ def test_a_packed_file_is_read_no_further_than_it_may_unpack(name):
     assert kind in {"TooLarge", "MalformedBody"}
     assert int(size_bytes) < 2_500_000
     assert int(peak_mb) < MEMORY_MB
+
+
+NESTED = {
+    "objects": b'{"a":' * 3_000_000,
+    "strings between": b'{"rows":[' + b'"[[",' * 300_000 + b"[" * 2_000_000,
+    "escapes": b'{"rows":["' + b'\\\\\\"' * 1_000_000 + b'",' + b"[" * 2_000_000,
+}
+
+
+@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("way", ["ours", "open inference"])
+def test_brackets_are_counted_in_the_memory_of_a_part_of_the_body(name, way):
+    """Each string of a body was an object of its own once, while they were counted: 15 MB took 700."""
+    body = NESTED[name]
+    read = compile_decoder(SCHEMA, max_rows=100_000) if way == "ours" else partial(read_request, json_bytes=None)
+    tracemalloc.start()
+    try:
+        with pytest.raises((TooLarge, MalformedBody)):
+            read(body)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3 * len(body) + 2**25
+
+
+def test_brackets_in_strings_do_not_count_wherever_a_part_of_the_body_ends(monkeypatch):
+    monkeypatch.setattr("aweigh.schema.decode.BLOCK_BYTES", 3)
+    for text in ("[", "\\", '"', '\\"', '[\\\\"]', "a" * 7 + '"[', "\\" * 9 + "{", ""):
+        body = json.dumps([{"x": text}, text, [text]]).encode()
+        assert count_containers(body, over=0) in range(1, 4)
+        assert count_containers(body, over=2) == 3
+        assert count_containers(body + b'"[[[[', over=3) <= 3
 
 
 WIDE = {

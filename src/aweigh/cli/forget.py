@@ -26,7 +26,8 @@ def forget(column: str, value: str, dry_run: bool, as_json: bool) -> int:
     """Erase a person's rows from everything that stores them: files and results of jobs, known answers.
 
     Where that is, is what the servers are told as well: DATABASE_URL, REDIS_URL and AWEIGH_STATE_DIR. What was found
-    and erased is told of each store, and it is searched again: the exit code is 0 when nothing is left, else 1.
+    and erased is told of each store, and it is searched again: the exit code is 0 when nothing is left in that column,
+    else 1. The same value in another column stays: name that column as well.
     """
     from aweigh import registry
     from aweigh.database.place import state_folder
@@ -56,7 +57,10 @@ def forget(column: str, value: str, dry_run: bool, as_json: bool) -> int:
         steps.line("dry run", "nothing was erased")
     else:
         steps.line(
-            "left", "nothing is left" if not left else f"{left} are still there: run it again when they are let go of"
+            "left",
+            "nothing is left in that column; where the value stands in others, it stays"
+            if not left
+            else f"{left} are still there: run it again when they are let go of",
         )
     return REMAINS if left else 0
 

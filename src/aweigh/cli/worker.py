@@ -99,7 +99,12 @@ def worker(
         concurrency=concurrency,
         idle_s=BESIDE_IDLE_S if beside else None,
         drain_s=settings.drain_s,
-        limits=Limits(settings.jobs_max_unpacked_bytes, settings.jobs_max_rows, settings.jobs_max_s),
+        limits=Limits(
+            settings.jobs_max_unpacked_bytes,
+            settings.jobs_max_rows,
+            settings.jobs_max_s,
+            settings.jobs_max_result_bytes,
+        ),
     )
     # Beside a server only the jobs are worth a line in its log, which is standard error.
     asyncio.run(_work(predictor, store, terms, steps=Steps(json=beside), beside=beside, health=health))

@@ -52,11 +52,12 @@ class Lost(Exception):  # noqa: N818  control flow: the job is nobody's here any
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one job may be, however little of it was sent: bytes unpacked, rows, seconds of work."""
+    """What one job may be, however little of it was sent: bytes unpacked, rows, seconds of work, bytes written."""
 
     unpacked_bytes: int | None = None
     rows: int | None = None
     seconds: float | None = None
+    result_bytes: int | None = None
 
     def require(self, rows: int, seconds: float) -> None:
         """Passes while it is neither.
@@ -68,6 +69,18 @@ class Limits:
             raise TooLarge(f"The file has more than {self.rows:,} rows.", hint="send it in parts")
         if self.seconds is not None and seconds > self.seconds:
             raise TooLarge(f"The job takes more than {self.seconds:,.0f} seconds.", hint="send the file in parts")
+
+    def require_room(self, written_bytes: int) -> None:
+        """Passes while what was written of the result is not too much.
+
+        Raises:
+            TooLarge: it is.
+        """
+        if self.result_bytes is not None and written_bytes > self.result_bytes:
+            raise TooLarge(
+                f"The result has more than {self.result_bytes:,} bytes.",
+                hint="send the file in parts, or carry fewer columns along (?answers_only=true)",
+            )
 
 
 NO_LIMITS = Limits()
@@ -138,12 +151,15 @@ class Attempt:
                 done, before_s = Sofar(mark.rows, mark.bad, mark.problems), mark.seconds
                 _LOG.warning("job %s was begun by another: it goes on behind row %d", self.job.id[:8], mark.rows)
 
-            def on_part(sofar: Sofar, total: int | None) -> None:
-                self._between(sofar, total, kept=kept, told=told, before_s=before_s)
-
             try:
                 with whole_file(out) if has_footer else nullcontext(kept.stream) as stream:
                     streams = Streams(stream, told.stream, kept.stream if has_footer else None)
+
+                    def on_part(sofar: Sofar, total: int | None) -> None:
+                        # What has a footer is written twice for a while, of which only the longer counts.
+                        self.limits.require_room(max(stream.tell(), kept.stream.tell()) + told.stream.tell())
+                        self._between(sofar, total, kept=kept, told=told, before_s=before_s)
+
                     last = score_on(self.predictor, source, streams, options=options, done=done, on_part=on_part)
                 return self._done(last, out if has_footer else kept, told, before_s=before_s)
             finally:

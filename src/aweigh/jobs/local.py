@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -105,6 +105,15 @@ class Folder:
         """The files of a job."""
         folder = self._path / job_id
         return sorted(one.name for one in folder.iterdir()) if folder.is_dir() else []
+
+    def size_bytes(self) -> int:
+        """The bytes of all files, uploads on their way among them; what goes meanwhile does not count."""
+        total = 0
+        for folder, _, names in os.walk(self._path):
+            for name in names:
+                with suppress(FileNotFoundError):
+                    total += os.lstat(os.path.join(folder, name)).st_size  # noqa: PTH118  a thousand at a time
+        return total
 
     def orphans(self, older_s: float) -> list[str]:
         """Jobs that have files so old, for somebody to look whether they are known; old uploads are removed."""

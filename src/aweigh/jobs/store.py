@@ -13,6 +13,7 @@ from aweigh.database.place import state_folder
 from aweigh.database.postgres import Postgres
 from aweigh.database.redis import connect
 from aweigh.database.sqlite import Sqlite
+from aweigh.errors import StorageFull
 from aweigh.jobs.job import Job, State, claimed, ended, expired, given_back, worn_out
 from aweigh.jobs.local import Folder
 from aweigh.jobs.local import records_of as records_in_file
@@ -58,6 +59,18 @@ class Store:
         if not isinstance(self.files, Folder) or not self.files.spool.is_dir():
             return []
         return [path for path in self.files.spool.iterdir() if path.is_file()]
+
+    def require_room(self, most_bytes: int) -> None:
+        """Passes unless what is kept on this machine's disk takes as much room as it may.
+
+        Raises:
+            StorageFull: it does. Of a database that is known by nobody here.
+        """
+        if isinstance(self.files, Folder) and self.files.size_bytes() > most_bytes:
+            raise StorageFull(
+                "The jobs that are kept here take as much room as they may.",
+                hint="delete those whose results are fetched, or try again when some have expired",
+            )
 
     def is_blank(self) -> bool:
         """Whether nothing was ever kept on this machine, so that there is nothing to look for and nothing to make."""

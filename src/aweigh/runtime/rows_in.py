@@ -15,7 +15,9 @@ from typing import Any, cast
 from aweigh.errors import MalformedBody, MissingExtra, UnsupportedMedia
 from aweigh.table import Table, TextTable
 from aweigh.table.arrow import iter_arrow
+from aweigh.table.arrow_unpacked import require_small_messages
 from aweigh.table.csv_parts import CsvParts, Unread
+from aweigh.table.cut import PART_BYTES, Unpacked, cut_table, too_much
 from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, suffix_kind
 from aweigh.table.json import read_json, read_json_line
 from aweigh.table.parquet import RecordBatches, open_arrow, open_parquet
@@ -25,6 +27,7 @@ MAX_JSON_BYTES = 100_000_000
 """A JSON array is read whole; a larger one is better written as JSON lines."""
 ENCODING_HINT = "save the file as UTF-8, or name its encoding: --encoding windows-1252"
 MAX_LINE_BYTES = 16 * 2**20
+LOOKS = 4
 _UNNAMED_INDEX = re.compile(r"__index_level_\d+__\Z")
 
 Rows = Sequence[dict[str, Any]]
@@ -81,31 +84,46 @@ def open_rows(
     delimiter: str | None = None,
     most_bytes: int | None = None,
 ) -> Iterator[RowsIn]:
-    """Opens a file of rows; ``-`` is standard input. A packed one unpacks to no more than ``most_bytes``.
+    """Opens a file of rows; ``-`` is standard input. Its rows unpack to no more than ``most_bytes``, of whatever kind.
+
+    With that bound the file is a stranger's, and what would take much memory at once is refused, too.
 
     Raises:
+        TooLarge: it unpacks to more; what shows later is raised by the parts.
         MalformedBody: the file is empty, damaged, or not what its name says.
         UnsupportedMedia: a kind of file that is not read, or not from standard input.
         MissingExtra: Parquet without pyarrow.
         OSError: the file cannot be opened.
     """
     if path == STDIN:
-        yield _opened(cast("BufferedReader", sys.stdin.buffer), None, chunk_rows, charset, delimiter)
+        yield _opened(cast("BufferedReader", sys.stdin.buffer), None, _How(chunk_rows, charset, delimiter))
         return
     try:
         with open_bytes(path, most_bytes=most_bytes) as file:
-            yield _opened(file, path, chunk_rows, charset, delimiter)
+            yield _opened(file, path, _How(chunk_rows, charset, delimiter, most_bytes))
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
 
 
-def _opened(
-    file: BufferedReader, path: Path | None, chunk_rows: int, charset: str | None, delimiter: str | None
-) -> RowsIn:
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a file is read."""
+
+    chunk_rows: int
+    charset: str | None
+    delimiter: str | None
+    most_bytes: int | None = None
+
+
+def _opened(file: BufferedReader, path: Path | None, how: _How) -> RowsIn:
+    chunk_rows, most_bytes = how.chunk_rows, how.most_bytes
     kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path) if path else None)
     position = _position(file, path)
+    if kind in {"csv", "json", "jsonl"} and path is not None and most_bytes is not None:
+        if path.is_file() and path.stat().st_size > most_bytes:
+            raise too_much()
     if kind == "csv":
-        parts = CsvParts(file, chunk_rows=chunk_rows, charset=charset, delimiter=delimiter, hint=ENCODING_HINT)
+        parts = CsvParts(file, chunk_rows=chunk_rows, charset=how.charset, delimiter=how.delimiter, hint=ENCODING_HINT)
         return RowsIn(kind, tuple(parts.names), _csv_parts(parts), delimiter=parts.delimiter, marked=parts.marked,
                       position=position)  # fmt: skip
     if kind == "jsonl":
@@ -114,12 +132,17 @@ def _opened(
         return _json_rows(file, chunk_rows)
     if kind == "parquet" and path is None:
         raise UnsupportedMedia("Parquet is not read from standard input.", hint="name the file")
+    if kind == "arrow" and path is not None and most_bytes is not None:
+        # Looking through a packed file takes unpacking it, from the start again for its end.
+        with open_bytes(path, most_bytes=LOOKS * most_bytes) as again:
+            require_small_messages(again)
     try:
-        batches = (open_parquet if kind == "parquet" else open_arrow)(file, chunk_rows=chunk_rows)
+        opener = open_parquet if kind == "parquet" else open_arrow
+        batches = opener(file, chunk_rows=chunk_rows, most_bytes=most_bytes)
     except MissingExtra:
         if kind == "parquet":
             raise
-        return _arrow_tables(file, position)
+        return _arrow_tables(file, position, chunk_rows, Unpacked(most_bytes))
     index = batches.notes.index
     names = named_columns(batches.schema.names, index)
     return RowsIn(kind, names, _batch_parts(batches), known=index, rows=batches.rows, position=position)
@@ -159,16 +182,19 @@ def _batch_parts(batches: RecordBatches) -> Iterator[Part]:
         yield Part(0, 0, Batch(batches.empty()))
 
 
-def _arrow_tables(file: BufferedReader, position: Callable[[], float | None]) -> RowsIn:
+def _arrow_tables(
+    file: BufferedReader, position: Callable[[], float | None], chunk_rows: int, unpacked: Unpacked
+) -> RowsIn:
     """Arrow without pyarrow: the names are those of the first batch, which is read ahead."""
     tables = iter_arrow(file)
     head = next(tables)
 
     def parts() -> Iterator[Part]:
         first = 0
-        for table in itertools.chain([head], tables):
-            yield Part(first, table.rows, table)
-            first += table.rows
+        for whole in itertools.chain([head], tables):
+            for table in cut_table(whole, rows=chunk_rows, unpacked=unpacked):
+                yield Part(first, table.rows, table)
+                first += table.rows
 
     return RowsIn("arrow", tuple(head.columns), parts(), position=position)
 
@@ -191,8 +217,10 @@ def _json_line_parts(file: BufferedReader, chunk_rows: int) -> Iterator[Part]:
         rows: list[dict[str, Any]] = []
         lines: list[int] = []
         unread: dict[int, Unread] = {}
-        while len(rows) < chunk_rows and (line := file.readline(MAX_LINE_BYTES)):
+        size = 0
+        while len(rows) < chunk_rows and size < PART_BYTES and (line := file.readline(MAX_LINE_BYTES)):
             number += 1
+            size += len(line)
             if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                 raise MalformedBody(f"Line {number} has more than {MAX_LINE_BYTES:,} bytes.")
             line = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line

@@ -45,7 +45,7 @@ class ScoreOptions:
     delimiter: str | None = None
     chunk_rows: int = CHUNK_ROWS
     most_bytes: int | None = None
-    """What a packed file may unpack to."""
+    """What the rows of the file may unpack to; None where it is not a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)

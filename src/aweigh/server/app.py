@@ -66,7 +66,11 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
     settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
     entrance = entrance or Entrance(Door(Place()))
     told = settings if jobs is not None else dataclasses.replace(settings, jobs="off")
-    service = None if predictor is None else Service(predictor, settings=settings, counters=counters)
+    service = (
+        None
+        if predictor is None
+        else Service(predictor, settings=settings, counters=counters, discreet=entrance.door.is_closed)
+    )
     oip = OpenInference(service, readiness=readiness, settings=settings)
     routes: list[Route | Mount] = []
     directly: dict[str, ASGIApp] = {}

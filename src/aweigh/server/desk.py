@@ -40,12 +40,17 @@ _LOG = logging.getLogger(__name__)
 
 
 class Desk:
-    """A predictor behind a queue and a cache; made by ``open_desk``."""
+    """A predictor behind a queue and a cache; made by ``open_desk``.
 
-    def __init__(self, queue: Queue, *, known: Known | None, counters: Counters) -> None:
+    A ``discreet`` one does not tell whether rows were known, nor how long the model took, which tells the same: where
+    people are told apart, it would say what others have asked.
+    """
+
+    def __init__(self, queue: Queue, *, known: Known | None, counters: Counters, discreet: bool = False) -> None:
         self.queue = queue
         self.known = known
         self._counters = counters
+        self._discreet = discreet and known is not None
 
     def require_room(self) -> None:
         """Passes unless the queue is full and nothing can be known without it.
@@ -74,7 +79,9 @@ class Desk:
         if self.known is None:
             return await wait(table)
         answers = await self.known.ask(table, wait)
-        if asked_rows in {0, table.rows}:
+        if self._discreet:
+            timing.pass_over()
+        elif asked_rows in {0, table.rows}:
             timing.note(b"cache;desc=miss" if asked_rows else b"cache;desc=hit")
         else:
             timing.note(b'cache;desc="%d of %d"' % (table.rows - asked_rows, table.rows))
@@ -92,8 +99,9 @@ class Desk:
         finally:
             if watch is not None:
                 watch.cancel()
-        timing.waited(place.begun_s)
-        timing.mark(MODEL)
+        if not self._discreet:
+            timing.waited(place.begun_s)
+            timing.mark(MODEL)
         return answers
 
     def open(self) -> None:
@@ -113,13 +121,21 @@ async def _leave_with_client(place: Place, receive: Receive) -> None:
     place.leave()
 
 
-def open_desk(
-    predictor: Predictor, rows: Table, *, settings: Settings, counters: Counters, inline_s: float, lanes: int
+def open_desk(  # noqa: PLR0913  each by its name
+    predictor: Predictor,
+    rows: Table,
+    *,
+    settings: Settings,
+    counters: Counters,
+    inline_s: float,
+    lanes: int,
+    discreet: bool = False,
 ) -> Desk | None:
     """The desk that suits the model, by measuring what it costs; None where asking it at once is cheaper.
 
     ``rows`` are some that the model answers, as requests bring them. A model that answers a row within ``inline_s`` is
-    asked on the event loop, otherwise in ``lanes`` threads, or in one when rows are put together.
+    asked on the event loop, otherwise in ``lanes`` threads, or in one when rows are put together. ``discreet``: nobody
+    is told which rows were known.
     """
     wanted = (settings.batch_rows or 0) > 1 or bool(settings.cache_bytes)
     cost = measure(predictor.predict, rows, thoroughly=wanted)
@@ -148,7 +164,7 @@ def open_desk(
         on_batch=counters.batched,
         on_waiting=counters.queued,
     )
-    return Desk(queue, known=known, counters=counters)
+    return Desk(queue, known=known, counters=counters, discreet=discreet)
 
 
 def _open_cache(

@@ -109,10 +109,14 @@ class Work(Generic[T]):
 
 
 class Service:
-    """A predictor as the server uses it: bodies of any kind in, answers out, counted."""
+    """A predictor as the server uses it: bodies of any kind in, answers out, counted.
 
-    def __init__(self, predictor: Predictor, *, settings: Settings, counters: Counters) -> None:
+    A ``discreet`` one tells nobody which rows were known already.
+    """
+
+    def __init__(self, predictor: Predictor, *, settings: Settings, counters: Counters, discreet: bool = False) -> None:
         self.predictor = predictor
+        self._discreet = discreet
         self.schema = predictor.schema
         self.max_rows = settings.rows_for(predictor.schema)
         self.inline = True
@@ -261,7 +265,13 @@ class Service:
             self._ask(partial(self.read, asked), partial(self._replies.write, "json"), Timing())
         rows = self._decode(encode({"rows": self.predictor.examples.rows[: self.max_rows]}))
         self._desk = open_desk(
-            self.predictor, rows, settings=self._settings, counters=self._counters, inline_s=INLINE_S, lanes=THREADS
+            self.predictor,
+            rows,
+            settings=self._settings,
+            counters=self._counters,
+            inline_s=INLINE_S,
+            lanes=THREADS,
+            discreet=self._discreet,
         )
         self.inline = self._desk is None
 

@@ -41,7 +41,8 @@ class Settings:
     ``jobs``: who runs what is posted to ``/v1/jobs``: a worker beside the server (``inline``), ``aweigh worker``
     (``worker``), or nobody, and nothing can be posted (``off``). A job is kept for ``jobs_ttl_s`` after its end; a
     worker that is not heard of for ``jobs_lease_s`` has lost it. What is posted is bounded as it is sent, unpacked, by
-    its rows, and by the seconds of work on it. ``state_dir`` is where this machine keeps things.
+    its rows, and by the seconds of work on it, its result by its bytes, and by theirs all jobs together that are kept
+    on this machine's disk. ``state_dir`` is where this machine keeps things.
 
     ``domain`` is what becomes of rows outside what the model has seen, over what the bundle's owner said.
     ``log_messages``: whether logs tell what exceptions say, which may quote a client's cells: ``withheld`` or ``kept``.
@@ -78,6 +79,8 @@ class Settings:
     jobs_max_unpacked_bytes: int = 16 * 2**30
     jobs_max_rows: int = 100_000_000
     jobs_max_s: float = 6 * 3600.0
+    jobs_max_result_bytes: int = 8 * 2**30
+    jobs_max_kept_bytes: int = 32 * 2**30
     jobs_max_queued: int = 100
     jobs_ttl_s: float = 86_400.0
     jobs_lease_s: float = 30.0
@@ -111,6 +114,8 @@ _LEAST: dict[str, int | float] = {
     "jobs_max_unpacked_bytes": 1024,
     "jobs_max_rows": 1,
     "jobs_max_s": 1.0,
+    "jobs_max_result_bytes": 1024,
+    "jobs_max_kept_bytes": 1024,
     "jobs_max_queued": 1,
     "jobs_ttl_s": 1.0,
     "jobs_lease_s": 1.0,

@@ -38,6 +38,10 @@ class Timing:
         self._said.append(QUEUE + _milliseconds(max(0, begun - self._last) // 1000))
         self._last = max(begun, self._last)
 
+    def pass_over(self) -> None:
+        """What happened since the last stage is told by none."""
+        self._last = perf_counter_ns()
+
     def note(self, said: bytes) -> None:
         """Says something that takes no time, as the header has it: ``cache;desc=hit``."""
         self._said.append(said)

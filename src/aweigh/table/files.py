@@ -18,6 +18,7 @@ from aweigh.table.arrow import iter_arrow
 from aweigh.table.columns import Table, TextTable, concatenate
 from aweigh.table.csv import MAX_LISTED_PROBLEMS
 from aweigh.table.csv_parts import CsvPart, CsvParts
+from aweigh.table.cut import too_much
 from aweigh.table.json import read_json, read_json_line, table_of_rows
 from aweigh.table.parquet import open_arrow, open_parquet
 
@@ -55,6 +56,7 @@ CHUNK_ROWS = 16_384
 BRACES_A_ROW = 8
 """In JSON a row has one, and text in it may have some more."""
 MOST_VALUES = 5_000_000
+READ_BYTES = 2**20
 
 
 def suffix_kind(path: Path) -> FileKind | None:
@@ -140,7 +142,7 @@ class _Bounded(gzip.GzipFile):
         count = super().readinto(buffer)
         self._left -= count
         if self._left < 0:
-            raise TooLarge("The file unpacks to more bytes than are taken.", hint="send it in parts")
+            raise too_much()
         return count
 
 
@@ -174,11 +176,7 @@ def read_sample(
             if kind == "csv":
                 return _csv(file, max_rows=max_rows)
             if kind in {"json", "jsonl"}:
-                rows = (
-                    read_json(_modest(file.read(), most_rows))
-                    if kind == "json"
-                    else _json_lines(file, most_rows=most_rows)
-                )
+                rows = read_json(_modest(file, most_rows)) if kind == "json" else _json_lines(file, most_rows=most_rows)
                 _refuse_many(len(rows), most_rows)
                 return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
             tables = _parquet(file) if kind == "parquet" else _arrow(file)
@@ -234,15 +232,25 @@ def _refuse_many(rows: int, most_rows: int | None) -> None:
         raise TooLarge(f"The file has more than {most_rows:,} rows.", hint="split it")
 
 
-def _modest(body: bytes, most_rows: int | None) -> bytes:
-    """A JSON document that may be read whole: what it becomes takes twenty times the bytes of what it is made of."""
-    if most_rows is not None:
-        _refuse_many(body.count(b"{") // BRACES_A_ROW, most_rows)
-        if body.count(b",") > MOST_VALUES:
+def _modest(file: BufferedReader, most_rows: int | None) -> bytes:
+    """A JSON document that may be read whole: what it becomes takes twenty times the bytes of what it is made of.
+
+    It is counted as it comes, and read no further than it may.
+    """
+    if most_rows is None:
+        return file.read()
+    pieces: list[bytes] = []
+    braces = commas = 0
+    while piece := file.read(READ_BYTES):
+        pieces.append(piece)
+        braces += piece.count(b"{")
+        commas += piece.count(b",")
+        _refuse_many(braces // BRACES_A_ROW, most_rows)
+        if commas > MOST_VALUES:
             raise TooLarge(
                 f"The file has more than {MOST_VALUES:,} values.", hint="write it as JSON lines, or split it"
             )
-    return body
+    return b"".join(pieces)
 
 
 def _counted(tables: Iterator[Table], most_rows: int | None, most_bytes: int | None) -> Iterator[Table]:

@@ -1,16 +1,20 @@
 """Parquet and Arrow files, read a part at a time by pyarrow (the extra ``files``)."""
 
-from collections.abc import Collection, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BufferedReader
 from typing import Any
 
-from aweigh.errors import MalformedBody, MissingExtra, TooLarge
-from aweigh.table.arrow import MAX_TEXT_BYTES, table_of_columns
+from aweigh.errors import MalformedBody, MissingExtra
+from aweigh.table.arrow import table_of_columns
 from aweigh.table.arrow_stream import FILE_MAGIC, ArrowColumn, ArrowType, check_name, check_type
 from aweigh.table.columns import Table
+from aweigh.table.cut import Unpacked, cut_batch
 from aweigh.table.pandas_notes import PandasNotes, read_notes
+from aweigh.table.parquet_pages import Pages, Way
 
 BUFFER_BYTES = 2**17
 
@@ -31,13 +35,19 @@ def import_pyarrow() -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordBatches:
-    """pyarrow's record batches of a file, in order, at most ``chunk_rows`` rows each; ``rows`` of all where known."""
+    """pyarrow's record batches of a file, in order, at most ``chunk_rows`` rows each; ``rows`` of all where known.
+
+    They are smaller where rows are long, and all together unpack to no more than ``most_bytes``; ``plain`` makes of a
+    small batch one in the file's own types.
+    """
 
     kind: str
     schema: Any
     chunk_rows: int
     rows: int | None
     _batches: Iterable[Any]
+    most_bytes: int | None = None
+    plain: Callable[[Any], Any] = lambda batch: batch
 
     @property
     def notes(self) -> PandasNotes:
@@ -49,11 +59,13 @@ class RecordBatches:
 
         Raises:
             MalformedBody: the file is damaged.
+            TooLarge: more than ``most_bytes``, or a row that is too long.
         """
+        pa, unpacked = import_pyarrow(), Unpacked(self.most_bytes)
         with readable(self.kind):
             for batch in self._batches:
-                for start in range(0, batch.num_rows, self.chunk_rows):
-                    yield batch.slice(start, self.chunk_rows)
+                for part in cut_batch(pa, batch, rows=self.chunk_rows, unpacked=unpacked):
+                    yield self.plain(part)
 
     def tables(self) -> Iterator[Table]:
         """The batches as tables, as pandas would read them back; at least one, perhaps of no rows.
@@ -90,8 +102,10 @@ def readable(kind: str) -> Iterator[None]:
         raise MalformedBody(f"The {kind} file cannot be read: {reason}.", hint="write it anew, or send CSV") from error
 
 
-def open_parquet(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
-    """A Parquet file's rows.
+def open_parquet(file: BufferedReader, *, chunk_rows: int, most_bytes: int | None = None) -> RecordBatches:
+    """A Parquet file's rows, which unpack to no more than ``most_bytes``.
+
+    With that bound the file is a stranger's: pages that are large are refused, too.
 
     Raises:
         MalformedBody: the file is not Parquet.
@@ -102,44 +116,74 @@ def open_parquet(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
         # Without a buffer pyarrow reads a whole row group, which may be the whole file.
         found = pa.parquet.ParquetFile(file, pre_buffer=False, buffer_size=BUFFER_BYTES)
         schema, metadata = found.schema_arrow, found.metadata
-        texts = [one.name for one in schema if _is_text(pa, one.type)]
-        # Text is read as codes, so that what is stored once and named a million times can be counted before it is made.
-        coded = pa.parquet.ParquetFile(
-            file, metadata=metadata, read_dictionary=texts, pre_buffer=False, buffer_size=BUFFER_BYTES
+        stored = [metadata.schema.column(place) for place in range(metadata.num_columns)]
+        coded, may_be = _texts(pa, schema, stored)
+        pages = Pages(
+            file,
+            [one.length for one in stored],
+            groups=metadata.num_row_groups,
+            coded=coded,
+            may_be_coded=may_be,
+            nested=frozenset(place for place, one in enumerate(stored) if "." in one.path),
+            bounded=most_bytes is not None,
         )
-        batches = coded.iter_batches(batch_size=chunk_rows, use_threads=False)
-        return RecordBatches("Parquet", schema, chunk_rows, metadata.num_rows, _written_out(pa, batches, schema))
+
+        def reader(places: frozenset[int]) -> Any:
+            # Text is read as codes, so that what is stored once and named a million times is counted before it is made.
+            return pa.parquet.ParquetFile(
+                file, metadata=metadata, read_dictionary=[stored[place].path for place in places], pre_buffer=False,
+                buffer_size=BUFFER_BYTES,
+            )  # fmt: skip
+
+        batches = _batches(reader, pages.ways(chunk_rows))
+        plain = partial(_written_out, pa, schema)
+        return RecordBatches("Parquet", schema, chunk_rows, metadata.num_rows, batches, most_bytes, plain)
 
 
-def _is_text(pa: Any, kind: Any) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _texts(pa: Any, schema: Any, stored: Sequence[Any]) -> tuple[frozenset[int], frozenset[int]]:
+    """The places of what comes as codes anyway, and of text and bytes that may.
 
-
-def _written_out(pa: Any, batches: Iterable[Any], schema: Any) -> Iterator[Any]:
-    """Batches in the file's own types, whose text came as codes.
-
-    Raises:
-        TooLarge: a column of one would hold more text than is taken at once.
+    Inside of others pyarrow makes no views of codes.
     """
-    import pyarrow.compute as pc
+    kinds = {field.name: field.type for field in schema}
+    always, may_be = set(), set()
+    for place, one in enumerate(stored):
+        if one.physical_type != "BYTE_ARRAY" or one.logical_type.type == "DECIMAL":
+            continue
+        kind = kinds.get(one.path) or kinds.get(one.path.partition(".")[0])
+        if kind is not None and pa.types.is_dictionary(kind):
+            always.add(place)
+        elif kind is not None and not (pa.types.is_nested(kind) and "view" in str(kind)):
+            may_be.add(place)
+    return frozenset(always), frozenset(may_be)
 
-    for batch in batches:
-        columns = []
-        for field, column in zip(schema, batch.columns, strict=True):
-            if not pa.types.is_dictionary(column.type) or pa.types.is_dictionary(field.type):
-                columns.append(column)
-                continue
-            sizes = pc.take(pc.binary_length(column.dictionary), column.indices)
-            if (pc.sum(sizes).as_py() or 0) > MAX_TEXT_BYTES:
-                raise TooLarge(
-                    f"Column {field.name!r} of the file holds more text than is taken at once.", hint="split the file"
-                )
+
+def _batches(reader: Callable[[frozenset[int]], Any], ways: Iterable[Way]) -> Iterator[Any]:
+    """The batches, of fewer rows in groups whose rows are long."""
+    for way, several in itertools.groupby(enumerate(ways), lambda pair: pair[1]):
+        found = reader(way.coded)
+        runs = [[group for group, _ in several]] if not way.alone else ([group] for group, _ in several)
+        for run in runs:
+            yield from found.iter_batches(batch_size=way.rows, row_groups=run, use_threads=False)
+
+
+def _written_out(pa: Any, schema: Any, batch: Any) -> Any:
+    """A batch in the file's own types, whose text came as codes."""
+    columns = []
+    for field, column in zip(schema, batch.columns, strict=True):
+        if column.type.equals(field.type):
+            columns.append(column)
+        elif pa.types.is_dictionary(column.type):
             columns.append(column.dictionary_decode().cast(field.type))
-        yield pa.RecordBatch.from_arrays(columns, schema=schema)
+        else:  # taken, as a cast writes out all that stands before the slice
+            columns.append(column.take(pa.array(range(len(column)), pa.int64())).cast(field.type))
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
-def open_arrow(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
+def open_arrow(file: BufferedReader, *, chunk_rows: int, most_bytes: int | None = None) -> RecordBatches:
     """The rows of an Arrow IPC stream or file, also those in layouts that ``table/arrow.py`` does not read.
+
+    They unpack to no more than ``most_bytes``; ``arrow_unpacked.py`` says whether one message by itself does.
 
     Raises:
         MalformedBody: the file is not Arrow.
@@ -149,10 +193,10 @@ def open_arrow(file: BufferedReader, *, chunk_rows: int) -> RecordBatches:
     with readable("Arrow"):
         if not file.peek(len(FILE_MAGIC)).startswith(FILE_MAGIC):
             stream = pa.ipc.open_stream(file)
-            return RecordBatches("Arrow", stream.schema, chunk_rows, None, stream)
+            return RecordBatches("Arrow", stream.schema, chunk_rows, None, stream, most_bytes)
         stored = pa.ipc.open_file(file)
         batches = (stored.get_batch(i) for i in range(stored.num_record_batches))
-        return RecordBatches("Arrow", stored.schema, chunk_rows, None, batches)
+        return RecordBatches("Arrow", stored.schema, chunk_rows, None, batches, most_bytes)
 
 
 def table_of_batch(batch: Any, names: Collection[str] | None = None) -> Table:

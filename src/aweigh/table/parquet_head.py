@@ -57,6 +57,21 @@ def read_parquet_head(file: BufferedReader) -> TableHead | None:
     Raises:
         MalformedBody: it does not end as a Parquet file ends.
     """
+    footer = read_footer(file)
+    if footer is None:
+        return None
+    try:
+        return _head(footer)
+    except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise _cut() from error
+
+
+def read_footer(file: BufferedReader) -> bytes | None:
+    """What stands at the end of the file about all of it; None where that is encrypted.
+
+    Raises:
+        MalformedBody: it does not end as a Parquet file ends.
+    """
     size = file.seek(0, os.SEEK_END)
     if size < len(MAGIC) + TAIL_BYTES:
         raise _cut()
@@ -68,11 +83,7 @@ def read_parquet_head(file: BufferedReader) -> TableHead | None:
     if tail[4:] != MAGIC or not 0 < length <= min(size - TAIL_BYTES - len(MAGIC), MAX_FOOTER_BYTES):
         raise _cut()
     file.seek(-TAIL_BYTES - length, os.SEEK_END)
-    footer = file.read(length)
-    try:
-        return _head(footer)
-    except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise _cut() from error
+    return file.read(length)
 
 
 def _cut() -> MalformedBody:
@@ -80,7 +91,7 @@ def _cut() -> MalformedBody:
 
 
 def _head(footer: bytes) -> TableHead:
-    elements = next((value for number, value in _Thrift(footer).fields() if number == 2), None)
+    elements = next((value for number, value in Thrift(footer).fields() if number == 2), None)
     if not elements:
         raise ValueError
     types: dict[str, ArrowType] = {}
@@ -117,12 +128,12 @@ def _notes(footer: bytes) -> PandasNotes:
     """What pandas noted stands behind what is said of every group of rows: it is looked for from the end."""
     key = b"\x18\x06pandas\x18"
     at = footer.rfind(key)
-    return read_notes(None if at < 0 else {b"pandas": _Thrift(footer, at + len(key)).value(_BINARY)})
+    return read_notes(None if at < 0 else {b"pandas": Thrift(footer, at + len(key)).value(_BINARY)})
 
 
 def _empty(footer: bytes) -> frozenset[str]:
     """Columns whose statistics say that all their cells are missing."""
-    found = dict(_Thrift(footer).fields())
+    found = dict(Thrift(footer).fields())
     missing: dict[str, int] = {}
     for group in found.get(4, []):
         for column in group.get(1, []):
@@ -132,20 +143,46 @@ def _empty(footer: bytes) -> frozenset[str]:
     return frozenset(name for name, count in missing.items() if count >= found[3])
 
 
-class _Thrift:
+class Thrift:
     """Values of the compact protocol, one behind the other; structs are dictionaries by the numbers of their fields."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data = data
         self._at = at
 
-    def fields(self, depth: int = 0) -> Iterator[tuple[int, Any]]:
-        """A struct's fields, one after the other."""
-        number = 0
+    @property
+    def place(self) -> int:
+        """Behind what was read so far."""
+        return self._at
+
+    def heads(self) -> Iterator[tuple[int, int]]:
+        """The number and the type of each of a struct's fields; who asks takes the value, which a truth value lacks.
+
+        Raises:
+            ValueError: a field stands twice.
+        """
+        number, seen = 0, set()
         while (head := self._byte()) != _STOP:
-            kind = head & 0x0F
             number = number + (head >> 4) if head >> 4 else self._zigzag()
+            if number in seen:
+                raise ValueError
+            seen.add(number)
+            yield number, head & 0x0F
+
+    def fields(self, depth: int = 0) -> Iterator[tuple[int, Any]]:
+        """A struct's fields, one after the other.
+
+        Raises:
+            IndexError: the data end before it does.
+            ValueError: a field has no type that there is, or stands twice.
+        """
+        for number, kind in self.heads():
             yield number, (kind == _TRUE) if kind in {_TRUE, _FALSE} else self.value(kind, depth)
+
+    def count(self) -> tuple[int, int]:
+        """How many values of which type a list has, which come next."""
+        head = self._byte()
+        return self._believable(head >> 4 if head >> 4 != 15 else self._varint()), head & 0x0F
 
     def value(self, kind: int, depth: int = 0) -> Any:
         """The next value, of that type.
@@ -167,9 +204,8 @@ class _Thrift:
         if kind == _STRUCT:
             return dict(self.fields(depth + 1))
         if kind in {_LIST, _SET}:
-            head = self._byte()
-            count = head >> 4 if head >> 4 != 15 else self._varint()
-            return [self.value(head & 0x0F, depth + 1) for _ in range(self._believable(count))]
+            count, inner = self.count()
+            return [self.value(inner, depth + 1) for _ in range(count)]
         if kind == _MAP:
             count = self._varint()
             kinds = self._byte() if count else 0

@@ -6,13 +6,17 @@ at all is an error.
 
 import gzip
 import io
+import itertools
 import zlib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aweigh.errors import MalformedBody, TooLarge
 from aweigh.table import Table, TextTable
-from aweigh.table.csv import check_header, decode_text, iter_records, sniff_delimiter
+from aweigh.table.csv import check_header, iter_records, sniff_delimiter
+from aweigh.table.csv_parts import MAX_LINE_CHARACTERS, encoding_of
+from aweigh.table.cut import too_much
 from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, read_sample, suffix_kind
 
 MOST_ROWS = 100_000
@@ -59,22 +63,21 @@ def read_upload(name: str, body: bytes) -> Upload:
         TooLarge: more rows than one session may hold.
     """
     try:
-        with open_bytes(body, most_bytes=MOST_TEXT_BYTES + 1) as file:
+        with open_bytes(body, most_bytes=MOST_TEXT_BYTES) as file:
             kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(Path(name)))
-            text = file.read(MOST_TEXT_BYTES + 1) if kind == "csv" else b""
+            packed = isinstance(file.raw, gzip.GzipFile)
+        if kind == "csv":
+            if not packed and len(body) > MOST_TEXT_BYTES:
+                raise too_much()
+            return _csv(name, body)
+        table = read_sample(body, name=name, most_rows=MOST_ROWS, most_bytes=MOST_TEXT_BYTES)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
-    if kind != "csv":
-        try:
-            table = read_sample(body, name=name, most_rows=MOST_ROWS, most_bytes=MOST_TEXT_BYTES)
-        except TooLarge as error:
-            error.hint = _SPLIT
-            raise
-        _refuse_cells(table.rows, len(table.columns))
-        return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
-    if len(text) > MOST_TEXT_BYTES:
-        raise TooLarge("The file unpacks to more than 256 MB.", hint="split it, or use aweigh predict")
-    return _csv(name, text)
+    except TooLarge as error:
+        error.hint = _SPLIT
+        raise
+    _refuse_cells(table.rows, len(table.columns))
+    return Upload(name, kind, table, kind.upper() if kind.startswith("json") else kind.capitalize())
 
 
 def _refuse_many(rows: int) -> None:
@@ -92,14 +95,42 @@ def _refuse_cells(rows: int, columns: int) -> None:
 
 def _csv(name: str, body: bytes) -> Upload:
     try:
-        text, doubt = decode_text(body), None
-    except MalformedBody:
-        if b"\x00" in body:
-            raise  # no text in any encoding that it could be
-        text = body.decode(FALLBACK_CHARSET, errors="replace")
+        return _rows(name, body, charset=None)
+    except UnicodeError:
+        return _rows(name, body, charset=FALLBACK_CHARSET)
+
+
+def _rows(name: str, body: bytes, *, charset: str | None) -> Upload:
+    """The rows, read line by line: what is packed is never there as a whole.
+
+    Raises:
+        UnicodeError: it is not text in the encoding that its first bytes tell, and no ``charset`` was named.
+    """
+    doubt = None
+    if charset is not None:
         doubt = "The file is not UTF-8 and was read as Windows-1252: look at a word with an accent before you trust it."
-    delimiter = sniff_delimiter(text)
-    records = iter_records(io.StringIO(text, newline=""), delimiter=delimiter)
+    with open_bytes(body, most_bytes=MOST_TEXT_BYTES) as file:
+        encoding = charset or encoding_of(file.peek(HEAD_BYTES), None)
+        text = io.TextIOWrapper(file, encoding, errors="replace" if charset else "strict", newline="")
+        lines = _lines(text)
+        first = next((line for line in lines if line.strip("\r\n")), "")
+        delimiter = sniff_delimiter(first)
+        upload = _upload(name, iter_records(itertools.chain([first], lines), delimiter=delimiter), delimiter)
+        return replace(upload, doubt=doubt)
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := text.readline(MAX_LINE_CHARACTERS):
+        number += 1
+        if "\x00" in line:
+            raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")
+        if len(line) == MAX_LINE_CHARACTERS and not line.endswith(("\r", "\n")):
+            raise MalformedBody(f"Line {number} of the CSV has more than {MAX_LINE_CHARACTERS:,} characters.")
+        yield line
+
+
+def _upload(name: str, records: Iterator[list[str]], delimiter: str) -> Upload:
     header = next(records, None)
     if header is None:
         raise MalformedBody("The file is empty.", hint="the first line must name the columns")
@@ -119,4 +150,4 @@ def _csv(name: str, body: bytes) -> Upload:
         _refuse_cells(rows, len(names))
     table = TextTable(dict(zip(names, columns, strict=True)), rows)
     told = f"CSV separated by {_DELIMITER_NAMES[delimiter]}" if len(names) > 1 else "CSV of one column"
-    return Upload(name, "csv", table, told, doubt, ragged or None)
+    return Upload(name, "csv", table, told, None, ragged or None)

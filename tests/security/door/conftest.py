@@ -101,7 +101,17 @@ def open_house(penguins):
 
 
 @contextlib.contextmanager
-def opened(penguins, folder, *, environ=None, disclosure=None, jobs=False, sweeps="on", deploy_secret=None):
+def opened(  # noqa: PLR0913  each by its name
+    penguins,
+    folder,
+    *,
+    environ=None,
+    disclosure=None,
+    jobs=False,
+    sweeps="on",
+    deploy_secret=None,
+    cache_bytes=None,
+):
     folder.mkdir(mode=0o700, exist_ok=True)
     folder.chmod(0o700)
     guard = open_guard(environ or {}, state_dir=str(folder / "state"))
@@ -111,7 +121,9 @@ def opened(penguins, folder, *, environ=None, disclosure=None, jobs=False, sweep
     known = Known(guard, metrics_token="scraper", deploy_secret=deploy_secret, disclosure=told)
     door = Door(Place(), known=known)
     readiness = Readiness()
-    settings = Settings(metrics_token=Secret("scraper"), state_dir=str(folder / "jobs"), sweeps=sweeps)
+    settings = Settings(
+        metrics_token=Secret("scraper"), state_dir=str(folder / "jobs"), sweeps=sweeps, cache_bytes=cache_bytes
+    )
     entrance = Entrance(door, Pages(guard, title="Penguins", accent=None, secure=door.is_secure))
     kept = None
     if jobs:

@@ -211,11 +211,13 @@ class Post:
             path.unlink(missing_ok=True)
 
     def _require_place(self) -> None:
-        """Nothing, if another job may wait.
+        """Nothing, if another job may wait, and there is room for it.
 
         Raises:
             Refused: too many do (503).
+            StorageFull: there is none (507).
         """
+        self._jobs.store.require_room(self._jobs.settings.jobs_max_kept_bytes)
         if self._jobs.store.records.counts().get("queued", 0) >= self._jobs.settings.jobs_max_queued:
             raise Refused("queue_full", "As many jobs wait as may.", hint="try again when some of them are done")
 
@@ -224,8 +226,10 @@ class Post:
 
         Raises:
             DataError: the file cannot be read, or its columns are not the model's.
+            StorageFull: with this file, the jobs would take more room than they may.
         """
         store, predictor = self._jobs.store, self._predictor
+        store.require_room(self._jobs.settings.jobs_max_kept_bytes)
         wish = check_head(predictor.schema, upload.path, asked.wish, named=asked.output is not None)
         now = store.records.now()
         job = Job(

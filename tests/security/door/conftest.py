@@ -101,7 +101,7 @@ def open_house(penguins):
 
 
 @contextlib.contextmanager
-def opened(  # noqa: PLR0913  each by its name
+def opened(
     penguins,
     folder,
     *,

@@ -89,8 +89,8 @@ class Pages:
     """The pages of an open file; ``bounded`` refuses such as take much, as those of a stranger's file.
 
     ``lengths`` are those of cells of fixed size, by column, ``groups`` how many there are to be. ``coded`` columns come
-    as codes anyway, others may; inside of ``nested`` ones codes do not change in a batch. The footer is read here: to tell
-    of one that is damaged pyarrow ends the process.
+    as codes anyway, others may; inside of ``nested`` ones codes do not change in a batch. The footer is read here: to
+    tell of one that is damaged pyarrow ends the process.
     """
 
     file: BufferedReader

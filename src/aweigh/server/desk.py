@@ -121,7 +121,7 @@ async def _leave_with_client(place: Place, receive: Receive) -> None:
     place.leave()
 
 
-def open_desk(  # noqa: PLR0913  each by its name
+def open_desk(
     predictor: Predictor,
     rows: Table,
     *,

@@ -89,7 +89,8 @@ class Pages:
     """The pages of an open file; ``bounded`` refuses such as take much, as those of a stranger's file.
 
     ``lengths`` are those of cells of fixed size, by column, ``groups`` how many there are to be. ``coded`` columns come
-    as codes anyway, others may; inside of ``nested`` ones codes do not change in a batch. The footer is read here: to tell of one that is damaged pyarrow ends the process.
+    as codes anyway, others may; inside of ``nested`` ones codes do not change in a batch. The footer is read here: to
+    tell of one that is damaged pyarrow ends the process.
     """
 
     file: BufferedReader
@@ -272,7 +273,7 @@ def _page(thrift: Thrift) -> _Page:
 
 
 def _numbers(thrift: Thrift, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Those of a struct's fields that are numbers of these types; a field of another type is none, as for any reader."""
+    """Those of a struct's fields that are numbers of these types; a field of another type is none."""
     found = {}
     for number, kind in thrift.heads():
         if wanted.get(number) == kind:

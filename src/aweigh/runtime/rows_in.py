@@ -119,8 +119,8 @@ def _opened(file: BufferedReader, path: Path | None, how: _How) -> RowsIn:
     chunk_rows, most_bytes = how.chunk_rows, how.most_bytes
     kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path) if path else None)
     position = _position(file, path)
-    is_text = kind in {"csv", "json", "jsonl"}
-    if is_text and path is not None and most_bytes is not None and path.is_file() and path.stat().st_size > most_bytes:
+    is_typed = kind in {"parquet", "arrow"}  # counted by its cells
+    if not is_typed and path is not None and most_bytes is not None and path.stat().st_size > most_bytes:
         raise too_much()
     if kind == "csv":
         parts = CsvParts(file, chunk_rows=chunk_rows, charset=how.charset, delimiter=how.delimiter, hint=ENCODING_HINT)

@@ -58,7 +58,7 @@ def _refuse_large(size_bytes: int) -> None:
 
 
 def _messages(file: BufferedReader) -> Iterator[tuple[int, FlatTable, int]]:
-    """Each message's kind, header and place of its body: of a stream one after the other, of a file all it names."""
+    """Each message's kind, header and the place of its body: of a stream one by one, of a file all it names."""
     if file.read(len(FILE_MAGIC)) == FILE_MAGIC:
         for place, *_ in _blocks(file):
             file.seek(place)
@@ -102,7 +102,7 @@ def _blocks(file: BufferedReader) -> list[tuple[int, ...]]:
 
 
 def _unpacked(file: BufferedReader, batch: FlatTable, body: int) -> int:
-    """What the buffers of a batch unpack to together; 0 when they are not packed: they are as large as the file."""
+    """What the buffers of a batch unpack to together; 0 when they are not packed, as they came so large."""
     if batch.table(3) is None:
         return 0
     buffers = batch.structs(2, PAIR)

@@ -162,9 +162,8 @@ def _batches(reader: Callable[[frozenset[int]], Any], ways: Iterable[Way]) -> It
     """The batches, of fewer rows in groups whose rows are long."""
     for way, several in itertools.groupby(enumerate(ways), lambda pair: pair[1]):
         found = reader(way.coded)
-        groups = [group for group, _ in several]
-        runs = [[group] for group in groups] if way.alone else [groups]
-        for run in runs:
+        groups = (group for group, _ in several)
+        for run in ([group] for group in groups) if way.alone else [list(groups)]:
             yield from found.iter_batches(batch_size=way.rows, row_groups=run, use_threads=False)
 
 

@@ -273,7 +273,7 @@ def _page(thrift: Thrift) -> _Page:
 
 
 def _numbers(thrift: Thrift, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Those of a struct's fields that are numbers of these types; one of another type is none, as for any reader."""
+    """Those of a struct's fields that are numbers of these types; a field of another type is none."""
     found = {}
     for number, kind in thrift.heads():
         if wanted.get(number) == kind:

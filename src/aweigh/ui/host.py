@@ -19,6 +19,7 @@ from aweigh.errors import ConfigError, MissingExtra
 from aweigh.ui.own_sessions import OwnSessions
 from aweigh.ui.shell import Shell
 from aweigh.ui.static_files import StaticFiles
+from aweigh.ui.uploads import BoundedUploads
 from aweigh.wire import palette
 
 API_URL_VARIABLE = "AWEIGH_API_URL"
@@ -85,7 +86,7 @@ def create_ui(
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
     return Shell(
-        StaticFiles(OwnSessions(app)),
+        StaticFiles(BoundedUploads(OwnSessions(app))),
         title=title or "aweigh",
         light=light,
         dark=dark,
@@ -121,7 +122,7 @@ def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -
     # As `streamlit run` does: the script's folder is importable and its arguments are its own, not this command's.
     sys.path.insert(0, str(path.parent))
     sys.argv = [str(path)]
-    return StaticFiles(OwnSessions(app))
+    return StaticFiles(BoundedUploads(OwnSessions(app)))
 
 
 def _said_in_files(files: list[str]) -> set[str]:

@@ -23,7 +23,6 @@ INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
 PYTEST = $(BIN)/python -m pytest
 # Two workers, a file to a worker: fixtures that start a server are started once.
 PARALLEL = -n 2 --dist loadfile
-COV = --cov --cov-report=
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
 	--no-emit-index-url --no-header --annotation-style line $(UPGRADE)
 
@@ -45,9 +44,15 @@ test: lint suite ## Run everything that continuous integration runs
 
 # The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
 .PHONY: suite
-suite: $(DEV) chromium ## Run all tests, with coverage
+suite: $(DEV) chromium ## Run all tests but the slow ones
+	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
+	$(PYTEST) tests/e2e
+
+# To count lines takes half as long again, so that continuous integration does not.
+.PHONY: coverage
+coverage: $(DEV) chromium ## Run the same tests and count which lines they reach
 	@rm -f .coverage .coverage.*
-	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 $(COV) tests
+	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 --cov --cov-report= tests
 	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e
 
 .PHONY: lint

@@ -356,6 +356,8 @@ def test_sessions_end_though_the_store_of_sessions_is_down_at_that_moment(valkey
     signed_in, cookie = enter(guard)
     token = guard.invite(person.id, by=None)
     assert guard.identify(cookie, "session") is not None
+    with redis.Redis.from_url(valkey.url) as client:
+        client.execute_command("WAITAOF", 1, 0, 5000)  # on its disk, or there is nothing to come back
     valkey.stop()
     try:
         with suppress(StorageDown) if change == "invite" else nullcontext():  # which has no place for a new session

@@ -6,6 +6,7 @@ import re
 import sys
 from pathlib import Path
 
+import psycopg
 import pytest
 from tests.heroku import HerokuServer
 
@@ -20,7 +21,12 @@ WEB = "aweigh serve penguins.aweigh --host 0.0.0.0 --auth password --workers 1 -
 @pytest.fixture(scope="module")
 def heroku(postgres):
     dyno_env = {"PYTHONPATH": str(SOURCE), "AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
-    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, postgres_url=postgres) as server:
+    # Others' people are in the database of the session: here nobody has come in yet.
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE typed_penguins")
+    own = postgres.replace("/postgres?", "/typed_penguins?", 1)
+    assert own != postgres
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, postgres_url=own) as server:
         yield server
         assert server.violations == []
 

@@ -390,7 +390,7 @@ def until_marked(environ: dict[str, str], job: dict) -> Mark:
     ("kind", "output"),
     [
         pytest.param("disk", "csv", marks=pytest.mark.slow),
-        ("disk", "parquet"),
+        pytest.param("disk", "parquet", marks=pytest.mark.slow),
         ("postgres", "csv"),
         pytest.param("valkey", "csv", marks=pytest.mark.slow),
     ],

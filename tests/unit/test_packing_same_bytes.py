@@ -37,11 +37,9 @@ for place, name in enumerate({cases!r}):
 """
 
 
-@pytest.fixture(scope="module")
-def twice(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("twice")
+def packed_twice(name, folder):
     for seed in ("1", "987654"):
-        script = PACK.format(models=str(MODELS), cases=CASES)
+        script = PACK.format(models=str(MODELS), cases=(name,))
         done = subprocess.run(
             [sys.executable, "-c", script, folder, seed],
             env=os.environ | {"PYTHONHASHSEED": seed},
@@ -50,12 +48,12 @@ def twice(tmp_path_factory):
             check=False,
         )
         assert done.returncode == 0, done.stderr
-    return folder
 
 
-@pytest.mark.parametrize("place", range(len(CASES)), ids=CASES)
-def test_packing_twice_gives_the_same_bytes(twice, place):
-    one, other = (twice / f"{place}-{seed}.aweigh" for seed in ("1", "987654"))
+@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) for one in CASES[:-2]] + list(CASES[-2:]))
+def test_packing_twice_gives_the_same_bytes(name, tmp_path):
+    packed_twice(name, tmp_path)
+    one, other = (tmp_path / f"0-{seed}.aweigh" for seed in ("1", "987654"))
     with zipfile.ZipFile(one) as first, zipfile.ZipFile(other) as second:
         assert first.namelist() == second.namelist()
         assert [name for name in first.namelist() if first.read(name) != second.read(name)] == []

@@ -168,7 +168,7 @@ def _archived(bundle: VerifiedBundle) -> bytes:
     with tempfile.TemporaryDirectory(prefix="aweigh-release-") as folder:
         path = Path(folder) / "bundle"
         write_bundle(files, path)
-        verify(path)
+        verify(path, trust=None)  # whose signature counts was looked at before
         return path.read_bytes()
 
 

@@ -5,6 +5,7 @@ platform's disk is lost at each restart. What the owner of a folder wrote is kep
 added.
 """
 
+import os
 import re
 import sys
 import tempfile
@@ -28,6 +29,7 @@ from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import START, Release, web_line
 from aweigh.targets.requirements import WHEELS, Wanted, added_to, locked, locked_anew, locked_with, names_aweigh
 from aweigh.targets.script import distributions_of, find_script, imports_own, is_streamlit, plain_name
+from aweigh.targets.secrets import refuse_secrets
 from aweigh.targets.wheel import Wheel, own_wheel
 
 Auth = Literal["none", "password", "oidc"]
@@ -104,6 +106,7 @@ def release_of(path: Path | str, *, name: str, wishes: Wishes = GUARDED, wheel: 
         BundleError: the bundle is damaged, or signed by nobody that counts.
         ConfigError: requirements that do not go together, or that no index tells; an aweigh with files missing.
         DataError: a file of the folder cannot be read.
+        HoldsSecret: a file of the folder holds a password, a key or a token.
         MissingExtra: what locks requirements is not installed.
     """
     path = Path(path)
@@ -187,6 +190,7 @@ def _of_script(path: Path, *, name: str, wishes: Wishes, wheel: Wheel | None) ->
 def _of_folder(files: Mapping[str, Path], *, name: str, wishes: Wishes, wheel: Wheel | None) -> Release:
     if wishes.worker:
         raise UsageError("A folder's jobs are its own: --worker goes with a bundle.")
+    refuse_secrets(files, environ=os.environ)
     own = frozenset(one for one in DOCUMENTS if one in files)
     python = _python_of(files)
     if PROCFILE in own:

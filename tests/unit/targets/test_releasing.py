@@ -9,7 +9,7 @@ import pytest
 
 from aweigh.bundle.verify import verify
 from aweigh.cli import cli
-from aweigh.errors import ConfigError, DamagedBundle, DataError, UntrustedBundle, UsageError
+from aweigh.errors import ConfigError, DamagedBundle, DataError, HoldsSecret, UntrustedBundle, UsageError
 from aweigh.targets import releasing
 from aweigh.targets.releasing import Wishes
 
@@ -356,3 +356,27 @@ def test_a_slugignore_that_takes_away_what_is_added_is_said(release_of, folder, 
         release_of(folder, name="mine")
     write(folder, **{".slugignore": "*.md\n"})
     assert release_of(folder, name="mine", wishes=OPEN).processes
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("app.py", "import streamlit\nkey = 'sk_live_4eC39HqLyjWDarjtT1zdp7dc'\n", "line 2: a Stripe key"),
+        ("settings.toml", 'url = "postgres://ana:Vq7rT2mZpL@db.internal/x"\n', "line 1: an address with a password"),
+        ("notes.md", "the token is HRKU-0123456789abcdef0123456789abcdef\n", "line 1: a Heroku key"),
+        ("own.txt", "what we use is zq8Yw3Kp0vXb\n", "line 1: the value of this environment's MY_API_KEY"),
+    ],
+)
+def test_a_folder_that_holds_a_secret_is_not_built(release_of, name, text, kind, tmp_path, monkeypatch):
+    monkeypatch.setenv("MY_API_KEY", "zq8Yw3Kp0vXb")
+    (tmp_path / "app.py").write_text("import streamlit\n")
+    (tmp_path / "requirements.txt").write_text("streamlit==1.60.0\n")
+    (tmp_path / "Procfile").write_text("web: streamlit run app.py --server.port $PORT\n")
+    release_of(tmp_path, name="fine")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(HoldsSecret, match=kind) as refused:
+        release_of(tmp_path, name="fine")
+    assert not any(word in str(refused.value) for word in ("4eC39", "Vq7rT2", "0123456789abcdef", "zq8Yw3"))
+    (tmp_path / name).write_text(f"{text.rstrip()}  # aweigh: no secret (an example)\n")
+    if "MY_API_KEY" not in kind:
+        release_of(tmp_path, name="fine")

@@ -5,33 +5,12 @@ from collections.abc import Iterator
 from aweigh.secret.scan import find_secrets
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.folder import Folder
+from aweigh.targets.secrets import is_looked_through
 
 LFS = b"version https://git-lfs.github.com/spec/"
 LFS_BYTES = 1024
 """A pointer is smaller."""
 MOST_NAMED = 5
-_TEXTS = (
-    *(
-        ".py",
-        ".toml",
-        ".yaml",
-        ".yml",
-        ".json",
-        ".txt",
-        ".md",
-        ".ini",
-        ".cfg",
-        ".conf",
-        ".sh",
-        ".env",
-        ".csv",
-        ".ipynb",
-    ),
-    *("Procfile", "Dockerfile", "Pipfile", ".lock"),
-)
-_MOST_SCANNED_BYTES = 200_000
-_NO_SECRETS = frozenset({"poetry.lock", "uv.lock", "Pipfile.lock"})
-"""Locks hold hashes, which are as random as keys."""
 
 
 def check(folder: Folder) -> Iterator[Finding]:
@@ -78,7 +57,7 @@ def _is_ignored(folder: Folder, name: str) -> bool:
 
 def _secrets(folder: Folder) -> Iterator[Finding]:
     for name in folder.names:
-        if name.endswith(_TEXTS) and name not in _NO_SECRETS and folder.size_bytes(name) <= _MOST_SCANNED_BYTES:
+        if is_looked_through(name, folder.size_bytes(name)):
             # The environment of the one who asks is no part of the folder: only forms are looked for.
             for one in find_secrets(folder.text(name) or "", name=name)[:MOST_NAMED]:
                 if name == "requirements.txt" and one.kind == "an address with a password":

@@ -88,7 +88,7 @@ def open_sessions(port: int, asked: Asked, *, first_byte_s: float, count: int = 
         try:
             with _stream(port, timeout_s=first_byte_s * 1.5) as session:
                 asked.streams = True
-                session.send(BINARY, _RERUN)
+                session.send(_RERUN)
                 _until_finished(session, asked, end=begun + first_byte_s * 2)
             asked.took("a session's first run of the script", time.monotonic() - begun)
         except Refused:
@@ -104,7 +104,7 @@ def await_ping(port: int, asked: Asked, *, idle_s: float) -> None:
     try:
         with _stream(port, timeout_s=idle_s) as session:
             asked.streams = True
-            session.send(BINARY, _RERUN)
+            session.send(_RERUN)
             quiet = time.monotonic()
             while time.monotonic() - quiet < idle_s:
                 frame = session.receive(until=quiet + idle_s)
@@ -135,8 +135,8 @@ def _until_finished(session: WebSocket, asked: Asked, *, end: float) -> None:
         if frame.opcode == CLOSE:
             raise ConnectionError("the server has ended it")
         if frame.opcode == BINARY:
-            asked.exception = asked.exception or exception_in(frame.content)
-            if any(number == _FINISHED for number, _ in fields_of(frame.content)):
+            asked.exception = asked.exception or exception_in(bytes(frame.data))
+            if any(number == _FINISHED for number, _ in fields_of(bytes(frame.data))):
                 return
 
 

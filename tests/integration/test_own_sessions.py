@@ -1,10 +1,8 @@
 """Two people behind one door, over the wire: neither goes on with the other's session, nor has the other's files."""
 
-import contextlib
-import ssl
-
 import httpx
 import pytest
+from tests.streamlit_page import TLS, XSRF, StreamlitPage
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
@@ -14,7 +12,6 @@ from aweigh.guard.identity import Role
 pytest.importorskip("streamlit")
 
 PASSWORD = "otter gravel ninety"
-TLS = ssl.create_default_context()
 
 SCRIPT = """
 import uuid
@@ -52,83 +49,29 @@ class House:
         return text.reveal()
 
 
-class Tab:
-    """A page of a browser, as far as the server sees it."""
+class Tab(StreamlitPage):
+    """A page that somebody has opened who is signed in."""
 
     def __init__(self, url, cookies):
-        self.url = url
-        self.cookies = dict(cookies)
-        self._open = contextlib.ExitStack()
-        self.session = self.media = self.later = None
+        super().__init__(url, cookies=cookies)
         assert self.ask("GET", "/", headers={"Accept": "text/html"}).status_code == 200
 
-    def ask(self, method, path, **more):
-        reply = httpx.request(
-            method, self.url + path, cookies=self.cookies, verify=TLS, trust_env=False, timeout=20, **more
-        )
-        self.cookies |= dict(reply.cookies)
-        return reply
-
     def connect(self, *session):
-        """Open the WebSocket, with the session to go on with if one is named; return what the script wrote."""
-        self.ask("GET", "/_stcore/health")
-        xsrf = self.cookies["_streamlit_xsrf"]
-        self.close()
-        self.socket = self._open.enter_context(
-            connect(
-                self.url.replace("http", "ws") + "/_stcore/stream",
-                subprotocols=["streamlit", xsrf, *session],
-                origin=self.url,
-                additional_headers={"Cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items())},
-                open_timeout=20,
-            )
-        )
-        text = self.run()
+        text = super().connect(*session)
         return self.run() if text is None else text  # the run that the server began was broken off by the page's own
-
-    def close(self):
-        self._open.close()
-
-    def run(self):
-        from streamlit.proto.BackMsg_pb2 import BackMsg
-
-        message = BackMsg()
-        message.rerun_script.query_string = ""
-        self.socket.send(message.SerializeToString())
-        text = None
-        while (found := self.hear()).WhichOneof("type") != "script_finished":
-            if found.WhichOneof("type") == "new_session":
-                self.session = found.new_session.initialize.session_id
-            element = found.delta.new_element
-            if element.WhichOneof("type") == "text":
-                text = element.text.body
-            elif element.WhichOneof("type") == "download_button":
-                button = element.download_button
-                self.media, self.later = button.url or self.media, button.deferred_file_id or self.later
-        return text
-
-    def hear(self):
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-        message = ForwardMsg()
-        message.ParseFromString(self.socket.recv(timeout=20))
-        return message
 
     def make_later(self):
         """Press the button whose file is made when it is wanted; return the file's address."""
-        from streamlit.proto.BackMsg_pb2 import BackMsg
 
-        message = BackMsg()
-        message.backend_operation_request.request_id = "r"
-        message.backend_operation_request.session_id = self.session
-        message.backend_operation_request.deferred_file.file_id = self.later
-        self.socket.send(message.SerializeToString())
-        while (found := self.hear()).WhichOneof("type") != "backend_operation_response":
-            pass
-        return found.backend_operation_response.deferred_file.url
+        def fill(message):
+            asked = message.backend_operation_request
+            asked.request_id, asked.session_id, asked.deferred_file.file_id = "r", self.session, self.later
+
+        self.say(fill)
+        return self.hear("backend_operation_response").backend_operation_response.deferred_file.url
 
     def upload(self, session):
-        headers = {"X-Xsrftoken": self.cookies["_streamlit_xsrf"], "Origin": self.url}
+        headers = {"X-Xsrftoken": self.cookies[XSRF], "Origin": self.url}
         path = f"/_stcore/upload_file/{session}/a"
         return self.ask("PUT", path, files={"file": ("a.txt", b"given")}, headers=headers).status_code
 

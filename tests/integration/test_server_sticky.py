@@ -1,21 +1,18 @@
 """Sessions, uploads and downloads of a Streamlit script on two processes: each on the one that it belongs to."""
 
-import contextlib
 import signal
-import ssl
 import time
 from urllib.parse import urlsplit
 
 import httpx
 import psutil
 import pytest
+from tests.streamlit_page import XSRF, StreamlitPage
 from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 pytest.importorskip("streamlit")
 
 SESSIONS = 36
-TLS = ssl.create_default_context()  # never used, but made anew for every request if not given
 
 SCRIPT = """
 import uuid
@@ -28,35 +25,8 @@ st.text(token if given is None else given.read().decode())
 """
 
 
-class Visitor:
-    """A browser as far as the server sees it: a page, a session over a WebSocket, an upload and a download.
-
-    Every request takes a connection of its own, so that any process in front may get it.
-    """
-
-    def __init__(self, url, *, takes_cookies=True, name="visitor"):
-        self.url = url
-        self.cookies = {}
-        self._takes_cookies = takes_cookies
-        self._headers = {"User-Agent": name}
-        self.session = None
-        self._open = contextlib.ExitStack()
-
-    def ask(self, method, path, **more):
-        headers = self._headers | more.pop("headers", {})
-        reply = httpx.request(
-            method,
-            self.url + path,
-            cookies=self.cookies,
-            headers=headers,
-            verify=TLS,
-            trust_env=False,
-            timeout=20,
-            **more,
-        )
-        if self._takes_cookies:
-            self.cookies |= dict(reply.cookies)
-        return reply
+class Visitor(StreamlitPage):
+    """A browser: a page, a session, an upload and a download."""
 
     @property
     def place(self):
@@ -67,69 +37,21 @@ class Visitor:
         assert self.ask("GET", "/", headers={"Accept": "text/html"}).status_code == 200
         return self.connect()
 
-    def connect(self):
-        """Open the session and run the script; return the text that it wrote."""
-        health = self.ask("GET", "/_stcore/health")
-        assert health.text == "ok"
-        self.xsrf = self.cookies.get("_streamlit_xsrf") or health.cookies.get("_streamlit_xsrf")
-        cookie = "; ".join(f"{name}={value}" for name, value in (self.cookies | {"_streamlit_xsrf": self.xsrf}).items())
-        self.close()
-        self.socket = self._open.enter_context(
-            connect(
-                self.url.replace("http", "ws") + "/_stcore/stream",
-                subprotocols=["streamlit", self.xsrf],
-                origin=self.url,
-                additional_headers={"Cookie": cookie},
-                user_agent_header=self._headers["User-Agent"],
-                open_timeout=20,
-            )
-        )
-        return self.run()
-
-    def close(self):
-        self._open.close()
-
-    def run(self):
-        from streamlit.proto.BackMsg_pb2 import BackMsg
-
-        message = BackMsg()
-        message.rerun_script.query_string = ""
-        self.socket.send(message.SerializeToString())
-        text = None
-        while (found := self.hear()).WhichOneof("type") != "script_finished":
-            if found.WhichOneof("type") == "new_session":
-                self.session = found.new_session.initialize.session_id
-            element = found.delta.new_element
-            if element.WhichOneof("type") == "text":
-                text = element.text.body
-            elif element.WhichOneof("type") == "download_button":
-                self.media = element.download_button.url
-        return text
-
-    def hear(self):
-        from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
-
-        message = ForwardMsg()
-        message.ParseFromString(self.socket.recv(timeout=20))
-        return message
-
     def upload(self):
         """Upload a file as the page does; return the status."""
-        from streamlit.proto.BackMsg_pb2 import BackMsg
 
-        message = BackMsg()
-        message.file_urls_request.request_id = "r"
-        message.file_urls_request.file_names.append("a.txt")
-        message.file_urls_request.session_id = self.session
-        self.socket.send(message.SerializeToString())
-        while (found := self.hear()).WhichOneof("type") != "file_urls_response":
-            pass
-        path = urlsplit(found.file_urls_response.file_urls[0].upload_url).path
-        cookies = {"_streamlit_xsrf": self.xsrf}
-        self.cookies |= cookies if self._takes_cookies else {}
+        def fill(message):
+            asked = message.file_urls_request
+            asked.request_id, asked.session_id = "r", self.session
+            asked.file_names.append("a.txt")
+
+        self.say(fill)
+        path = urlsplit(self.hear("file_urls_response").file_urls_response.file_urls[0].upload_url).path
+        cookies = {XSRF: self.xsrf}
+        self.cookies |= cookies if self.takes_cookies else {}
         headers = {"X-Xsrftoken": self.xsrf}
-        if not self._takes_cookies:  # the token, which has nothing to do with where the request goes
-            headers["Cookie"] = f"_streamlit_xsrf={self.xsrf}"
+        if not self.takes_cookies:  # the token, which has nothing to do with where the request goes
+            headers["Cookie"] = f"{XSRF}={self.xsrf}"
         return self.ask("PUT", path, files={"file": ("a.txt", b"given")}, headers=headers).status_code
 
     def download(self):

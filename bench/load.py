@@ -26,11 +26,12 @@ MAX_CONNECTIONS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is sent in turn: bodies of one kind, with an ``Authorization`` where there is one."""
+    """Bodies of one kind that are sent in turn; what is taken in answer; an ``Authorization`` where there is one."""
 
     bodies: tuple[bytes, ...]
     content_type: str = "application/json"
     authorization: str = ""
+    accept: str = "*/*"
 
 
 @functools.cache
@@ -72,7 +73,8 @@ def _wrk(url: str, sent: Sent, connections: int, seconds: float) -> dict[str, in
             files.append(f"{folder}/{i}")
             Path(files[-1]).write_bytes(body)
         command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout", "20s"]
-        command += ["-s", str(BENCH / "wrk.lua"), url, "--", sent.content_type, sent.authorization, *files]
+        command += ["-s", str(BENCH / "wrk.lua"), url, "--", sent.content_type, sent.accept]
+        command += [sent.authorization, *files]
         done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=seconds + 60)
     told: dict[str, int] = json.loads(done.stdout.partition("RESULT ")[2])
     return told
@@ -141,6 +143,7 @@ def _own(url: str, sent: Sent, connections: int, seconds: float) -> dict[str, in
 async def _drive(url: str, sent: Sent, connections: int, seconds: float) -> dict[str, int]:
     parts = urlsplit(url)
     head = f"POST {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: {sent.content_type}\r\n"
+    head += f"Accept: {sent.accept}\r\n"
     head += f"Authorization: {sent.authorization}\r\n" if sent.authorization else ""
     requests = [f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body for body in sent.bodies]
     seen, loop = _Seen(), asyncio.get_running_loop()

@@ -332,9 +332,9 @@ class Server:
         rows = self.model.data["rows"]
         return self.sent(self.encoded([rows[i % len(rows)] for i in range(count)]))
 
-    def sent(self, *bodies: bytes, content_type: str = "application/json") -> Sent:
+    def sent(self, *bodies: bytes, content_type: str = "application/json", accept: str = "*/*") -> Sent:
         """These bodies, with the key where one is asked for."""
-        return Sent(bodies, content_type, self.authorization)
+        return Sent(bodies, content_type, self.authorization, accept)
 
     def post(
         self, body: bytes, *, content_type: str = "application/json", accept: str = "*/*", timeout_s: float = 60

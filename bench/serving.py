@@ -2,12 +2,19 @@
 
 Each figure stands between two short runs of the floor with the same bodies; ratios are to their mean. The model's own
 call is measured in this process, with scikit-learn and with ONNX Runtime on one thread.
+
+What 1,000 rows cost beyond the model's own call is the median of several pairs, the call and then the server: a machine
+that is shared is slower in one second than in the next, by more than what is left over. The call is taken as every
+server meets it, after the same rows were parsed as the floor parses them (``own_ms``). Repeated with nothing in between
+(``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can have that.
 """
 
 import json
+import statistics
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bench.arrow_rows import CONTENT_TYPE, arrow_stream
@@ -18,6 +25,8 @@ from bench.servers import FLOOR, OURS, Kind, Server
 MANY = 1000
 CONNECTIONS = 32
 FLOOR_S = 1.0
+PAIRS = 7
+OWN_S, SERVER_S = 0.5, 1.0
 RATIOS = ("cpu_ms", "rps", "p50_ms", "p99_ms")
 
 
@@ -28,7 +37,8 @@ def measure(
     ensure(*models, tell=tell)
     found: dict[str, Any] = {"generator": generator(), "own": {}, "servers": {}}
     for model in models:
-        found["own"][model.letter] = own_calls(model)
+        calls = own_calls(model)
+        found["own"][model.letter] = {name: cpu_ms(call) for name, call in calls.items()}
         tell(f"own call, {model.letter}, {MANY} rows, CPU ms: {found['own'][model.letter]}")
         with Server(FLOOR, model) as floor:
             _warm(floor)
@@ -37,7 +47,7 @@ def measure(
                     tell(f"{kind.title} is not installed here (make bench-peers)")
                     continue
                 try:
-                    figures = one_server(kind, model, floor, seconds=seconds, starts=starts)
+                    figures = one_server(kind, model, floor, calls, seconds=seconds, starts=starts)
                 except RuntimeError as error:
                     tell(f"{kind.title}, {model.letter}: {error}")
                     figures = {"failed": str(error).splitlines()[0]}
@@ -50,8 +60,11 @@ def measure(
     return found
 
 
-def one_server(kind: Kind, model: Model, floor: Server, *, seconds: float, starts: int) -> dict[str, Any]:
+def one_server(
+    kind: Kind, model: Model, floor: Server, calls: "Calls", *, seconds: float, starts: int
+) -> dict[str, Any]:
     """All figures of one server with one model."""
+    own = calls["onnx_many" if kind.name in OURS else "sklearn_many"]
     started = []
     for _ in range(starts - 1):
         with Server(kind, model) as server:
@@ -67,11 +80,28 @@ def one_server(kind: Kind, model: Model, floor: Server, *, seconds: float, start
             "c1": _bracketed(server, floor, Server.one_row_bodies, connections=1, seconds=short),
             "many_json": _bracketed(server, floor, _many, connections=1, seconds=short),
         }
+        text = server.encoded(model.data["rows"][:MANY])
+        figures["many_json"] |= beyond(server, _many(server), own, between=partial(json.loads, text))
         if kind.name in OURS:
-            sent = server.sent(arrow_stream(model.data["rows"][:MANY]), content_type=CONTENT_TYPE)
-            figures["many_arrow"] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
+            stream = arrow_stream(model.data["rows"][:MANY])
+            for name, accept in (("many_arrow", "*/*"), ("many_arrow_both", CONTENT_TYPE)):
+                sent = server.sent(stream, content_type=CONTENT_TYPE, accept=accept)
+                figures[name] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
+                figures[name] |= beyond(server, sent, own, between=partial(json.loads, text))
         figures |= {"pss_start_mb": round(before_mb, 1), "pss_mb": round(server.pss_mb(), 1), "agrees": server.check()}
     return figures
+
+
+def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Callable[[], object]) -> dict[str, float]:
+    """CPU ms of the model's own call, alone and with ``between`` before each, and of a request beyond the latter."""
+    alone, calls, left = [], [], []
+    for _ in range(PAIRS):
+        alone.append(mean_ms(own, OWN_S))
+        calls.append(mean_ms(own, OWN_S, before_each=between))
+        whole = load(server.url, sent, pid=server.pid, connections=1, seconds=SERVER_S)["cpu_ms"]
+        left.append(whole - calls[-1])
+    medians = {"own_alone_ms": alone, "own_ms": calls, "beyond_ms": left}
+    return {name: round(statistics.median(some), 4) for name, some in medians.items()}
 
 
 def _many(server: Server) -> Sent:
@@ -104,44 +134,53 @@ def _said(figures: dict[str, Any]) -> str:
     if "failed" in figures:
         return str(figures["failed"])
     busy, one, many = figures["c32"], figures["c1"], figures["many_json"]
-    arrow = f", Arrow {figures['many_arrow']['cpu_ms']:.2f}" if "many_arrow" in figures else ""
+    left = [f"{name[5:]} {one['beyond_ms']:.2f}" for name, one in figures.items() if name.startswith("many")]
     return (
         f"{busy['cpu_ms']:.3f} CPU ms ({busy['ratio']['cpu_ms']:.2f} x the floor), {busy['rps']:,.0f}/s, "
         f"p99 {busy['ratio']['p99_ms']:.1f} x; alone p50 {one['ratio']['p50_ms']:.2f} x; "
-        f"{MANY} rows {many['cpu_ms']:.2f}{arrow} CPU ms; start {figures['start_cpu_s']:.2f} CPU s; "
-        f"{figures['pss_mb']:.0f} MB; agrees: {figures['agrees']}"
+        f"{MANY} rows {many['cpu_ms']:.2f} CPU ms, beyond the own call {', '.join(left)}; "
+        f"start {figures['start_cpu_s']:.2f} CPU s; {figures['pss_mb']:.0f} MB; agrees: {figures['agrees']}"
     )
 
 
 # -- the model alone -------------------------------------------------------------------------------------------------
 
 
-def own_calls(model: Model) -> dict[str, float]:
-    """CPU ms of the model's own call, in this process: scikit-learn on a DataFrame, ONNX Runtime on what it is fed."""
+Calls = Mapping[str, Callable[[], object]]
+
+
+def own_calls(model: Model) -> Calls:
+    """The model's own calls, in this process: scikit-learn on a DataFrame, ONNX Runtime on what it is fed."""
     import joblib
     import pandas as pd
 
     estimator, frame = joblib.load(model.joblib), pd.DataFrame(model.data["rows"])[model.data["columns"]]
     run = _onnx_call(model)
     return {
-        "sklearn_1": cpu_ms(lambda: estimator.predict_proba(frame[:1])),
-        "sklearn_many": cpu_ms(lambda: estimator.predict_proba(frame[:MANY])),
-        "onnx_1": cpu_ms(lambda: run(1)),
-        "onnx_many": cpu_ms(lambda: run(MANY)),
+        "sklearn_1": lambda: estimator.predict_proba(frame[:1]),
+        "sklearn_many": lambda: estimator.predict_proba(frame[:MANY]),
+        "onnx_1": lambda: run(1),
+        "onnx_many": lambda: run(MANY),
     }
 
 
 def cpu_ms(call: Callable[[], object], *, rounds: int = 7, round_s: float = 0.1) -> float:
     """CPU milliseconds of a call: the best of several rounds' means."""
     call()
-    best = float("inf")
-    for _ in range(rounds):
-        count, begun, end = 0, time.process_time(), time.perf_counter() + round_s
-        while time.perf_counter() < end or not count:
-            call()
-            count += 1
-        best = min(best, (time.process_time() - begun) / count)
-    return round(best * 1000, 4)
+    return round(min(mean_ms(call, round_s) for _ in range(rounds)), 4)
+
+
+def mean_ms(call: Callable[[], object], seconds: float, *, before_each: Callable[[], object] | None = None) -> float:
+    """CPU milliseconds of a call, the mean of as many as so many seconds hold, without what comes before each."""
+    count, used, end = 0, 0.0, time.perf_counter() + seconds
+    while time.perf_counter() < end or not count:
+        if before_each is not None:
+            before_each()
+        begun = time.process_time()
+        call()
+        used += time.process_time() - begun
+        count += 1
+    return used / count * 1000
 
 
 def _onnx_call(model: Model) -> Callable[[int], object]:

@@ -1,12 +1,12 @@
--- wrk -s wrk.lua URL -- CONTENT_TYPE AUTHORIZATION BODY_FILE...; sends the bodies in turn and prints one JSON line.
+-- wrk -s wrk.lua URL -- CONTENT_TYPE ACCEPT AUTHORIZATION BODY_FILE...; sends the bodies in turn and prints one JSON line.
 local requests, place = {}, 0
 
 function init(args)
-  local headers = { ["Content-Type"] = args[1] }
-  if args[2] ~= "" then headers["Authorization"] = args[2] end
-  for i = 3, #args do
+  local headers = { ["Content-Type"] = args[1], ["Accept"] = args[2] }
+  if args[3] ~= "" then headers["Authorization"] = args[3] end
+  for i = 4, #args do
     local file = io.open(args[i], "rb")
-    requests[i - 2] = wrk.format("POST", nil, headers, file:read("*a"))
+    requests[i - 3] = wrk.format("POST", nil, headers, file:read("*a"))
     file:close()
   end
 end

@@ -20,6 +20,9 @@
     ├── BundleError             a bundle is damaged, or is not one                       exit 3
     │   ├── DamagedBundle       a byte, a name or a size is not what the manifest says   exit 3
     │   └── UntrustedBundle     it holds code and nobody here vouched for it             exit 3
+    ├── ImageError              a container image, or what lies in a registry, is not what it should be
+    │   ├── DamagedImage        its bytes are not what names them, or no image at all    exit 3
+    │   └── UnsuitableImage     nothing can be built on it, or run with it               exit 1
     ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
     ├── Busy                    more is asked than can be answered in time               exit 1, HTTP 503
     ├── StorageDown             where things are kept cannot be reached or used          exit 1, HTTP 503
@@ -206,6 +209,25 @@ class UntrustedBundle(BundleError):
     """The bundle holds code and nobody here has vouched for it."""
 
     code = "untrusted_bundle"
+
+
+class ImageError(AweighError):
+    """A container image, or what else lies in a registry, is not what it should be."""
+
+    code = "image"
+
+
+class DamagedImage(ImageError):
+    """The bytes of a manifest or of a blob are not what names them, or no image at all."""
+
+    code = "damaged_image"
+    exit_code = 3
+
+
+class UnsuitableImage(ImageError):
+    """An image that nothing can be built on: without Python, for another machine, with another C library."""
+
+    code = "unsuitable_image"
 
 
 class NotReady(AweighError):

@@ -1,12 +1,12 @@
-"""What comes after ``aweigh deploy``: status, logs, releases, rollback, scale, config, open, promote, destroy."""
+"""What comes after ``aweigh deploy heroku``: status, logs, releases, rollback, scale, config, promote, destroy."""
 
 import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from aweigh.cli.deploy import app_option, at_heroku, endpoint_option, telling_of
-from aweigh.cli.door import help_alone, json_option
+from aweigh.cli.door import json_option
+from aweigh.cli.heroku import app_option, at_heroku, endpoint_option, telling_of
 from aweigh.cli.terminal import Steps, aligned, clean, print_document
 from aweigh.errors import RemoteError, UsageError
 
@@ -16,29 +16,7 @@ if TYPE_CHECKING:
 WITHHELD = "(withheld; --reveal shows it)"
 
 
-def _group(name: str, told: str) -> click.Group:
-    """A command that takes a platform's name."""
-
-    @click.group(name, invoke_without_command=True, help=told)
-    @click.pass_context
-    def group(ctx: click.Context) -> None:
-        help_alone(ctx)
-
-    return group
-
-
-status = _group("status", "Say what runs of an app on a platform: release, bundle, replicas, and what it warns of.")
-logs = _group("logs", "Read an app's log.")
-releases = _group("releases", "List an app's releases.")
-rollback = _group("rollback", "Go back to an earlier release.")
-scale = _group("scale", "Say how many replicas there are to be, and of which size.")
-config = _group("config", "Show and change an app's settings.")
-open_ = _group("open", "Open an app in the browser.")
-promote = _group("promote", "Take what is live in one app to others of its pipeline.")
-destroy = _group("destroy", "Destroy an app.")
-
-
-@status.command("heroku")
+@click.command("heroku")
 @app_option
 @json_option
 @endpoint_option
@@ -69,7 +47,7 @@ def status_heroku(app: str, as_json: bool, endpoint: str | None) -> None:
         raise SystemExit(1)
 
 
-@logs.command("heroku")
+@click.command("heroku")
 @app_option
 @click.option("--tail", is_flag=True, help="Go on reading, until Ctrl-C.")
 @click.option("--lines", type=click.IntRange(1, 1500), default=100, show_default=True, help="How many of the last.")
@@ -85,7 +63,7 @@ def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint:
             click.echo(clean(discreet(line)))
 
 
-@releases.command("heroku")
+@click.command("heroku")
 @app_option
 @click.option("--most", type=click.IntRange(1, 200), default=15, show_default=True, help="How many of the newest.")
 @json_option
@@ -128,7 +106,7 @@ class Version(click.ParamType[int]):
         return click.IntRange(1)(str(value).removeprefix("v"), param, ctx)
 
 
-@rollback.command("heroku")
+@click.command("heroku")
 @click.argument("version", type=Version(), required=False, metavar="[VERSION]")
 @app_option
 @json_option
@@ -147,7 +125,7 @@ def rollback_heroku(version: int | None, app: str, as_json: bool, endpoint: str 
         steps.next(f"aweigh status heroku --app {app}")
 
 
-@scale.command("heroku")
+@click.command("heroku")
 @click.argument("quantities", nargs=-1, metavar="[NUMBER|TYPE=NUMBER]...")
 @app_option
 @click.option("--size", metavar="NAME", help="Of these dynos, or without a number of all: basic, standard-1x, ...")
@@ -175,7 +153,7 @@ def _formation_document(one: "Formation") -> dict[str, Any]:
     return {"type": one.type, "quantity": one.quantity, "size": one.size_name}
 
 
-@config.command("heroku")
+@click.command("heroku")
 @click.argument("changes", nargs=-1, metavar="[NAME=VALUE]...")
 @app_option
 @click.option("--secret", "hidden", multiple=True, metavar="NAME",
@@ -236,7 +214,7 @@ def _asked(name: str) -> Any:
     return Secret(value)
 
 
-@open_.command("heroku")
+@click.command("heroku")
 @app_option
 @click.option("--print", "only_print", is_flag=True, help="Print the address, and open nothing.")
 @endpoint_option
@@ -253,7 +231,7 @@ def open_heroku(app: str, only_print: bool, endpoint: str | None) -> None:
         click.launch(url)
 
 
-@promote.command("heroku")
+@click.command("heroku")
 @app_option
 @click.option("--to", multiple=True, metavar="NAME", help="An app to promote to; unset: all of the next stage.")
 @json_option
@@ -274,7 +252,7 @@ def promote_heroku(app: str, to: tuple[str, ...], as_json: bool, endpoint: str |
         raise RemoteError("The promotion failed.", hint="what ran before runs on there")
 
 
-@destroy.command("heroku")
+@click.command("heroku")
 @app_option
 @click.option("--yes", is_flag=True, help="Do not ask for the app's name.")
 @json_option

@@ -1,4 +1,4 @@
-"""``aweigh deploy``: a bundle, a folder or a Streamlit script, live and checked on a platform."""
+"""``aweigh deploy heroku``: a bundle, a folder or a Streamlit script, live and checked there."""
 
 import os
 import shlex
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aweigh.cli.door import help_alone
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, paint, print_document
 from aweigh.cli.trusting import trust_option
@@ -56,14 +55,7 @@ def telling_of(steps: Steps) -> "Telling":
     return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), hear=hear)
 
 
-@click.group("deploy", invoke_without_command=True)
-@click.pass_context
-def deploy(ctx: click.Context) -> None:
-    """Take a bundle, a folder or a Streamlit script live, and check that it answers as the original model does."""
-    help_alone(ctx)
-
-
-@deploy.command("heroku")
+@click.command("heroku")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @app_option
 @click.option("--region", metavar="NAME", help="Where a new app is to be: us, eu, or a private space's region.")

@@ -1,0 +1,94 @@
+"""``aweigh deploy PLACE`` and what comes after it: a group for each verb, and in it the places that have the verb.
+
+A place's commands live in modules of its own and are imported when they are typed; the lines of help stand here, so
+that ``aweigh deploy --help`` imports none of them.
+"""
+
+import importlib
+from collections.abc import Mapping
+
+import click
+
+from aweigh.cli import debug_option
+from aweigh.cli.door import help_alone
+
+PLACES: Mapping[str, Mapping[str, str]] = {
+    # place: {verb: "module:attribute"}, in the order in which they are listed
+    "heroku": {
+        "deploy": "aweigh.cli.heroku:deploy_heroku",
+        "status": "aweigh.cli.heroku_after:status_heroku",
+        "logs": "aweigh.cli.heroku_after:logs_heroku",
+        "releases": "aweigh.cli.heroku_after:releases_heroku",
+        "rollback": "aweigh.cli.heroku_after:rollback_heroku",
+        "scale": "aweigh.cli.heroku_after:scale_heroku",
+        "config": "aweigh.cli.heroku_after:config_heroku",
+        "open": "aweigh.cli.heroku_after:open_heroku",
+        "promote": "aweigh.cli.heroku_after:promote_heroku",
+        "destroy": "aweigh.cli.heroku_after:destroy_heroku",
+    },
+}
+"""Every place, and which of the verbs it has."""
+
+TOLD: Mapping[str, str] = {
+    "heroku": "Heroku: one command, built there.",
+}
+"""What a place is, in the list of a verb's help."""
+
+
+class PlaceGroup(click.Group):
+    """A verb: its commands are the places that have it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's interface
+        """The places that have this verb."""
+        return [place for place, verbs in PLACES.items() if self.name in verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The verb at that place, its module imported now; None where the place is not known or has no such verb."""
+        named = PLACES.get(cmd_name, {}).get(self.name or "")
+        if named is None:
+            return None
+        module, _, attribute = named.partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        if not any("--debug" in one.opts for one in command.params):
+            command.params.append(debug_option())
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command of the place that is typed.
+
+        Raises:
+            click.UsageError: there is none; those that there are, are named.
+        """
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            raise click.UsageError(f"{self.name} knows no {args[0][:60]!r}, only {', '.join(known)}.", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of places, without importing one of them."""
+        with formatter.section("Places"):
+            formatter.write_dl([(place, TOLD[place]) for place in self.list_commands(ctx)])
+
+
+def _verb(name: str, told: str) -> PlaceGroup:
+    shown = click.pass_context(help_alone)
+    return PlaceGroup(
+        name, help=told, callback=shown, invoke_without_command=True, subcommand_metavar="PLACE [ARGS]..."
+    )
+
+
+deploy = _verb(
+    "deploy",
+    "Take a bundle, a folder or a Streamlit script live, and check that it answers as the original model does.",
+)
+status = _verb("status", "Say what runs of an app at a place: release, bundle, replicas, and what it warns of.")
+logs = _verb("logs", "Read an app's log.")
+releases = _verb("releases", "List an app's releases.")
+rollback = _verb("rollback", "Go back to an earlier release.")
+scale = _verb("scale", "Say how many replicas there are to be, and of which size.")
+config = _verb("config", "Show and change an app's settings.")
+open_ = _verb("open", "Open an app in the browser.")
+promote = _verb("promote", "Take what is live in one app to others of its pipeline.")
+destroy = _verb("destroy", "Destroy an app.")

@@ -38,6 +38,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "scale": ("aweigh.cli.places:scale", "Say how many replicas there are to be, and of which size."),
     "config": ("aweigh.cli.places:config", "Show and change an app's settings."),
     "open": ("aweigh.cli.places:open_", "Open an app in the browser."),
+    "pipeline": ("aweigh.cli.places:pipeline", "Put an app into a stage of a pipeline."),
+    "review": ("aweigh.cli.places:review", "Make an app of its own for a branch, and take it away again."),
     "promote": ("aweigh.cli.places:promote", "Take what is live in one app to others of its pipeline."),
     "destroy": ("aweigh.cli.places:destroy", "Destroy an app."),
     "users": ("aweigh.cli.users:users", "Say who may come in: add, list, role, disable, remove, invite, import."),

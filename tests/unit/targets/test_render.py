@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aweigh.errors import UsageError
 from aweigh.targets.heroku.dynos import DYNOS
-from aweigh.targets.heroku.render import addons_of, described, render, source_of
+from aweigh.targets.heroku.render import Shape, addons_of, described, render, source_of
 from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import Release
 
@@ -60,7 +60,7 @@ def test_the_documents_and_nothing_else():
 
 
 def test_app_json_is_what_the_schema_takes():
-    document = valid(json.loads(render(SAID, size="standard-2x", replicas=2)["app.json"]))
+    document = valid(json.loads(render(SAID, Shape(size="standard-2x", replicas=2))["app.json"]))
     assert document["formation"] == {
         "web": {"quantity": 2, "size": "standard-2x"},
         "worker": {"quantity": 1, "size": "standard-2x"},
@@ -79,7 +79,7 @@ def test_app_json_is_what_the_schema_takes():
 
 @pytest.mark.parametrize("size", list(DYNOS))
 def test_every_size(size):
-    document = valid(json.loads(render(RELEASE, size=size)["app.json"]))
+    document = valid(json.loads(render(RELEASE, Shape(size=size))["app.json"]))
     assert document["formation"]["web"] == {"quantity": 1, "size": size}
 
 
@@ -159,7 +159,7 @@ def test_no_other_python(python):
 @pytest.mark.parametrize(("size", "replicas"), [("huge", 1), ("", 1), ("basic", 2), ("eco", 2), ("standard-1x", -1)])
 def test_sizes_and_numbers_that_cannot_be(size, replicas):
     with pytest.raises(UsageError):
-        render(RELEASE, size=size, replicas=replicas)
+        render(RELEASE, Shape(size=size, replicas=replicas))
 
 
 @given(st.text(max_size=400))

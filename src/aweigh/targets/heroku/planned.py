@@ -27,7 +27,7 @@ def planned(release: Release, packed: Packed, wish: Wish) -> list[Request]:
     changes = config_changes(release, {})
     return [
         ask.find_app(app),
-        ask.create_app(app, region=wish.region, stack=wish.stack, team=wish.team),
+        ask.create_app(app, region=wish.region, stack=wish.stack, team=wish.team, space=wish.space),
         *(ask.add_addon(app, plan) for plan in plans_of(release, wish, {})),
         *([ask.set_config(app, changes)] if changes else []),
         ask.new_source(),

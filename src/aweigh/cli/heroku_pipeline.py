@@ -158,7 +158,8 @@ def destroy_review(pipeline: str, branch: str, yes: bool, as_json: bool, endpoin
     if not yes:
         if not sys.stdin.isatty() and as_json:
             raise UsageError("To destroy a review app unasked takes --yes.")
-        click.confirm(f"destroy the review app of {branch!r}, its database included?", abort=True, err=True)
+        if not click.confirm(f"destroy the review app of {branch!r}, its database included?", err=True):
+            raise UsageError("Nothing was destroyed.")
     with at_heroku(endpoint) as api:
         app = review.destroy(api, pipeline, branch)
     if as_json:

@@ -99,7 +99,7 @@ def _lines(folder: Folder) -> Iterator[Finding]:
     loose = [one for one in lines if one.version is None]
     if loose:
         names = ", ".join(one.name for one in loose[:4]) + (f" and {len(loose) - 4} more" if len(loose) > 4 else "")
-        what = f"{names}: no exact version, so every build may get another one"
+        what = f"{names}: no exact version, so every build may get another one, and so may what they need in turn"
         yield Finding("loose", "warn", what, f"aweigh lock {FILE}", f"{FILE}, line {loose[0].number}")
     elif lines and not all(one.hashed for one in lines):
         what = f"{len(lines)} exact versions without hashes: what they need in turn is whatever is newest on the day"

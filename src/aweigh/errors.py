@@ -37,10 +37,10 @@
         ├── NotUp               what was deployed does not come up                       exit 4
         └── AnswersDiffer       what is live does not answer as its golden rows say      exit 4
 
-The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in. Four more are never told to
-whoever typed a command: a server turns them into its own answers where they arise (``Unread`` in ``server/body.py``,
-``OverBudget`` in ``server/access/meter.py``, ``Refused`` in ``server/problems.py``, ``SignInFailed`` in
-``guard/oidc/failures.py``).
+The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in. Six more stand where they
+arise, as a server turns them into its own answers and no command tells them: ``Unread`` (``server/body.py``),
+``NoAnswer`` (``server/service.py``), ``OverBudget`` (``server/access/meter.py``), ``Refused`` (``server/problems.py``),
+``SignInFailed`` (``guard/oidc/failures.py``) and ``TooManyAtOnce`` (``guard/passwords.py``).
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
 that names no path of the machine unless the user typed it.

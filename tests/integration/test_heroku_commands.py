@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -78,6 +79,39 @@ def test_a_folder_is_written_once(run, folder, tmp_path):
     code, _, err = run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(tmp_path / "out"))
     assert code == 2
     assert "is not empty" in err
+
+
+def test_a_readme_of_ones_own_is_kept_and_the_button_is_told(run, folder, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    (own / "README.md").write_text("# Mine\n")
+    code, out, _ = run("deploy", "heroku", str(own), "--app", APP, "--output-dir", str(tmp_path / "out"))
+    assert code == 0
+    assert "button    for your README: [![Deploy]" in out
+    assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n"
+    code, _, err = run("deploy", "heroku", str(own), "--app", APP, "--repository", "https://github.com/me/m")
+    assert (code, "give --output-dir DIR, too" in err) == (2, True)
+    (tmp_path / "file").write_text("")
+    code, _, err = run("deploy", "heroku", str(own), "--app", APP, "--output-dir", str(tmp_path / "file" / "below"))
+    assert (code, "cannot be written" in err) == (2, True)
+
+
+def test_plans_that_were_asked_for_are_those_of_the_button(run, folder, tmp_path):
+    plan = "heroku-postgresql:standard-0"
+    out = tmp_path / "out"
+    assert run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(out), "--addon", plan)[0] == 0
+    manifest = json.loads((out / "app.json").read_text())
+    assert manifest["addons"] == [plan]
+    assert manifest["environments"]["review"]["addons"] == ["heroku-postgresql:essential-0"]
+    assert plan in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "releases", "rollback", "scale", "config", "open", "destroy"])
+def test_what_is_no_name_leads_nowhere_in_the_api(run, heroku, verb):
+    since = len(heroku.requests)
+    code, _, err = run(verb, "heroku", "--app", "../pipelines/x", *(["--yes"] if verb == "destroy" else []))
+    assert (code, "No app at Heroku can be named" in err) == (2, True)
+    assert heroku.requests[since:] == []
 
 
 @pytest.mark.parametrize(

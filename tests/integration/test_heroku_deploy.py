@@ -423,6 +423,16 @@ def test_an_app_of_somebodys_own_is_checked_for_being_up(heroku, go, tmp_path):
     assert httpx.get(done.url + "/_stcore/health", trust_env=False).text == "ok"
 
 
+def test_a_code_in_the_log_is_told_with_its_fix_until_the_next_release(api, go):
+    done = go(released(), "penguins-codes")
+    after.scale(api, "penguins-codes", {"web": 0})
+    assert httpx.get(done.url, trust_env=False).status_code == 503
+    fix = "no web dyno runs: aweigh scale heroku 1 --app penguins-codes"
+    assert after.status(api, "penguins-codes").notes == (f"H14 (No web processes running): {fix}",)
+    after.set_config(api, "penguins-codes", {"AWEIGH_SWEEPS": "off"})
+    assert after.status(api, "penguins-codes").notes == ()
+
+
 def test_a_log_is_followed_over_a_connection_that_ends(heroku, api, go):
     go(released(), "penguins-tail")
     heroku.cut_streams(300, times=2)

@@ -154,7 +154,7 @@ def deploy_heroku(
     if release.requirements is not None and "--hash=" not in release.requirements:
         steps.line("unlocked", "what is installed is whatever is newest on the day: aweigh lock writes a lock")
     if output_dir is not None:
-        _write(release, source, output_dir, repository=repository, steps=steps, as_json=as_json)
+        _write(release, source, output_dir, shape=shape, steps=steps, as_json=as_json)
     elif dry_run:
         _show(release, documents, packed, wish, steps=steps, as_json=as_json)
     else:
@@ -249,7 +249,7 @@ def _write(
     source: dict[str, bytes | Path],
     folder: Path,
     *,
-    repository: str | None,
+    shape: "Shape",
     steps: Steps,
     as_json: bool,
 ) -> None:
@@ -264,7 +264,7 @@ def _write(
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", hint="name a new folder")
     has_readme = any(name.lower().startswith("readme") for name in source)
-    files = source if has_readme else source | {README: readme(release, repository).encode()}
+    files = source if has_readme else source | {README: readme(release, shape.repository, addons=shape.addons).encode()}
     try:
         for name, content in files.items():
             path = folder / name
@@ -279,11 +279,11 @@ def _write(
         ) from error
     large = too_large_for_github(files)
     if as_json:
-        print_document({"folder": str(folder), "files": sorted(files), "button": badge(repository)})
+        print_document({"folder": str(folder), "files": sorted(files), "button": badge(shape.repository)})
         return
     steps.line("written", f"{len(files)} files to {folder}")
     if has_readme:
-        steps.line("button", f"for your README: {badge(repository)}")
+        steps.line("button", f"for your README: {badge(shape.repository)}")
     if large is not None:
         steps.line("note", f"{large} is more than GitHub takes (100 MB), and a button reads no Git LFS")
     steps.next(f"git -C {shlex.quote(str(folder))} init, and push it to GitHub: its README has a button")

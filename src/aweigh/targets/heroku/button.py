@@ -1,7 +1,7 @@
 """The Deploy to Heroku button: a README for a rendered folder, whose ``app.json`` says what the button makes."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from aweigh.errors import UsageError
@@ -47,15 +47,18 @@ def badge(repository: str | None) -> str:
     return f"[![Deploy]({PICTURE})]({DEPLOY}{repository or PLACEHOLDER})"
 
 
-def readme(release: Release, repository: str | None) -> str:
-    """What a reader of the folder is told: the button, what it makes, and how to come in."""
+def readme(release: Release, repository: str | None, *, addons: Sequence[str] | None = None) -> str:
+    """What a reader of the folder is told: the button, what it makes, and how to come in.
+
+    ``addons`` are the plans that it makes; None: the smallest that the release needs.
+    """
     lines = [f"# {release.name}", ""]
     said = described(release.description)
     lines += [said, ""] if said else []
     lines += [badge(repository), ""]
     if repository is None:
         lines += [f"The button works when `{PLACEHOLDER}` in it is this repository's own address at GitHub.", ""]
-    made = ", ".join(("its dynos", *addons_of(release)))
+    made = ", ".join(("its dynos", *(addons_of(release) if addons is None else addons)))
     bills = f"It makes an app in your account, as `app.json` says: {made}. Heroku bills these until it is destroyed."
     lines += [bills, ""]
     asked = asked_of(release)

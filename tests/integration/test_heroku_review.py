@@ -167,6 +167,8 @@ def test_an_app_is_put_into_a_stage_of_a_pipeline_that_is_made_when_there_is_non
     assert [line.split() for line in run("pipeline", "heroku", "coupled-line")[1].splitlines()] == [
         ["staging", "coupled-one"], ["production", "coupled-two"],
     ]  # fmt: skip
+    heroku.fail_next("GET", "/apps/*", 403, "forbidden", "as was ordered")
+    assert "coupled-two" in run("pipeline", "heroku", "coupled-line")[1]
     code, _, err = run("pipeline", "heroku", "other-line", "--app", "coupled-one", "--stage", "staging")
     assert (code, "is in another pipeline already" in err) == (2, True)
     assert api.send(ask.list_couplings(pipelines.the_pipeline(api, "coupled-line").id))

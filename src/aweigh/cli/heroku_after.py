@@ -226,7 +226,7 @@ def open_heroku(app: str, only_print: bool, endpoint: str | None) -> None:
     from aweigh.targets.heroku import after
 
     with at_heroku(endpoint) as api:
-        url = after.status(api, app).url
+        url = after.address_of(api, app)
     if url is None:
         raise UsageError(f"There is no app {app!r}.", hint="aweigh deploy heroku PATH --app NAME makes one")
     click.echo(clean(url))

@@ -323,6 +323,38 @@ def test_strange_files_are_judged_and_nothing_breaks(folder, name, content):
     assert check_folder(read_folder(folder({name: content})), wishes=OFFLINE)
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("requirements.txt", "a" * 900_000),
+        ("requirements.txt", "pass" * 200_000 + "=1"),
+        ("setup.sh", 'echo "' + "\\n" * 400_000),
+        ("app.py", "import streamlit\nx" + ".a()" * 800 + "\n"),
+        ("app.py", "import streamlit\nsqlite3.connect(x" + ".a()" * 800 + ")\n"),
+    ],
+    ids=["a line of a megabyte", "no sign of an address", "an echo without an end", "a deep call", "a deep argument"],
+)
+def test_what_is_made_to_take_long_does_not(folder, name, content):
+    assert check_folder(read_folder(folder({name: content})), wishes=OFFLINE)
+
+
+def test_what_is_no_file_is_not_read_and_stops_nothing(folder):
+    path = folder({})
+    os.mkfifo(path / "setup.sh")
+    (path / "gone.py").symlink_to(path / "nothing")
+    (path / "Procfile").unlink()
+    (path / "Procfile").symlink_to(path / "nothing either")
+    found = read_folder(path)
+    assert {"setup.sh", "gone.py", "Procfile"}.isdisjoint(found.names)
+    assert "no_procfile" in found_in(path)
+
+
+def test_many_lines_that_are_none_are_not_told_one_by_one(folder):
+    findings = check_folder(read_folder(folder({"Procfile": WEB + "???\n" * 100})), wishes=OFFLINE)
+    assert sum(one.code == "procfile_line" for one in findings) == 5
+
+
 def test_no_folder_is_said():
     with pytest.raises(UsageError, match="no folder"):
         read_folder(Path("/nowhere/at/all"))

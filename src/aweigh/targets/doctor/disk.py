@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from aweigh.targets.doctor.finding import Finding
-from aweigh.targets.doctor.folder import Folder, parse
+from aweigh.targets.doctor.folder import Folder, dotted, parse, written
 
 _WRITES = frozenset({"to_csv", "to_excel", "to_parquet", "to_pickle", "to_feather", "write_text", "write_bytes"})
 _DUMPS = frozenset({"joblib.dump", "shelve.open", "np.save", "numpy.save"})
@@ -33,15 +33,15 @@ def check(folder: Folder) -> Iterator[Finding]:
 
 def _written(call: ast.Call) -> str | None:
     """What the call is, where it writes a file that is named and not a temporary one."""
-    name = ast.unparse(call.func)
+    name = dotted(call.func)
     short = name.rpartition(".")[2]
     if name == "open" and _WRITING.match(_mode(call, 1)):
         return None if _is_temporary(call.args[0]) else f'open(..., "{_mode(call, 1)}")'
     if short == "open" and isinstance(call.func, ast.Attribute) and _WRITING.match(_mode(call, 0)):
         return None if _is_temporary(call.func.value) else f'open("{_mode(call, 0)}")'
     if name == "sqlite3.connect" and call.args:
-        return None if ":memory:" in ast.unparse(call.args[0]) or _is_temporary(call.args[0]) else "sqlite3.connect"
-    if short == "create_engine" and call.args and "sqlite:///" in ast.unparse(call.args[0]):
+        return None if ":memory:" in written(call.args[0]) or _is_temporary(call.args[0]) else "sqlite3.connect"
+    if short == "create_engine" and call.args and "sqlite:///" in written(call.args[0]):
         return "an SQLite file"
     if name in _DUMPS and call.args:
         return None if _is_temporary(call.args[-1]) else name
@@ -60,5 +60,5 @@ def _mode(call: ast.Call, position: int) -> str:
 
 
 def _is_temporary(node: ast.expr) -> bool:
-    text = ast.unparse(node)
+    text = written(node)
     return any(word in text for word in _TEMPORARY)

@@ -14,7 +14,8 @@ MANAGERS = (FILE, "Pipfile.lock", "poetry.lock", "uv.lock")
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
 _EXACT = re.compile(r"===?\s*([A-Za-z0-9.!+_-]+)\s*(?:--hash|\\|$)")
-_PASSWORD = re.compile(r"[a-z+]+://[^\s/@]*:[^\s/@]+@", re.IGNORECASE)
+# Every part is bounded: what is looked for in a line of a megabyte must not take the square of that.
+_PASSWORD = re.compile(r"[a-z+]{1,20}://[^\s/@]{0,200}:[^\s/@]{1,1000}@", re.IGNORECASE)
 _VARIABLE = re.compile(r":(?:\$\{\w+\}|\$\w+)@")
 _CPU_TORCH = re.compile(r"download\.pytorch\.org/whl/cpu|\+cpu")
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"

@@ -57,6 +57,16 @@ def status(api: Api, app: str) -> Status:
     )
 
 
+def address_of(api: Api, app: str) -> str | None:
+    """An app's address; None: there is no such app.
+
+    Raises:
+        RemoteError: Heroku cannot be asked, or refuses.
+    """
+    found = find_app(api, app)
+    return None if found is None else url_of(api, found)
+
+
 def notes_of(api: Api, app: str, current: HerokuRelease | None) -> tuple[str, ...]:
     """What Heroku's own lines of the log warn of since the current release, each a sentence with its fix."""
     lines = log_of(api, app)

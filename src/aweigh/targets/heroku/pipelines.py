@@ -70,7 +70,7 @@ def places(api: Api, pipeline: str) -> list[Place]:
         UsageError: there is no such pipeline.
     """
     couplings = api.ask(ask.list_couplings(the_pipeline(api, pipeline).id), list[Coupling])
-    found = [Place(api.ask(ask.find_app(one.app.id), App).name, one.stage) for one in couplings]
+    found = [Place(_name_of(api, one.app.id), one.stage) for one in couplings]
     return sorted(found, key=lambda one: (_rank(one.stage), one.app))
 
 
@@ -126,6 +126,16 @@ def coupling_of(api: Api, app: str) -> Coupling | None:
         raise
 
 
+def _name_of(api: Api, app: str) -> str:
+    """An app's name; its id where this account may not see it."""
+    try:
+        return api.ask(ask.find_app(app), App).name
+    except HerokuRefused as error:
+        if error.status in {403, 404}:
+            return app
+        raise
+
+
 def _rank(stage: str) -> int:
     return STAGES.index(stage) if stage in STAGES else -1
 
@@ -157,7 +167,7 @@ def promote(api: Api, app: str, to: Sequence[str] = (), *, patience: Patience | 
     names = {}
     for one in api.ask(ask.list_couplings(place.pipeline.id), list[Coupling]):
         if one.app.id != place.app.id and (to or one.stage == _following(place.stage)):
-            names[one.app.id] = api.ask(ask.find_app(one.app.id), App).name
+            names[one.app.id] = _name_of(api, one.app.id)
     if to:
         missing = sorted(set(to) - set(names.values()))
         if missing:

@@ -1,6 +1,7 @@
 """Pipelines at Heroku: an app's stage, and an app of its own for each branch."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,7 @@ def review_heroku(ctx: click.Context) -> None:
 @click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
 @click.option("--worker", is_flag=True, help="Run jobs in worker dynos of their own.")
 @trust_option
+@click.option("--yes", is_flag=True, help="Do not ask before something that Heroku bills is created.")
 @json_option
 @endpoint_option
 def create_review(
@@ -84,6 +86,7 @@ def create_review(
     no_ui: bool,
     worker: bool,
     trust: Path | None,
+    yes: bool,
     as_json: bool,
     endpoint: str | None,
 ) -> None:
@@ -94,7 +97,7 @@ def create_review(
     from aweigh.targets.heroku import review
     from aweigh.targets.heroku.dynos import SMALLEST_FIR
     from aweigh.targets.heroku.pipelines import the_pipeline
-    from aweigh.targets.heroku.render import SIZE, Shape, render, source_of
+    from aweigh.targets.heroku.render import SIZE, Shape, addons_of, render, source_of
     from aweigh.targets.heroku.wish import Packed
     from aweigh.targets.releasing import Wishes, release_of
     from aweigh.targets.tarball import tarball
@@ -110,6 +113,10 @@ def create_review(
             packed = Packed(tarball(source_of(release, render(release, Shape(review_size=small)))))
             step.says(f"{packed.version}: {release.bundle or 'a folder of its own'}", size_bytes=len(packed.content))
         wanted = review.Wanted(pipeline, branch, environment)
+        if not yes and not as_json and sys.stdin.isatty() and review.is_new(api, wanted):
+            steps.line("bills", ", ".join(("a dyno of each process", *addons_of(release))))
+            if not click.confirm("  go on?", default=True, err=True):
+                raise UsageError("Nothing was made.")
         done = review.create(api, release, packed, wanted, telling=telling_of(steps))
     if as_json:
         print_document({"branch": branch, **document(done)})
@@ -151,8 +158,6 @@ def list_reviews(pipeline: str, as_json: bool, endpoint: str | None) -> None:
 @endpoint_option
 def destroy_review(pipeline: str, branch: str, yes: bool, as_json: bool, endpoint: str | None) -> None:
     """Destroy the review app of a branch, with its add-ons and all that they hold."""
-    import sys
-
     from aweigh.targets.heroku import review
 
     if not yes:

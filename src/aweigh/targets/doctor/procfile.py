@@ -52,7 +52,8 @@ def _faults(folder: Folder) -> Iterator[Finding]:
             what = (
                 "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
             )
-            yield Finding("no_procfile", "fail", what, f"write one, of this line: {line}", NAME)
+            fix = f"write one, of this line: {line}; aweigh deploy heroku writes one by itself"
+            yield Finding("no_procfile", "fail", what, fix, NAME)
         return
     procfile = read_procfile(text)
     if "\r" in text:

@@ -162,6 +162,11 @@ def create(
     return replace(done, created=created, changed=created or done.changed)
 
 
+def is_new(api: Api, wanted: Wanted) -> bool:
+    """Whether there is no review app of the branch yet."""
+    return all(one.branch != wanted.branch for one in _all(api, the_pipeline(api, wanted.pipeline)))
+
+
 def destroy(api: Api, pipeline: str, branch: str) -> str:
     """Destroys the review app of a branch, with its add-ons and their data; the name of the app, if it had one.
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from aweigh.errors import StorageFull, UsageError
-from aweigh.oci.documents import OCI_INDEX, Descriptor, Index, encode
+from aweigh.oci.documents import Descriptor, Index, encode, index_of
 from aweigh.oci.image import Image
 from aweigh.oci.store import Store
 
@@ -140,7 +140,7 @@ def _blobs(named: Named) -> Iterable[Descriptor]:
 
 def _top(named: Named) -> Index:
     annotations = {NAMED: named.tag} | ({FULL_NAME: f"{named.name}:{named.tag}"} if named.name else {})
-    return Index(2, OCI_INDEX, (msgspec.structs.replace(named.top, annotations=annotations),))
+    return index_of([msgspec.structs.replace(named.top, annotations=annotations)])
 
 
 def _for_docker(named: Named) -> bytes:

@@ -78,7 +78,7 @@ def fetch_base(registry: Pulls, reference: Reference, *, platform: Platform, pyt
     content, media_type, digest = registry.pull_manifest(reference)
     if media_type in INDEXES:
         chosen = _of_platform(content, platform, reference)
-        content, media_type, _ = registry.pull_manifest(msgspec_replace(reference, digest=chosen.digest))
+        content, media_type, _ = registry.pull_manifest(reference.at(chosen.digest))
     if media_type not in MANIFESTS:
         raise UnsuitableImage(f"{reference} is no image, but {media_type[:90]!r}.", hint="name an image with --base")
     manifest = read_manifest(content)
@@ -103,13 +103,6 @@ def fetch_base(registry: Pulls, reference: Reference, *, platform: Platform, pyt
         python=_python_of(facts, python, reference),
         libc=_glibc_of(facts, reference),
     )
-
-
-def msgspec_replace(reference: Reference, *, digest: str) -> Reference:
-    """The same name by another digest."""
-    import dataclasses
-
-    return dataclasses.replace(reference, digest=digest, tag=None)
 
 
 def _of_platform(content: bytes, platform: Platform, reference: Reference) -> Descriptor:

@@ -1,6 +1,6 @@
 """An image of a release: base, packages, aweigh, and what is served, each in a layer of its own.
 
-The upper a layer, the oftener it changes: a new model is a new layer of its own size, and nothing else is built or sent.
+What changes oftener lies higher: a new model is a new layer of its own size, and nothing else is built or sent.
 Everything that the image says of itself goes through an allow-list, and nothing of this machine is in it.
 """
 

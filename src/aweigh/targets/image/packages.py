@@ -139,7 +139,7 @@ def _install(lines: str, pinned: tuple[Pinned, ...], folder: Path, *, platform: 
         return
     (folder / "requirements.txt").write_text(lines, encoding="utf-8")
     arguments = ["pip", "install", *QUIET, "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:",
-                 "--no-build", "--link-mode", "copy", "--no-compile-bytecode", "--target", "packages",
+                 "--link-mode", "copy", "--no-compile-bytecode", "--target", "packages",
                  "--python-version", python, "--python-platform", platform, "-r", "requirements.txt"]  # fmt: skip
     try:
         done = run_uv(arguments, folder=folder, timeout_s=TIMEOUT_S, more={"UV_NO_INSTALLER_METADATA": "1"})
@@ -150,7 +150,7 @@ def _install(lines: str, pinned: tuple[Pinned, ...], folder: Path, *, platform: 
     told = without_addresses(done.stderr)
     if is_unreachable(told):
         raise ConfigError("No package index answers.", hint="try again with a network, or set UV_DEFAULT_INDEX")
-    if re.search(r"no wheels|no usable wheels|no matching|platform", told):
+    if re.search(r"no (?:usable )?wheels|no matching|matching platform", told):
         named = next((one.name for one in pinned if re.search(rf"\b{re.escape(one.name)}\b", told)), "a package")
         raise UnsuitableImage(
             f"{named} has no wheel for Python {python} on {platform}.",

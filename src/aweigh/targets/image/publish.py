@@ -6,33 +6,31 @@ form that cosign and skopeo check ("simple signing", by the tag ``sha256-....sig
 
 import base64
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, Protocol
 
 import msgspec
 
 from aweigh.bundle.keys import PrivateKey
 from aweigh.oci.documents import (
-    DOCKER_MANIFEST,
     EMPTY,
     OCI_CONFIG,
     OCI_EMPTY,
     OCI_MANIFEST,
     Descriptor,
-    Manifest,
     descriptor_of,
     digest_of,
     encode,
     manifest_of,
 )
 from aweigh.oci.layout import blobs_of
+from aweigh.oci.reference import Reference
 from aweigh.oci.store import Store
 from aweigh.targets.image.build import Built
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 COSIGN_SIGNATURE = "dev.cosignproject.cosign/signature"
-REVISION = "org.opencontainers.image.created"
 
 Progress = Callable[[int, int], None]
 
@@ -60,32 +58,34 @@ class Published:
     sent_bytes: int
     sent_blobs: int
     blobs: int
-    bills: tuple[str, ...] = ()
+    bills: int = 0
     signature: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What lies beside an image: bills of materials by platform, and a signature of ``key``'s, where there is one."""
+
+    bills: Mapping[str, bytes] = field(default_factory=dict)
+    key: PrivateKey | None = None
 
 
 def publish(
     registry: Pushes,
-    repository: str,
-    tag: str,
+    to: Reference,
     built: Built,
     *,
     store: Store,
-    bills: Mapping[str, bytes] | None = None,
-    key: PrivateKey | None = None,
-    named: str = "",
+    beside: Beside,
     tell: Callable[[Descriptor], Progress] | None = None,
 ) -> Published:
     """Sends images and their index, tagged last, when all that they name is there.
-
-    ``bills`` are bills of materials by platform; ``key`` signs what the tag stands for, as ``named`` (host and
-    repository).
 
     Raises:
         RemoteError: the registry refuses, or cannot be reached; what was sent stays there and is not sent again.
         DamagedImage: a blob was changed on this machine.
     """
-    sent_bytes = sent = seen = 0
+    repository, sent_bytes, sent, seen = to.repository, 0, 0, 0
     for image in built.images:
         for blob in blobs_of(image):
             seen += 1
@@ -94,18 +94,15 @@ def publish(
     for image in built.images:
         registry.push_manifest(repository, image.descriptor.digest, image.content, image.descriptor.media_type)
     for image in built.images:
-        bill = (bills or {}).get(str(image.platform))
+        bill = beside.bills.get(str(image.platform))
         if bill is not None:
             attach(registry, repository, image.descriptor, bill, CYCLONEDX, store=store)
-    signature = "" if key is None else sign(registry, repository, built.top, key, named=named, store=store)
-    if built.index is not None and built.index_descriptor is not None:
-        registry.push_manifest(repository, tag, built.index, built.index_descriptor.media_type)
-    else:
-        image = built.images[0]
-        registry.push_manifest(repository, tag, image.content, image.descriptor.media_type)
-    return Published(
-        built.top.digest, sent_bytes, sent, seen, tuple(digest_of(one) for one in (bills or {}).values()), signature
-    )
+    content = built.images[0].content if built.index is None else built.index
+    if beside.key is not None and built.index is not None:
+        registry.push_manifest(repository, built.top.digest, content, built.top.media_type)
+    signature = "" if beside.key is None else sign(registry, to, built.top, beside.key, store=store)
+    registry.push_manifest(repository, to.wanted, content, built.top.media_type)
+    return Published(built.top.digest, sent_bytes, sent, seen, len(beside.bills), signature)
 
 
 def send(
@@ -140,12 +137,12 @@ def attach(
 # -- signatures ------------------------------------------------------------------------------------------------------
 
 
-def payload_of(digest: str, named: str) -> bytes:
+def payload_of(digest: str, named: Reference) -> bytes:
     """What is signed: which manifest, under which name ("simple signing" of containers/image)."""
     return msgspec.json.encode(
         {
             "critical": {
-                "identity": {"docker-reference": named},
+                "identity": {"docker-reference": str(named)},
                 "image": {"docker-manifest-digest": digest},
                 "type": "cosign container image signature",
             },
@@ -154,15 +151,11 @@ def payload_of(digest: str, named: str) -> bytes:
     )
 
 
-def sign(
-    registry: Pushes, repository: str, subject: Descriptor, key: PrivateKey, *, named: str, store: Store
-) -> str:
+def sign(registry: Pushes, to: Reference, subject: Descriptor, key: PrivateKey, *, store: Store) -> str:
     """Signs a manifest by its digest and sends that beside it, under the tag where cosign looks; the tag."""
-    payload = payload_of(subject.digest, named)
+    payload, repository = payload_of(subject.digest, replace(to, tag="", digest="")), to.repository
     signature = base64.b64encode(key.sign(payload)).decode()
-    layer = msgspec.structs.replace(
-        descriptor_of(payload, SIMPLE_SIGNING), annotations={COSIGN_SIGNATURE: signature}
-    )
+    layer = msgspec.structs.replace(descriptor_of(payload, SIMPLE_SIGNING), annotations={COSIGN_SIGNATURE: signature})
     config = encode(_SignatureConfig(rootfs={"type": "layers", "diff_ids": [layer.digest]}))
     named_config = descriptor_of(config, OCI_CONFIG)
     store.keep(payload)
@@ -182,8 +175,3 @@ class _SignatureConfig(msgspec.Struct, frozen=True):
     architecture: str = ""
     os: str = ""
     config: dict[str, Any] = {}
-
-
-def is_docker(manifest: Manifest) -> bool:
-    """Whether a manifest is of Docker's schema 2."""
-    return manifest.media_type == DOCKER_MANIFEST

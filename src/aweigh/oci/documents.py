@@ -44,7 +44,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a machine must be: ``amd64`` or ``arm64``, and its kernel."""
 
     architecture: str
-    os: str = "linux"
+    os: str
     variant: str = ""
 
     def __str__(self) -> str:

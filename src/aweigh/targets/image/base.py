@@ -6,15 +6,17 @@ tag once. What it is good for is read from its files, not from what it says of i
 
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from pathlib import PurePosixPath
+from typing import IO
 
 import msgspec
 
 from aweigh.errors import DamagedImage, UnsuitableImage
+from aweigh.oci.client import Registry
 from aweigh.oci.documents import INDEXES, MANIFESTS, Descriptor, Manifest, Platform, read_index, read_manifest
+from aweigh.oci.download import Progress
 from aweigh.oci.image import Config, environment_of, read_config
 from aweigh.oci.reference import Reference
 from aweigh.oci.store import Store
@@ -22,22 +24,14 @@ from aweigh.oci.store import Store
 USUAL = "docker.io/library/python:{python}-slim"
 """What is built on where nothing else is said: the official Python, slim."""
 
+Tell = Callable[[Descriptor], Progress]
+
 MAX_CONFIG_BYTES = 2**20
 MAX_LIBRARY_BYTES = 16 * 2**20
 _GLIBC = re.compile(rb"GNU C Library [^\n]{0,80}(?:stable|development) release version (\d{1,2}\.\d{1,2})")
 _LIBC = re.compile(r"(?:usr/)?lib(?:64)?/(?:[a-z0-9_]+-linux-gnu/)?(?:libc\.so\.6|libc-\d+\.\d+\.so)")
 _MUSL = re.compile(r"(?:usr/)?lib/ld-musl-[a-z0-9_]+\.so\.1")
 _PYTHON = re.compile(r"(?:opt/[\w.-]+/|usr/local/|usr/)bin/python(3\.\d{1,2})")
-
-
-class Pulls(Protocol):
-    """What of a registry is needed to fetch a base (``oci/client.py`` has it)."""
-
-    def pull_manifest(self, reference: Reference) -> tuple[bytes, str, str]:
-        """A manifest or an index: bytes, media type, digest."""
-
-    def pull_blob(self, repository: str, descriptor: Descriptor, path: Path) -> None:
-        """A blob into a file, held against its digest."""
 
 
 class Facts(msgspec.Struct, frozen=True):
@@ -65,23 +59,33 @@ class Base:
         return environment_of(self.config)
 
 
-def fetch_base(registry: Pulls, reference: Reference, *, platform: Platform, python: str, store: Store) -> Base:
+def fetch_base(
+    registry: Registry,
+    reference: Reference,
+    *,
+    platform: Platform,
+    python: str,
+    store: Store,
+    tell: Tell | None = None,
+) -> Base:
     """The base of that name for that platform, its blobs kept in the store, looked at.
 
-    ``python`` is the version that it must have, as ``3.12``.
+    ``python`` is the version that it must have, as ``3.12``; ``tell`` gives for a blob what hears of its bytes.
 
     Raises:
         UnsuitableImage: there is none for the platform, no such Python is in it, or its C library has no wheels.
         DamagedImage: what the registry gives is not what its digests say.
         RemoteError: it cannot be fetched.
     """
-    content, media_type, digest = registry.pull_manifest(reference)
-    if media_type in INDEXES:
-        chosen = _of_platform(content, platform, reference)
-        content, media_type, _ = registry.pull_manifest(reference.at(chosen.digest))
-    if media_type not in MANIFESTS:
-        raise UnsuitableImage(f"{reference} is no image, but {media_type[:90]!r}.", hint="name an image with --base")
-    manifest = read_manifest(content)
+    pulled = named = registry.pull_manifest(reference.repository, reference.wanted)
+    if pulled.media_type in INDEXES:
+        chosen = _of_platform(pulled.content, platform, reference)
+        pulled = registry.pull_manifest(reference.repository, chosen.digest)
+    if pulled.media_type not in MANIFESTS:
+        raise UnsuitableImage(
+            f"{reference} is no image, but {pulled.media_type[:90]!r}.", hint="name an image with --base"
+        )
+    manifest = read_manifest(pulled.content)
     config = _config_of(registry, reference, manifest, store)
     if (config.os, config.architecture) != (platform.os, platform.architecture):
         raise UnsuitableImage(
@@ -89,14 +93,11 @@ def fetch_base(registry: Pulls, reference: Reference, *, platform: Platform, pyt
             hint="name a base for that platform with --base",
         )
     for layer in manifest.layers:
-        if not store.has(layer):
-            with store.written() as file:
-                registry.pull_blob(reference.repository, layer, Path(file.name))
-                store.take_in(Path(file.name), layer.digest)
+        _fetch(registry, reference, layer, store, tell)
     facts = _facts_of(manifest, store)
     return Base(
         reference=str(reference),
-        digest=digest,
+        digest=named.digest,
         platform=platform,
         config=config,
         layers=manifest.layers,
@@ -119,15 +120,23 @@ def _of_platform(content: bytes, platform: Platform, reference: Reference) -> De
     )
 
 
-def _config_of(registry: Pulls, reference: Reference, manifest: Manifest, store: Store) -> Config:
+def _config_of(registry: Registry, reference: Reference, manifest: Manifest, store: Store) -> Config:
     blob = manifest.config
     if blob.size > MAX_CONFIG_BYTES:
         raise DamagedImage(f"The config of {reference} has {blob.size:,} bytes, which none needs.")
-    if not store.has(blob):
-        with store.written() as file:
-            registry.pull_blob(reference.repository, blob, Path(file.name))
-            store.take_in(Path(file.name), blob.digest)
+    _fetch(registry, reference, blob, store, None)
     return read_config(store.read(blob))
+
+
+def _fetch(registry: Registry, reference: Reference, blob: Descriptor, store: Store, tell: Tell | None) -> None:
+    """Sees to it that the store has a blob."""
+    if not store.has(blob):
+        store.keep_written(
+            lambda file: registry.read_blob(
+                reference.repository, blob, file.write, progress=None if tell is None else tell(blob)
+            ),
+            lambda _: blob,
+        )
 
 
 # -- what is in it ---------------------------------------------------------------------------------------------------

@@ -5,13 +5,14 @@ form that cosign and skopeo check ("simple signing", by the tag ``sha256-....sig
 """
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import IO, Any, Protocol
+from typing import Any
 
 import msgspec
 
 from aweigh.bundle.keys import PrivateKey
+from aweigh.oci.client import Registry
 from aweigh.oci.documents import (
     EMPTY,
     OCI_CONFIG,
@@ -26,28 +27,12 @@ from aweigh.oci.documents import (
 from aweigh.oci.layout import blobs_of
 from aweigh.oci.reference import Reference
 from aweigh.oci.store import Store
+from aweigh.targets.image.base import Tell
 from aweigh.targets.image.build import Built
 
 CYCLONEDX = "application/vnd.cyclonedx+json"
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 COSIGN_SIGNATURE = "dev.cosignproject.cosign/signature"
-
-Progress = Callable[[int, int], None]
-
-
-class Pushes(Protocol):
-    """What of a registry is needed to send an image (``oci/client.py`` has it)."""
-
-    def head_blob(self, repository: str, digest: str) -> bool:
-        """Whether the blob is there."""
-
-    def push_blob(
-        self, repository: str, descriptor: Descriptor, open_blob: Callable[[], IO[bytes]], **more: Any
-    ) -> bool:
-        """Sends a blob that is not there; whether anything was sent."""
-
-    def push_manifest(self, repository: str, reference: str, content: bytes, media_type: str) -> str:
-        """Sends a manifest under a tag or its digest; the digest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +49,24 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What lies beside an image: bills of materials by platform, and a signature of ``key``'s, where there is one."""
+    """What lies beside an image: bills of materials by platform, and a signature of ``key``'s, where there is one.
+
+    ``base`` is the base's repository, where that is in the same registry: its layers need not be sent.
+    """
 
     bills: Mapping[str, bytes] = field(default_factory=dict)
     key: PrivateKey | None = None
+    base: str | None = None
 
 
 def publish(
-    registry: Pushes,
+    registry: Registry,
     to: Reference,
     built: Built,
     *,
     store: Store,
     beside: Beside,
-    tell: Callable[[Descriptor], Progress] | None = None,
+    tell: Tell | None = None,
 ) -> Published:
     """Sends images and their index, tagged last, when all that they name is there.
 
@@ -89,7 +78,7 @@ def publish(
     for image in built.images:
         for blob in blobs_of(image):
             seen += 1
-            if send(registry, repository, blob, store, tell=tell):
+            if send(registry, repository, blob, store, tell=tell, mount_from=beside.base):
                 sent, sent_bytes = sent + 1, sent_bytes + blob.size
     for image in built.images:
         registry.push_manifest(repository, image.descriptor.digest, image.content, image.descriptor.media_type)
@@ -106,20 +95,24 @@ def publish(
 
 
 def send(
-    registry: Pushes,
+    registry: Registry,
     repository: str,
     blob: Descriptor,
     store: Store,
     *,
-    tell: Callable[[Descriptor], Progress] | None = None,
+    tell: Tell | None = None,
+    mount_from: str | None = None,
 ) -> bool:
-    """Sends one blob of the store; whether it had to be."""
-    more = {} if tell is None else {"progress": tell(blob)}
-    return registry.push_blob(repository, blob, lambda: store.path(blob.digest).open("rb"), **more)
+    """Sees to it that a repository has a blob of the store; whether it had to be sent."""
+    progress = None if tell is None else tell(blob)
+    arrival = registry.push_blob(
+        repository, blob, lambda: store.path(blob.digest).open("rb"), progress=progress, mount_from=mount_from
+    )
+    return arrival == "uploaded"
 
 
 def attach(
-    registry: Pushes, repository: str, subject: Descriptor, content: bytes, media_type: str, *, store: Store
+    registry: Registry, repository: str, subject: Descriptor, content: bytes, media_type: str, *, store: Store
 ) -> str:
     """Sends a document that refers to an image, found by the registry's list of referrers; the manifest's digest."""
     layer = descriptor_of(content, media_type)
@@ -151,7 +144,7 @@ def payload_of(digest: str, named: Reference) -> bytes:
     )
 
 
-def sign(registry: Pushes, to: Reference, subject: Descriptor, key: PrivateKey, *, store: Store) -> str:
+def sign(registry: Registry, to: Reference, subject: Descriptor, key: PrivateKey, *, store: Store) -> str:
     """Signs a manifest by its digest and sends that beside it, under the tag where cosign looks; the tag."""
     payload, repository = payload_of(subject.digest, replace(to, tag="", digest="")), to.repository
     signature = base64.b64encode(key.sign(payload)).decode()

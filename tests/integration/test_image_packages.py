@@ -1,5 +1,6 @@
 """The layers of an image's packages: real wheels of a real index, for machines that this is not."""
 
+import importlib.util
 import io
 import os
 import re
@@ -18,12 +19,13 @@ from aweigh.oci.image import Config, RootFs
 from aweigh.oci.layers import Layer
 from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
-from aweigh.targets.image.packages import packages_layer, platform_of, split_own, wheel_layer
+from aweigh.targets.image.packages import Making, find_compiler, packages_layer, platform_of, split_own, wheel_layer
 from aweigh.targets.wheel import own_wheel
 
 MACHINES = {"amd64": 62, "arm64": 183}
 """What an ELF file says of itself (``e_machine``)."""
 CREATED_S = 315532800
+OWN = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
 def base_of(architecture: str, libc: str = "2.36") -> Base:
@@ -51,9 +53,7 @@ def unpacked(store: Store, layer: Layer) -> dict[str, tarfile.TarInfo | bytes]:
 @pytest.mark.parametrize("architecture", MACHINES)
 def test_wheels_are_the_image_s_machine_s_and_not_this_one_s(architecture, lock, tmp_path):
     store = Store(tmp_path / "store")
-    files = unpacked(
-        store, packages_layer(lock, base_of(architecture), python="3.12", store=store, created_s=CREATED_S)
-    )
+    files = unpacked(store, packages_layer(lock, base_of(architecture), python="3.12", making=Making(store, CREATED_S)))
     compiled = {name: one for name, one in files.items() if name.endswith(".so")}
     assert compiled
     for name, content in compiled.items():
@@ -68,7 +68,7 @@ def test_wheels_are_the_image_s_machine_s_and_not_this_one_s(architecture, lock,
 
 def test_nothing_of_this_machine_is_in_it(lock, tmp_path):
     store = Store(tmp_path / "store")
-    files = unpacked(store, packages_layer(lock, base_of("amd64"), python="3.12", store=store, created_s=CREATED_S))
+    files = unpacked(store, packages_layer(lock, base_of("amd64"), python="3.12", making=Making(store, CREATED_S)))
     for name, content in files.items():
         assert "__pycache__" not in name
         assert name.rsplit("/", 1)[-1] not in {".lock", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json"}
@@ -84,11 +84,11 @@ from pathlib import Path
 sys.path[:0] = [{root!r}]
 from tests.integration.test_image_packages import CREATED_S, base_of
 from aweigh.oci.store import Store
-from aweigh.targets.image.packages import packages_layer, wheel_layer
+from aweigh.targets.image.packages import Making, packages_layer, wheel_layer
 from aweigh.targets.wheel import own_wheel
 store, lock = Store(Path(sys.argv[1])), Path(sys.argv[2]).read_text()
-print(packages_layer(lock, base_of("amd64"), python="3.12", store=store, created_s=CREATED_S).descriptor.digest)
-print(wheel_layer(own_wheel(), python="3.12", store=store, created_s=CREATED_S).descriptor.digest)
+print(packages_layer(lock, base_of("amd64"), python="3.12", making=Making(store, CREATED_S)).descriptor.digest)
+print(wheel_layer(own_wheel(), python="3.12", making=Making(store, CREATED_S)).descriptor.digest)
 """
 
 
@@ -111,12 +111,12 @@ def test_the_same_lock_is_the_same_bytes_in_another_folder_and_another_process(l
 
 def test_what_was_built_is_not_built_again(lock, tmp_path, monkeypatch):
     store = Store(tmp_path / "store")
-    first = packages_layer(lock, base_of("amd64"), python="3.12", store=store, created_s=CREATED_S)
+    first = packages_layer(lock, base_of("amd64"), python="3.12", making=Making(store, CREATED_S))
     monkeypatch.setenv("UV_OFFLINE", "1")
     monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "empty"))
-    assert packages_layer(lock, base_of("amd64"), python="3.12", store=store, created_s=CREATED_S) == first
+    assert packages_layer(lock, base_of("amd64"), python="3.12", making=Making(store, CREATED_S)) == first
     with pytest.raises(ConfigError, match="No package index"):
-        packages_layer(lock, base_of("arm64"), python="3.12", store=store, created_s=CREATED_S)
+        packages_layer(lock, base_of("arm64"), python="3.12", making=Making(store, CREATED_S))
 
 
 def test_a_package_without_a_wheel_for_the_machine_is_named(tmp_path):
@@ -124,13 +124,13 @@ def test_a_package_without_a_wheel_for_the_machine_is_named(tmp_path):
     assert not isinstance(found, str), found
     with pytest.raises(UnsuitableImage, match=r"numpy has no wheel for Python 3.12 on x86_64-manylinux_2_17"):
         packages_layer(
-            write_lock(found), base_of("amd64", libc="2.17"), python="3.12", store=Store(tmp_path), created_s=CREATED_S
+            write_lock(found), base_of("amd64", libc="2.17"), python="3.12", making=Making(Store(tmp_path), CREATED_S)
         )
 
 
 def test_requirements_without_hashes_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="click has no hash"):
-        packages_layer("click==8.1.8\n", base_of("amd64"), python="3.12", store=Store(tmp_path), created_s=CREATED_S)
+        packages_layer("click==8.1.8\n", base_of("amd64"), python="3.12", making=Making(Store(tmp_path), CREATED_S))
 
 
 @pytest.mark.parametrize(
@@ -152,9 +152,27 @@ def test_a_base_without_wheels_is_refused(architecture, libc):
         platform_of(base_of(architecture, libc))
 
 
+def test_modules_are_compiled_as_the_same_bytes_wherever_they_lay(tmp_path):
+    compiler = find_compiler(OWN)
+    found = []
+    for name in ("one", "two"):
+        store = Store(tmp_path / name)
+        made = Making(store, CREATED_S, compiler)
+        layer = wheel_layer(own_wheel(), python=OWN, making=made)
+        found.append(layer)
+    assert found[0] == found[1]
+    files = unpacked(store, layer)
+    site = f"opt/venv/lib/python{OWN}/site-packages"
+    compiled = files[f"{site}/aweigh/__pycache__/errors.cpython-{OWN.replace('.', '')}.pyc"]
+    assert compiled[:4] == importlib.util.MAGIC_NUMBER
+    assert compiled[8:16] == importlib.util.source_hash(files[f"{site}/aweigh/errors.py"])
+    assert str(tmp_path).encode() not in compiled
+    assert b"/aweigh-image-" not in compiled
+
+
 def test_aweigh_s_own_layer_holds_its_wheel_and_its_program(tmp_path):
     store, wheel = Store(tmp_path), own_wheel()
-    files = unpacked(store, wheel_layer(wheel, python="3.12", store=store, created_s=CREATED_S))
+    files = unpacked(store, wheel_layer(wheel, python="3.12", making=Making(store, CREATED_S)))
     assert "opt/venv/lib/python3.12/site-packages/aweigh/__main__.py" in files
     assert files["opt/venv/bin/aweigh"].startswith(b"#!/opt/venv/bin/python\n")
 

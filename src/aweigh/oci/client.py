@@ -207,13 +207,18 @@ def open_registry(
             f"{host} is not this machine, and is not asked without TLS.",
             hint="leave out --insecure, or name a registry on 127.0.0.1",
         )
-    client = httpx.Client(
-        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-        verify=_trusted(environ),
-        trust_env=not near,
-        follow_redirects=False,
-        headers={"User-Agent": f"aweigh/{__version__}"},
-    )
+    try:
+        client = httpx.Client(
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            verify=_trusted(environ),
+            trust_env=not near,
+            follow_redirects=False,
+            headers={"User-Agent": f"aweigh/{__version__}"},
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            "The proxy of HTTPS_PROXY or ALL_PROXY is of no kind that is known.", hint="name one as http://HOST:PORT"
+        ) from error
     line = Line(client, host, pause)
 
     @cache

@@ -16,7 +16,7 @@ from aweigh.oci.connection import Connection, missing_is_none
 from aweigh.oci.documents import Descriptor
 from aweigh.oci.download import Progress
 from aweigh.oci.errors import RegistryRefused, RegistrySilent, name_of
-from aweigh.oci.line import AGAIN_AT, COMMIT_S, TRIES, Reply, Request
+from aweigh.oci.line import COMMIT_S, TRIES, Reply, Request, may_pass
 
 Arrival = Literal["present", "mounted", "uploaded"]
 """How a blob came to where it is: it was there, another repository had it, or it was sent."""
@@ -165,7 +165,7 @@ class Upload:
             try:
                 self.connection.ask(request)
             except (RegistryRefused, RegistrySilent) as error:
-                lost = not isinstance(error, RegistryRefused) or error.status in AGAIN_AT
+                lost = not isinstance(error, RegistryRefused) or may_pass(error)
                 if (lost or attempt > 1) and self.is_there():
                     break
                 if not lost or attempt == TRIES:
@@ -189,10 +189,14 @@ class Upload:
                 if not piece:
                     raise self._short()
                 left -= len(piece)
+                self._check_end(stream, left)
                 yield piece
                 self._tell(self.descriptor.size - left)
-            if stream.read(1):
-                raise self._short()
+
+    def _check_end(self, stream: BinaryIO, left: int) -> None:
+        """Looks, before the last bytes are sent, that there are no more."""
+        if not left and stream.read(1):
+            raise self._short()
 
     def _short(self) -> DamagedImage:
         return DamagedImage(
@@ -212,6 +216,7 @@ class Upload:
                 chunk = stream.read(wanted)
                 if len(chunk) < wanted:
                     raise self._short()
+                self._check_end(stream, self.descriptor.size - done - wanted)
                 try:
                     reply = self._patch(place, done, chunk)
                 except (RegistryRefused, RegistrySilent) as error:
@@ -221,13 +226,11 @@ class Upload:
                         raise
                     attempt = 0 if now > done else attempt
                     done = now
-                    stream.seek(done)
                 else:
                     place = self._place(reply, before=place)
                     done, attempt = done + len(chunk), 0
+                stream.seek(done)
                 self._tell(done)
-            if stream.read(1):
-                raise self._short()
         self._commit(place, headers={}, content=None)
 
     def _patch(self, place: str, done: int, chunk: bytes) -> Reply:
@@ -255,7 +258,7 @@ class Upload:
         asked_s = None
         if isinstance(error, RegistryRefused):
             asked_s = error.retry_after_s
-            if error.status != 416 and error.status not in AGAIN_AT:
+            if error.status != 416 and not may_pass(error):
                 raise error
         if attempt >= TRIES or breaks >= MOST_BREAKS:
             raise error

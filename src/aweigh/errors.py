@@ -37,7 +37,8 @@
         ├── NotUp               what was deployed does not come up                       exit 4
         └── AnswersDiffer       what is live does not answer as its golden rows say      exit 4
 
-The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in. Six more stand where they
+The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in; so have other places that
+are asked over the network an ``errors.py`` of their own, below ``RemoteError`` (``oci/errors.py``). Six more stand where they
 arise, as a server turns them into its own answers and no command tells them: ``Unread`` (``server/body.py``),
 ``NoAnswer`` (``server/service.py``), ``OverBudget`` (``server/access/meter.py``), ``Refused`` (``server/problems.py``),
 ``SignInFailed`` (``guard/oidc/failures.py``) and ``TooManyAtOnce`` (``guard/passwords.py``).

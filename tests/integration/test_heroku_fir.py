@@ -1,6 +1,8 @@
 """Apps of the generation Fir: images, dynos without numbers, no log that is kept; what they do not have is refused."""
 
+import re
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,12 @@ from tests.heroku import HerokuServer
 from tests.heroku.releases import DYNO_ENV, QUICK, packed, released, short
 
 from aweigh.errors import UsageError
-from aweigh.targets.heroku import after
+from aweigh.targets.heroku import after, pipelines
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.errors import NotUp
-from aweigh.targets.heroku.stream import LISTEN_S, read_log
+from aweigh.targets.heroku.stream import LISTEN_S, read_log, tail_log
 from aweigh.targets.heroku.wish import Telling, Wish
 
 APP = "penguins-fir"
@@ -87,9 +89,25 @@ def test_its_log_is_what_comes_while_it_is_listened_to(heroku, api, live):
     assert list(read_log(api, APP)) == []
     assert time.monotonic() - began < LISTEN_S + 2
     session = [one for one in heroku.requests if one.path.endswith("/log-sessions")][-1]
-    assert session.body["tail"] is True
+    assert session.body == {}
     assert ask.open_log(APP, lines=1, process="web-1234abcde-123ab").body["dyno_name"] == "web-1234abcde-123ab"
     assert ask.open_log(APP, lines=1, process="worker-2").body["type"] == "worker-2"
+
+
+def test_its_log_is_followed_as_events(heroku, api, live):
+    told = tail_log(api, APP, lines=1)
+    # Something happens to the app as soon as somebody listens.
+    threading.Timer(0.5, httpx.get, [live.url + "/health/ready"], {"trust_env": False}).start()
+    line = next(told)
+    assert re.search(r"\s(heroku|app)\[[^\]]+\]: ", line)
+    assert not line.startswith(("data:", "id:"))
+    told.close()
+
+
+def test_a_pipeline_of_its_generation_is_not_made_here(api, live):
+    with pytest.raises(UsageError, match="one of the generation Fir is not made here") as caught:
+        pipelines.couple(api, "fir-line", APP, "staging")
+    assert "heroku pipelines:create fir-line" in caught.value.hint
 
 
 def locked_by_pipenv():

@@ -14,6 +14,7 @@ import pytest
 from tests.heroku import HerokuServer
 from tests.heroku.releases import BUNDLE, DYNO_ENV, PYTHON, QUICK, TESTS, packed, released, short
 from tests.heroku.sources import PLAIN, open_client
+from tests.heroku.state import OWNER
 
 from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
@@ -154,6 +155,8 @@ def test_an_app_is_put_into_a_stage_of_a_pipeline_that_is_made_when_there_is_non
     heroku.fail_next("POST", "/pipeline-couplings", lose=True)
     code, out, _ = run("pipeline", "heroku", "coupled-line", "--app", "coupled-one", "--stage", "staging")
     assert (code, "coupled-one is staging of coupled-line" in out) == (0, True)
+    made = next(one for one in heroku.requests if one.method == "POST" and one.path == "/pipelines")
+    assert made.body == {"name": "coupled-line", "owner": {"id": OWNER["id"], "type": "user"}}
     code, out, _ = run("pipeline", "heroku", "coupled-line", "--app", "coupled-two", "--stage", "staging", "--json")
     assert json.loads(out)["changed"]
     since = len(heroku.requests)
@@ -218,7 +221,7 @@ def make(api):
 @pytest.fixture(scope="module")
 def line(api):
     """A pipeline that has review apps."""
-    api.send(ask.create_pipeline(PIPELINE))
+    api.send(ask.create_pipeline(PIPELINE, owner=OWNER["id"]))
     assert review.enable(api, PIPELINE, "someone/penguins")
 
 
@@ -293,7 +296,7 @@ def test_what_only_the_owner_knows_is_told_it(heroku, api, make, line):
 
 
 def test_a_pipeline_without_review_apps_says_how_to_have_them(api, run):
-    api.send(ask.create_pipeline("bare-line"))
+    api.send(ask.create_pipeline("bare-line", owner=OWNER["id"]))
     with pytest.raises(UsageError, match="makes no review apps") as caught:
         review.create(api, released(), packed(released()), Wanted("bare-line", "b"))
     assert "aweigh review heroku enable --pipeline bare-line" in caught.value.hint

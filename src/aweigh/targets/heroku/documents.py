@@ -28,6 +28,7 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     web_url: str | None = None
     stack: Named | None = None
     region: Named | None = None
+    team: Named | None = None
     generation: Named | str | None = None
     maintenance: bool = False
 

@@ -12,7 +12,7 @@ from aweigh.targets.heroku.after import releases
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.building import current_of
-from aweigh.targets.heroku.documents import App, Coupling, Pipeline, Promotion, PromotionTarget
+from aweigh.targets.heroku.documents import App, Coupling, Named, Pipeline, Promotion, PromotionTarget
 from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
 
 Stage = Literal["development", "staging", "production"]
@@ -93,7 +93,7 @@ def couple(api: Api, pipeline: str, app: str, stage: Stage) -> tuple[Place, bool
     if now is not None:
         api.send(ask.change_stage(now.id, stage))
         return Place(there.name, stage), True
-    found = found or _created(api, pipeline)
+    found = found or _created(api, pipeline, there)
     try:
         api.send(ask.couple(there.id, found.id, stage))
     except HerokuSilent:
@@ -102,9 +102,17 @@ def couple(api: Api, pipeline: str, app: str, stage: Stage) -> tuple[Place, bool
     return Place(there.name, stage), True
 
 
-def _created(api: Api, pipeline: str) -> Pipeline:
+def _created(api: Api, pipeline: str, of: App) -> Pipeline:
+    """A pipeline: of the team whose app it is, else of whoever makes it."""
+    if of.is_fir:
+        raise UsageError(
+            f"There is no pipeline {pipeline}, and one of the generation Fir is not made here.",
+            hint=f"heroku pipelines:create {pipeline} --app {of.name} --stage STAGE makes it",
+        )
+    owner = of.team or api.ask(ask.get_account(), Named)
+    kind: Literal["user", "team"] = "user" if of.team is None else "team"
     try:
-        return api.ask(ask.create_pipeline(pipeline), Pipeline)
+        return api.ask(ask.create_pipeline(pipeline, owner=owner.id, owner_type=kind), Pipeline)
     except HerokuSilent:
         found = find_pipeline(api, pipeline)  # the answer was lost, and perhaps only the answer
         if found is None:

@@ -10,6 +10,7 @@ from aweigh.secret import Secret
 AFFINITY = "http-session-affinity"
 """A visitor's requests go to the dyno that they came to first: a page's session lives in one process."""
 
+REVIEW = ".review-apps"
 _DYNO = re.compile(r"\.|-[0-9a-z]{8,10}-[0-9a-z]{5}\Z")
 """What the name of a dyno has and that of a process type has not: ``web.1``, or of Fir ``web-1234abcde-123ab``."""
 
@@ -21,7 +22,8 @@ class Request:
     """One request; ``what`` is what it is for, in words that follow a verb: ``to create the app penguins``.
 
     ``body`` may hold ``Secret`` values. One that is not ``repeatable`` is sent once: what it makes must not be made
-    twice, and if its answer is lost it is looked for. ``part`` is the ``Range`` of a list.
+    twice, and if its answer is lost it is looked for. ``part`` is the ``Range`` of a list. ``variant`` stands
+    behind the API's version in ``Accept``, where Heroku's own command line has one.
     """
 
     method: Method
@@ -30,6 +32,7 @@ class Request:
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
     part: str | None = None
+    variant: str = ""
 
 
 def newest(field: str, *, most: int) -> str:
@@ -162,12 +165,17 @@ def list_dynos(app: str) -> Request:
     return Request("GET", f"/apps/{app}/dynos", f"to list the dynos of {app}")
 
 
-def open_log(app: str, *, lines: int, tail: bool = False, process: str | None = None) -> Request:
-    """A place to read the log at for a while."""
-    body: dict[str, Any] = {"lines": lines, "tail": tail}
+def open_log(app: str, *, lines: int, tail: bool = False, process: str | None = None, is_fir: bool = False) -> Request:
+    """A place to read the log at for a while; of the generation Fir there are no last lines to be asked for."""
+    body: dict[str, Any] = {} if is_fir else {"lines": lines, "tail": tail}
     if process is not None:
         body["dyno_name" if _DYNO.search(process) else "type"] = process
     return Request("POST", f"/apps/{app}/log-sessions", f"to read the log of {app}", body)
+
+
+def get_account() -> Request:
+    """Whose the token is."""
+    return Request("GET", "/account", "to see whose the token is")
 
 
 def find_coupling(app: str) -> Request:
@@ -180,9 +188,10 @@ def find_pipeline(pipeline: str) -> Request:
     return Request("GET", f"/pipelines/{pipeline}", f"to find the pipeline {pipeline}")
 
 
-def create_pipeline(pipeline: str) -> Request:
-    """Create a pipeline."""
-    return Request("POST", "/pipelines", f"to create the pipeline {pipeline}", {"name": pipeline}, repeatable=False)
+def create_pipeline(pipeline: str, *, owner: str, owner_type: Literal["user", "team"] = "user") -> Request:
+    """Create a pipeline of a user's or a team's, by the id."""
+    body = {"name": pipeline, "owner": {"id": owner, "type": owner_type}}
+    return Request("POST", "/pipelines", f"to create the pipeline {pipeline}", body, repeatable=False)
 
 
 def couple(app: str, pipeline: str, stage: str) -> Request:
@@ -223,7 +232,8 @@ def promotion_targets(promotion: str) -> Request:
 
 def get_review_config(pipeline: str) -> Request:
     """How a pipeline makes review apps."""
-    return Request("GET", f"/pipelines/{pipeline}/review-app-config", "to see whether the pipeline has review apps")
+    path = f"/pipelines/{pipeline}/review-app-config"
+    return Request("GET", path, "to see whether the pipeline has review apps", variant=REVIEW)
 
 
 def enable_review(pipeline: str, *, repository: str, stale_days: int | None = None) -> Request:
@@ -232,13 +242,14 @@ def enable_review(pipeline: str, *, repository: str, stale_days: int | None = No
     if stale_days is not None:
         body |= {"destroy_stale_apps": True, "stale_days": stale_days}
     path = f"/pipelines/{pipeline}/review-app-config"
-    return Request("POST", path, "to switch review apps on", body, repeatable=False)
+    return Request("POST", path, "to switch review apps on", body, repeatable=False, variant=REVIEW)
 
 
 def change_review_config(pipeline: str, *, stale_days: int) -> Request:
     """Change after how many days without a deployment a review app is destroyed."""
     body = {"destroy_stale_apps": True, "stale_days": stale_days}
-    return Request("PATCH", f"/pipelines/{pipeline}/review-app-config", "to change the review apps' settings", body)
+    path = f"/pipelines/{pipeline}/review-app-config"
+    return Request("PATCH", path, "to change the review apps' settings", body, variant=REVIEW)
 
 
 def create_review(

@@ -116,15 +116,17 @@ def read_log(api: Api, app: str, *, lines: int = 100, tail: bool = False, proces
     """
     import httpx
 
-    listens = not tail and api.ask(find_app(app), App).is_fir
-    session = api.ask(open_log(app, lines=lines, tail=tail or listens, process=process), LogSession)
+    is_fir = api.ask(find_app(app), App).is_fir
+    listens = is_fir and not tail
+    session = api.ask(open_log(app, lines=lines, tail=tail, process=process, is_fir=is_fir), LogSession)
     found: list[str] = []
-    taken = Lines(found.append)
+    taken = Lines(lambda line: found.extend(event(line)) if is_fir else found.append(line))
     what = f"to read the log of {app}"
     read_s = LISTEN_S if listens else 3600.0 if tail else QUIET_S
     until = time.monotonic() + (LISTEN_S if listens else math.inf)
+    headers = {"Accept": "text/event-stream"} if is_fir else {}
     try:
-        with api.read_elsewhere(session.logplex_url, {}, read_s=read_s) as reply:
+        with api.read_elsewhere(session.logplex_url, headers, read_s=read_s) as reply:
             if reply.status_code >= 300:
                 raise RemoteError(f"Heroku does not give the log (status {reply.status_code}).", hint="ask again")
             for piece in reply.iter_bytes():
@@ -170,6 +172,17 @@ def tail_log(api: Api, app: str, *, lines: int, process: str | None = None) -> I
             if failures >= TRIES:
                 raise
         api.pause(min(0.5 * 2**failures, 8.0))
+
+
+def event(line: str) -> list[str]:
+    """What a line of an event stream tells: the data of an event, and nothing of what holds events together.
+
+    >>> event("data: heroku[web]: up"), event("id: 7"), event(": keep-alive"), event("")
+    (['heroku[web]: up'], [], [], [])
+    """
+    if line.startswith("data:"):
+        return [line.removeprefix("data:").removeprefix(" ")]
+    return [] if not line or line.startswith((":", "id:", "event:", "retry:")) else [line]
 
 
 def discreet(line: str) -> str:

@@ -51,6 +51,8 @@ insecure_option = click.option(
               help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
 @click.option("--no-ui", is_flag=True, help="The API alone.")
 @click.option("--worker", is_flag=True, help="Leave jobs to workers of their own.")
+@click.option("--bytecode/--no-bytecode", default=True, show_default=True,
+              help="Compile the modules beforehand: it starts in half the time and is a fifth larger.")  # fmt: skip
 @trust_option
 @insecure_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
@@ -66,6 +68,7 @@ def image(
     auth: str,
     no_ui: bool,
     worker: bool,
+    bytecode: bool,
     trust: Path | None,
     insecure: bool,
     as_json: bool,
@@ -76,11 +79,14 @@ def image(
     user (10001) on a read-only root, and is the same bytes each time. What was built before is kept and not built
     again, and of a new model only its own layer is sent. SOURCE_DATE_EPOCH sets the time of everything in it.
 
+    Where this machine has the bundle's Python, that compiles the modules; the label io.aweigh.bytecode names it.
+
     A name without a host is for this machine: write it with -o and load it. A registry's account is looked for where
     Docker keeps it, or in AWEIGH_REGISTRY_USERNAME and AWEIGH_REGISTRY_PASSWORD.
     """
     from aweigh.oci.store import Store, cache_folder
     from aweigh.targets.image.build import build, created_of
+    from aweigh.targets.image.packages import Making, find_compiler
     from aweigh.targets.releasing import Wishes, release_of
 
     named = _named(path, tag, push=push)
@@ -97,7 +103,8 @@ def image(
         bases = _bases(release, base, platforms or PLATFORMS[:1], store=store, insecure=insecure, steps=steps)
         step.says(f"{bases[0].reference.partition('@')[0]} {bases[0].digest[7:19]}, glibc {bases[0].libc}")
     with steps.step("build") as step:
-        built = build(release, bases, store=store, created_s=created_s, flavour=flavour)  # type: ignore[arg-type]
+        compiler = find_compiler(".".join(release.python.split(".")[:2])) if bytecode else None
+        built = build(release, bases, Making(store, created_s, compiler), flavour=flavour)  # type: ignore[arg-type]
         step.says(f"{built.top.digest[:19]}, {_sizes(built)}")
     if output is not None:
         with steps.step("write") as step:

@@ -16,9 +16,8 @@ from aweigh.errors import ConfigError, UsageError
 from aweigh.oci.documents import Descriptor, Flavour, descriptor_of, encode, index_of
 from aweigh.oci.image import Image, Run, put_together
 from aweigh.oci.layers import Entry, Layer, write_layer
-from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
-from aweigh.targets.image.packages import VENV, packages_layer, split_own, wheel_layer
+from aweigh.targets.image.packages import VENV, Making, packages_layer, split_own, wheel_layer
 from aweigh.targets.release import Release
 from aweigh.targets.requirements import WHEELS
 from aweigh.targets.wheel import Wheel
@@ -72,7 +71,7 @@ def created_of(environ: Mapping[str, str]) -> int:
     return int(said)
 
 
-def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: int, flavour: Flavour = "oci") -> Built:
+def build(release: Release, bases: Sequence[Base], making: Making, *, flavour: Flavour = "oci") -> Built:
     """The images of a release on these bases, of which each is for another platform; their blobs are in the store.
 
     Raises:
@@ -83,18 +82,20 @@ def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: i
     """
     images, own = [], {}
     for base in bases:
-        layers = layers_of(release, base, store=store, created_s=created_s)
-        labels = labels_of(release, base)
+        layers = layers_of(release, base, making)
+        labels = labels_of(release, base) | (
+            {} if making.compiler is None else {"io.aweigh.bytecode": making.compiler.version}
+        )
         image = put_together(
             base.config,
             base.layers,
             layers,
             run_of(release, base, labels=labels),
-            created=_time(created_s),
+            created=_time(making.created_s),
             flavour=flavour,
             annotations=labels,
         )
-        store.keep(image.config)
+        making.store.keep(image.config)
         images.append(image)
         own[str(base.platform)] = layers
     if len(images) == 1:
@@ -104,19 +105,19 @@ def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: i
     return Built(images, content, descriptor_of(content, index.media_type), own)
 
 
-def layers_of(release: Release, base: Base, *, store: Store, created_s: int) -> list[Layer]:
+def layers_of(release: Release, base: Base, making: Making) -> list[Layer]:
     """The layers of a release, the lowest first; what is in the store already is not made again."""
     python = ".".join(release.python.split(".")[:2])
     others, wheel = split_own(release.requirements or "")
-    layers = [packages_layer(others, base, python=python, store=store, created_s=created_s)]
+    layers = [packages_layer(others, base, python=python, making=making)]
     if wheel is not None:
         content = _content(release.files[f"{WHEELS}{wheel}"])
-        layers.append(wheel_layer(Wheel(wheel, content, ()), python=python, store=store, created_s=created_s))
+        layers.append(wheel_layer(Wheel(wheel, content, ()), python=python, making=making))
     served = {f"{FOLDER}/{name}": Entry(one) for name, one in release.files.items() if not name.startswith(WHEELS)}
     served |= {STATE: Entry(mode=0o700, owner=USER), FOLDER: Entry(mode=0o755)}
     layers.append(
-        store.keep_written(
-            lambda file: write_layer(served, file, created_s=created_s, history=release.bundle or release.name),
+        making.store.keep_written(
+            lambda file: write_layer(served, file, created_s=making.created_s, history=release.bundle or release.name),
             lambda written: written.descriptor,
         )
     )

@@ -432,6 +432,8 @@ def test_a_token_that_has_ended_is_fetched_anew(token_registry, tokens):
         for scope, one in list(kept.items()):
             kept[scope] = type(one)(type(one.token)("no.such.token"), one.ends)
         assert registry.tags("team/ends") == ["1"]
+        assert PASSWORD not in repr(registry)
+        assert "no.such.token" not in repr(registry)
     assert len(tokens.asked) == 2
 
 
@@ -444,6 +446,7 @@ def test_an_identity_is_exchanged_for_tokens(token_registry, tokens, tmp_path):
     ((method, form, said),) = tokens.asked
     assert (method, said) == ("POST", None)
     assert form["client_id"] == ["aweigh"]
+    assert tokens.IDENTITY not in repr(registry)
     assert form["scope"] == ["repository:team/identity:pull,push"]
 
 

@@ -389,6 +389,33 @@ def test_a_redirect_to_what_is_no_good_is_not_followed(server, registry, locatio
     assert {one.path for one in server.asked} == {"/v2/a/b/manifests/1"}
 
 
+@pytest.mark.parametrize(
+    ("host", "location", "place"),
+    [
+        ("ghcr.io", "/x?a=b", "https://ghcr.io/x?a=b"),
+        ("ghcr.io", "https://cdn.example/x", "https://cdn.example/x"),
+        # A proxy speaks TLS for the registry, which does not know it.
+        ("ghcr.io", "http://ghcr.io/x", "https://ghcr.io/x"),
+        ("reg.example:8443", "http://reg.example/x", "https://reg.example:8443/x"),
+        ("reg.example:8443", "http://reg.example:8443/x", "https://reg.example:8443/x"),
+        ("reg.example:8443", "http://reg.example:9/x", None),
+        ("ghcr.io", "http://cdn.example/x", None),
+        ("ghcr.io", "http://127.0.0.1/x", None),
+        ("ghcr.io", "https://127.0.0.1/x", None),
+        ("ghcr.io", "https://localhost:5000/x", None),
+        ("ghcr.io", "https://[::1]/x", None),
+    ],
+)
+def test_where_a_registry_that_is_far_away_may_lead(host, location, place):
+    with open_registry(host, environ={}) as registry:
+        connection = registry.connection
+        if place is not None:
+            assert connection.follow(f"https://{host}/v2/a/b/blobs/uploads/", location) == place
+            return
+        with pytest.raises(RemoteError, match="leads to an address that nothing is sent to"):
+            connection.follow(f"https://{host}/v2/a/b/blobs/uploads/", location)
+
+
 def test_redirects_that_lead_round_end(server, registry):
     server.in_turn(Answer(307, headers={"Location": "/v2/a/b/manifests/1"}))
     with pytest.raises(RemoteError, match="leads round in circles"):
@@ -673,6 +700,8 @@ def test_a_chunk_of_which_only_a_part_was_taken_is_seen(server, registry):
 
     uploads.odd = respond
     assert send(registry) == "uploaded"
+    starts = [one.headers["content-range"].partition("-")[0] for one in server.asked if one.method == "PATCH"]
+    assert starts == ["0", "1000", "2098152", "4195304"]
 
 
 def test_a_registry_that_takes_no_chunks_gets_the_whole(server, registry):

@@ -3,12 +3,13 @@
 import hashlib
 import io
 import json
-import os
 import random
 import socket
 import subprocess
 
 import pytest
+from tests.odd_server import CuttingProxy
+from tests.registry_server import PASSWORD, USERNAME, TokenServer, certificate, running, with_passwords
 
 from aweigh.errors import DamagedImage, StorageFull, UsageError
 from aweigh.oci.client import open_registry
@@ -30,8 +31,6 @@ from aweigh.oci.documents import (
     read_index,
 )
 from aweigh.oci.errors import AccessDenied, NotInRegistry, RegistrySilent
-from tests.odd_server import CuttingProxy
-from tests.registry_server import HTPASSWD, PASSWORD, USERNAME, TokenServer, certificate, running, with_passwords
 
 pytestmark = pytest.mark.needs("docker-registry")
 

@@ -267,9 +267,12 @@ def list_formation(platform: Platform, key: str) -> list[dict]:
 @route("PATCH /apps/{key}/formation")
 def update_formation(platform: Platform, key: str, body: dict) -> list[dict]:
     app = platform.find_app(key)
-    if any("docker_image" in update for update in body["updates"]):
-        raise invalid("This local platform has no registry of images")
-    platform.scale(app, body["updates"])
+    images = {one["type"]: one["docker_image"] for one in body["updates"] if "docker_image" in one}
+    if images:
+        platform.release_images(app, images)
+    scaled = [one for one in body["updates"] if set(one) - {"type", "docker_image"}]
+    if scaled:
+        platform.scale(app, scaled)
     return [formation.document(app) for formation in app.formation.values()]
 
 

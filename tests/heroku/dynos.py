@@ -118,13 +118,18 @@ class Dyno:
         slug = self.release.slug
         if slug is None:
             return 1
-        await asyncio.to_thread(shutil.copytree, slug.folder, home, symlinks=True, dirs_exist_ok=True)
+        if not slug.images:
+            await asyncio.to_thread(shutil.copytree, slug.folder, home, symlinks=True, dirs_exist_ok=True)
         if self._stopping.is_set():
             return 0
         profile = "[ -f .profile ] && . ./.profile; " if (home / ".profile").is_file() else ""
         self.say(f"Starting process with command `{self.command}`")
+        words, cwd, env = ["/bin/sh", "-c", profile + self.command], home, self._environment(home)
+        if self.type in slug.images:
+            own = {"DYNO": self.name, **self.release.config} | ({"PORT": str(self.port)} if self.type == "web" else {})
+            words, cwd, env = slug.images[self.type].command(own), Path("/"), {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
         process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", profile + self.command, cwd=home, env=self._environment(home),
+            *words, cwd=cwd, env=env,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip

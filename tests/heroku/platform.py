@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.heroku.dynos import Dyno, free_port
 from tests.heroku.errors import ApiError, invalid, not_found
+from tests.heroku.images import pull, slug_of
 from tests.heroku.options import Options
 from tests.heroku.router import MOST_HEAD_BYTES, Router
 from tests.heroku.state import Addon, App, Formation, Release, Slug, Source, new_id, size_of
@@ -121,6 +122,19 @@ class Platform:
         else:
             self._go_live(app, release)
         return release
+
+    def release_images(self, app: App, images: dict[str, str]) -> None:
+        """Release images that were pushed, by process type and id; the same again is no release."""
+        if self.options.registry is None:
+            raise invalid("This local platform has no registry of images")
+        if app.stack != "container":
+            raise invalid("This app is not of the container stack")
+        pulled = {type_: pull(self.options.registry, f"{app.name}/{type_}", image, self.folder)
+                  for type_, image in images.items()}  # fmt: skip
+        before = app.current.slug if app.current is not None else None
+        if before is not None and {**before.images, **pulled} == before.images:
+            return
+        self.release(app, f"Deployed {', '.join(sorted(images))}", slug=slug_of(before, pulled))
 
     async def _run_release(self, app: App, release: Release) -> None:
         output = release.output

@@ -14,10 +14,11 @@ from aweigh.targets.heroku.dynos import Dyno as Size
 
 if TYPE_CHECKING:
     from tests.heroku.dynos import Dyno
+    from tests.heroku.images import ImageRun
 
 OWNER = {"id": "01234567-89ab-cdef-0123-456789abcdef", "email": "captain@example.org"}
 REGION = {"id": "59accabd-516d-4f0e-83e6-6e3757701145", "name": "us"}
-STACKS = ("heroku-22", "heroku-24", "heroku-26")
+STACKS = ("heroku-22", "heroku-24", "heroku-26", "container")
 
 
 def new_id() -> str:
@@ -76,6 +77,8 @@ class Slug:
     checksum: str | None = None
     description: str = "Python"
     created_at: str = field(default_factory=now)
+    images: "dict[str, ImageRun]" = field(default_factory=dict)
+    """By process type, where it was pushed as images."""
 
     def document(self, base: str, method: str = "get") -> dict[str, Any]:
         """Write it."""
@@ -111,18 +114,19 @@ class Release:
 
     def document(self, app: "App", base: str) -> dict[str, Any]:
         """Write it."""
+        is_image = app.is_fir or (self.slug is not None and bool(self.slug.images))
         return {
             "id": self.id,
             "addon_plan_names": [addon.plan for addon in app.addons],
             "app": {"id": app.id, "name": app.name},
-            "artifacts": [] if self.slug is None else [{"id": self.slug.id, "type": "image" if app.is_fir else "slug"}],
+            "artifacts": [] if self.slug is None else [{"id": self.slug.id, "type": "image" if is_image else "slug"}],
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "current": app.current is self,
             "description": self.description,
             "eligible_for_rollback": self.slug is not None and self.status == "succeeded",
             "output_stream_url": None if self.output is None else f"{base}/_streams/{self.id}",
-            "slug": None if self.slug is None or app.is_fir else {"id": self.slug.id},
+            "slug": None if self.slug is None or is_image else {"id": self.slug.id},
             "status": self.status,
             "user": OWNER,
             "version": self.version,

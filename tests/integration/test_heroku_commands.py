@@ -134,7 +134,19 @@ def test_what_is_wrong_with_the_token_or_the_endpoint_is_said_without_it(run, en
     assert len(err.splitlines()) <= 4
 
 
-@pytest.mark.shows("heroku", "deploy", "status", "logs", "releases", "rollback", "scale", "config", "open", "destroy", how="local server")
+@pytest.mark.shows(
+    "heroku",
+    "deploy",
+    "status",
+    "logs",
+    "releases",
+    "rollback",
+    "scale",
+    "config",
+    "open",
+    "destroy",
+    how="local server",
+)
 def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP)
     assert (code, err) == (0, ""), out

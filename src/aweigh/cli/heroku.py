@@ -82,6 +82,11 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option(
     "--space", metavar="NAME", help="The private space that a new app is to be in; its generation is the space's."
 )
+@click.option("--container", is_flag=True,
+              help="Build images here, without Docker, and push them: no limit of a slug's size.")  # fmt: skip
+@click.option(
+    "--base", metavar="REFERENCE", help="With --container: what they are built on (default: python:X.Y-slim)."
+)
 @click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
 @click.option("--worker", is_flag=True, help="Run jobs in worker dynos of their own.")
 @trust_option
@@ -104,6 +109,8 @@ def deploy_heroku(
     addons: tuple[str, ...],
     team: str | None,
     space: str | None,
+    container: bool,
+    base: str | None,
     no_ui: bool,
     worker: bool,
     trust: Path | None,
@@ -127,15 +134,21 @@ def deploy_heroku(
     from aweigh.targets.releasing import Wishes, release_of
     from aweigh.targets.tarball import tarball
 
+    if base is not None and not container:
+        raise UsageError("--base names what images are built on.", hint="add --container")
+    if container and (stack is not None or output_dir is not None):
+        raise UsageError("Images are pushed, and not built there.", hint="leave --stack and --output-dir out")
     wish = Wish(
         app=app,
         region=region,
-        stack=stack,
+        stack="container" if container else stack,
         size=None if size is None else size.lower(),
         replicas=replicas,
         addons=addons,
         team=team,
         space=space,
+        container=container,
+        base=base,
     )
     check_wish(wish)
     if repository is not None and output_dir is None:

@@ -8,13 +8,15 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from aweigh.errors import AweighError, RemoteError
+from aweigh.errors import AweighError, ImageError, RemoteError
 from aweigh.guard import deploy_key
+from aweigh.oci.errors import RegistryRefused
 from aweigh.secret import Secret
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience, log_of, memory_notes, readiness, watch_boot
 from aweigh.targets.heroku.building import begun, code_before, ended, released, releases_of, wait_for_release
+from aweigh.targets.heroku.container import Images, images_of, released_images
 from aweigh.targets.heroku.documents import HerokuRelease
 from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, NotUp, ReleaseFailed
 from aweigh.targets.heroku.formation import apply_formation, undo_formation
@@ -55,6 +57,7 @@ def deploy(
     check_wish(wish)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
     going = Going(api, wish, release, packed, telling or Telling(), patience or Patience(), golden)
+    images = images_of(going, wish.base) if wish.container else None
     app, created = find_or_create(going)
     check_generation(app, release, wish, telling=going.telling)
     stack = None if created else change_stack(going, app)
@@ -63,7 +66,7 @@ def deploy(
     there = settings_of(going)
     check_people(going, there)
     there, was = apply_config(going, there)
-    live, changed = _released(going, was, stack=stack)
+    live, changed = _released(going, was, images, stack=stack)
     before = before if before is None or before.code != live.code else code_before(releases_of(going), but=live.code)
     web, undo = apply_formation(going, first=before is None)
     try:
@@ -84,7 +87,9 @@ def deploy(
     )
 
 
-def _released(going: Going, was: Mapping[str, Secret | None], *, stack: str | None) -> tuple[HerokuRelease, bool]:
+def _released(
+    going: Going, was: Mapping[str, Secret | None], images: Images | None, *, stack: str | None
+) -> tuple[HerokuRelease, bool]:
     """Builds and releases; whether anything was built. What ends in a failure leaves the settings as they were.
 
     Where nobody knows whether Heroku goes on with it, they are let be: the next run goes on from there.
@@ -92,6 +97,12 @@ def _released(going: Going, was: Mapping[str, Secret | None], *, stack: str | No
     Raises:
         RemoteError: it cannot be begun, fails, or does not end.
     """
+    if images is not None:
+        try:
+            return released_images(going, images)
+        except (HerokuRefused, ReleaseFailed, ImageError, RegistryRefused):
+            set_back(going, was, stack=stack)
+            raise
     try:
         build, is_new = begun(going)
     except HerokuRefused as error:

@@ -41,7 +41,9 @@ def check_generation(app: App, release: Release, wish: Wish, *, telling: Telling
 def _not_in_fir(release: Release, wish: Wish) -> Iterator[tuple[str, str]]:
     if wish.size is not None and wish.size.lower() in DYNOS:
         yield f"has no dynos of the size {wish.size}", f"one of its own: {', '.join(SIZES_OF_FIR)}, ..."
-    if wish.stack is not None:
+    if wish.container:
+        yield "takes no images from Heroku's registry", "leave --container out: it builds an image there"
+    elif wish.stack is not None:
         yield "has no stacks", "leave --stack out"
     if (wish.replicas or 1) > 1 and release.has_ui:
         yield (

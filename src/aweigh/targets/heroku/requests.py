@@ -14,6 +14,8 @@ REVIEW = ".review-apps"
 _DYNO = re.compile(r"\.|-[0-9a-z]{8,10}-[0-9a-z]{5}\Z")
 """What the name of a dyno has and that of a process type has not: ``web.1``, or of Fir ``web-1234abcde-123ab``."""
 
+IMAGES = ".docker-releases"
+
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -137,6 +139,12 @@ def list_formation(app: str) -> Request:
 def scale(app: str, updates: Sequence[Mapping[str, Any]]) -> Request:
     """Change how many there are to be, and of which size."""
     return Request("PATCH", f"/apps/{app}/formation", f"to scale {app}", {"updates": [dict(one) for one in updates]})
+
+
+def release_images(app: str, updates: Sequence[Mapping[str, Any]]) -> Request:
+    """Release images that were pushed: of each process type the id of its image."""
+    body = {"updates": [dict(one) for one in updates]}
+    return Request("PATCH", f"/apps/{app}/formation", f"to release images in {app}", body, variant=IMAGES)
 
 
 def of_type(kind: str, *, quantity: int | None = None, size: str | None = None) -> dict[str, Any]:

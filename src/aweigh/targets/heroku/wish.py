@@ -29,6 +29,9 @@ class Wish:
     addons: tuple[str, ...] = ()
     team: str | None = None
     space: str | None = None
+    container: bool = False
+    """Whether it is pushed as images, and not built there; ``base`` names what they are built on."""
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

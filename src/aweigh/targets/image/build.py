@@ -18,7 +18,7 @@ from aweigh.oci.image import Image, Run, put_together
 from aweigh.oci.layers import Entry, Layer, write_layer
 from aweigh.targets.image.base import Base
 from aweigh.targets.image.packages import VENV, Making, packages_layer, split_own, wheel_layer
-from aweigh.targets.release import Release
+from aweigh.targets.release import START, Release
 from aweigh.targets.requirements import WHEELS
 from aweigh.targets.wheel import Wheel
 
@@ -71,8 +71,19 @@ def created_of(environ: Mapping[str, str]) -> int:
     return int(said)
 
 
-def build(release: Release, bases: Sequence[Base], making: Making, *, flavour: Flavour = "oci") -> Built:
+def build(
+    release: Release,
+    bases: Sequence[Base],
+    making: Making,
+    *,
+    flavour: Flavour = "oci",
+    process: str = "web",
+    environment: Mapping[str, str] | None = None,
+) -> Built:
     """The images of a release on these bases, of which each is for another platform; their blobs are in the store.
+
+    ``process`` is the one of the release's that is run where no other is named; ``environment`` are variables of the
+    place's own, over the image's.
 
     Raises:
         ConfigError: it is not locked to exact files.
@@ -90,7 +101,7 @@ def build(release: Release, bases: Sequence[Base], making: Making, *, flavour: F
             base.config,
             base.layers,
             layers,
-            run_of(release, base, labels=labels),
+            run_of(release, base, labels=labels, process=process, environment=environment or {}),
             created=_time(making.created_s),
             flavour=flavour,
             annotations=labels,
@@ -124,11 +135,14 @@ def layers_of(release: Release, base: Base, making: Making) -> list[Layer]:
     return layers
 
 
-def run_of(release: Release, base: Base, *, labels: Mapping[str, str]) -> Run:
-    """How the image is run: the release's web process, and no shell before it where it needs none."""
-    if "web" not in release.processes:
-        raise UsageError("The release has no web process.", hint="write web: into its Procfile")
-    environment = {
+def run_of(
+    release: Release, base: Base, *, labels: Mapping[str, str], process: str, environment: Mapping[str, str]
+) -> Run:
+    """How the image is run: a process of the release's, and no shell before it where it needs none."""
+    line = release.processes.get(process)
+    if line is None:
+        raise UsageError(f"The release has no {process} process.", hint=f"write {process}: into its Procfile")
+    usual = {
         "PATH": f"/{VENV}/bin:{base.environment.get('PATH') or '/usr/local/bin:/usr/bin:/bin'}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -138,14 +152,12 @@ def run_of(release: Release, base: Base, *, labels: Mapping[str, str]) -> Run:
     }
     config = {name: value for name, value in release.config.items() if name not in _LEFT_TO_THE_PLACE}
     return Run(
-        words=words_of(release.processes["web"]),
-        environment=environment | config,
+        words=words_of(line),
+        environment=usual | config | dict(environment),
         folder=f"/{FOLDER}",
         user=f"{USER}:{USER}",
         port=PORT,
-        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", _HEALTH)
-        if release.processes["web"].startswith("aweigh ")
-        else (),
+        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", _HEALTH) if line.startswith(START) else (),
         volumes=(f"/{STATE}",),
         labels=labels,
     )

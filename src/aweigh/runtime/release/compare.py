@@ -1,11 +1,12 @@
 """What differs between two models' answers to the same rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from aweigh.profile import Profile
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Output
 
@@ -23,15 +24,20 @@ Compare = Callable[[Answers, Answers], Differences]
 """From the current model's answers and the candidate's for the same rows to how they differ."""
 
 
-def compile_compare(current: Output, candidate: Output, *, tolerance: float) -> Compare:
+def compile_compare(
+    current: Output, candidate: Output, *, tolerance: float, spreads: Mapping[str, float] | None = None
+) -> Compare:
     """A function that compares answers of two models of the same task and the same classes or names.
 
     Classes, clusters and outlier flags differ when they are not the same. Numbers differ by more than ``tolerance``
-    times the larger of the two, or when one of them is none.
+    times what that output spreads over (``spreads``, by its name; the larger of the two numbers where that is not
+    known), or when one of them is none.
     """
     place = {_key(label): i for i, label in enumerate(current.classes)}
     classes = np.array([place.get(_key(label), -1) for label in candidate.classes], dtype=np.int64)
     names = np.array([current.names.index(name) for name in candidate.names if name in current.names], dtype=np.int64)
+    heads = candidate.names or (candidate.name,)
+    spread = np.array([(spreads or {}).get(name, 0.0) for name in heads], dtype=np.float64)
 
     def compare(ours: Answers, theirs: Answers) -> Differences:
         if ours.index is not None and theirs.index is not None:
@@ -50,7 +56,7 @@ def compile_compare(current: Output, candidate: Output, *, tolerance: float) -> 
         if ours.values is None or theirs.values is None:
             return Differences(np.ones(ours.rows, dtype=bool), 0, 0.0)
         values = ours.values[:, names] if len(names) else ours.values
-        return Differences(_far(values, theirs.values, tolerance), 0, _largest(values, theirs.values))
+        return Differences(_far(values, theirs.values, tolerance, spread), 0, _largest(values, theirs.values))
 
     return compare
 
@@ -59,11 +65,14 @@ def _key(label: object) -> tuple[type, object]:
     return type(label), label  # True and 1 are two classes
 
 
-def _far(ours: NDArray[np.float64], theirs: NDArray[np.float64], tolerance: float) -> NDArray[np.bool_]:
+def _far(
+    ours: NDArray[np.float64], theirs: NDArray[np.float64], tolerance: float, spread: NDArray[np.float64]
+) -> NDArray[np.bool_]:
     finite = np.isfinite(ours) & np.isfinite(theirs)
     both_none = ~np.isfinite(ours) & ~np.isfinite(theirs)
     with np.errstate(invalid="ignore", over="ignore"):
-        near = np.abs(ours - theirs) <= tolerance * np.maximum(np.abs(ours), np.abs(theirs))
+        scale = np.where(spread > 0, spread, np.maximum(np.abs(ours), np.abs(theirs)))
+        near = np.abs(ours - theirs) <= tolerance * scale
     found: NDArray[np.bool_] = ~((finite & near) | both_none)
     return np.asarray(found.any(axis=1))
 
@@ -73,3 +82,14 @@ def _largest(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
         found = np.abs(ours - theirs)
     found = found[np.isfinite(found)]
     return float(found.max()) if found.size else 0.0
+
+
+def spreads_of(profile: Profile) -> dict[str, float]:
+    """Between which two numbers the middle half of a model's answers lies, as their distance, by the output's name."""
+    found = {}
+    for one in profile.predictions:
+        if one.kind == "numbers" and len(one.quantiles) == 5:
+            low, high = one.quantiles[1], one.quantiles[3]
+            if isinstance(low, (int, float)) and isinstance(high, (int, float)):
+                found[one.name] = float(high) - float(low)
+    return found

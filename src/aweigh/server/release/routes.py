@@ -80,7 +80,7 @@ class Release:
             )
         if not trial.is_fit and asked.action in {"start", "promote"}:
             raise WrongState("The candidate does not answer its golden rows: it cannot be tried.", hint="see the log")
-        by = "somebody on this machine or with the token" if identity is None else identity.name
+        by = "this machine, or who has the token" if identity is None else identity.name
         change = Change(by=by, at=time.time(), salt=secrets.token_hex(8), reason=asked.reason)
 
         def make(state: State) -> State:

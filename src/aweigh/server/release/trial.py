@@ -12,9 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
 from aweigh.errors import AweighError, Busy
+from aweigh.profile import Profile
+from aweigh.runtime.predictor import Predictor
 from aweigh.runtime.release import state as states
-from aweigh.runtime.release.compare import compile_compare
+from aweigh.runtime.release.compare import compile_compare, spreads_of
 from aweigh.runtime.release.policy import Limits, Verdict, decide
 from aweigh.runtime.release.share import threshold
 from aweigh.runtime.release.state import Change, Mode, State
@@ -42,7 +46,8 @@ _LOG = logging.getLogger(__name__)
 class Terms:
     """How a release begins where nobody has begun it yet, and its limits; ``automatic``: they are acted upon.
 
-    ``tolerance`` is the share of the larger of two numbers within which they say the same.
+    ``tolerance`` is within what share of the distance that the middle half of its answers spreads over two numbers say
+    the same.
     """
 
     mode: Literal["off", "canary", "shadow"] = "off"
@@ -72,7 +77,8 @@ class Trial:
         self.state = State()
         self.is_fit = False
         outputs = current.schema.output, candidate.schema.output
-        self.shadow = Shadow(candidate, compile_compare(*outputs, tolerance=terms.tolerance))
+        compare = compile_compare(*outputs, tolerance=terms.tolerance, spreads=_spreads(current.predictor))
+        self.shadow = Shadow(candidate, compare)
         self._store = store
         self._tell = tell
         self._process = secrets.token_hex(8)
@@ -256,3 +262,10 @@ class Trial:
             return
         _LOG.error("the candidate %s is given up: %s", self.candidate.predictor.version, verdict.reason)
         self._tell(new)
+
+
+def _spreads(predictor: Predictor) -> dict[str, float]:
+    try:
+        return spreads_of(msgspec.json.decode(predictor.profile_json, type=Profile))
+    except msgspec.DecodeError:
+        return {}

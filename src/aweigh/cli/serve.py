@@ -11,7 +11,7 @@ import click
 
 from aweigh.cli.terminal import Steps
 from aweigh.cli.trusting import signed_by, trust_option, trusted
-from aweigh.errors import UsageError
+from aweigh.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
@@ -249,7 +249,10 @@ def _second(path: Path, bundle: "VerifiedBundle | None", *, trust: Path | None) 
 
     if bundle is None:
         raise UsageError("A script has no model beside which another could be tried.", hint="leave --candidate out")
-    found = _verify(path, trust=trust)
+    try:
+        found = _verify(path, trust=trust)
+    except BundleError as error:
+        raise type(error)(f"The candidate {path.name}: {error.message}", hint=error.hint) from error
     check_candidate((bundle.manifest.name, bundle.schema), (found.manifest.name, found.schema))
     return None if found.digest == bundle.digest else found
 

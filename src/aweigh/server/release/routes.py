@@ -68,7 +68,8 @@ class Release:
         await Response(encode(document), media_type="application/json")(scope, receive, send)
 
     def _document(self) -> dict[str, object]:
-        return release_document(self._trial, self._trial.tell_counts())
+        tally = self._trial.refresh()
+        return release_document(self._trial, tally)
 
     def _change(self, asked: Asked, scope: Scope) -> None:
         trial, identity = self._trial, scope.get(IDENTITY)

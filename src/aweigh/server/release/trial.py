@@ -184,6 +184,16 @@ class Trial:
             self.state = state
             self.view = View(mode, threshold(state.percent), state.salt.encode(), tally)
 
+    def refresh(self) -> Tally:
+        """Learns at once what others have changed; what all have counted.
+
+        Raises:
+            StorageDown, StorageFull: the store cannot be asked.
+        """
+        if self._begun:
+            self.take(self._store.read() or State())
+        return self.tell_counts()
+
     def tell_counts(self) -> Tally:
         """Tells all what was counted here; what all have counted."""
         view = self.view

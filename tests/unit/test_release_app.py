@@ -13,11 +13,18 @@ import pytest
 from tests.unit.test_server_app import SCHEMA, doubled, predictor_of, serving, wait_until_ready
 
 from aweigh.errors import StorageDown, UsageError
+from aweigh.guard.deploy_key import new_key
+from aweigh.guard.guard import open_guard
+from aweigh.guard.identity import Role
 from aweigh.runtime.release.policy import Limits
 from aweigh.runtime.release.state import State
 from aweigh.runtime.release.tally import Tally
 from aweigh.schema import Answers, Column, Output, Schema
 from aweigh.secret import Secret
+from aweigh.server.access.asked import Place
+from aweigh.server.access.door import Door
+from aweigh.server.access.entrance import Entrance
+from aweigh.server.access.known import Known
 from aweigh.server.app import create_app
 from aweigh.server.release.opening import Candidate
 from aweigh.server.release.shadow import MOST_BYTES, MOST_WAITING, Answered, Shadow
@@ -275,6 +282,25 @@ def test_a_shadow_delays_nobody_and_what_is_too_much_is_left_out():
         assert 40 <= wait_for(client, lambda found: found["shadow"]["dropped"] > 0)["shadow"]["dropped"] <= 44
         may_go.set()
         wait_for(client, lambda found: found["shadow"]["requests"] >= MOST_WAITING)
+
+
+def test_a_shadow_in_python_holds_no_answer_up():
+    """It computes for 40 ms a row and never lets the interpreter go of itself: answers take nothing like that."""
+
+    def busy(table):
+        end = time.perf_counter() + (0.04 if threading.current_thread().name == "shadow" else 0)
+        while time.perf_counter() < end:
+            pass
+        return doubled(table)
+
+    with tried(busy, release_mode="shadow") as client:
+        took = []
+        for i in range(150):
+            begun = time.perf_counter()
+            ask(client, i)
+            took.append(time.perf_counter() - begun)
+        assert wait_for(client, lambda found: found["shadow"]["requests"] > 0)["shadow"]["errors"] == 0
+        assert sorted(took)[len(took) // 2] < 0.02
 
 
 def test_what_waits_for_the_shadow_is_bounded_by_its_bytes():
@@ -600,3 +626,69 @@ def test_a_client_that_goes_is_no_error_of_the_candidates():
         go.set()
         assert ask(client, 1).status_code == 200
         assert status(client)["candidate"]["errors"] == 0
+
+
+# -- behind a door ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guard(tmp_path):
+    pytest.importorskip("argon2")
+    found = open_guard({"AWEIGH_ROWS_TOTAL": "100"}, state_dir=str(tmp_path / "state"))
+    yield found
+    found.close()
+
+
+def test_behind_a_door_rows_are_charged_once_and_what_is_given_up_is_in_the_audit_log(guard):
+    """Of 100 rows that a key may ask for, 100 are answered: by the candidate, by the other in its place, and unseen."""
+    owner = guard.add_person("ana", Role.ADMIN, by=None)
+    keys = [guard.add_key(owner, str(i), ["predict"], by=None)[1].reveal() for i in range(3)]
+    admin = guard.add_key(owner, "admin", ["admin"], by=None)[1].reveal()
+    door = Door(Place(), known=Known(guard))
+    settings = Settings(release_mode="canary", release_percent=100.0, release_min_requests=60)
+    app = create_app(
+        predictor_of(doubled),
+        settings=settings,
+        entrance=Entrance(door),
+        candidate=Candidate(other(failing), MemoryStore()),
+    )
+    with serving(app) as client:
+        wait_until_ready(client)
+
+        def answered(key, *, of):
+            head = {"Authorization": f"Bearer {key}"}
+            return sum(ask(client, of, of, **head).status_code == 200 for _ in range(60))
+
+        assert answered(keys[0], of=1) == 50
+        assert answered(keys[1], of=20) == 50
+        head = {"Authorization": f"Bearer {admin}"}
+        end = time.monotonic() + 10
+        while client.get("/v1/release", headers=head).json()["state"]["mode"] != "aborted":
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        client.post("/v1/release", headers=head, json={"action": "start", "mode": "shadow"})
+        assert answered(keys[2], of=1) == 50
+        for method in ("GET", "POST"):
+            assert client.request(method, "/v1/release").status_code == 401
+            refused = {"Authorization": f"Bearer {keys[0]}"}
+            assert client.request(method, "/v1/release", headers=refused).status_code == 403
+    entries = [one for one in guard.latest_audit(10) if one.event.startswith("release.")][::-1]
+    assert [(one.event, one.by_name) for one in entries] == [("release.aborted", ""), ("release.started", "ana: admin")]
+    assert entries[0].what["candidate"] == THEIRS
+    assert "it failed on" in entries[0].what["reason"]
+    assert entries[1].what["mode"] == "shadow"
+
+
+def test_a_deployment_asks_the_bundle_that_it_deployed(guard):
+    """Its golden rows are those of the first bundle, whoever else is answered by the candidate."""
+    secret = Secret("x" * 40)
+    door = Door(Place(), known=Known(guard, deploy_secret=secret))
+    store = MemoryStore()
+    store.write(State(mode="promoted", salt="s", number=1))
+    app = create_app(
+        predictor_of(doubled), entrance=Entrance(door), candidate=Candidate(other(exactly), store), settings=Settings()
+    )
+    with serving(app) as client:
+        wait_until_ready(client)
+        head = {"Authorization": f"Bearer {new_key(secret).reveal()}"}
+        assert ask(client, 1, **head).json()["model"]["version"] == OURS

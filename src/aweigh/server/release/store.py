@@ -71,6 +71,11 @@ class SqlStore:
         self._database = database
         self._pair = pair
 
+    @property
+    def place(self) -> str:
+        """What it is: ``sqlite`` or ``postgresql``."""
+        return self._database.place
+
     def read(self) -> State | None:
         """The state; None: nobody has written one, or one that cannot be read."""
         found = self._database.run("SELECT document FROM aweigh_release WHERE pair = ?", (self._pair,))

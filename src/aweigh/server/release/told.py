@@ -14,6 +14,22 @@ from aweigh.server.metrics import escaped
 from aweigh.server.release.trial import Trial
 
 EVENTS = {"canary": "started", "shadow": "started", "promoted": "promoted", "aborted": "aborted", "off": "changed"}
+PREFIX = "aweigh_release_"
+COUNTERS = {
+    "aweigh_release_info": ("gauge", "The release that is under way, and which limit ended it."),
+    "aweigh_release_percent": ("gauge", "Of a hundred requests, those that the candidate is to answer."),
+    "aweigh_release_requests_total": ("counter", "Requests in the trial, by the model that was to answer."),
+    "aweigh_release_errors_total": ("counter", "Those that it failed on."),
+    "aweigh_release_p95_seconds": ("gauge", "The 95th percentile of the time that a request took."),
+    "aweigh_release_shadow_requests_total": ("counter", "Requests that the shadow was asked."),
+    "aweigh_release_shadow_errors_total": ("counter", "Those that it failed on."),
+    "aweigh_release_shadow_rows_total": ("counter", "Rows that were compared."),
+    "aweigh_release_shadow_differing_rows_total": ("counter", "Rows on which the shadow said something else."),
+    "aweigh_release_shadow_dropped_total": ("counter", "Requests that were left out, as too many waited."),
+    "aweigh_release_aborted": ("gauge", "1 for the limit by which the candidate was given up."),
+}
+"""Kind and what is counted: all in the trial that is under way, by all processes and replicas."""
+
 LIMITS = ("errors", "latency", "disagreement", "golden_rows")
 
 
@@ -61,9 +77,7 @@ def metrics_text(trial: Trial) -> str:
 
 
 def _lines(trial: Trial) -> Iterator[str]:
-    state, tally = trial.state, trial.total
-    percent = {"promoted": 100.0, "canary": state.percent}.get(state.mode, 0.0)
-    yield from _head("aweigh_release_info", "gauge", "The release that is under way.")
+    state, tally, shadow = trial.state, trial.total, trial.total.shadow
     labels = {
         "mode": state.mode,
         "current": trial.current.predictor.version,
@@ -71,32 +85,26 @@ def _lines(trial: Trial) -> Iterator[str]:
         "limit": state.limit,
     }
     told = ",".join(f'{key}="{escaped(one)}"' for key, one in labels.items())
-    yield f"aweigh_release_info{{{told}}} 1"
-    yield from _head("aweigh_release_percent", "gauge", "Of requests, those that the candidate is to answer.")
-    yield f"aweigh_release_percent {percent:g}"
     sides = (("current", tally.current), ("candidate", tally.candidate))
-    yield from _head("aweigh_release_requests_total", "counter", "Requests in the trial, by who was to answer.")
-    yield from (f'aweigh_release_requests_total{{model="{name}"}} {side.requests}' for name, side in sides)
-    yield from _head("aweigh_release_errors_total", "counter", "Those that the model failed on.")
-    yield from (f'aweigh_release_errors_total{{model="{name}"}} {side.errors}' for name, side in sides)
-    yield from _head("aweigh_release_p95_seconds", "gauge", "The 95th percentile of the time that a request took.")
-    yield from (f'aweigh_release_p95_seconds{{model="{name}"}} {p95_s(side):.6g}' for name, side in sides)
-    for name, about, value in (
-        ("requests", "Requests that the shadow was asked.", tally.shadow.requests),
-        ("errors", "Those that it failed on.", tally.shadow.errors),
-        ("rows", "Rows that were compared.", tally.shadow.rows),
-        ("differing_rows", "Rows on which it said something else.", tally.shadow.differing),
-        ("dropped", "Requests that were left out, as too many waited.", tally.shadow.dropped),
-    ):
-        yield from _head(f"aweigh_release_shadow_{name}_total", "counter", about)
-        yield f"aweigh_release_shadow_{name}_total {value}"
-    yield from _head("aweigh_release_aborted", "gauge", "1 where the candidate was given up by itself, and why.")
-    for limit in LIMITS:
-        yield f'aweigh_release_aborted{{limit="{limit}"}} {int(state.mode == "aborted" and state.limit == limit)}'
-
-
-def _head(name: str, kind: str, about: str) -> tuple[str, str]:
-    return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
+    found: dict[str, list[tuple[str, float]]] = {
+        "info": [(f"{{{told}}}", 1)],
+        "percent": [("", {"promoted": 100.0, "canary": state.percent}.get(state.mode, 0.0))],
+        "requests_total": [(f'{{model="{name}"}}', side.requests) for name, side in sides],
+        "errors_total": [(f'{{model="{name}"}}', side.errors) for name, side in sides],
+        "p95_seconds": [(f'{{model="{name}"}}', p95_s(side)) for name, side in sides],
+        "shadow_requests_total": [("", shadow.requests)],
+        "shadow_errors_total": [("", shadow.errors)],
+        "shadow_rows_total": [("", shadow.rows)],
+        "shadow_differing_rows_total": [("", shadow.differing)],
+        "shadow_dropped_total": [("", shadow.dropped)],
+        "aborted": [
+            (f'{{limit="{limit}"}}', int(state.mode == "aborted" and state.limit == limit)) for limit in LIMITS
+        ],
+    }
+    for name, (kind, about) in COUNTERS.items():
+        yield f"# HELP {name} {about}"
+        yield f"# TYPE {name} {kind}"
+        yield from (f"{name}{labelled} {value:.6g}" for labelled, value in found[name.removeprefix(PREFIX)])
 
 
 def audited(

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
+import anyio.to_thread
 import msgspec
 
 from aweigh.errors import AweighError, Busy
@@ -126,11 +127,14 @@ class Trial:
 
     async def close(self) -> None:
         """Tells the last counts, and ends."""
+        await anyio.to_thread.run_sync(self._end)
+        await self.candidate.close()
+
+    def _end(self) -> None:
         self._closed.set()
         self.shadow.close()
         if self._thread is not None:
             self._thread.join(JOIN_S)
-        await self.candidate.close()
         self._store.close()
 
     def _run(self) -> None:

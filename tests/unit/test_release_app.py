@@ -640,12 +640,13 @@ def guard(tmp_path):
 
 
 def test_behind_a_door_rows_are_charged_once_and_what_is_given_up_is_in_the_audit_log(guard):
-    """Of 100 rows that a key may ask for, 100 are answered: by the candidate, by the other in its place, and unseen."""
+    """Of 100 rows 100 are answered: by the candidate, by the other in its place, and with a shadow behind them."""
     owner = guard.add_person("ana", Role.ADMIN, by=None)
-    keys = [guard.add_key(owner, str(i), ["predict"], by=None)[1].reveal() for i in range(3)]
-    admin = guard.add_key(owner, "admin", ["admin"], by=None)[1].reveal()
+    others = [guard.add_person(f"person {i}", Role.PREDICTOR, by=None) for i in range(3)]
+    keys = [guard.add_key(one, "key", ["predict"], by=None)[1].reveal() for one in others]
+    admin = guard.add_key(owner, "releases", ["admin"], by=None)[1].reveal()
     door = Door(Place(), known=Known(guard))
-    settings = Settings(release_mode="canary", release_percent=100.0, release_min_requests=60)
+    settings = Settings(release_mode="canary", release_percent=100.0, release_min_requests=60, sweeps="off")
     app = create_app(
         predictor_of(doubled),
         settings=settings,
@@ -673,7 +674,7 @@ def test_behind_a_door_rows_are_charged_once_and_what_is_given_up_is_in_the_audi
             refused = {"Authorization": f"Bearer {keys[0]}"}
             assert client.request(method, "/v1/release", headers=refused).status_code == 403
     entries = [one for one in guard.latest_audit(10) if one.event.startswith("release.")][::-1]
-    assert [(one.event, one.by_name) for one in entries] == [("release.aborted", ""), ("release.started", "ana: admin")]
+    assert [(one.event, one.by_name) for one in entries] == [("release.aborted", ""), ("release.started", "releases")]
     assert entries[0].what["candidate"] == THEIRS
     assert "it failed on" in entries[0].what["reason"]
     assert entries[1].what["mode"] == "shadow"

@@ -571,6 +571,20 @@ def test_a_store_adds_up_a_trial_and_forgets_the_one_before(store):
     assert store.total("t").candidate.errors == 0
 
 
+def test_counts_of_bundles_that_nobody_serves_are_not_kept_for_ever(tmp_path):
+    old, new = (open_store({}, pair=pair, state_dir=str(tmp_path / "state")) for pair in ("a:b", "a:c"))
+    old.write(State(mode="canary", salt="s", number=1))
+    tally = Tally()
+    tally.candidate.failed()
+    old.count("s", "p", tally, now=1000.0)
+    new.write(State(mode="canary", salt="t", number=1, at=1000.0 + 80 * 86_400))
+    assert old.total("s").candidate.errors == 1
+    new.write(State(mode="canary", salt="t", number=2, at=1000.0 + 91 * 86_400))
+    assert old.total("s").candidate.errors == 0
+    old.close()
+    new.close()
+
+
 def test_pairs_of_bundles_know_nothing_of_each_other(tmp_path):
     one, two = (open_store({}, pair=pair, state_dir=str(tmp_path / "state")) for pair in ("a:b", "a:c"))
     one.write(State(mode="aborted", number=1))

@@ -22,6 +22,9 @@ FILE = "release.sqlite"
 MOST_PROCESSES = 1000
 """Counts of so many processes, those who were heard of last, are added up."""
 
+KEPT_S = 90 * 86_400
+"""What was counted of bundles that nobody serves any more goes after so long, when another release is changed."""
+
 RELEASE = Part(
     "release",
     (
@@ -98,6 +101,7 @@ class SqlStore:
                 )
             if found:
                 run("DELETE FROM aweigh_release_counts WHERE pair = ? AND salt <> ?", (self._pair, state.salt))
+                run("DELETE FROM aweigh_release_counts WHERE told < ?", (state.at - KEPT_S,))
         return bool(found)
 
     def count(self, salt: str, process: str, tally: Tally, *, now: float) -> None:

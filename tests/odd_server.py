@@ -26,14 +26,22 @@ class Answer:
     cut: int | None = None
 
 
+class Quiet(ThreadingHTTPServer):
+    """Clients that hang up are what it is for."""
+
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """Say nothing."""
+
+
 class OddServer:
     """An HTTP server on this machine that gives what `respond` says; `asked` is all that it was asked."""
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.respond: Callable[[Asked], Answer] = lambda asked: Answer(404)
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
+        self._server = Quiet(("127.0.0.1", 0), self._handler())
         self.host = f"127.0.0.1:{self._server.server_port}"
         self.url = f"http://{self.host}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -55,6 +63,7 @@ class OddServer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            wbufsize = 2**16
 
             def log_message(self, *_):
                 """Say nothing."""
@@ -84,11 +93,13 @@ class CuttingProxy:
     """A way to a server that breaks: each of `cuts` is how many bytes a connection carries before it is cut.
 
     They are counted of what is sent (`upwards`), or else of what comes back; afterwards connections last.
+    `carried` are all of these bytes together.
     """
 
     def __init__(self, port: int, cuts: list[int], *, upwards: bool) -> None:
         self._port, self._upwards = port, upwards
         self.cuts = list(cuts)
+        self.carried = 0
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._socket.getsockname()[1]}"
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
@@ -119,6 +130,7 @@ class CuttingProxy:
         with suppress(OSError):
             while piece := source.recv(65536):
                 carried += len(piece)
+                self.carried += len(piece) if counts else 0
                 target.sendall(piece)
                 if counts and self.cuts and carried >= self.cuts[0]:
                     self.cuts.pop(0)

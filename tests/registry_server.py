@@ -1,4 +1,4 @@
-"""Debian's docker-registry as a process of the tests' own: open, behind Basic or tokens, over TLS; and who gives tokens."""
+"""Debian's docker-registry as a process of the tests: open, by password, by token, over TLS; and token servers."""
 
 import base64
 import json

@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from tests.registry_server import DockerRegistry, running
 
 from aweigh import Packed, pack, read_config
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
-from tests.registry_server import DockerRegistry, running
 
 START_S = 90.0
 PROGRAM = ("-m", "aweigh")

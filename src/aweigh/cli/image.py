@@ -90,6 +90,8 @@ def image(
     from aweigh.targets.releasing import Wishes, release_of
 
     named = _named(path, tag, push=push)
+    if insecure:
+        _check_insecure(named, base, push=push)
     if key_path is not None and not push:
         raise UsageError("A signature lies beside the image in a registry.", hint="add --push")
     key = None if key_path is None else private_key(key_path)
@@ -131,6 +133,16 @@ def _named(path: Path, tag: str | None, *, push: bool) -> "Reference":
     if named.digest:
         raise UsageError("An image is named by a tag: its digest comes of what is in it.", hint="-t NAME:TAG")
     return named
+
+
+def _check_insecure(named: "Reference", base: str | None, *, push: bool) -> None:
+    """Refuses to leave out TLS where that changes nothing: registries elsewhere are never asked without it."""
+    from aweigh.oci.reference import is_loopback, parse_reference
+
+    hosts = [parse_reference(base).host] if base is not None else []
+    hosts += [named.host] if push else []
+    if hosts and not any(is_loopback(one) for one in hosts):
+        raise UsageError(f"{hosts[-1]} is not this machine, and is not asked without TLS.", hint="leave out --insecure")
 
 
 def _has_host(words: str) -> bool:
@@ -196,14 +208,15 @@ def _publish(
     steps: Steps,
 ) -> "Published":
     from aweigh.oci.client import open_registry
-    from aweigh.oci.reference import parse_reference
+    from aweigh.oci.reference import is_loopback, parse_reference
     from aweigh.targets.image.bill import image_bill
     from aweigh.targets.image.publish import Beside, publish
 
     below = parse_reference(bases[0].reference)
     bills = {str(one.platform): image_bill(release, base, one) for one, base in zip(built.images, bases, strict=True)}
     beside = Beside(bills, key_path, below.repository if below.host == named.host else None)
-    with open_registry(named.host, insecure=insecure, environ=os.environ) as registry, _bars(steps, "push") as tell:
+    plain = insecure and is_loopback(named.host)
+    with open_registry(named.host, insecure=plain, environ=os.environ) as registry, _bars(steps, "push") as tell:
         return publish(registry, named, built, store=store, beside=beside, tell=tell)
 
 

@@ -127,7 +127,7 @@ class Authority:
         known = self._known()
         request = _token_request(challenge, asked, known)
         try:
-            reply = self.line.ask(request, self._opened)
+            reply = self.line.ask(request, lambda one: self._opened(one, known))
         except RegistryRefused as error:
             if error.status not in (400, 401, 403):
                 raise
@@ -169,13 +169,19 @@ class Authority:
         return AccessDenied(f"{host} {how}.", status=status, hint=sign_in(self.line.host))
 
     @contextmanager
-    def _opened(self, request: Request) -> "Iterator[httpx.Response]":
+    def _opened(self, request: Request, known: Credential | None) -> "Iterator[httpx.Response]":
         # A redirect is not followed: it would take the password along.
         import httpx
 
-        content = request.content() if callable(request.content) else request.content
+        headers, content = dict(request.headers), None
+        if known is not None and known.identity_token is not None:
+            private = urlencode({"refresh_token": known.identity_token.reveal()})
+            public = request.content if isinstance(request.content, bytes) else b""
+            content = public + b"&" + private.encode()
+        elif known is not None:
+            headers["Authorization"] = basic(known)
         try:
-            sent = self.line.client.build_request(request.method, request.url, content=content, headers=request.headers)
+            sent = self.line.client.build_request(request.method, request.url, content=content, headers=headers)
         except httpx.InvalidURL:
             raise self._no_realm() from None
         found = self.line.client.send(sent, stream=True)
@@ -201,25 +207,17 @@ def _holds(scope: tuple[str, ...], one: str) -> bool:
 
 
 def _token_request(challenge: Challenge, scope: tuple[str, ...], known: Credential | None) -> Request:
+    """What is asked for, without who asks: that is added where it is sent, and stands in no value that is printed."""
     realm, service = challenge.parameters["realm"], challenge.parameters.get("service", "")
     what, thing = "give a token", "tokens"
-    common = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if known is not None and known.identity_token is not None:
-        form = {
-            "grant_type": "refresh_token",
-            "service": service,
-            "client_id": CLIENT_ID,
-            "scope": " ".join(scope),
-            "refresh_token": known.identity_token.reveal(),
-        }
-        headers = {**common, "Content-Type": "application/x-www-form-urlencoded"}
+        form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "service": service, "scope": " ".join(scope)}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
         return Request("POST", realm, what, thing, headers=headers, content=urlencode(form).encode())
     asked = [("service", service)] if service else []
     asked += [("scope", one) for one in scope]
-    headers = dict(common)
-    if known is not None:
-        asked.append(("account", known.username))
-        headers["Authorization"] = basic(known)
+    asked += [] if known is None else [("account", known.username)]
     parts = urlsplit(realm)
     query = "&".join(one for one in (parts.query, urlencode(asked)) if one)
     return Request("GET", parts._replace(query=query, fragment="").geturl(), what, thing, headers=headers)

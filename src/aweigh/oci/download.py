@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
 
 Progress = Callable[[int, int], None]
-"""Told of bytes that are done, and of how many there are in all."""
+"""Told of bytes that are done, and of how many there are in all; what is sent anew after a break is told anew."""
 
 MOST_BREAKS = 100
 """So often a download is gone on with at most, however far each piece gets."""

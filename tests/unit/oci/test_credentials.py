@@ -226,11 +226,18 @@ def test_a_program_that_fails_is_told_in_a_sentence(environ, program, body, why)
 
 
 def test_a_program_that_hangs_is_ended_with_its_children(environ, program, tmp_path):
-    program("slow", f"sleep 300 & echo $! > {tmp_path / 'child'}; wait")
-    with pytest.raises(ConfigError, match=r"does not answer within 0\.5 s"):
-        ask_program("slow", "ghcr.io", environ, limit_s=0.5)
-    child = int((tmp_path / "child").read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    child = tmp_path / "child"
+    program("slow", f"sleep 300 & echo $! > {child}; wait")
+    # On a busy machine it may take longer to begin.
+    for limit_s in (0.3, 1, 5, 20):
+        with pytest.raises(ConfigError, match=f"does not answer within {limit_s} s"):
+            ask_program("slow", "ghcr.io", environ, limit_s=limit_s)
+        if child.exists() and child.read_text():
+            break
+    try:
+        psutil.Process(int(child.read_text())).wait(10)
+    except psutil.NoSuchProcess:
+        return
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "-x", "$(id)", "a\n", "x" * 65])

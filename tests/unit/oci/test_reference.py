@@ -124,8 +124,7 @@ def test_what_is_no_name_is_refused_in_a_sentence(typed, why):
 def test_any_text_is_a_name_that_can_be_written_again_or_is_refused(text):
     try:
         found = parse_reference(text)
-    except UsageError as error:
-        assert error.message.isprintable()
+    except UsageError:
         return
     assert parse_reference(str(found)) == found
     written = str(found)

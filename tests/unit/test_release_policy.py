@@ -174,6 +174,14 @@ def test_larger_requests_are_no_slowness():
     assert slowness(tally, Limits()).current_s == pytest.approx(np.quantile(large, 0.95), rel=0.3)
 
 
+def test_sizes_are_weighed_as_the_candidates_requests_are_spread():
+    """Of the current model's requests 3 % are large, of the candidate's half: as quick, each for its size."""
+    tally = Tally(current=timed(latencies(0.002, 2000, 1)), candidate=timed(latencies(0.002, 100, 3)))
+    tally.current.add(timed(latencies(0.2, 60, 2), 100_000))
+    tally.candidate.add(timed(latencies(0.2, 100, 4), 100_000))
+    assert decide(CANARY, tally, Limits()) is None
+
+
 def test_what_is_quick_enough_is_never_slow():
     tally = Tally(current=timed([1e-4] * 1000), candidate=timed([9e-3] * 1000))
     assert decide(CANARY, tally, Limits()) is None

@@ -190,7 +190,13 @@ def _client(url: str, headers: Mapping[str, str] | None = None) -> "httpx.Client
     return httpx.Client(
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
         trust_env=not is_loopback(url),
-        headers={"Accept": "application/json", "User-Agent": "aweigh", **(headers or {})},
+        # Where a candidate is tried beside the bundle, it is the bundle that is asked.
+        headers={
+            "Accept": "application/json",
+            "User-Agent": "aweigh",
+            "X-Aweigh-Release": "current",
+            **(headers or {}),
+        },
     )
 
 

@@ -150,7 +150,7 @@ def _go(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Ste
     if as_json:
         print_document(document(deployed))
         return
-    tell_deployed(deployed, wish.address.destination, steps=steps)
+    tell_deployed(deployed, wish.address.typed, steps=steps)
 
 
 def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:

@@ -38,7 +38,7 @@ def status(host: Host, app: str) -> Status:
     paths = Paths(app)
     there = look(host, paths)
     live, running, place = there.live, there.running, there.place
-    if live is None or running is None or place is None:
+    if live is None or running is None or place is None or not there.history:
         return Status(name=app, state="absent")
     states = active_units(host, paths)
     now = there.history[-1]
@@ -102,7 +102,7 @@ def rollback(
         wanted = version_before(there)
         if number is not None:
             wanted = next((one for one in there.history if one.number == number), None)
-        hint = f"aweigh releases ssh --app {app} --host {host.address.destination}"
+        hint = f"aweigh releases ssh --app {app} --host {host.address.typed}"
         if wanted is None:
             named = "earlier release" if number is None else f"release v{number}"
             raise UsageError(f"There is no {named}.", hint=hint)

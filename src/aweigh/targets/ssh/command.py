@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aweigh.secret import Secret
-from aweigh.targets.ssh.place import CADDYFILE, IMPORT, ROOT, SITES, STATE, UNITS, Paths, Slot
+from aweigh.targets.ssh.place import CADDYFILE, IMPORT, ROOT, SITES, STATE, UNITS, Paths, Slot, marker_name
 
 WRITE = 'umask 077; mkdir -p "$(dirname "$1")" && cat > "$1.new" && chmod "$2" "$1.new" && mv -fT "$1.new" "$1"'
 READ = 'if [ -f "$1" ]; then cat "$1"; fi'
@@ -23,6 +23,7 @@ IMPORTED = (
     'mkdir -p -m 755 "$3" && chmod 755 "$3" && touch "$1" && { grep -qxF "$2" "$1" || '
     '{ [ -z "$(tail -c1 "$1")" ] || echo >> "$1"; printf "%s\\n" "$2" >> "$1"; }; }'
 )
+POINT = 'set -e; touch "$1/$2"; sleep 0.2; for f in "$1"/*; do [ "$f" = "$1/$2" ] || rm -f "$f"; done'
 CURRENT = 'ln -sfn "$1" "$2.new" && mv -fT "$2.new" "$2"'
 APPEND = (
     'last=$(tail -n1 "$3" 2>/dev/null | cut -d" " -f1-2); [ "$last" = "$1 $2" ] && [ -z "$4" ] || '
@@ -131,10 +132,17 @@ def clear_all(paths: Paths) -> Command:
     return shell("stop the app", CLEAR, paths.prefix, pattern, UNITS)
 
 
-def point(paths: Paths, slot: Slot) -> Command:
-    """The switch itself: from the next request on Caddy asks that slot."""
-    argv = ("touch", paths.marker) if slot == "b" else ("rm", "-f", paths.marker)
-    return Command(f"switch to slot {slot}", argv)
+def point(paths: Paths, slot: Slot, web: int) -> Command:
+    """The switch itself: from the next request on Caddy asks that slot.
+
+    The new marker is there before the old one goes, and longer than a request takes to look for both.
+    """
+    return shell(f"switch to slot {slot}", POINT, paths.live, marker_name(slot, web))
+
+
+def unmark(paths: Paths, slot: Slot) -> Command:
+    """Takes away the markers of a slot that is not live."""
+    return shell(f"clear slot {slot}", 'rm -f "$1/$2"[0-9]*', paths.live, slot)
 
 
 def point_current(paths: Paths, release: str) -> Command:

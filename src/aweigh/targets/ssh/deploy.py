@@ -102,7 +102,7 @@ def settle(host: Host, paths: Paths, kept: Kept, *, telling: Telling) -> None:
     if "redis" in kept.stores and not {"REDIS_URL", "REDIS_URL_FILE"} & before:
         raise UsageError(
             "The release shares answers and sessions through a Redis, and none is named on the host.",
-            hint=f"aweigh config ssh --app {paths.app} --host {host.address.destination} --secret REDIS_URL",
+            hint=f"aweigh config ssh --app {paths.app} --host {host.address.typed} --secret REDIS_URL",
         )
     made = [name for name in names if name not in before]
     database = (

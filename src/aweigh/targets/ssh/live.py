@@ -17,12 +17,12 @@ from aweigh.targets.ssh.kept import (
     read_golden,
     read_history,
 )
-from aweigh.targets.ssh.place import SLOTS, Paths, Slot
+from aweigh.targets.ssh.place import SLOTS, Paths, Slot, marker_name, marker_order
 from aweigh.targets.ssh.runner import Host
 
 _LOOK = (
     'for f in "$1" "$2" "$3" "$4"; do if [ -f "$f" ]; then tr -d "\\n" < "$f"; fi; echo; done; '
-    'test -f "$5" && echo b || echo a; if [ -f "$6" ]; then tail -n 1000 "$6"; fi'
+    'ls "$5" 2>/dev/null | tr "\\n" " "; echo; if [ -f "$6" ]; then tail -n 1000 "$6"; fi'
 )
 
 
@@ -33,13 +33,13 @@ class There:
     place: Place | None
     slots: dict[Slot, InSlot]
     site: str
-    marked: Slot
+    marked: Slot | None
     history: tuple[Version, ...]
 
     @property
     def live(self) -> Slot | None:
         """The slot that Caddy asks."""
-        return self.marked if self.history and self.marked in self.slots else None
+        return self.marked if self.marked in self.slots else None
 
     @property
     def running(self) -> InSlot | None:
@@ -55,10 +55,11 @@ def look(host: Host, paths: Paths) -> There:
     """
     command = shell(
         "say what runs there", _LOOK,
-        paths.place, paths.slot("a"), paths.slot("b"), paths.site, paths.marker, paths.history,
+        paths.place, paths.slot("a"), paths.slot("b"), paths.site, paths.live, paths.history,
     )  # fmt: skip
     lines = host.run(command).text.splitlines()
-    place, a, b, site, marked, *history = [*lines, "", "", "", "", "a"][: max(5, len(lines))]
+    place, a, b, site, marks, *history = [*lines, "", "", "", "", ""][: max(5, len(lines))]
+    marked = next((slot for slot, web in marker_order() if marker_name(slot, web) in marks.split()), None)
     slots: dict[Slot, InSlot] = {
         slot: decoded(text, InSlot, what=f"what slot {slot} runs")
         for slot, text in zip(SLOTS, (a, b), strict=True)
@@ -68,7 +69,7 @@ def look(host: Host, paths: Paths) -> There:
         decoded(place, Place, what="what was asked for") if place else None,
         slots,
         site,
-        "b" if marked == "b" else "a",
+        marked,
         tuple(read_history("\n".join(history))),
     )
 

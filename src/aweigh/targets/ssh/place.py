@@ -54,6 +54,12 @@ class Address:
     port: int | None = None
 
     @property
+    def typed(self) -> str:
+        """As somebody types it for ``--host``."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'' if self.user is None else f'{self.user}@'}{host}{'' if self.port is None else f':{self.port}'}"
+
+    @property
     def destination(self) -> str:
         """As ssh is told, without the port."""
         return self.host if self.user is None else f"{self.user}@{self.host}"
@@ -110,9 +116,13 @@ class Paths:
         return f"{self.root}/shared/history"
 
     @property
-    def marker(self) -> str:
-        """The file that is there while slot b is live: Caddy looks for it at each request."""
-        return f"{self.root}/live/b"
+    def live(self) -> str:
+        """The folder of the marker: a file in it, as ``b2``, is all that says where Caddy sends a request."""
+        return f"{self.root}/live"
+
+    def marker(self, slot: Slot, web: int) -> str:
+        """The file that is there while so many replicas of a slot are live: Caddy looks for it at each request."""
+        return f"{self.live}/{marker_name(slot, web)}"
 
     @property
     def lock(self) -> str:
@@ -144,6 +154,20 @@ class Paths:
     def prefix(self) -> str:
         """How the names of all its units begin: with a dot at the end, so that no other app's begin so."""
         return f"aweigh-{self.app}."
+
+
+def marker_name(slot: Slot, web: int) -> str:
+    """The name of a marker: slot and number of web replicas.
+
+    >>> marker_name("b", 2)
+    'b2'
+    """
+    return f"{slot}{web}"
+
+
+def marker_order() -> list[tuple[Slot, int]]:
+    """All that there can be, in the order in which they are looked for: where there are two, the first one counts."""
+    return [(slot, web) for web in range(1, MOST_REPLICAS + 1) for slot in SLOTS] + [(slot, 0) for slot in SLOTS]
 
 
 def port_of(base: int, slot: Slot, number: int) -> int:

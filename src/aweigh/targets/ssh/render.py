@@ -74,11 +74,10 @@ def render(release: Release, wish: Wish, *, slot: Slot = "a") -> dict[str, bytes
     kept, packed, _ = packed_of(release)
     place, paths = place_of(wish, None), Paths(wish.app)
     units = render_units(kept, place, release=packed.digest, slot=slot)
-    web = replicas_of(kept, place).get("web", 0)
     env = "".join(f"# {name} {WITHHELD}\n" for name in secrets_of(kept))
     return {
         **{f"{UNITS}/{name}": content for name, content in units.items()},
-        paths.site: render_site(place, {"a": web, "b": web}),
+        paths.site: render_site(place),
         paths.env: env.encode(),
         paths.place: encoded(place),
     }
@@ -113,7 +112,7 @@ def planned(release: Release, wish: Wish) -> list[Command]:
         write(paths.site, documents[paths.site]),
         check_sites(),
         reload_sites(),
-        point(paths, "a"),
+        point(paths, "a", replicas_of(kept, place).get("web", 0)),
         systemctl("have the app start with the machine", "enable", "--quiet", *names),
         write(paths.place, documents[paths.place]),
         record(paths, packed.digest, kept.bundle, always=True),

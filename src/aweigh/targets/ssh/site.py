@@ -1,18 +1,16 @@
 """The app's part of Caddy's configuration: pure text, made of an allow-listed name, domain and numbers.
 
-Which of the two slots is asked is no matter of this text: Caddy looks, at each request, for the marker's file. So a
-switch reloads nothing, closes no connection, and is one step. The text changes with the domain, the port and how many
-replicas there are, and only then is Caddy reloaded.
+Which slot is asked, and how many replicas of it, is no matter of this text: Caddy looks, at each request, for the
+marker's file. So a deployment, a rollback and scaling reload nothing and close no connection. The text changes with
+the domain and the port, and only then is Caddy reloaded, at which it closes connections that are idle.
 
 Caddy (2.6 and later) believes no ``X-Forwarded-...`` of a client's and writes its own; the app believes one proxy, on
 the loopback. A request that reaches a replica which just went away is put to another for a few seconds.
 """
 
-from collections.abc import Mapping
-
 from aweigh.errors import UsageError
 from aweigh.targets.ssh.kept import Place
-from aweigh.targets.ssh.place import MOST_REPLICAS, SLOTS, Paths, Slot, check_app, check_domain, port_of
+from aweigh.targets.ssh.place import Paths, Slot, check_app, check_domain, marker_name, marker_order, port_of
 from aweigh.targets.ssh.units import is_base
 
 MOST_BODY = "1100MB"
@@ -22,8 +20,8 @@ STICKY = "aweigh_replica"
 """The cookie by which a visitor stays with the replica that has their session."""
 
 
-def render_site(place: Place, web: Mapping[Slot, int]) -> bytes:
-    """The site of an app; ``web`` is how many replicas answer in each slot.
+def render_site(place: Place) -> bytes:
+    """The site of an app.
 
     Raises:
         UsageError: a name or a number that cannot be.
@@ -33,7 +31,6 @@ def render_site(place: Place, web: Mapping[Slot, int]) -> bytes:
     if not is_base(place.base) or not 0 < place.port < 65536:
         raise UsageError("No site can be made of what the host says of the app's ports.")
     secure = [] if place.domain is None else ['\t\t?Strict-Transport-Security "max-age=31536000"']
-    folder, _, marker = paths.marker.rpartition("/")
     lines = [
         f"# Written by 'aweigh deploy ssh' for {place.app}: the next deployment overwrites it.",
         f"{address} {{",
@@ -44,24 +41,23 @@ def render_site(place: Place, web: Mapping[Slot, int]) -> bytes:
         "\t\t-Server",
         *secure,
         "\t}",
-        "\t@b file {",
-        f"\t\troot {folder}",
-        f"\t\ttry_files /{marker}",
-        "\t}",
-        "\thandle @b {",
-        *_proxy(place.base, "b", web.get("b", 1)),
-        "\t}",
-        "\thandle {",
-        *_proxy(place.base, "a", web.get("a", 1)),
-        "\t}",
-        "}",
     ]
+    for slot, web in marker_order():
+        name = marker_name(slot, web)
+        lines += [
+            f"\t@{name} file {{",
+            f"\t\troot {paths.live}",
+            f"\t\ttry_files /{name}",
+            "\t}",
+            f"\thandle @{name} {{",
+            *_proxy(place.base, slot, web),
+            "\t}",
+        ]
+    lines += ["\thandle {", '\t\trespond "Nothing is deployed here yet." 503', "\t}", "}"]
     return ("\n".join(lines) + "\n").encode()
 
 
 def _proxy(base: int, slot: Slot, count: int) -> list[str]:
-    if slot not in SLOTS or not 0 <= count <= MOST_REPLICAS:
-        raise UsageError(f"There can be 0 to {MOST_REPLICAS} replicas of an app on a host.")
     if count == 0:
         return ['\t\trespond "This app is switched off." 503']
     upstreams = " ".join(f"127.0.0.1:{port_of(base, slot, number)}" for number in range(count))

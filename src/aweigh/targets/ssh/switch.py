@@ -25,6 +25,7 @@ from aweigh.targets.ssh.command import (
     record,
     reload_sites,
     systemctl,
+    unmark,
     write,
 )
 from aweigh.targets.ssh.errors import AGAIN, AnswersDiffer, NotUp, quoted
@@ -87,6 +88,7 @@ def go_live(going: Going, there: There, *, anew: bool = False) -> Went:
         _finish(going, slot)
         return Went(slot, False, rows)
     started = time.monotonic()
+    going.host.run(unmark(going.paths, slot))
     going.host.run(clear_slot(going.paths, slot))
     try:
         _fill(going, slot)
@@ -94,16 +96,18 @@ def go_live(going: Going, there: There, *, anew: bool = False) -> Went:
             "start", f"slot {slot}: {_counted(going.replicas)}, beside what runs", time.monotonic() - started
         )
         rows = _proven(going, slot)
-        _ready_site(going, slot, there)
+        _ready_site(going, there)
     except RemoteError as error:
         raise _cleared(going, slot, there, error) from error
     started = time.monotonic()
-    going.host.run(point(going.paths, slot))
+    going.host.run(point(going.paths, slot, going.replicas.get("web", 0)))
     try:
         _check_front(going)
     except RemoteError as error:
-        if there.live is not None:
-            going.host.run(point(going.paths, there.live))
+        if there.live is not None and there.running is not None:
+            going.host.run(point(going.paths, there.live, there.running.replicas.get("web", 0)))
+        else:
+            going.host.run(unmark(going.paths, slot))
         raise _cleared(going, slot, there, error) from error
     going.telling.line("switch", f"Caddy asks slot {slot}; no connection was closed", time.monotonic() - started)
     _finish(going, slot, always=True)
@@ -254,15 +258,9 @@ def _last_words(going: Going, unit: str) -> str:
     return discreet(quoted(done.text)) or "its log says nothing"
 
 
-def _ready_site(going: Going, slot: Slot, there: There) -> None:
-    """Has Caddy know both slots' replicas, and reloads it only where that is new."""
-    web: dict[Slot, int] = {slot: going.replicas.get("web", 0)}
-    beside = other(slot)
-    if beside in there.slots:
-        web[beside] = there.slots[beside].replicas.get("web", 1)
-    else:
-        web[beside] = web[slot]
-    content = render_site(going.place, web)
+def _ready_site(going: Going, there: There) -> None:
+    """Has Caddy know the app, and reloads it only where its name or port is new."""
+    content = render_site(going.place)
     if there.site == content.decode().replace("\n", ""):
         return
     started = time.monotonic()

@@ -22,7 +22,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 MOST_SHOWN = 4000
 """Characters of a document that a dry run prints."""
 
-app_option = click.option("--app", required=True, metavar="NAME", help="What the app is called on the host.")
+
+def _app(_: click.Context, __: click.Parameter, name: str) -> str:
+    """The app's name, refused here if there can be none such, before a host is asked."""
+    from aweigh.targets.ssh.place import check_app
+
+    return check_app(name)
+
+
+app_option = click.option(
+    "--app", required=True, metavar="NAME", callback=_app, help="What the app is called on the host."
+)
 
 
 def host_options(command: F) -> F:

@@ -14,12 +14,6 @@ from aweigh.cli.terminal import Steps, aligned, clean, print_document
 from aweigh.errors import UsageError
 
 
-def _app(name: str) -> str:
-    from aweigh.targets.ssh.place import check_app
-
-    return check_app(name)
-
-
 @click.command("ssh")
 @app_option
 @host_options
@@ -31,7 +25,7 @@ def status_ssh(app: str, host: str, ssh_config: Path | None, as_json: bool) -> N
     from aweigh.targets.ssh import after
 
     with host_of(host, ssh_config) as there:
-        found = after.status(there, _app(app))
+        found = after.status(there, app)
     if as_json:
         print_document(dataclasses.asdict(found))
     else:
@@ -66,7 +60,7 @@ def logs_ssh(app: str, host: str, ssh_config: Path | None, tail: bool, lines: in
     if process is not None and re.fullmatch(r"[a-z0-9-]{1,32}", process) is None:
         raise UsageError(f"{process[:40]!a} is no process type.", hint="web, worker or release")
     with host_of(host, ssh_config) as there:
-        for line in log(there, _app(app), lines=lines, tail=tail, process=process):
+        for line in log(there, app, lines=lines, tail=tail, process=process):
             click.echo(clean(line))
 
 
@@ -80,7 +74,7 @@ def releases_ssh(app: str, host: str, ssh_config: Path | None, most: int, as_jso
     from aweigh.targets.ssh import after
 
     with host_of(host, ssh_config) as there:
-        found = after.releases(there, _app(app), most=most)
+        found = after.releases(there, app, most=most)
     if as_json:
         listed = [
             {"version": one.number, "release": one.release, "bundle": one.bundle, "created": one.at, "current": i == 0}
@@ -113,7 +107,7 @@ def rollback_ssh(version: int | None, app: str, host: str, ssh_config: Path | No
 
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
-        was, deployed = after.rollback(there, _app(app), version, telling=telling_of(steps))
+        was, deployed = after.rollback(there, app, version, telling=telling_of(steps))
     if as_json:
         print_document({"to": was.number, **document(deployed)})
         return
@@ -136,9 +130,10 @@ def scale_ssh(
     """
     from aweigh.targets.heroku.after import parse_quantities
     from aweigh.targets.ssh import after
-    from aweigh.targets.ssh.place import Wish, read_address
+    from aweigh.targets.ssh.place import Wish, check_wish, read_address
 
     wish = Wish(app=app, address=read_address(host), replicas=parse_quantities(quantities), memory=memory)
+    check_wish(wish)
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         place, deployed = after.scale(there, wish, telling=telling_of(steps))
@@ -185,8 +180,8 @@ def config_ssh(
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         if wanted:
-            after.set_config(there, _app(app), wanted, telling=telling_of(steps))
-        names = after.config(there, _app(app))
+            after.set_config(there, app, wanted, telling=telling_of(steps))
+        names = after.config(there, app)
     if as_json:
         print_document({"config": names, "changed": sorted(wanted)})
     elif wanted:
@@ -204,7 +199,6 @@ def destroy_ssh(app: str, host: str, ssh_config: Path | None, yes: bool, as_json
     """Destroy an app on a server, with its settings and its data. Nothing of it can be had back."""
     from aweigh.targets.ssh import after
 
-    _app(app)
     if not yes:
         if not sys.stdin.isatty() and as_json:
             raise UsageError("To destroy an app unasked takes --yes.")

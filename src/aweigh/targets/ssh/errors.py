@@ -49,12 +49,12 @@ _SILENCES: tuple[tuple[str, str, str], ...] = (
     (
         r"IDENTIFICATION HAS CHANGED",
         "The host {host} shows another key than it did before.",
-        "if it was set up anew: ssh-keygen -R {name}, then ssh {host}; else somebody stands in between",
+        "if it was set up anew: ssh-keygen -R {name}, then {ssh}; else somebody stands in between",
     ),
     (
         r"Host key verification failed|No \S+ host key is known",
         "The key of the host {host} is not known here.",
-        "run ssh {host} once, and compare the fingerprint with the one that its provider shows",
+        "run {ssh} once, and compare the fingerprint with the one that its provider shows",
     ),
     (
         r"Permission denied|Too many authentication failures",
@@ -86,16 +86,14 @@ _SILENCES: tuple[tuple[str, str, str], ...] = (
 _TELLING = re.compile(r"error|fail|cannot|unable|denied|not ", re.IGNORECASE)
 
 
-def silence(stderr: str, *, host: str) -> HostSilent:
-    """The error of a connection that did not come about, or broke off, by what ssh itself said."""
+def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
+    """The error of a connection that did not come about, or broke off, by what ssh said; ``ssh`` is how it is typed."""
     name = host.rpartition("@")[2]
     for pattern, sentence, hint in _SILENCES:
         if re.search(pattern, stderr, re.IGNORECASE):
-            return HostSilent(sentence.format(host=host, name=name), hint=hint.format(host=host, name=name))
+            return HostSilent(sentence.format(host=host, name=name), hint=hint.format(host=host, name=name, ssh=ssh))
     said = quoted(stderr)
-    return HostSilent(
-        f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: ssh {host}; {AGAIN}"
-    )
+    return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
 
 
 def refusal(what: str, stderr: str, *, host: str) -> RemoteError:

@@ -63,6 +63,12 @@ class Host:
         port = self.address.port
         return self.address.destination + ("" if port is None else f" (port {port})")
 
+    @property
+    def typed(self) -> str:
+        """How a person would connect to it."""
+        port = "" if self.address.port is None else f"-p {self.address.port} "
+        return f"ssh {port}{self.address.destination}"
+
     def __enter__(self) -> Self:
         if shutil.which(self._ssh) is None:
             raise UsageError("There is no ssh on this machine.", hint="install OpenSSH's client")
@@ -114,7 +120,7 @@ class Host:
                 ) from error
         err = done.stderr.decode(errors="replace")
         if done.returncode == CONNECTION_LOST:
-            raise silence(err, host=self.address.destination)
+            raise silence(err, host=self.address.destination, ssh=self.typed)
         return Done(done.returncode, done.stdout, err)
 
     def lines(self, command: Command) -> Iterator[str]:
@@ -215,21 +221,24 @@ class Host:
 
     def _connect(self) -> None:
         log = Path(f"{self._folder}/log")
+        # It ends with its session, and that with what it reads: with this process, however that ends.
         with log.open("wb") as errors:
             self._master = subprocess.Popen(
-                [*self._options(), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "-N", "--",
-                 self.address.destination],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                [*self._options(), "-o", "ControlMaster=yes", "-o", "ControlPersist=no", "--",
+                 self.address.destination, "cat"],
+                stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
             )  # fmt: skip
         until = time.monotonic() + CONNECT_S + 10
         while not Path(f"{self._folder}/c").exists():
             if self._master.poll() is not None or time.monotonic() > until:
                 said = log.read_text(errors="replace") or "Connection timed out"
-                raise silence(said, host=self.address.destination)
+                raise silence(said, host=self.address.destination, ssh=self.typed)
             time.sleep(POLL_S)
 
     def _close(self) -> None:
         if self._master is not None:
+            if self._master.stdin is not None:
+                self._master.stdin.close()
             self._master.terminate()
             try:
                 self._master.wait(5)

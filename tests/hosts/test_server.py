@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -49,7 +48,7 @@ def typed(vps):
 
     def run(*arguments, said=None, address=None):
         done = subprocess.run(
-            command(*arguments), env=environ(vps, address), input=said, capture_output=True, text=True
+            command(*arguments), env=environ(vps, address), input=said, capture_output=True, text=True, check=False
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -142,8 +141,7 @@ def test_the_same_again_changes_nothing(live, typed, folder):
     ("web", "said"),
     [
         ("exit 3", "does not come up"),
-        ("echo aweigh serve penguins.aweigh >/dev/null; exec aweigh serve mass.aweigh --host 0.0.0.0 --auth none --no-ui",
-         "answers for the bundle"),
+        (f"echo aweigh serve penguins.aweigh >/dev/null; exec {SERVE.replace('penguins', 'mass')}", "answer"),
     ],
     ids=["dies", "answers differently"],
 )  # fmt: skip
@@ -152,9 +150,9 @@ def test_a_release_that_is_wrong_never_reaches_anybody(live, typed, folder, vps,
     made = folder(web, **{"mass.aweigh": NATIVE.read_bytes()})
     with Load(PORT, ROWS) as clients:
         clients.wait_for(before["bundle"])
-        code, out, err = typed("deploy", "ssh", made, "--app", APP)
+        code, _, err = typed("deploy", "ssh", made, "--app", APP)
     assert code == 4
-    assert said in err or (said == "answers for the bundle" and "answers" in err), err
+    assert said in err
     assert "runs on, untouched" in err
     assert clients.failures == []
     assert set(clients.versions) == {before["bundle"]}
@@ -295,7 +293,7 @@ def test_what_a_host_lacks_is_said_before_anything_is_changed(live, typed, vps, 
 def test_a_port_that_is_taken_is_refused_and_what_ran_runs_on(live, typed, vps, folder):
     vps.sh("systemd-run --unit=squatter --quiet python3 -m http.server 18099")
     try:
-        code, out, err = typed("deploy", "ssh", folder(SERVE, taken=b"1"), "--app", "second", "--auth", "none",
+        code, _, err = typed("deploy", "ssh", folder(SERVE, taken=b"1"), "--app", "second", "--auth", "none",
                                "--port", 18099)  # fmt: skip
         assert code == 4
         assert "Caddy does not take the site" in err
@@ -305,26 +303,52 @@ def test_a_port_that_is_taken_is_refused_and_what_ran_runs_on(live, typed, vps, 
         assert typed("destroy", "ssh", "--app", "second", "--yes")[0] == 0
 
 
+AUTHORITY = """\
+{
+\tadmin off
+\tstorage file_system /srv/acme/data
+\thttp_port 18082
+\thttps_port 18444
+\tskip_install_trust
+}
+localhost:18444 {
+\ttls internal
+\tacme_server
+}
+"""
+IN_FRONT = """\
+{
+\tadmin localhost:2029
+\thttp_port 18080
+\thttps_port 18443
+\tacme_ca https://localhost:18444/acme/local/directory
+\tacme_ca_root /etc/caddy/root.crt
+}
+import /etc/caddy/aweigh/*.caddy
+"""
+CERTIFIED = "/srv/acme/data/pki/authorities/local/root.crt"
+
+
 @pytest.mark.needs("curl")
 def test_a_domain_gets_its_certificate_from_an_authority(typed, vps, folder):
-    """The authority is a second Caddy on the host, which asks over HTTP as a public one would."""
-    ports = "http_port 18080\n\thttps_port 18443"
-    vps.sh("mkdir -p /srv/acme && cat > /srv/acme/Caddyfile <<'END'\n"
-           "{\n\tadmin off\n\tstorage file_system /srv/acme/data\n\thttp_port 18082\n\thttps_port 18444\n"
-           "\tskip_install_trust\n}\nlocalhost:18444 {\n\ttls internal\n\tacme_server\n}\nEND\n"
-           "systemd-run --unit=acme --quiet caddy run --config /srv/acme/Caddyfile --adapter caddyfile")  # fmt: skip
-    root = "/srv/acme/data/pki/authorities/local/root.crt"
-    vps.sh(f"for i in $(seq 100); do [ -f {root} ] && break; sleep 0.1; done; chmod -R a+rX /srv/acme; "
-           f"cp {root} /etc/caddy/root.crt; chmod 644 /etc/caddy/root.crt; "
-           f"printf '{{\\n\\tadmin localhost:2029\\n\\t{ports}\\n\\tacme_ca https://localhost:18444/acme/local/directory\\n"
-           "\\tacme_ca_root /etc/caddy/root.crt\\n}\\nimport /etc/caddy/aweigh/*.caddy\\n' > /etc/caddy/Caddyfile")  # fmt: skip
-    code, out, err = typed("deploy", "ssh", folder(SERVE, tls=b"1"), "--app", "secure", "--auth", "none",
-                           "--domain", "app.example.com")  # fmt: skip
+    """The authority is a second Caddy on the host, which asks over TLS as a public one would."""
+    (vps.root / "srv/acme").mkdir()
+    (vps.root / "srv/acme/Caddyfile").write_text(AUTHORITY)
+    vps.sh("systemd-run --unit=acme --quiet caddy run --config /srv/acme/Caddyfile --adapter caddyfile")
+    vps.sh(
+        f"for i in $(seq 200); do [ -f {CERTIFIED} ] && break; sleep 0.1; done; install -m 644 {CERTIFIED} /etc/caddy/root.crt"
+    )
+    (vps.root / "etc/caddy/Caddyfile").write_text(IN_FRONT)
+    code, out, err = typed(
+        "deploy", "ssh", folder(SERVE, tls=b"1"), "--app", "secure", "--auth", "none", "--domain", "app.example.com"
+    )
     assert code == 0, out + err
-    vps_root = Path(shutil.copy(vps.root / "etc/caddy/root.crt", vps.config.parent / "root.crt"))
-    asked = ["curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "--cacert", str(vps_root),
-             "--connect-to", "app.example.com:443:127.0.0.1:18443", "-D", "-", "https://app.example.com/health/ready"]  # fmt: skip
-    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    asked = [
+        "curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-D", "-",
+        "--cacert", str(vps.root / "etc/caddy/root.crt"), "--connect-to", "app.example.com:443:127.0.0.1:18443",
+        "https://app.example.com/health/ready",
+    ]  # fmt: skip
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr + vps.sh("journalctl -u caddy -n 30 --no-pager -o cat")
     assert '"status":"ready"' in done.stdout.replace(" ", "")
     assert "strict-transport-security: max-age=31536000" in done.stdout.lower()

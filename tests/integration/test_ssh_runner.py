@@ -4,16 +4,14 @@ import getpass
 import http.server
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.conftest import require_tool
+from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
 from aweigh.errors import UsageError
@@ -47,55 +45,12 @@ ODD = [
 ]
 
 
-def _sshd():
-    os.environ["PATH"] += ":/usr/sbin"
-    return require_tool("sshd")
-
-
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     """Run an sshd of one's own; return its port and the folder with the keys and configurations."""
-    program = _sshd()
     folder = tmp_path_factory.mktemp("sshd")
-    for name in ("host_key", "key", "other_key"):
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    (folder / "authorized_keys").write_text((folder / "key.pub").read_text())
-    (folder / "authorized_keys").chmod(0o600)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nAuthorizedKeysFile {folder}/authorized_keys\n"
-        f"PidFile none\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nUsePAM no\n"
-    )
-    if os.getuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen([program, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=log)
-    end = time.monotonic() + 20
-    while time.monotonic() < end and process.poll() is None:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            break
-        time.sleep(0.02)
-    known = (folder / "host_key.pub").read_text().split()
-    (folder / "known").write_text(f"[127.0.0.1]:{port} {known[0]} {known[1]}\n")
-    other = (folder / "other_key.pub").read_text().split()
-    (folder / "changed").write_text(f"[127.0.0.1]:{port} {other[0]} {other[1]}\n")
-    (folder / "nobody").write_text("")
-    for name, key, hosts in (
-        ("good", "key", "known"),
-        ("unknown", "key", "nobody"),
-        ("moved", "key", "changed"),
-        ("stranger", "other_key", "known"),
-    ):
-        (folder / name).write_text(
-            f"Host *\n  IdentityFile {folder}/{key}\n  IdentitiesOnly yes\n  IdentityAgent none\n"
-            f"  UserKnownHostsFile {folder}/{hosts}\n  GlobalKnownHostsFile /dev/null\n"
-        )
-    yield port, folder
-    process.terminate()
-    process.wait(20)
-    log.close()
+    with open_sshd(folder) as port:
+        yield port, folder
 
 
 def host_at(sshd, config="good", **more):

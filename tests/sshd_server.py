@@ -1,4 +1,4 @@
-"""A real sshd on the loopback, with keys of its own: `good`, `unknown`, `moved` and `stranger` are configurations for ssh."""
+"""A real sshd on the loopback: `good`, `unknown`, `moved` and `stranger` are configurations for ssh, in its folder."""
 
 import os
 import socket

@@ -10,6 +10,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
+from tests.streamlit_page import StreamlitPage
 
 from aweigh.bundle.manifest import short
 from aweigh.bundle.verify import open_bundle
@@ -243,8 +244,8 @@ def test_a_door_lets_the_deployment_in_and_the_first_administrator(typed, vps):
 
 def test_another_user_needs_sudo_without_a_password(live, typed, vps):
     vps.sh(
-        "useradd -m -s /bin/bash olga && install -d -o olga -m 700 /home/olga/.ssh && "
-        "install -o olga -m 600 /root/.ssh/authorized_keys /home/olga/.ssh/authorized_keys"
+        "useradd -m -s /bin/bash olga && install -d -o olga -m 700 ~olga/.ssh && "
+        "install -o olga -m 600 ~/.ssh/authorized_keys ~olga/.ssh/authorized_keys"
     )
     address = vps.address.replace("root@", "olga@")
     code, _, err = typed("status", "ssh", "--app", APP, address=address)
@@ -281,13 +282,13 @@ def test_what_a_host_lacks_is_said_before_anything_is_changed(live, typed, vps, 
     (made / ".python-version").write_text("3.12\n")
     assert "and the release needs 3.12" in said()
     (made / ".python-version").write_text("3.11\n")
-    vps.sh("mkdir -p /mnt/kept && mount --bind /opt/aweigh /mnt/kept && mount -t tmpfs -o size=40M none /opt/aweigh")
+    vps.sh("mount -t tmpfs -o size=40M none /opt/aweigh")
     try:
         code, out, _ = typed("deploy", "ssh", made, "--app", "lacking", "--auth", "none", "--check")
         assert code == 1
         assert "MB left" in out
     finally:
-        vps.sh("umount /opt/aweigh /mnt/kept")
+        vps.sh("umount /opt/aweigh")
 
 
 def test_a_port_that_is_taken_is_refused_and_what_ran_runs_on(live, typed, vps, folder):
@@ -301,6 +302,20 @@ def test_a_port_that_is_taken_is_refused_and_what_ran_runs_on(live, typed, vps, 
     finally:
         vps.sh("systemctl stop squatter", check=False)
         assert typed("destroy", "ssh", "--app", "second", "--yes")[0] == 0
+
+
+def test_a_page_is_shown_through_caddy_and_its_session_is_a_websocket(typed):
+    code, out, err = typed(
+        "deploy", "ssh", ONNX, "--app", "pages", "--auth", "none", "--port", PORT + 2, "--replicas", 2
+    )
+    assert code == 0, out + err
+    page = StreamlitPage(f"http://127.0.0.1:{PORT + 2}")
+    try:
+        assert page.connect()
+        assert "aweigh_replica" in page.cookies
+    finally:
+        page.close()
+    assert typed("destroy", "ssh", "--app", "pages", "--yes")[0] == 0
 
 
 AUTHORITY = """\
@@ -336,7 +351,8 @@ def test_a_domain_gets_its_certificate_from_an_authority(typed, vps, folder):
     (vps.root / "srv/acme/Caddyfile").write_text(AUTHORITY)
     vps.sh("systemd-run --unit=acme --quiet caddy run --config /srv/acme/Caddyfile --adapter caddyfile")
     vps.sh(
-        f"for i in $(seq 200); do [ -f {CERTIFIED} ] && break; sleep 0.1; done; install -m 644 {CERTIFIED} /etc/caddy/root.crt"
+        f"for i in $(seq 200); do [ -f {CERTIFIED} ] && break; sleep 0.1; done; "
+        f"install -m 644 {CERTIFIED} /etc/caddy/root.crt"
     )
     (vps.root / "etc/caddy/Caddyfile").write_text(IN_FRONT)
     code, out, err = typed(

@@ -143,6 +143,18 @@ def chromium() -> str:
     return require_tool("chromium")
 
 
+@pytest.fixture(scope="session")
+def docker_registry() -> str:
+    """Return the path of Debian's registry of images."""
+    return require_tool("docker-registry")
+
+
+@pytest.fixture(scope="session")
+def skopeo() -> str:
+    """Return the path of skopeo, which copies images between registries and folders."""
+    return require_tool("skopeo")
+
+
 def _free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -69,11 +69,12 @@ def write_bill(material: Material, locks: Mapping[str, tuple[Pinned, ...]]) -> b
         "components": [_model(material), *files, *packages],
         "dependencies": [{"ref": BUNDLE, "dependsOn": [MODEL, *(one["bom-ref"] for one in [*files, *packages])]}],
     }
-    body["serialNumber"] = _serial(body)
+    body["serialNumber"] = serial_of(body)
     return to_json(body)
 
 
-def _serial(body: Mapping[str, Any]) -> str:
+def serial_of(body: Mapping[str, Any]) -> str:
+    """A serial number for a document that is made of its content alone."""
     return f"urn:uuid:{uuid.uuid5(_NAMESPACE, to_json(body).decode())}"
 
 

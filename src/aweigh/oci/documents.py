@@ -44,7 +44,7 @@ class Platform(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a machine must be: ``amd64`` or ``arm64``, and its kernel."""
 
     architecture: str
-    os: str = "linux"
+    os: str
     variant: str = ""
 
     def __str__(self) -> str:
@@ -71,11 +71,11 @@ class Descriptor(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"
             raise DamagedImage(f"The image names a blob by {self.digest[:90]!r}, which is no sha256 digest.")
 
 
-class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """One image, or what else lies in a registry: a config, layers, and perhaps what it is about (``subject``)."""
 
     schema_version: int
-    media_type: str
+    media_type: str = ""
     config: Descriptor
     layers: tuple[Descriptor, ...]
     artifact_type: str = ""
@@ -83,11 +83,11 @@ class Manifest(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     annotations: Mapping[str, str] = {}
 
 
-class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class Index(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel", kw_only=True):
     """Images of several platforms under one name; also the answer to who refers to a digest."""
 
     schema_version: int
-    media_type: str
+    media_type: str = ""
     manifests: tuple[Descriptor, ...]
     annotations: Mapping[str, str] = {}
 
@@ -118,12 +118,21 @@ def manifest_of(
 ) -> Manifest:
     """The manifest of an image, or of something else (``artifact_type``), which only the OCI's can be."""
     media_type = OCI_MANIFEST if flavour == "oci" else DOCKER_MANIFEST
-    return Manifest(2, media_type, config, tuple(layers), artifact_type, subject, annotations or {})
+    return Manifest(
+        schema_version=2,
+        media_type=media_type,
+        config=config,
+        layers=tuple(layers),
+        artifact_type=artifact_type,
+        subject=subject,
+        annotations=annotations or {},
+    )
 
 
 def index_of(manifests: Iterable[Descriptor], *, flavour: Flavour = "oci") -> Index:
     """The index of several images."""
-    return Index(2, OCI_INDEX if flavour == "oci" else DOCKER_INDEX, tuple(manifests))
+    media_type = OCI_INDEX if flavour == "oci" else DOCKER_INDEX
+    return Index(schema_version=2, media_type=media_type, manifests=tuple(manifests))
 
 
 def read_manifest(content: bytes) -> Manifest:

@@ -141,8 +141,8 @@ def test_the_same_again_changes_nothing(live, typed, folder):
 @pytest.mark.parametrize(
     ("web", "said"),
     [
-        ("exit 3", "does not come up"),
-        (f"echo aweigh serve penguins.aweigh >/dev/null; exec {SERVE.replace('penguins', 'mass')}", "answer"),
+        ("echo not today >&2; exit 3", "does not come up: not today"),
+        (f"echo aweigh serve mass.aweigh >/dev/null; exec {SERVE}", "answers for the bundle"),
     ],
     ids=["dies", "answers differently"],
 )  # fmt: skip

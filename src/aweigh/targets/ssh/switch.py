@@ -253,7 +253,9 @@ def _last_words(going: Going, unit: str) -> str:
     from aweigh.targets.heroku.stream import discreet
 
     done = going.host.attempt(
-        Command("read the log", ("journalctl", "--unit", unit, "-n", str(LOG_LINES), "--no-pager", "-o", "cat"))
+        Command(
+            "read the log", ("journalctl", f"_SYSTEMD_UNIT={unit}", "-n", str(LOG_LINES), "--no-pager", "-o", "cat")
+        )
     )
     return discreet(quoted(done.text)) or "its log says nothing"
 

@@ -14,7 +14,7 @@ from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.targets.dokku.client import Dokku
 from aweigh.targets.dokku.deploy import deploy
-from aweigh.targets.dokku.render import render
+from aweigh.targets.dokku.render import render, source_of
 from aweigh.targets.release import Release
 from aweigh.targets.releasing import Wishes, release_of
 from aweigh.targets.ssh.place import Address
@@ -87,7 +87,8 @@ def test_a_release_is_pushed_as_the_same_commit_each_time(dokku, release):
     settings = next(one for one in commands if one[0] == "config:set")
     assert settings[:3] == ["config:set", "--no-restart", "penguins"]
     assert {"AWEIGH_PROXIES=1", "AWEIGH_STATE_DIR=/data"} <= set(settings)
-    assert deploy(client, release, "penguins").commit == first.commit
+    again, _ = client.push("penguins", source_of(release), message=f"penguins {first.bundle}")
+    assert again == first.commit
 
 
 def test_no_key_goes_to_an_address_that_is_not_encrypted(dokku, release):

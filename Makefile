@@ -168,6 +168,7 @@ containers-tools: ## Install docker-registry, skopeo and umoci where this user m
 .PHONY: docs
 docs: $(DEV) ## Write the reference pages that are made from the code
 	$(BIN)/python tools/cli_reference.py
+	$(BIN)/python tools/targets_table.py
 
 .PHONY: requirements
 requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)

@@ -59,6 +59,7 @@ def folder(tmp_path_factory):
     return found
 
 
+@pytest.mark.shows("heroku", "render", how="local server")
 def test_a_dry_run_asks_nothing_of_anybody_and_shows_all(run, heroku, folder):
     before = len(heroku.requests)
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", HEROKU_API_KEY="")
@@ -99,6 +100,7 @@ def test_what_is_wrong_with_the_token_or_the_endpoint_is_said_without_it(run, en
     assert len(err.splitlines()) <= 4
 
 
+@pytest.mark.shows("heroku", "deploy", "status", "logs", "releases", "rollback", "scale", "config", "open", "destroy", how="local server")
 def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP)
     assert (code, err) == (0, ""), out

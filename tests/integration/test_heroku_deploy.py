@@ -167,6 +167,7 @@ def test_the_source_goes_without_the_token_and_without_a_content_type(heroku, go
     assert not any(one.signed for one in logs)
 
 
+@pytest.mark.shows("heroku", "golden rows", how="local server")
 def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path):
     first = go(released(), "penguins-lying")
     with pytest.raises((AnswersDiffer, NotUp)) as caught:
@@ -296,6 +297,7 @@ def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
         go(released(), "penguins-addons", addons=("nothing-there:mini",))
 
 
+@pytest.mark.shows("heroku", "promote", how="local server")
 def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
     first, second = (go(released(), f"penguins-{stage}") for stage in ("staging", "production"))
     headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {heroku.token}"}

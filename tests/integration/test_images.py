@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
@@ -32,10 +33,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-def aweigh(*arguments: str, cache: Path, check: bool = True, **environ: str) -> subprocess.CompletedProcess[str]:
+def aweigh(
+    *arguments: str, cache: Path, check: bool = True, cwd: Path | None = None, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """One command."""
     done = subprocess.run(
-        [sys.executable, "-m", "aweigh", *arguments], capture_output=True, text=True, check=False, timeout=300,
+        [sys.executable, "-m", "aweigh", *arguments], capture_output=True, text=True, check=False, timeout=300, cwd=cwd,
         env=os.environ | {"XDG_CACHE_HOME": str(cache)} | environ,
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
@@ -73,6 +76,31 @@ def test_from_a_bundle_to_a_right_answer(penguins: Packed, base, image_registry,
         assert podman("inspect", container, "--format", "{{.State.ExitCode}}").strip() == "0", "SIGTERM as process 1"
         assert "what was under way is finished" in podman("logs", container)
     assert not answers(f"http://127.0.0.1:{port}/health/ready")
+
+
+@pytest.mark.needs("podman", "runc")
+def test_the_how_to_s_three_commands(penguins, base, image_registry, cache, tmp_path, free_port, root):
+    page = (root / "docs" / "how-to" / "build-an-image.md").read_text()
+    commands = (
+        page.partition("run by tests/integration/test_images.py -->\n```sh\n")[2].partition("```")[0].splitlines()
+    )
+    assert [one.split()[0] for one in commands] == ["aweigh", "podman", "curl"]
+    (tmp_path / "penguins.aweigh").write_bytes(penguins.path.read_bytes())
+    podman, port = Podman(tmp_path), free_port()
+    # Here there are no networks of containers, no names of Docker Hub's, and others may have the ports.
+    image, run, ask = (one.replace("127.0.0.1:5000", image_registry.host) for one in commands)
+    image, run = f"{image} --base {base}", run.replace("-p 8000:8000", f"-e PORT={port}")
+    aweigh(*image.split()[1:], cache=cache, cwd=tmp_path)
+    name = podman(*run.split()[1:]).strip()
+    try:
+        end = time.monotonic() + 60
+        while not answers(f"http://127.0.0.1:{port}/health/ready"):
+            assert time.monotonic() < end, podman("logs", name)
+            time.sleep(0.05)
+        told = subprocess.run(ask.replace("8000", str(port)).split(), capture_output=True, text=True, check=True)
+        assert json.loads(told.stdout)["digest"] == penguins.digest
+    finally:
+        podman("stop", "-t", "20", name)
 
 
 def test_the_same_image_from_another_folder_and_another_cache(penguins, base, image_registry, cache, tmp_path):

@@ -82,7 +82,7 @@ def image(
     Where this machine has the bundle's Python, that compiles the modules; the label io.aweigh.bytecode names it.
 
     A name without a host is for this machine: write it with -o and load it. A registry's account is looked for where
-    Docker keeps it, or in AWEIGH_REGISTRY_USERNAME and AWEIGH_REGISTRY_PASSWORD.
+    Docker keeps it, or in AWEIGH_REGISTRY_USERNAME, _PASSWORD and _HOST.
     """
     from aweigh.oci.store import Store, cache_folder
     from aweigh.targets.image.build import build, created_of

@@ -103,6 +103,7 @@ def status(typed):
     return json.loads(out)
 
 
+@pytest.mark.shows("ssh", "deploy", "status", "releases", "rollback", "scale", "config", "golden rows", how="real run")
 def test_new_releases_back_and_scaling_under_load_fail_nobody(live, typed, vps):
     first, second = version_of(ONNX), version_of(NATIVE)
     with Load(PORT, ROWS) as clients:
@@ -221,6 +222,7 @@ def test_settings_are_read_back_as_they_were_written(live, typed, vps):
     assert "ODD_ONE" not in json.loads(out)["config"]
 
 
+@pytest.mark.shows("ssh", "logs", "destroy", how="real run")
 def test_a_door_lets_the_deployment_in_and_the_first_administrator(typed, vps):
     code, out, err = typed("deploy", "ssh", ONNX, "--app", "door", "--no-ui", "--port", PORT + 1)
     assert code == 0, out + err

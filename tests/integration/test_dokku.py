@@ -56,6 +56,7 @@ def asked(folder):
     return [json.loads(line) for line in (folder / "asked").read_text().splitlines()]
 
 
+@pytest.mark.shows("dokku", "render", how="documentation")
 def test_app_json_is_what_dokku_reads():
     document = json.loads(render(RELEASE, replicas=2)["app.json"])
     assert set(document) == {"name", "description", "env", "formation", "healthchecks", "buildpacks"}
@@ -106,6 +107,7 @@ def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):
     assert "what ran before runs on" in caught.value.hint
 
 
+@pytest.mark.shows("dokku", "deploy", "status", "logs", "scale", "destroy", how="documentation")
 def test_as_people_type_it(dokku, capsys):
     folder, _ = dokku
     with pytest.raises(SystemExit, match="1"):

@@ -197,6 +197,7 @@ def test_the_site_sends_to_the_loopback_by_the_markers_alone():
     assert "Strict-Transport-Security" in named
 
 
+@pytest.mark.shows("ssh", "render", how="schema")
 def test_systemd_takes_the_units(tmp_path):
     analyze = require_tool("systemd-analyze")
     folder = tmp_path / "units"

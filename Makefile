@@ -44,13 +44,13 @@ test: lint suite ## Run everything that continuous integration runs
 
 # The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
 .PHONY: suite
-suite: $(DEV) chromium containers-tools ## Run all tests but the slow ones
+suite: $(DEV) chromium containers-tools host-tools ## Run all tests but the slow ones
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
 	$(PYTEST) tests/e2e
 
 # To count lines takes half as long again, so that continuous integration does not.
 .PHONY: coverage
-coverage: $(DEV) chromium containers-tools ## Run the same tests and count which lines they reach
+coverage: $(DEV) chromium containers-tools host-tools ## Run the same tests and count which lines they reach
 	@rm -f .coverage .coverage.*
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 --cov --cov-report= tests
 	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e
@@ -150,6 +150,16 @@ test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is fou
 .PHONY: chromium
 chromium: ## Install Chromium where this user may; say so where not
 	@tools/install_chromium
+
+.PHONY: host-tools
+host-tools: ## Install systemd-analyze, caddy and sshd where this user may; say so where not
+	@tools/install_host_tools
+
+# As root: it makes a Debian below .cache (a minute), boots it with systemd and sshd, and deploys to it.
+.PHONY: hosts
+hosts: $(DEV) ## Deploy over ssh to a real host with systemd and Caddy, in a container: under load, cut off, broken, rolled back
+	@tools/install_host_tools hosts
+	$(PYTEST) -m "slow or not slow" tests/hosts $(ARGS)
 
 .PHONY: containers-tools
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not

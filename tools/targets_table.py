@@ -20,6 +20,7 @@ HOW = {
     "real run": "the thing itself ran: containers under podman, units under systemd, a browser",
     "vendor's client": "the vendor's own client did the same on a local server that stands in for the platform",
     "local server": "aweigh spoke to a local server made of the vendor's own schema, which really ran what was sent",
+    "documentation": "what is sent was held against what the vendor's documentation says of it, and no more",
     "schema": "what would be sent was held against the vendor's schema, and no more",
 }
 """From the most real to the least."""

@@ -146,6 +146,7 @@ def test_the_button_of_a_rendered_folder_makes_an_app_that_answers_as_the_model_
 # -- pipelines
 
 
+@pytest.mark.shows("heroku", "pipeline", how="local server")
 def test_an_app_is_put_into_a_stage_of_a_pipeline_that_is_made_when_there_is_none(run, heroku, api):
     for app in ("coupled-one", "coupled-two"):
         api.send(ask.create_app(app))
@@ -315,6 +316,7 @@ def test_what_is_no_branch_is_refused(api, branch):
         review.create(api, released(), packed(released()), Wanted(PIPELINE, branch))
 
 
+@pytest.mark.shows("heroku", "review", how="local server")
 def test_review_apps_are_typed_as_people_type_them(run, heroku, folder, line):
     place = ("--pipeline", PIPELINE)
     code, out, err = run("review", "heroku", "create", str(folder), *place, "--branch", "typed")

@@ -45,6 +45,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "review": ("aweigh.cli.places:review", "Make an app of its own for a branch, and take it away again."),
     "promote": ("aweigh.cli.places:promote", "Take what is live in one app to others of its pipeline."),
     "destroy": ("aweigh.cli.places:destroy", "Destroy an app."),
+    "release": (
+        "aweigh.cli.release:release",
+        "Try a second bundle in a running server: canary, shadow, promote, abort.",
+    ),
     "users": ("aweigh.cli.users:users", "Say who may come in: add, list, role, disable, remove, invite, import."),
     "keys": ("aweigh.cli.keys:keys", "Make and end keys for programs."),
     "audit-log": ("aweigh.cli.audit_log:audit_log", "Show who did what when, and check that nobody has changed it."),

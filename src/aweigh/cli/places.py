@@ -28,11 +28,30 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "promote": "aweigh.cli.heroku_after:promote_heroku",
         "destroy": "aweigh.cli.heroku_after:destroy_heroku",
     },
+    "ssh": {
+        "deploy": "aweigh.cli.ssh:deploy_ssh",
+        "status": "aweigh.cli.ssh_after:status_ssh",
+        "logs": "aweigh.cli.ssh_after:logs_ssh",
+        "releases": "aweigh.cli.ssh_after:releases_ssh",
+        "rollback": "aweigh.cli.ssh_after:rollback_ssh",
+        "scale": "aweigh.cli.ssh_after:scale_ssh",
+        "config": "aweigh.cli.ssh_after:config_ssh",
+        "destroy": "aweigh.cli.ssh_after:destroy_ssh",
+    },
+    "dokku": {
+        "deploy": "aweigh.cli.dokku:deploy_dokku",
+        "status": "aweigh.cli.dokku:status_dokku",
+        "logs": "aweigh.cli.dokku:logs_dokku",
+        "scale": "aweigh.cli.dokku:scale_dokku",
+        "destroy": "aweigh.cli.dokku:destroy_dokku",
+    },
 }
 """Every place, and which of the verbs it has."""
 
 TOLD: Mapping[str, str] = {
     "heroku": "Heroku: one command, built there.",
+    "dokku": "Dokku: a repository pushed over ssh, built there.",
+    "ssh": "A server of your own: systemd, Caddy, no failed request.",
 }
 """What a place is, in the list of a verb's help."""
 

@@ -28,8 +28,8 @@ HOW = {
 HEAD = """<!-- Made by `make docs` from the tests' marks: a change here is lost. -->
 # Where it goes, and how that is known
 
-What `aweigh` does at each place, and on what it was tried. Behind each cell stands a test of this repository; where there is
-none the cell says so. Nothing here was tried on an account of a platform.
+What `aweigh` does at each place, and on what it was tried. Behind each cell stands a test of this repository; where
+there is none the cell says so. Nothing here was tried on an account of a platform.
 
 """
 

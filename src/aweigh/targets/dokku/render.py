@@ -29,7 +29,7 @@ def render(release: Release, *, replicas: int = 1) -> dict[str, bytes]:
         UsageError: a name, a command line or a setting that cannot be.
     """
     own = APP_JSON in release.own
-    documents = render_buildpack(replace(release, own=release.own - {APP_JSON}), replicas=1)
+    documents = render_buildpack(replace(release, own=release.own - {APP_JSON}))
     if own:
         documents.pop(APP_JSON)
         return documents

@@ -28,7 +28,8 @@ REGISTRY_VARIABLE = "AWEIGH_HEROKU_REGISTRY"
 """Names another registry, on this machine."""
 STACK = "container"
 PLATFORM = Platform("amd64", "linux")
-ENVIRONMENT: Mapping[str, str] = {"HOME": "/tmp", "AWEIGH_STATE_DIR": "/tmp/aweigh"}  # noqa: S108  a dyno's own
+OWN = "/tmp"  # noqa: S108  a dyno's own
+ENVIRONMENT: Mapping[str, str] = {"HOME": OWN, "AWEIGH_STATE_DIR": f"{OWN}/aweigh"}
 """A dyno's user owns no folder of the image's."""
 
 

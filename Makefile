@@ -165,6 +165,11 @@ hosts: $(DEV) ## Deploy over ssh to a real host with systemd and Caddy, in a con
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
 	@tools/install_containers
 
+.PHONY: containers
+containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker, two Pythons, two architectures, Heroku's registry
+	$(PYTEST) -m "slow or not slow" tests/integration/test_images.py tests/integration/test_image_packages.py \
+	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Write the reference pages that are made from the code
 	$(BIN)/python tools/cli_reference.py

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -16,7 +17,9 @@ from tests.registry_server import DockerRegistry
 
 from aweigh import Packed
 from aweigh.bundle.examples import load_examples
+from aweigh.bundle.resolver import find_uv, uv_environment
 from aweigh.bundle.verify import verify
+from aweigh.locking.interpreter import find_interpreter
 
 pytestmark = pytest.mark.needs("docker-registry", "skopeo", "mmdebstrap")
 
@@ -78,6 +81,7 @@ def test_from_a_bundle_to_a_right_answer(penguins: Packed, base, image_registry,
     assert not answers(f"http://127.0.0.1:{port}/health/ready")
 
 
+@pytest.mark.slow
 @pytest.mark.needs("podman", "runc")
 def test_the_how_to_s_three_commands(penguins, base, image_registry, cache, tmp_path, free_port, root):
     page = (root / "docs" / "how-to" / "build-an-image.md").read_text()
@@ -103,6 +107,7 @@ def test_the_how_to_s_three_commands(penguins, base, image_registry, cache, tmp_
         podman("stop", "-t", "20", name)
 
 
+@pytest.mark.slow
 def test_the_same_image_from_another_folder_and_another_cache(penguins, base, image_registry, cache, tmp_path):
     first = build(penguins.path, base, cache=cache)
     copied = tmp_path / "elsewhere" / penguins.path.name
@@ -110,6 +115,74 @@ def test_the_same_image_from_another_folder_and_another_cache(penguins, base, im
     copied.write_bytes(penguins.path.read_bytes())
     again = build(copied, base, cache=tmp_path / "cache", TMPDIR=str(tmp_path), PYTHONHASHSEED="7")
     assert first["digest"] == again["digest"]
+
+
+@pytest.mark.slow
+def test_the_same_image_from_another_python(penguins, base, cache, tmp_path, root):
+    others = [one for one in ("3.12", "3.13", "3.11") if one != PYTHON and find_interpreter(one) is not None]
+    if not others:
+        pytest.skip("this machine has no other Python that aweigh runs on")
+    environment = tmp_path / "venv"
+    for words in (
+        ["venv", "-q", "--python", str(find_interpreter(others[0])), str(environment)],
+        ["pip", "install", "-q", "--python", str(environment / "bin" / "python"), "-e", f"{root}[deploy,trust]"],
+    ):
+        subprocess.run(
+            [find_uv(), *words], check=True, capture_output=True, timeout=300, env=uv_environment(os.environ)
+        )
+    words = ["image", str(penguins.path), "--base", base, "--insecure", "--no-ui", "--auth", "none", "--json"]
+    done = subprocess.run(
+        [environment / "bin" / "python", "-m", "aweigh", *words], capture_output=True, text=True, check=False,
+        timeout=300, env=os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["digest"] == build(penguins.path, base, cache=cache)["digest"]
+
+
+DOCKERD = ("--iptables=false", "--ip6tables=false", "--bridge=none", "--exec-opt", "native.cgroupdriver=cgroupfs",
+           "--default-ulimit", "nofile=1024:1024")  # fmt: skip
+"""How Docker runs without rights over the network."""
+
+
+@pytest.mark.slow
+@pytest.mark.needs("dockerd", "docker")
+@pytest.mark.skipif(os.geteuid() != 0, reason="dockerd takes root")
+def test_docker_runs_it_and_sees_that_it_is_well(penguins, base, cache, tmp_path, free_port):
+    build(penguins.path, base, "-t", "penguins:1", "-o", str(tmp_path / "image.tar"), cache=cache)
+    with tempfile.TemporaryDirectory(prefix="docker-") as short:
+        host = f"unix://{short}/docker.sock"
+        places = ["--data-root", str(tmp_path / "data"), "--exec-root", f"{short}/exec", "-p", f"{short}/pid"]
+        with (tmp_path / "dockerd.log").open("w") as log:
+            daemon = subprocess.Popen(["dockerd", *DOCKERD, *places, "-H", host], stdout=log, stderr=log)
+
+        def docker(*words: str) -> str:
+            done = subprocess.run(
+                ["docker", "-H", host, *words], capture_output=True, text=True, check=True, timeout=120
+            )
+            return done.stdout.strip()
+
+        try:
+            end = time.monotonic() + 60
+            while subprocess.run(["docker", "-H", host, "version"], capture_output=True, check=False).returncode:
+                assert time.monotonic() < end, (tmp_path / "dockerd.log").read_text()[-2000:]
+                time.sleep(0.2)
+            assert "penguins:1" in docker("load", "-i", str(tmp_path / "image.tar"))
+            port = free_port()
+            options = ["--network", "host", "--read-only", "--tmpfs", "/tmp", "--memory", "256m", "-e", f"PORT={port}"]
+            name = docker("run", "-d", *options, "penguins:1")
+            end = time.monotonic() + 60
+            while docker("inspect", name, "--format", "{{.State.Health.Status}}") != "healthy":
+                assert time.monotonic() < end, docker("logs", name)
+                time.sleep(0.5)
+            rows, expected = golden(penguins.path)
+            answer = post(f"http://127.0.0.1:{port}/v1/predict", {"rows": rows})
+            assert [one["label"] for one in answer["predictions"]] == [one["label"] for one in expected]
+            assert docker("exec", name, "id", "-u") == "10001"
+            docker("stop", "-t", "25", name)
+            assert docker("inspect", name, "--format", "{{.State.ExitCode}}") == "0"
+        finally:
+            daemon.terminate()
+            daemon.wait(60)
 
 
 def test_of_a_new_model_only_its_own_layer_is_sent(penguins, base, image_registry, cache, tmp_path):
@@ -155,6 +228,7 @@ def test_umoci_unpacks_the_layout(penguins, base, cache, tmp_path):
     assert run["cwd"] == "/app"
 
 
+@pytest.mark.slow
 def test_docker_s_schema_and_an_index_of_two_machines(penguins, base, image_registry, cache, tmp_path):
     name = f"{image_registry.host}/team/kinds"
     docker = build(penguins.path, base, "-t", f"{name}:docker", "--push", "--format", "docker", cache=cache)

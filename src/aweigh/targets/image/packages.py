@@ -16,7 +16,7 @@ from pathlib import Path
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
 from aweigh.bundle.resolver import QUIET, is_unreachable, run_uv, without_addresses
 from aweigh.errors import ConfigError, UnsuitableImage
-from aweigh.locking.interpreter import find_interpreter
+from aweigh.locking.interpreter import newest_interpreter
 from aweigh.oci.layers import PROGRAM_MODE, Entry, Layer, entries_of, write_layer
 from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
@@ -26,7 +26,6 @@ from aweigh.targets.wheel import Wheel
 VENV = "opt/venv"
 """Where the environment lies in the image, without the root."""
 TIMEOUT_S = 900
-COMPILE_TIMEOUT_S = 20
 UV_PLATFORMS = (17, 28, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40)
 """The glibc 2.x that uv knows by name; an image with a newer one takes the wheels of the newest of these."""
 ARCHITECTURES: Mapping[str, str] = {"amd64": "x86_64", "arm64": "aarch64"}
@@ -79,15 +78,9 @@ class Making:
 
 
 def find_compiler(python: str) -> Compiler | None:
-    """The compiler for that Python (``3.12``): this interpreter where it is one, else another of this machine's."""
-    program = find_interpreter(python)
-    if program is None:
-        return None
-    done = subprocess.run(
-        [program, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
-        capture_output=True, text=True, check=False, timeout=COMPILE_TIMEOUT_S,
-    )  # fmt: skip
-    return Compiler(program, done.stdout.strip()) if done.returncode == 0 else None
+    """The compiler for that Python (``3.12``): the newest of this machine's, whichever Python runs aweigh."""
+    found = newest_interpreter(python)
+    return None if found is None else Compiler(*found)
 
 
 def packages_layer(requirements: str, base: Base, *, python: str, making: Making) -> Layer:

@@ -183,6 +183,7 @@ def test_docker_runs_it_and_sees_that_it_is_well(penguins, base, cache, tmp_path
         finally:
             daemon.terminate()
             daemon.wait(60)
+            subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
 
 
 def test_of_a_new_model_only_its_own_layer_is_sent(penguins, base, image_registry, cache, tmp_path):

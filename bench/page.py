@@ -15,7 +15,7 @@ from bench.places import IMAGES, PAGE, ROOT
 from bench.results import read
 from bench.servers import FLOOR, KINDS, OURS
 
-SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak")
+SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak", "image")
 TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
 LETTERS = {"A": "30 numbers, scaler + logistic regression", "B": "30 numbers, histogram boosting",
            "C": "4 texts and 6 numbers, imputers, one-hot, forest of 100"}  # fmt: skip
@@ -54,6 +54,7 @@ def write_page(*, check: bool = False) -> str:
         ("soak", chapters.soak),
         ("recovery", chapters.recovery),
         ("size", _size),
+        ("image", _image),
     ]
     for name, writer in writers:
         if name in results:
@@ -206,6 +207,30 @@ def _packages(packages: Mapping[str, Mapping[str, Any]], worth_mb: float) -> lis
         sums = [f"{sum(one[key] for one in rest):.1f}" for key in ("mb", "pyc_mb")]
         rows.append([f"{len(rest)} smaller ones", "", *sums])
     return rows
+
+
+# -- images ----------------------------------------------------------------------------------------------------------
+
+STAGES = {"full_s": "built and pushed, nothing kept from before, s", "model_s": "the same for a new model, s",
+          "own_mb": "pushed on top of the base, MB", "start_s": "started, to the first answer, s"}  # fmt: skip
+
+
+def _image(image: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    ours, theirs = image["aweigh"], image["docker"]
+    rows = [
+        [told, figure(ours[name]), figure(theirs[name]), f"{figure(ours[name] / theirs[name])} x"]
+        for name, told in STAGES.items()
+    ]
+    text = (
+        "## A container image\n\n"
+        "Model A's bundle, the API alone, by `aweigh image` and by `docker build` of a Dockerfile that installs the "
+        "same lock with pip; one base, one registry on the machine, by wall time "
+        f"(Docker {image.get('docker_version', '20.10')}).\n\n"
+        f"{table(['', 'aweigh image', 'docker build', 'ratio'], rows)}\n\n"
+        "Of a new model either builds one layer; ours starts Python and looks at the base again, Docker's daemon is "
+        "running already.\n"
+    )
+    return text, {}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from aweigh.bundle.keys import PrivateKey
+from aweigh.errors import DamagedImage
 from aweigh.oci.client import Registry
 from aweigh.oci.documents import (
     EMPTY,
@@ -105,9 +106,13 @@ def send(
 ) -> bool:
     """Sees to it that a repository has a blob of the store; whether it had to be sent."""
     progress = None if tell is None else tell(blob)
-    arrival = registry.push_blob(
-        repository, blob, lambda: store.path(blob.digest).open("rb"), progress=progress, mount_from=mount_from
-    )
+    try:
+        arrival = registry.push_blob(
+            repository, blob, lambda: store.path(blob.digest).open("rb"), progress=progress, mount_from=mount_from
+        )
+    except DamagedImage:
+        store.check(blob)
+        raise
     return arrival == "uploaded"
 
 

@@ -85,6 +85,7 @@ def released_images(going: Going, images: Images) -> tuple[HerokuRelease, bool]:
         "AWEIGH_REGISTRY_HOST": host,
         "AWEIGH_REGISTRY_USERNAME": "_",
         "AWEIGH_REGISTRY_PASSWORD": going.api.token.reveal(),
+        "AWEIGH_REGISTRY_PASSWORD_FILE": "",
     }
     store, sent, first = Store(cache_folder(os.environ)), 0, None
     with open_registry(host, insecure=is_loopback(host), environ=dict(os.environ) | account) as registry:

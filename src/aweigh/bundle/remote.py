@@ -48,7 +48,7 @@ def push_bundle(registry: Registry, path: Path, to: Reference, *, progress: Prog
         RemoteError: the registry refuses, or cannot be reached.
     """
     with _as_file(path) as (file, name, manifest):
-        layer = Descriptor(LAYER, _digest(file), file.stat().st_size, annotations={TITLE: file.name})
+        layer = Descriptor(LAYER, _digest(file), file.stat().st_size, annotations={TITLE: f"{name}.aweigh"})
         config = descriptor_of(manifest, CONFIG)
         registry.push_blob(to.repository, config, lambda: BytesIO(manifest))
         arrival = registry.push_blob(to.repository, layer, lambda: file.open("rb"), progress=progress)

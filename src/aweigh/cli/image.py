@@ -1,6 +1,7 @@
 """``aweigh image``: a container image of a bundle, a folder or a Streamlit script, built without Docker."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -94,6 +95,8 @@ def image(
         _check_insecure(named, base, push=push)
     if key_path is not None and not push:
         raise UsageError("A signature lies beside the image in a registry.", hint="add --push")
+    if output is not None:
+        _check_output(output)
     key = None if key_path is None else private_key(key_path)
     created_s = created_of(os.environ)
     steps, store = Steps(json=as_json), Store(cache_folder(os.environ))
@@ -128,11 +131,23 @@ def _named(path: Path, tag: str | None, *, push: bool) -> "Reference":
 
     if push and tag is None:
         raise UsageError("To push an image takes its name.", hint="-t ghcr.io/team/app:1.0")
-    words = tag or f"localhost/{path.resolve().stem.lower().replace('_', '-')}"
+    plain = re.sub(r"[^a-z0-9]+", "-", path.resolve().stem.lower()).strip("-")
+    words = tag or f"localhost/{plain or 'app'}"
     named = parse_reference(words if _has_host(words) or push else f"localhost/{words}")
     if named.digest:
         raise UsageError("An image is named by a tag: its digest comes of what is in it.", hint="-t NAME:TAG")
     return named
+
+
+def _check_output(output: Path) -> None:
+    """Refuses, before anything is built, a place where nothing can be written."""
+    from aweigh.oci.layout import check_layout
+
+    if output.suffix != ".tar":
+        check_layout(output)
+    elif output.is_dir() or not output.parent.is_dir():
+        wrong = "is a folder" if output.is_dir() else "would be in a folder that is not there"
+        raise UsageError(f"{str(output)!r} {wrong}.", hint="name another place with -o")
 
 
 def _check_insecure(named: "Reference", base: str | None, *, push: bool) -> None:
@@ -152,8 +167,6 @@ def _has_host(words: str) -> bool:
 
 def _plain_name(named: "Reference") -> str:
     """The release's name: the last part of the image's, in what all platforms take."""
-    import re
-
     last = re.sub(r"[^a-z0-9]+", "-", named.repository.rsplit("/", 1)[-1]).strip("-")
     return last if last[:1].isalpha() else f"app-{last}"
 

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -139,6 +140,23 @@ def _skipped(found: "httpx.Response", coming: _Coming) -> int:
     return coming.done - first
 
 
+def check_room(descriptor: Descriptor, folder: Path) -> None:
+    """Refuses a blob that is larger than what the disk has left, before it takes the room from everybody else.
+
+    Raises:
+        StorageFull: it is.
+    """
+    try:
+        left = shutil.disk_usage(folder).free
+    except OSError:
+        return
+    if descriptor.size > left:
+        raise StorageFull(
+            f"A blob of {descriptor.size:,} bytes is to be kept, and the disk has room for {left:,}.",
+            hint="make room, then run the same command again",
+        )
+
+
 def pull_to_file(
     connection: Connection, repository: str, descriptor: Descriptor, path: Path, progress: Progress | None = None
 ) -> None:
@@ -149,6 +167,7 @@ def pull_to_file(
         StorageFull: the disk is full.
         UsageError: the file cannot be written.
     """
+    check_room(descriptor, path.parent)
     with _writing(path), _beside(path) as (part, stream):
         read_blob(connection, repository, descriptor, stream.write, progress)
         stream.close()

@@ -116,7 +116,7 @@ def put_together(
     Raises:
         UnsuitableImage: layers that not every reader unpacks, or too many of them.
     """
-    _check_layers(base, base_layers, layers)
+    check_base(base, base_layers, more=len(layers))
     config = Config(
         architecture=base.architecture,
         os=base.os,
@@ -149,7 +149,13 @@ def put_together(
     )
 
 
-def _check_layers(base: Config, base_layers: Sequence[Descriptor], layers: Sequence[Layer]) -> None:
+def check_base(base: Config, base_layers: Sequence[Descriptor], *, more: int = 0) -> None:
+    """Refuses what no image can be built on, which is known before anything of its layers is fetched.
+
+    Raises:
+        UnsuitableImage: layers that not every reader unpacks, or, with ``more`` on top, too many of them.
+        DamagedImage: its documents contradict each other.
+    """
     other = next((one for one in base_layers if one.media_type not in GZIPPED), None)
     if other is not None:
         raise UnsuitableImage(
@@ -158,7 +164,7 @@ def _check_layers(base: Config, base_layers: Sequence[Descriptor], layers: Seque
         )
     if len(base_layers) != len(base.rootfs.diff_ids):
         raise DamagedImage("The base's manifest and its config name different layers.")
-    count = len(base_layers) + len(layers)
+    count = len(base_layers) + more
     if count > MAX_LAYERS:
         raise UnsuitableImage(
             f"The image would have {count} layers, and Docker takes {MAX_LAYERS}.",

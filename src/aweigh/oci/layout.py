@@ -4,6 +4,7 @@ The archive holds what ``docker load`` of any age looks for as well, a ``manifes
 """
 
 import io
+import secrets
 import tarfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,18 @@ def blobs_of(image: Image) -> Iterator[Descriptor]:
             yield one
 
 
+def check_layout(folder: Path) -> None:
+    """Sees to it that a layout may be written there.
+
+    Raises:
+        UsageError: something is there.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{str(folder)!r} is a file.", hint="name a new folder, or a file that ends with .tar")
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
+
+
 def write_layout(named: Named, store: Store, folder: Path) -> None:
     """Writes a layout into a folder that is new or empty.
 
@@ -55,8 +68,7 @@ def write_layout(named: Named, store: Store, folder: Path) -> None:
         UsageError: something is there.
         StorageFull: the disk is full; what was written is gone again.
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
+    check_layout(folder)
     place = folder / "blobs" / "sha256"
     place.mkdir(parents=True, exist_ok=True)
     try:
@@ -92,10 +104,12 @@ def write_archive(named: Named, store: Store, path: Path, *, created_s: int) -> 
 
     Raises:
         StorageFull: the disk is full; nothing is left of it.
+        UsageError: nothing can be written there.
+        DamagedImage: a blob was changed on this machine.
     """
-    temporary = path.with_name(f".{path.name}.part")
+    temporary = path.with_name(f".{path.name[:64]}-{secrets.token_hex(8)}.part")
     try:
-        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
+        with temporary.open("xb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
             small = {f"blobs/sha256/{one.digest[7:]}": content for one, content in _documents(named)}
             small |= {INDEX: encode(_top(named)), LAYOUT: _LAYOUT, "manifest.json": _for_docker(named)}
             sizes = {f"blobs/sha256/{one.digest[7:]}": one for one in _blobs(named)}
@@ -111,15 +125,18 @@ def write_archive(named: Named, store: Store, path: Path, *, created_s: int) -> 
                     archive.addfile(info, io.BytesIO(small[name]))
                 else:
                     info.size = sizes[name].size
-                    with store.path(sizes[name].digest).open("rb") as file:
-                        archive.addfile(info, file)
+                    store.check(sizes[name])
+                    with store.path(sizes[name].digest).open("rb") as blob:
+                        archive.addfile(info, blob)
         temporary.replace(path)
     except OSError as error:
         if error.errno == 28:
             raise StorageFull(
                 "The disk is full: nothing was written.", hint="make room, or name a place elsewhere"
             ) from error
-        raise
+        raise UsageError(
+            f"{path.name!r} cannot be written: {error.strerror or error}.", hint="name another place with -o"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

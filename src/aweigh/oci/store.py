@@ -4,9 +4,11 @@ The folder is laid as an OCI image layout lays its own. A blob is there whole or
 is held against its digest on the way.
 """
 
+import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +18,12 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from aweigh.errors import DamagedImage, StorageFull
+from aweigh.errors import ConfigError, DamagedImage, StorageFull
 from aweigh.oci.documents import Descriptor, digest_of
 
 COPY_BYTES = 2**20
-NOTE_FORMAT = 1
+PART = ".part-"
+NOTE_FORMAT = 2
 MAX_NOTE_BYTES = 2**20
 
 T = TypeVar("T")
@@ -52,9 +55,13 @@ class Store:
         """
         content = self.path(blob.digest).read_bytes()
         if digest_of(content) != blob.digest:
-            self.path(blob.digest).unlink(missing_ok=True)
-            raise DamagedImage("A blob that was kept on this machine was changed.", hint="try again: it is gone now")
+            raise self.dropped(blob)
         return content
+
+    def dropped(self, blob: Descriptor) -> DamagedImage:
+        """The error of a blob that is not what its digest says; it is kept no longer, so that another try goes well."""
+        self.path(blob.digest).unlink(missing_ok=True)
+        return DamagedImage("A blob that was kept on this machine was changed.", hint="try again: it is gone now")
 
     def keep(self, content: bytes) -> str:
         """Keeps bytes; their digest."""
@@ -80,30 +87,28 @@ class Store:
         Raises:
             StorageFull: the disk is.
         """
-        place = self.folder / "blobs" / "sha256"
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
-        file = tempfile.NamedTemporaryFile(dir=place, prefix=".part-", delete=False)  # noqa: SIM115  closed below
-        try:
-            with file:
-                yield file
-        except OSError as error:
-            if error.errno == 28:  # ENOSPC
-                raise StorageFull(
-                    "The disk is full.", hint="make room, or name a cache elsewhere: XDG_CACHE_HOME"
-                ) from error
-            raise
-        finally:
-            Path(file.name).unlink(missing_ok=True)
-
-    def take_in(self, path: Path, digest: str) -> None:
-        """Makes a file that was written by ``written`` the blob of that digest."""
-        self._take_in(path, digest)
+        with _storing(self.folder):
+            place = self.folder / "blobs" / "sha256"
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = tempfile.NamedTemporaryFile(dir=place, prefix=PART, delete=False)  # noqa: SIM115  closed below
+            try:
+                with file:
+                    yield file
+            finally:
+                Path(file.name).unlink(missing_ok=True)
 
     def _take_in(self, path: Path, digest: str) -> None:
-        place = self.path(digest)
-        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.link(path, temporary := place.with_name(f".link-{path.name}"))
-        temporary.replace(place)
+        path.replace(self.path(digest))
+
+    def check(self, blob: Descriptor) -> None:
+        """Holds a blob against its digest.
+
+        Raises:
+            DamagedImage: it was changed on this machine; then it is kept no longer.
+        """
+        with self.path(blob.digest).open("rb") as file:
+            if f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}" != blob.digest:
+                raise self.dropped(blob)
 
     def copy(self, blob: Descriptor, to: IO[bytes]) -> None:
         """Copies a blob, and holds it against its digest on the way.
@@ -117,8 +122,7 @@ class Store:
                 taken.update(part)
                 to.write(part)
         if f"sha256:{taken.hexdigest()}" != blob.digest:
-            self.path(blob.digest).unlink(missing_ok=True)
-            raise DamagedImage("A blob that was kept on this machine was changed.", hint="try again: it is gone now")
+            raise self.dropped(blob)
 
     # -- notes -------------------------------------------------------------------------------------------------------
 
@@ -134,10 +138,15 @@ class Store:
         """Notes a value under a key."""
         content = msgspec.json.encode(value)
         path = self._note(key)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as file:
-            file.write(content)
-        Path(file.name).replace(path)
+        with _storing(self.folder):
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = tempfile.NamedTemporaryFile(dir=path.parent, prefix=PART, delete=False)  # noqa: SIM115  closed below
+            try:
+                with file:
+                    file.write(content)
+                Path(file.name).replace(path)
+            finally:
+                Path(file.name).unlink(missing_ok=True)
 
     def _note(self, key: str) -> Path:
         return self.folder / "notes" / f"{digest_of(f'{NOTE_FORMAT}:{key}'.encode())[7:]}.json"
@@ -147,12 +156,50 @@ class Store:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+@contextmanager
+def _storing(folder: Path) -> Iterator[None]:
+    """Tells of a disk that is full, and of a folder that cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageFull(
+                "The disk is full.", hint="make room, or name a cache elsewhere: XDG_CACHE_HOME"
+            ) from error
+        if error.filename is not None and str(error.filename).startswith(str(folder)):
+            raise ConfigError(
+                f"The cache {folder} cannot be written: {error.strerror}.", hint="name another: XDG_CACHE_HOME"
+            ) from error
+        raise
+
+
 def cache_folder(environ: "os._Environ[str] | dict[str, str]") -> Path:
-    """Where blobs are kept: ``XDG_CACHE_HOME``, else ``~/.cache``, else the system's folder for what is temporary."""
-    named = environ.get("XDG_CACHE_HOME", "")
+    """Where blobs are kept: ``XDG_CACHE_HOME``, else ``~/.cache``, else the system's folder for what is temporary.
+
+    What is kept there goes into images unseen, so it is this user's alone.
+
+    Raises:
+        ConfigError: somebody else made the folder, or may write to it; or it cannot be made.
+    """
+    named, home = environ.get("XDG_CACHE_HOME", ""), environ.get("HOME", "")
     if Path(named).is_absolute():
-        return Path(named) / "aweigh" / "images"
-    home = environ.get("HOME", "")
-    if Path(home).is_absolute() and os.access(home, os.W_OK):
-        return Path(home) / ".cache" / "aweigh" / "images"
-    return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}" / "images"
+        above = Path(named) / "aweigh"
+    elif Path(home).is_absolute() and os.access(home, os.W_OK):
+        above = Path(home) / ".cache" / "aweigh"
+    else:
+        # Anybody may make a folder of this name, so it is never taken as it is found.
+        above = _own(Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}")
+    return _own(above / "images")
+
+
+def _own(folder: Path) -> Path:
+    with _storing(folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    is_own = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o022
+    if not is_own:
+        raise ConfigError(
+            f"The cache {folder} is no folder of this user's alone, and what is in it would go into images.",
+            hint=f"remove it, or name a place of your own: XDG_CACHE_HOME (chmod go-w {folder}, if you trust it)",
+        )
+    return folder

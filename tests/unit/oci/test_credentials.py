@@ -254,3 +254,15 @@ def test_a_program_that_is_not_there_or_no_program_is_told(environ, docker, tmp_
     (tmp_path / "bin" / "docker-credential-text").chmod(0o755)
     with pytest.raises(ConfigError, match="docker-credential-text does not start"):
         ask_program("text", "ghcr.io", environ)
+
+
+def test_heroku_s_registry_is_asked_by_its_own_token_whatever_is_set_for_the_base(tmp_path):
+    from aweigh.targets.heroku.container import account_of
+
+    (tmp_path / "password").write_text("of the base")
+    (tmp_path / "password").chmod(0o600)
+    there = {"AWEIGH_REGISTRY_HOST": "ghcr.io", "AWEIGH_REGISTRY_USERNAME": "anna",
+             "AWEIGH_REGISTRY_PASSWORD_FILE": str(tmp_path / "password")}  # fmt: skip
+    found = find_credential("registry.heroku.com", there | account_of("registry.heroku.com", Secret("token")))
+    assert found is not None
+    assert (found.username, found.password.reveal()) == ("_", "token")

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 
 from aweigh.errors import UsageError
 from aweigh.oci.client import open_registry
+from aweigh.oci.credentials import HOST_VARIABLE, PASSWORD_VARIABLE, USERNAME_VARIABLE
 from aweigh.oci.documents import Platform
 from aweigh.oci.reference import Reference, is_loopback, parse_reference
 from aweigh.oci.store import Store, cache_folder
+from aweigh.secret import Secret
+from aweigh.secret.read import FILE
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.building import releases_of, wait_for_release
 from aweigh.targets.heroku.documents import HerokuRelease
@@ -70,6 +73,16 @@ def images_of(going: Going, base: str | None) -> Images:
     return Images(found, built)
 
 
+def account_of(host: str, token: Secret) -> dict[str, str]:
+    """Who signs in at Heroku's registry, as variables; what is set for the base's registry is left out."""
+    return {
+        HOST_VARIABLE: host,
+        USERNAME_VARIABLE: "_",
+        PASSWORD_VARIABLE: token.reveal(),
+        PASSWORD_VARIABLE + FILE: "",
+    }
+
+
 def released_images(going: Going, images: Images) -> tuple[HerokuRelease, bool]:
     """Pushes and releases the images; what is live then, and whether that is new.
 
@@ -81,11 +94,7 @@ def released_images(going: Going, images: Images) -> tuple[HerokuRelease, bool]:
     if host != REGISTRY and not is_loopback(host):
         raise UsageError(f"{REGISTRY_VARIABLE} names a registry that is not on this machine.", hint="unset it")
     started = time.monotonic()
-    account = {
-        "AWEIGH_REGISTRY_HOST": host,
-        "AWEIGH_REGISTRY_USERNAME": "_",
-        "AWEIGH_REGISTRY_PASSWORD": going.api.token.reveal(),
-    }
+    account = account_of(host, going.api.token)
     store, sent, first = Store(cache_folder(os.environ)), 0, None
     with open_registry(host, insecure=is_loopback(host), environ=dict(os.environ) | account) as registry:
         for kind, built in images.built.items():

@@ -4,22 +4,17 @@ A base is any image with a Python of the release's version, from any registry, n
 tag once. What it is good for is read from its files, not from what it says of itself.
 """
 
-import re
-import tarfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import IO
-
-import msgspec
 
 from aweigh.errors import DamagedImage, UnsuitableImage
 from aweigh.oci.client import Registry
 from aweigh.oci.documents import INDEXES, MANIFESTS, Descriptor, Manifest, Platform, read_index, read_manifest
-from aweigh.oci.download import Progress
-from aweigh.oci.image import Config, environment_of, read_config
+from aweigh.oci.download import Progress, check_room
+from aweigh.oci.image import Config, check_base, environment_of, read_config
 from aweigh.oci.reference import Reference
 from aweigh.oci.store import Store
+from aweigh.targets.image.files import MUSL, Facts, look
 
 USUAL = "docker.io/library/python:{python}-slim"
 """What is built on where nothing else is said: the official Python, slim."""
@@ -27,18 +22,6 @@ USUAL = "docker.io/library/python:{python}-slim"
 Tell = Callable[[Descriptor], Progress]
 
 MAX_CONFIG_BYTES = 2**20
-MAX_LIBRARY_BYTES = 16 * 2**20
-_GLIBC = re.compile(rb"GNU C Library [^\n]{0,80}(?:stable|development) release version (\d{1,2}\.\d{1,2})")
-_LIBC = re.compile(r"(?:usr/)?lib(?:64)?/(?:[a-z0-9_]+-linux-gnu/)?(?:libc\.so\.6|libc-\d+\.\d+\.so)")
-_MUSL = re.compile(r"(?:usr/)?lib/ld-musl-[a-z0-9_]+\.so\.1")
-_PYTHON = re.compile(r"(?:opt/[\w.-]+/|usr/local/|usr/)bin/python(3\.\d{1,2})")
-
-
-class Facts(msgspec.Struct, frozen=True):
-    """What was found in a base's files: ``pythons`` by version, and a glibc's version (``musl`` where it is musl)."""
-
-    pythons: dict[str, str]
-    libc: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +75,7 @@ def fetch_base(
             f"{reference} is for {config.os}/{config.architecture}, and {platform} is asked for.",
             hint="name a base for that platform with --base",
         )
+    check_base(config, manifest.layers)
     for layer in manifest.layers:
         _fetch(registry, reference, layer, store, tell)
     facts = _facts_of(manifest, store)
@@ -131,6 +115,7 @@ def _config_of(registry: Registry, reference: Reference, manifest: Manifest, sto
 def _fetch(registry: Registry, reference: Reference, blob: Descriptor, store: Store, tell: Tell | None) -> None:
     """Sees to it that the store has a blob."""
     if not store.has(blob):
+        check_room(blob, next(one for one in (store.folder, *store.folder.parents) if one.exists()))
         store.keep_written(
             lambda file: registry.read_blob(
                 reference.repository, blob, file.write, progress=None if tell is None else tell(blob)
@@ -143,42 +128,12 @@ def _fetch(registry: Registry, reference: Reference, blob: Descriptor, store: St
 
 
 def _facts_of(manifest: Manifest, store: Store) -> Facts:
-    key = f"base {' '.join(one.digest for one in manifest.layers)}"
+    key = f"base files {' '.join(one.digest for one in manifest.layers)}"
     known = store.noted(key, Facts)
     if known is None:
         known = look(manifest.layers, store)
         store.note(key, known)
     return known
-
-
-def look(layers: tuple[Descriptor, ...], store: Store) -> Facts:
-    """Reads the archives of all layers, the lowest first: what lies higher up covers what is below.
-
-    Raises:
-        DamagedImage: a layer is no compressed archive.
-    """
-    pythons: dict[str, str] = {}
-    libc = ""
-    for layer in layers:
-        try:
-            with tarfile.open(store.path(layer.digest), "r|*") as archive:
-                for member in archive:
-                    name = str(PurePosixPath(member.name.lstrip("/")))
-                    found = _PYTHON.fullmatch(name)
-                    if found is not None and (member.isfile() or member.issym()):
-                        pythons[found[1]] = f"/{name}"
-                    elif _MUSL.fullmatch(name) is not None:
-                        libc = "musl"
-                    elif _LIBC.fullmatch(name) is not None and member.isfile():
-                        libc = _version_in(archive.extractfile(member)) or libc
-        except (tarfile.TarError, OSError, EOFError, ValueError) as error:
-            raise DamagedImage(f"A layer of the base ({layer.digest[:19]}) cannot be unpacked.") from error
-    return Facts(pythons, libc)
-
-
-def _version_in(file: IO[bytes] | None) -> str:
-    found = None if file is None else _GLIBC.search(file.read(MAX_LIBRARY_BYTES))
-    return "" if found is None else found[1].decode()
 
 
 def _python_of(facts: Facts, python: str, reference: Reference) -> str:
@@ -192,7 +147,7 @@ def _python_of(facts: Facts, python: str, reference: Reference) -> str:
 
 
 def _glibc_of(facts: Facts, reference: Reference) -> str:
-    if facts.libc == "musl":
+    if facts.libc == MUSL:
         raise UnsuitableImage(
             f"{reference} is built on musl, and ONNX Runtime has no wheels for it.",
             hint="name a base on glibc, such as a slim Debian, with --base",

@@ -6,6 +6,7 @@ Everything that the image says of itself goes through an allow-list, and nothing
 
 import re
 import shlex
+import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +16,7 @@ from aweigh._version import __version__
 from aweigh.errors import ConfigError, UsageError
 from aweigh.oci.documents import Descriptor, Flavour, descriptor_of, encode, index_of
 from aweigh.oci.image import Image, Run, put_together
-from aweigh.oci.layers import Entry, Layer, write_layer
+from aweigh.oci.layers import FILE_MODE, PROGRAM_MODE, Entry, Layer, write_layer
 from aweigh.targets.image.base import Base
 from aweigh.targets.image.packages import VENV, Making, packages_layer, split_own, wheel_layer
 from aweigh.targets.release import START, Release
@@ -32,6 +33,13 @@ EPOCH_S = 315532800
 MAX_LABEL = 300
 
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
+_SETTINGS = re.compile(r"""\s*(?:[A-Za-z_][A-Za-z0-9_]*=(?:[^\s"'\\`()]|"[^"\\`]*"|'[^']*')*\s+)+""")
+_SIMPLE = r"""(?:[^"'\\;&|()`\n]|"[^"\\`]*"|'[^']*')*"""
+_CHAIN = re.compile(rf"((?:{_SIMPLE}(?:&&|;))*)({_SIMPLE})")
+"""Commands one after the other, and the last of them."""
+_KEYWORDS = frozenset("if then else elif fi for while until do done case esac { } ( !".split())
+_SHELLS = _KEYWORDS | frozenset("exec cd export set unset . source eval ulimit umask trap command wait".split())
+"""Words that mean something to a shell alone, at the beginning of a command."""
 _LEFT_TO_THE_PLACE = frozenset({"AWEIGH_PROXIES"})
 """What depends on where it runs: whose word is taken for a client's address."""
 _HEALTH = (
@@ -108,7 +116,7 @@ def build(
         )
         making.store.keep(image.config)
         images.append(image)
-        own[str(base.platform)] = layers
+        own[str(image.platform)] = layers
     if len(images) == 1:
         return Built(images, None, None, own)
     index = index_of([one.descriptor for one in images], flavour=flavour)
@@ -124,7 +132,9 @@ def layers_of(release: Release, base: Base, making: Making) -> list[Layer]:
     if wheel is not None:
         content = _content(release.files[f"{WHEELS}{wheel}"])
         layers.append(wheel_layer(Wheel(wheel, content, ()), python=python, making=making))
-    served = {f"{FOLDER}/{name}": Entry(one) for name, one in release.files.items() if not name.startswith(WHEELS)}
+    served = {
+        f"{FOLDER}/{name}": Entry(one, _mode(one)) for name, one in release.files.items() if not name.startswith(WHEELS)
+    }
     served |= {STATE: Entry(mode=0o700, owner=USER), FOLDER: Entry(mode=0o755)}
     layers.append(
         making.store.keep_written(
@@ -170,15 +180,36 @@ def words_of(line: str) -> list[str]:
     ['aweigh', 'serve', 'model.aweigh', '--host', '0.0.0.0']
     >>> words_of("streamlit run app.py --server.port $PORT")
     ['/bin/sh', '-c', 'exec streamlit run app.py --server.port $PORT']
+    >>> words_of("PYTHONPATH=src streamlit run app.py")
+    ['/bin/sh', '-c', 'PYTHONPATH=src exec streamlit run app.py']
     """
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise ConfigError(f"The process {line[:60]!r} has quotes that do not close.") from error
-    if words and all(_PLAIN_WORDS.fullmatch(one) for one in words) and shlex.join(words) == line:
+    are_plain = words and all(_PLAIN_WORDS.fullmatch(one) for one in words) and shlex.join(words) == line
+    direct = _direct(line)
+    if are_plain and direct == f"exec {line}":
         return words
-    several = re.search(r"[;&|\n]", line) is not None
-    return ["/bin/sh", "-c", line if several else f"exec {line}"]
+    return ["/bin/sh", "-c", direct]
+
+
+def _direct(line: str) -> str:
+    """The line for a shell that gives way to its last process, which gets the signals then, where that can be."""
+    found = _CHAIN.fullmatch(line)
+    if found is not None:
+        before, last = found.groups()
+    elif re.search(r"[;&|\n]", line) is None:
+        before, last = "", line
+    else:
+        return line
+    settings = _SETTINGS.match(last)
+    before += "" if settings is None else settings[0]
+    last = line[len(before) :].lstrip()
+    firsts = {one.split()[0] for one in (*re.split("&&|;", before), last) if one.split()}
+    if not last or last.split()[0] in _SHELLS or firsts & _KEYWORDS:
+        return line
+    return f"{before}{' ' if before and not before[-1].isspace() else ''}exec {last}"
 
 
 def labels_of(release: Release, base: Base) -> dict[str, str]:
@@ -207,6 +238,12 @@ def plain(text: str) -> str:
     """
     kept = "".join(one if one.isalnum() or one in ".,:/_+-" else " " for one in text)
     return " ".join(kept.split())[:MAX_LABEL]
+
+
+def _mode(one: bytes | Path) -> int:
+    """What is a program here is one there."""
+    is_program = isinstance(one, Path) and bool(one.stat().st_mode & stat.S_IXUSR)
+    return PROGRAM_MODE if is_program else FILE_MODE
 
 
 def _content(one: bytes | Path) -> bytes:

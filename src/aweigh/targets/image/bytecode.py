@@ -1,6 +1,6 @@
 """Bytecode for an image: what Python would compile at each start, since it cannot keep it on a read-only root.
 
-Run as a program by an interpreter of the image's version: ``python -I -S bytecode.py FOLDER``. It imports nothing but
+Run as a program by an interpreter of the image's version: ``python -s -S bytecode.py FOLDER``. It imports nothing but
 the standard library. The same sources give the same bytes, in any folder and any process: no name of a file is in them
 (Python puts the right one in when it imports), no reference that depends on what else the process holds (version 2 of
 marshal has none), no time (PEP 552, unchecked).
@@ -25,14 +25,14 @@ def compile_folder(folder: Path) -> tuple[int, list[str]]:
     for source in sorted(folder.rglob("*.py")):
         try:
             content = source.read_bytes()
-            code = compile(content, "", "exec", dont_inherit=True, optimize=0)
+            code = marshal.dumps(compile(content, "", "exec", dont_inherit=True, optimize=0), PLAIN)
         except (SyntaxError, ValueError, RecursionError):  # templates and tests of tools that are no modules
             failed.append(source.relative_to(folder).as_posix())
             continue
         target = Path(importlib.util.cache_from_source(str(source), optimization=""))
         target.parent.mkdir(exist_ok=True)
         head = importlib.util.MAGIC_NUMBER + UNCHECKED + importlib.util.source_hash(content)
-        target.write_bytes(head + marshal.dumps(code, PLAIN))
+        target.write_bytes(head + code)
         count += 1
     return count, failed
 

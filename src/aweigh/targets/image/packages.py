@@ -8,11 +8,13 @@ import re
 import subprocess
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
+from aweigh._version import __version__
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
 from aweigh.bundle.resolver import QUIET, is_unreachable, run_uv, without_addresses
 from aweigh.errors import ConfigError, UnsuitableImage
@@ -148,7 +150,8 @@ def _kept(key: str, entries: Mapping[str, Entry], making: Making, *, history: st
 
 
 def _whole_key(key: str, making: Making) -> str:
-    return f"{making.created_s} {'' if making.compiler is None else making.compiler.version} {key}"
+    made_by = f"{__version__} zlib {zlib.ZLIB_RUNTIME_VERSION}"
+    return f"{made_by} {making.created_s} {'' if making.compiler is None else making.compiler.version} {key}"
 
 
 def _compile(folder: Path, making: Making) -> None:
@@ -160,8 +163,9 @@ def _compile(folder: Path, making: Making) -> None:
     if making.compiler is None:
         return
     program = Path(__file__).with_name("bytecode.py")
+    # Isolated by its environment: -I would pass over the seed, too, which sets have their order from before 3.11.
     done = subprocess.run(
-        [making.compiler.program, "-I", "-S", program, folder],
+        [making.compiler.program, "-s", "-S", "-B", program, folder],
         capture_output=True, text=True, check=False, timeout=TIMEOUT_S, env={"PYTHONHASHSEED": "0"},
     )  # fmt: skip
     if done.returncode:

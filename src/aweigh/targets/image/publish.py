@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from aweigh.bundle.keys import PrivateKey
+from aweigh.errors import DamagedImage
 from aweigh.oci.client import Registry
 from aweigh.oci.documents import (
     EMPTY,
@@ -23,6 +24,7 @@ from aweigh.oci.documents import (
     digest_of,
     encode,
     manifest_of,
+    read_manifest,
 )
 from aweigh.oci.layout import blobs_of
 from aweigh.oci.reference import Reference
@@ -105,9 +107,13 @@ def send(
 ) -> bool:
     """Sees to it that a repository has a blob of the store; whether it had to be sent."""
     progress = None if tell is None else tell(blob)
-    arrival = registry.push_blob(
-        repository, blob, lambda: store.path(blob.digest).open("rb"), progress=progress, mount_from=mount_from
-    )
+    try:
+        arrival = registry.push_blob(
+            repository, blob, lambda: store.path(blob.digest).open("rb"), progress=progress, mount_from=mount_from
+        )
+    except DamagedImage:
+        store.check(blob)
+        raise
     return arrival == "uploaded"
 
 
@@ -145,20 +151,30 @@ def payload_of(digest: str, named: Reference) -> bytes:
 
 
 def sign(registry: Registry, to: Reference, subject: Descriptor, key: PrivateKey, *, store: Store) -> str:
-    """Signs a manifest by its digest and sends that beside it, under the tag where cosign looks; the tag."""
+    """Signs a manifest by its digest, beside what signatures there are, under the tag where cosign looks; the tag."""
     payload, repository = payload_of(subject.digest, replace(to, tag="", digest="")), to.repository
     signature = base64.b64encode(key.sign(payload)).decode()
     layer = msgspec.structs.replace(descriptor_of(payload, SIMPLE_SIGNING), annotations={COSIGN_SIGNATURE: signature})
-    config = encode(_SignatureConfig(rootfs={"type": "layers", "diff_ids": [layer.digest]}))
+    tag = f"{subject.digest.replace(':', '-')}.sig"
+    layers = _signatures(registry, repository, tag)
+    layers += [] if layer in layers else [layer]
+    config = encode(_SignatureConfig(rootfs={"type": "layers", "diff_ids": [one.digest for one in layers]}))
     named_config = descriptor_of(config, OCI_CONFIG)
     store.keep(payload)
     store.keep(config)
     send(registry, repository, layer, store)
     send(registry, repository, named_config, store)
-    tag = f"{subject.digest.replace(':', '-')}.sig"
-    text = encode(manifest_of(named_config, [layer]))
+    text = encode(manifest_of(named_config, layers))
     registry.push_manifest(repository, tag, text, OCI_MANIFEST)
     return tag
+
+
+def _signatures(registry: Registry, repository: str, tag: str) -> list[Descriptor]:
+    """Those that are there already, of other keys' too: they stay."""
+    if registry.head_manifest(repository, tag) is None:
+        return []
+    there = read_manifest(registry.pull_manifest(repository, tag).content)
+    return [one for one in there.layers if one.media_type == SIMPLE_SIGNING]
 
 
 class _SignatureConfig(msgspec.Struct, frozen=True):

@@ -190,7 +190,7 @@ def log(host: Host, app: str, *, lines: int, tail: bool = False, process: str | 
     Raises:
         RemoteError: the host cannot be asked.
     """
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     paths = Paths(app)
     kind = "*" if process is None else f"{process}.*"

@@ -149,7 +149,7 @@ def url_of(place: Place, host: Host) -> str:
 
 def _first_invitation(going: Going, slot: Slot) -> Secret | None:
     """The path of the invitation that the new release printed, if it still opens."""
-    from aweigh.targets.heroku.deploy import first_invitation
+    from aweigh.targets.invitations import first_invitation
     from aweigh.targets.ssh.place import port_of
 
     if not going.replicas.get("web") or not going.kept.is_ours or "--auth none" in going.kept.processes["web"]:

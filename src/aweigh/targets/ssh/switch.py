@@ -250,7 +250,7 @@ def _key(going: Going) -> Secret | None:
 
 
 def _last_words(going: Going, unit: str) -> str:
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     done = going.host.attempt(
         Command(

@@ -4,6 +4,7 @@ import getpass
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import pytest
 from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
-from aweigh.errors import UsageError
+from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.live import get
 from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, write
@@ -115,6 +116,57 @@ def test_a_command_that_fails_says_what_it_was_for(host):
         host.run(shell("act", 'echo "sudo: a password is required" >&2; exit 1'))
     with pytest.raises(HostSilent, match="within 0 s"):
         host.attempt(Command("wait", ("sleep", "20")), timeout_s=0.2)
+
+
+def test_a_host_that_does_not_stop_talking_fills_no_memory(host):
+    with pytest.raises(RemoteError, match="does not stop talking"):
+        host.run(Command("talk", ("yes",)))
+    with pytest.raises(RemoteError, match="does not stop talking"):
+        host.run(shell("talk", "exec yes >&2"))
+    reading = host.lines(Command("talk", ("head", "-c", "200000", "/dev/zero")))
+    assert max(map(len, reading)) < 100_000
+
+
+def test_a_shell_that_greets_is_told_so_and_nothing_hangs(tmp_path):
+    greets = """sh -c 'echo hello; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
+    with open_sshd(tmp_path, forced=greets) as port:
+        found = host_at((port, tmp_path))
+        with pytest.raises(HostUnfit, match="prints something of its own"), found:
+            pass
+    (tmp_path / "other").mkdir()
+    with open_sshd(tmp_path / "other", forced=greets) as port, pytest.raises(HostRefused):
+        found = host_at((port, tmp_path / "other"))
+        found._folder = str(tmp_path)
+        with found.locked(str(tmp_path / "lock")):
+            pass
+
+
+def test_what_a_configuration_does_at_each_login_is_left_out(sshd, host, free_port, tmp_path):
+    port, folder = sshd
+    taken = free_port()
+    more = f"  RemoteCommand echo hello\n  LocalForward {taken} 127.0.0.1:{port}\n  ExitOnForwardFailure yes\n"
+    (folder / "busy").write_text((folder / "good").read_text() + more)
+    with socket.create_server(("127.0.0.1", taken)), host_at(sshd, "busy") as found:
+        assert found.run(Command("say", ("echo", "said"), root=False)).text == "said\n"
+        with found.reached(port) as url:
+            assert url
+
+
+def test_a_lock_whose_holder_is_not_heard_of_is_let_go(host, tmp_path, monkeypatch):
+    monkeypatch.setattr("aweigh.targets.ssh.runner.SILENCE_S", 1)
+    path = str(tmp_path / "lock")
+    wait = Command("wait", ("sleep", "2.5"))
+    monkeypatch.setattr(host, "sign_s", 0.2)
+    with host.locked(path):
+        host.run(wait)
+        with pytest.raises(Occupied, match="Somebody else"), host.locked(path):
+            pass
+    monkeypatch.setattr(host, "sign_s", 60)
+    with pytest.raises(Occupied, match="was lost"), host.locked(path):
+        host.run(wait)
+        host.run(wait)
+    with host.locked(path):
+        pass
 
 
 def test_a_port_of_the_hosts_loopback_is_reached(host):

@@ -156,7 +156,20 @@ def test_nothing_odd_is_a_host_or_a_python(odd):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@host", "root@", "-oProxyCommand=x", "a@-oX", "-a@host", "host:", "host:0", "host:65536", "host:1:2"]
+    "text",
+    [
+        "",
+        "@host",
+        "root@",
+        "-oProxyCommand=x",
+        "a@-oX",
+        "-a@host",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:1:2",
+        "host:000001" + "9" * 5000,
+    ],
 )
 def test_what_ssh_would_take_for_an_option_is_no_host(text):
     with pytest.raises(UsageError):

@@ -38,7 +38,9 @@ CLEAR = (
     "xargs -r systemctl reset-failed 2>/dev/null || true; "
     'find "$3" -maxdepth 2 -name "$1*" | grep -E "$2" | xargs -r rm -f; systemctl daemon-reload'
 )
-HELD = "echo held; exec timeout 7200 cat"
+HELD = 'echo held; while [ -n "$(timeout "$1" dd bs=1 count=1 2>/dev/null)" ]; do :; done'
+"""Holds on as long as a byte comes within so many seconds, and no longer."""
+SILENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)

@@ -197,7 +197,7 @@ def read_address(text: str) -> Address:
     good = (
         (not sign or _USER.fullmatch(user) is not None)
         and (_HOST.fullmatch(host) if bare is None else _IPV6.fullmatch(bare)) is not None
-        and (not colon or (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536))
+        and (not colon or (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536))
     )
     if not good:
         raise UsageError(f"{text[:60]!a} is no address of a host.", hint="write user@host or user@host:port")

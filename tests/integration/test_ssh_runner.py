@@ -18,11 +18,15 @@ from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.live import get
-from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, write
+from aweigh.targets.ssh import deploy as deploying
+from aweigh.targets.ssh import place
+from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, taken_site, write
+from aweigh.targets.ssh.deploy import free_base, own_base
 from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
-from aweigh.targets.ssh.facts import ask_all, faults, read_facts
-from aweigh.targets.ssh.install import UNPACK
-from aweigh.targets.ssh.place import Address
+from aweigh.targets.ssh.facts import ask_all, faults, probe, read_facts
+from aweigh.targets.ssh.install import KEEP, UNPACK
+from aweigh.targets.ssh.live import look
+from aweigh.targets.ssh.place import Address, Paths
 from aweigh.targets.ssh.runner import Host
 
 pytestmark = pytest.mark.needs("ssh", "ssh-keygen")
@@ -73,7 +77,7 @@ def test_an_argument_arrives_as_it_was(host, odd, tmp_path):
     done = host.run(Command("print", (sys.executable, "-I", "-c", program, odd)))
     assert done.out.decode() == odd
     path = tmp_path / "file"
-    host.run(shell("write", WRITE, str(path), "640", stdin=odd.encode()))
+    host.run(shell("write", WRITE, str(path), "640", str(len(odd.encode())), stdin=odd.encode()))
     assert (path.read_text(), path.stat().st_mode & 0o777) == (odd, 0o640)
     assert not Path("pwned").exists()
 
@@ -89,15 +93,29 @@ def test_a_file_is_there_whole_or_not_at_all(host, tmp_path):
     assert host.run(Command("count", ("wc", "-c"), stdin=source)).text.strip() == "3000000"
 
 
+@pytest.mark.parametrize("sent", [b"", b"short"])
+def test_what_was_cut_off_takes_nobodys_place(host, sent, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("A=1\n")
+    for script, more in ((WRITE, ("600",)), (CHANGE, ("A",))):
+        with pytest.raises(HostRefused, match="what arrived was cut off"):
+            host.run(shell("write", script, str(path), *more, "12", stdin=sent))
+    assert path.read_text() == "A=1\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
 def test_secrets_are_made_up_there_and_changed_one_by_one(host, tmp_path):
     path = tmp_path / "env"
     for _ in range(2):
         host.run(shell("make up", MADE_UP, "A", str(path)))
     made = path.read_text()
     assert len(made) == 67
-    host.run(shell("change", CHANGE, str(path), "B|C", stdin=Secret('B="1"\nC="2"\n')))
-    host.run(shell("change", CHANGE, str(path), "B", stdin=Secret("")))
+    host.run(shell("change", CHANGE, str(path), "B|C", "12", stdin=Secret('B="1"\nC="2"\n')))
+    host.run(shell("change", CHANGE, str(path), "B", "0", stdin=Secret("")))
     assert path.read_text() == f'{made}C="2"\n'
+    path.write_text('C="2"')
+    host.run(shell("make up", MADE_UP, "A", str(path)))
+    assert path.read_text().startswith('C="2"\nA=')
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -243,6 +261,85 @@ def test_nobody_there(sshd, free_port):
         pass
     with pytest.raises(UsageError, match="no ssh on this machine"), host_at(sshd, ssh="no-such-ssh"):
         pass
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """Return the names of an app whose folder is a test's own."""
+    monkeypatch.setattr(place, "ROOT", str(tmp_path))
+    monkeypatch.setattr(place, "SITES", str(tmp_path))
+    paths = Paths("penguins")
+    for name in ("live", "shared"):
+        Path(paths.root, name).mkdir(parents=True)
+    return paths
+
+
+def test_what_lies_damaged_on_a_host_is_not_taken_for_nothing(host, app):
+    Path(app.marker("b", 2)).touch()
+    Path(app.slot("b")).write_text('{"release": "x')
+    Path(app.slot("a")).write_text('{"release": "0123456789ab", "replicas": {"web": 1}}')
+    found = look(host, app)
+    assert (found.live, found.web, found.running, set(found.slots)) == ("b", 2, None, {"a"})
+    for damaged in ('{"app": "penguins", "ba', '{"app": "other", "base": 20000}', '{"app": "penguins", "base": 22}'):
+        Path(app.place).write_text(damaged)
+        with pytest.raises(RemoteError) as caught:
+            look(host, app)
+        assert app.place in caught.value.message
+        assert "take that file away" in caught.value.hint
+
+
+def test_a_site_that_caddy_was_not_told_of_is_none_yet(host, app):
+    Path(app.site).write_text("a {\n}\n")
+    assert look(host, app).site == ""
+    host.run(taken_site(app))
+    assert look(host, app).site == "a {}"
+    Path(app.site).write_text("b {\n}\n")
+    assert look(host, app).site == ""
+
+
+def test_a_version_keeps_its_number_however_many_there_are(host, app):
+    Path(app.history).write_text("".join(f"{i:012x} - 1700000000\n" for i in range(1, 1201)))
+    last = look(host, app).history[-1]
+    assert (last.label, last.release) == ("v1200", f"{1200:012x}")
+
+
+def test_two_first_deployments_at_once_get_ports_of_their_own(host, app, monkeypatch):
+    monkeypatch.setattr(deploying, "ROOT", place.ROOT)
+    others = [Paths(name) for name in ("one", "two")]
+    for one in others:
+        Path(one.root, "shared").mkdir(parents=True)
+    free = free_base(host)
+    # The second looks before the first has said what it takes.
+    said = iter([free, free, free + 20, free + 40])
+    monkeypatch.setattr(deploying, "free_base", lambda _: next(said))
+    assert own_base(host, others[0]) == free
+    assert own_base(host, others[1]) == free + 20
+    assert own_base(host, others[1]) == free + 20
+
+
+def test_a_users_path_without_sbin_hides_no_programs(host):
+    found = host.run(Command("look", ("env", "PATH=/usr/bin:/bin", *probe("3.11", folder="/").argv), root=False))
+    assert {"useradd", "runuser"} <= read_facts(found.text).programs
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes root, as on a host")
+def test_an_environment_is_roots_and_readable_whatever_a_package_left_there(host, tmp_path):
+    folder, cache, elsewhere = tmp_path / "venv", tmp_path / "cache", tmp_path / "elsewhere"
+    for one in (folder / "lib", cache / "pip"):
+        one.mkdir(parents=True, mode=0o700)
+    (folder / "lib" / "open.py").touch()
+    (folder / "lib" / "open.py").chmod(0o666)
+    (folder / "lib").chmod(0o700)
+    os.chown(folder / "lib" / "open.py", 4711, 4711)
+    (folder / "complete").symlink_to(elsewhere)
+    (cache / "pip" / "wheel").touch()
+    host.run(shell("keep", KEEP, str(folder), str(cache)))
+    assert not elsewhere.exists()
+    assert (folder / "complete").is_file()
+    assert not (folder / "complete").is_symlink()
+    found = (folder / "lib" / "open.py").stat()
+    assert (found.st_uid, found.st_mode & 0o777, (folder / "lib").stat().st_mode & 0o777) == (0, 0o644, 0o755)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_machine_without_systemd_is_told_so(sshd, host, tmp_path):

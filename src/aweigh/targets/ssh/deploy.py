@@ -3,10 +3,11 @@
 import re
 import time
 
-from aweigh.errors import UsageError
+from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import SETTINGS, Command, make_up, set_up, shell
+from aweigh.targets.ssh.errors import AGAIN
 from aweigh.targets.ssh.facts import Facts, ask
 from aweigh.targets.ssh.install import KEPT_RELEASES, install, prune
 from aweigh.targets.ssh.kept import Kept, Place, Version
@@ -16,11 +17,20 @@ from aweigh.targets.ssh.render import packed_of, place_of, secrets_of
 from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.switch import Going, go_live
 from aweigh.targets.ssh.telling import Deployed, Patience, Telling
+from aweigh.targets.ssh.units import is_base
 
 _PORTS = (
+    'cat "$1"/*/shared/base 2>/dev/null; '
     'ls -d "$1"/*/shared/place.json 2>/dev/null | while read -r f; do '
     'sed -n \'s/.*"base": *\\([0-9]*\\).*/\\1/p\' "$f"; done; '
     "sed -n 's/^ *[0-9]*: [0-9A-F]*:\\([0-9A-F]*\\) [0-9A-F:]* 0A .*/0x\\1/p' /proc/net/tcp /proc/net/tcp6 2>/dev/null"
+)
+
+
+_CLAIM = (
+    'umask 077; exec 9> "$1/.ports" && flock 9 && if [ -s "$2" ]; then cat "$2"; '
+    'elif cat "$1"/*/shared/base 2>/dev/null | grep -qxF "$3"; then echo taken; '
+    'else echo "$3" > "$2.new" && mv -fT "$2.new" "$2" && cat "$2"; fi'
 )
 
 
@@ -49,7 +59,7 @@ def deploy(
     telling.line("host", _told_host(host, facts), time.monotonic() - started)
     with host.locked(paths.lock):
         there = look(host, paths)
-        place = place_of(wish, there.place, base=there.place.base if there.place else free_base(host))
+        place = place_of(wish, there.place, base=there.place.base if there.place else own_base(host, paths))
         settle(host, paths, kept, telling=telling)
         install(host, release, packed, paths=paths, facts=facts, telling=telling)
         going = Going(host, paths, place, kept, packed.digest, golden, facts.systemd, telling, patience)
@@ -116,6 +126,20 @@ def settle(host: Host, paths: Paths, kept: Kept, *, telling: Telling) -> None:
 def setting_names(host: Host, paths: Paths) -> set[str]:
     """The names of the settings in the host's file; their values stay there."""
     return set(host.run(shell("read the settings' names", SETTINGS, paths.env)).text.split())
+
+
+def own_base(host: Host, paths: Paths) -> int:
+    """The first of the app's ports; two that are deployed for the first time at once do not get the same.
+
+    Raises:
+        UsageError: there are none left.
+    """
+    for _ in range(5):
+        base = free_base(host)
+        said = host.run(shell("take ports for the app", _CLAIM, ROOT, paths.base, str(base))).text.strip()
+        if re.fullmatch(r"[1-9][0-9]{4}", said) and is_base(int(said)):
+            return int(said)
+    raise RemoteError("Others take the host's ports just now.", hint=AGAIN)
 
 
 def free_base(host: Host) -> int:

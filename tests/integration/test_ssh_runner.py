@@ -21,7 +21,7 @@ from aweigh.targets.live import get
 from aweigh.targets.ssh import deploy as deploying
 from aweigh.targets.ssh import place
 from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, taken_site, write
-from aweigh.targets.ssh.deploy import free_base, own_base
+from aweigh.targets.ssh.deploy import free_base, is_open, own_base
 from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
 from aweigh.targets.ssh.facts import ask_all, faults, probe, read_facts
 from aweigh.targets.ssh.install import KEEP, UNPACK
@@ -315,6 +315,20 @@ def test_two_first_deployments_at_once_get_ports_of_their_own(host, app, monkeyp
     assert own_base(host, others[0]) == free
     assert own_base(host, others[1]) == free + 20
     assert own_base(host, others[1]) == free + 20
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [("127.0.0.1", False), ("::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_who_listens_past_caddy_is_seen(host, address, seen):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listening:
+        try:
+            listening.bind((address, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        listening.listen()
+        assert is_open(host, listening.getsockname()[1]) is seen
 
 
 def test_a_users_path_without_sbin_hides_no_programs(host):

@@ -12,7 +12,7 @@ from aweigh.targets.ssh.facts import Facts, ask
 from aweigh.targets.ssh.install import KEPT_RELEASES, install, prune
 from aweigh.targets.ssh.kept import Kept, Place, Version
 from aweigh.targets.ssh.live import There, look
-from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MOST_BLOCKS, ROOT, Paths, Slot, Wish, check_wish
+from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MOST_BLOCKS, ROOT, Paths, Slot, Wish, check_wish, port_of
 from aweigh.targets.ssh.render import packed_of, place_of, secrets_of
 from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.switch import Going, go_live
@@ -27,6 +27,12 @@ _PORTS = (
 )
 
 
+_LISTENERS = (
+    "sed -n 's/^ *[0-9]*: \\([0-9A-F]*\\):\\([0-9A-F]*\\) [0-9A-F:]* 0A .*/\\1 \\2/p' "
+    "/proc/net/tcp /proc/net/tcp6 2>/dev/null"
+)
+_LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
+"""As the kernel of a little-endian machine writes 127.x.y.z, ::1 and ::ffff:127.x.y.z."""
 _CLAIM = (
     'umask 077; exec 9> "$1/.ports" && flock 9 && if [ -s "$2" ]; then cat "$2"; '
     'elif cat "$1"/*/shared/base 2>/dev/null | grep -qxF "$3"; then echo taken; '
@@ -80,6 +86,8 @@ def went_live(going: Going, there: There, *, anew: bool = False) -> Deployed:
     notes = [] if going.place.domain is not None else [
         "people's passwords and data travel unencrypted to it: give it a name with --domain"
     ]  # fmt: skip
+    if going.replicas.get("web") and is_open(host, port_of(going.place.base, went.slot, 0)):
+        notes.append("its replicas answer at every address of the host, past Caddy: let them listen on 127.0.0.1 alone")
     return Deployed(
         app=going.place.app,
         url=url,
@@ -157,6 +165,13 @@ def free_base(host: Host) -> int:
     return FIRST_PORT + BLOCK * free
 
 
+def is_open(host: Host, port: int) -> bool:
+    """Whether anybody who reaches the host reaches what listens on that port of it."""
+    said = host.attempt(shell("say who listens", _LISTENERS)).text.splitlines()
+    listeners = [one.split() for one in said]
+    return any(len(one) == 2 and one[1] == f"{port:04X}" and _LOOPBACK.fullmatch(one[0]) is None for one in listeners)
+
+
 def kept_releases(there: There) -> list[str]:
     """The releases that stay on the host: those that run, and the last few that did."""
     recent = list(dict.fromkeys(one.release for one in reversed(there.history)))[:KEPT_RELEASES]
@@ -174,7 +189,6 @@ def url_of(place: Place, host: Host) -> str:
 def _first_invitation(going: Going, slot: Slot) -> Secret | None:
     """The path of the invitation that the new release printed, if it still opens."""
     from aweigh.targets.invitations import first_invitation
-    from aweigh.targets.ssh.place import port_of
 
     if not going.replicas.get("web") or not going.kept.is_ours or "--auth none" in going.kept.processes["web"]:
         return None

@@ -222,6 +222,25 @@ def test_settings_are_read_back_as_they_were_written(live, typed, vps):
     assert "ODD_ONE" not in json.loads(out)["config"]
 
 
+def test_settings_that_a_release_does_not_come_up_with_are_put_back(live, typed, vps):
+    before = vps.sh(f"cat /opt/aweigh/{APP}/shared/env")
+    code, _, err = typed("config", "ssh", "--app", APP, "AWEIGH_PROXIES=many")
+    assert code == 4
+    assert "does not come up" in err
+    assert vps.sh(f"cat /opt/aweigh/{APP}/shared/env") == before
+    assert status(typed)["state"] == "up"
+
+
+def test_a_site_that_caddy_was_not_told_of_is_told_by_the_next_run(live, typed, folder, vps):
+    made = folder(SERVE, told=b"1")
+    assert typed("deploy", "ssh", made, "--app", APP, "--auth", "none")[0] == 0
+    vps.sh(f"rm /opt/aweigh/{APP}/shared/site")
+    made = folder(SERVE, told=b"2")
+    code, out, err = typed("deploy", "ssh", made, "--app", APP, "--auth", "none")
+    assert code == 0, out + err
+    assert "knows the app by" in out
+
+
 @pytest.mark.shows("ssh", "logs", "destroy", how="real run")
 def test_a_door_lets_the_deployment_in_and_the_first_administrator(typed, vps):
     code, out, err = typed("deploy", "ssh", ONNX, "--app", "door", "--no-ui", "--port", PORT + 1)

@@ -12,7 +12,7 @@ from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
-from aweigh.targets.dokku.client import Dokku
+from aweigh.targets.dokku.client import Dokku, remote_of
 from aweigh.targets.dokku.deploy import deploy
 from aweigh.targets.dokku.render import render, source_of
 from aweigh.targets.release import Release
@@ -97,6 +97,11 @@ def test_no_key_goes_to_an_address_that_is_not_encrypted(dokku, release):
     (folder / "url").write_text("http://penguins.example.org\n")
     (note,) = deploy(client, release, "penguins").notes
     assert "golden rows are not asked" in note
+
+
+def test_a_repository_of_an_ipv6_address_stands_in_brackets():
+    assert remote_of(Address("2001:db8::1", "dokku", 2222), "penguins") == "dokku@[2001:db8::1]:penguins"
+    assert remote_of(Address("host"), "penguins") == "host:penguins"
 
 
 def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):

@@ -4,6 +4,7 @@ import getpass
 import http.server
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,14 +15,18 @@ import pytest
 from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
-from aweigh.errors import UsageError
+from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.live import get
-from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, write
+from aweigh.targets.ssh import deploy as deploying
+from aweigh.targets.ssh import place
+from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, taken_site, write
+from aweigh.targets.ssh.deploy import free_base, is_open, own_base
 from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
-from aweigh.targets.ssh.facts import ask_all, faults, read_facts
-from aweigh.targets.ssh.install import UNPACK
-from aweigh.targets.ssh.place import Address
+from aweigh.targets.ssh.facts import ask_all, faults, probe, read_facts
+from aweigh.targets.ssh.install import KEEP, UNPACK
+from aweigh.targets.ssh.live import look
+from aweigh.targets.ssh.place import Address, Paths
 from aweigh.targets.ssh.runner import Host
 
 pytestmark = pytest.mark.needs("ssh", "ssh-keygen")
@@ -72,7 +77,7 @@ def test_an_argument_arrives_as_it_was(host, odd, tmp_path):
     done = host.run(Command("print", (sys.executable, "-I", "-c", program, odd)))
     assert done.out.decode() == odd
     path = tmp_path / "file"
-    host.run(shell("write", WRITE, str(path), "640", stdin=odd.encode()))
+    host.run(shell("write", WRITE, str(path), "640", str(len(odd.encode())), stdin=odd.encode()))
     assert (path.read_text(), path.stat().st_mode & 0o777) == (odd, 0o640)
     assert not Path("pwned").exists()
 
@@ -88,15 +93,29 @@ def test_a_file_is_there_whole_or_not_at_all(host, tmp_path):
     assert host.run(Command("count", ("wc", "-c"), stdin=source)).text.strip() == "3000000"
 
 
+@pytest.mark.parametrize("sent", [b"", b"short"])
+def test_what_was_cut_off_takes_nobodys_place(host, sent, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("A=1\n")
+    for script, more in ((WRITE, ("600",)), (CHANGE, ("A",))):
+        with pytest.raises(HostRefused, match="what arrived was cut off"):
+            host.run(shell("write", script, str(path), *more, "12", stdin=sent))
+    assert path.read_text() == "A=1\n"
+    assert [one.name for one in tmp_path.iterdir()] == ["file"]
+
+
 def test_secrets_are_made_up_there_and_changed_one_by_one(host, tmp_path):
     path = tmp_path / "env"
     for _ in range(2):
         host.run(shell("make up", MADE_UP, "A", str(path)))
     made = path.read_text()
     assert len(made) == 67
-    host.run(shell("change", CHANGE, str(path), "B|C", stdin=Secret('B="1"\nC="2"\n')))
-    host.run(shell("change", CHANGE, str(path), "B", stdin=Secret("")))
+    host.run(shell("change", CHANGE, str(path), "B|C", "12", stdin=Secret('B="1"\nC="2"\n')))
+    host.run(shell("change", CHANGE, str(path), "B", "0", stdin=Secret("")))
     assert path.read_text() == f'{made}C="2"\n'
+    path.write_text('C="2"')
+    host.run(shell("make up", MADE_UP, "A", str(path)))
+    assert path.read_text().startswith('C="2"\nA=')
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -115,6 +134,57 @@ def test_a_command_that_fails_says_what_it_was_for(host):
         host.run(shell("act", 'echo "sudo: a password is required" >&2; exit 1'))
     with pytest.raises(HostSilent, match="within 0 s"):
         host.attempt(Command("wait", ("sleep", "20")), timeout_s=0.2)
+
+
+def test_a_host_that_does_not_stop_talking_fills_no_memory(host):
+    with pytest.raises(RemoteError, match="does not stop talking"):
+        host.run(Command("talk", ("yes",)))
+    with pytest.raises(RemoteError, match="does not stop talking"):
+        host.run(shell("talk", "exec yes >&2"))
+    reading = host.lines(Command("talk", ("head", "-c", "200000", "/dev/zero")))
+    assert max(map(len, reading)) < 100_000
+
+
+def test_a_shell_that_greets_is_told_so_and_nothing_hangs(tmp_path):
+    greets = """sh -c 'echo hello; exec sh -c "$SSH_ORIGINAL_COMMAND"'"""
+    with open_sshd(tmp_path, forced=greets) as port:
+        found = host_at((port, tmp_path))
+        with pytest.raises(HostUnfit, match="prints something of its own"), found:
+            pass
+    (tmp_path / "other").mkdir()
+    with open_sshd(tmp_path / "other", forced=greets) as port, pytest.raises(HostRefused):
+        found = host_at((port, tmp_path / "other"))
+        found._folder = str(tmp_path)
+        with found.locked(str(tmp_path / "lock")):
+            pass
+
+
+def test_what_a_configuration_does_at_each_login_is_left_out(sshd, host, free_port, tmp_path):
+    port, folder = sshd
+    taken = free_port()
+    more = f"  RemoteCommand echo hello\n  LocalForward {taken} 127.0.0.1:{port}\n  ExitOnForwardFailure yes\n"
+    (folder / "busy").write_text((folder / "good").read_text() + more)
+    with socket.create_server(("127.0.0.1", taken)), host_at(sshd, "busy") as found:
+        assert found.run(Command("say", ("echo", "said"), root=False)).text == "said\n"
+        with found.reached(port) as url:
+            assert url
+
+
+def test_a_lock_whose_holder_is_not_heard_of_is_let_go(host, tmp_path, monkeypatch):
+    monkeypatch.setattr("aweigh.targets.ssh.runner.SILENCE_S", 1)
+    path = str(tmp_path / "lock")
+    wait = Command("wait", ("sleep", "2.5"))
+    monkeypatch.setattr(host, "sign_s", 0.2)
+    with host.locked(path):
+        host.run(wait)
+        with pytest.raises(Occupied, match="Somebody else"), host.locked(path):
+            pass
+    monkeypatch.setattr(host, "sign_s", 60)
+    with pytest.raises(Occupied, match="was lost"), host.locked(path):
+        host.run(wait)
+        host.run(wait)
+    with host.locked(path):
+        pass
 
 
 def test_a_port_of_the_hosts_loopback_is_reached(host):
@@ -191,6 +261,99 @@ def test_nobody_there(sshd, free_port):
         pass
     with pytest.raises(UsageError, match="no ssh on this machine"), host_at(sshd, ssh="no-such-ssh"):
         pass
+
+
+@pytest.fixture
+def app(tmp_path, monkeypatch):
+    """Return the names of an app whose folder is a test's own."""
+    monkeypatch.setattr(place, "ROOT", str(tmp_path))
+    monkeypatch.setattr(place, "SITES", str(tmp_path))
+    paths = Paths("penguins")
+    for name in ("live", "shared"):
+        Path(paths.root, name).mkdir(parents=True)
+    return paths
+
+
+def test_what_lies_damaged_on_a_host_is_not_taken_for_nothing(host, app):
+    Path(app.marker("b", 2)).touch()
+    Path(app.slot("b")).write_text('{"release": "x')
+    Path(app.slot("a")).write_text('{"release": "0123456789ab", "replicas": {"web": 1}}')
+    found = look(host, app)
+    assert (found.live, found.web, found.running, set(found.slots)) == ("b", 2, None, {"a"})
+    for damaged in ('{"app": "penguins", "ba', '{"app": "other", "base": 20000}', '{"app": "penguins", "base": 22}'):
+        Path(app.place).write_text(damaged)
+        with pytest.raises(RemoteError) as caught:
+            look(host, app)
+        assert app.place in caught.value.message
+        assert "take that file away" in caught.value.hint
+
+
+def test_a_site_that_caddy_was_not_told_of_is_none_yet(host, app):
+    Path(app.site).write_text("a {\n}\n")
+    assert look(host, app).site == ""
+    host.run(taken_site(app))
+    assert look(host, app).site == "a {}"
+    Path(app.site).write_text("b {\n}\n")
+    assert look(host, app).site == ""
+
+
+def test_a_version_keeps_its_number_however_many_there_are(host, app):
+    Path(app.history).write_text("".join(f"{i:012x} - 1700000000\n" for i in range(1, 1201)))
+    last = look(host, app).history[-1]
+    assert (last.label, last.release) == ("v1200", f"{1200:012x}")
+
+
+def test_two_first_deployments_at_once_get_ports_of_their_own(host, app, monkeypatch):
+    monkeypatch.setattr(deploying, "ROOT", place.ROOT)
+    others = [Paths(name) for name in ("one", "two")]
+    for one in others:
+        Path(one.root, "shared").mkdir(parents=True)
+    free = free_base(host)
+    # The second looks before the first has said what it takes.
+    said = iter([free, free, free + 20, free + 40])
+    monkeypatch.setattr(deploying, "free_base", lambda _: next(said))
+    assert own_base(host, others[0]) == free
+    assert own_base(host, others[1]) == free + 20
+    assert own_base(host, others[1]) == free + 20
+
+
+@pytest.mark.parametrize(
+    ("address", "seen"),
+    [("127.0.0.1", False), ("::1", False), ("::ffff:127.0.0.1", False), ("0.0.0.0", True), ("::", True)],
+)
+def test_who_listens_past_caddy_is_seen(host, address, seen):
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as listening:
+        try:
+            listening.bind((address, 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        listening.listen()
+        assert is_open(host, listening.getsockname()[1]) is seen
+
+
+def test_a_users_path_without_sbin_hides_no_programs(host):
+    found = host.run(Command("look", ("env", "PATH=/usr/bin:/bin", *probe("3.11", folder="/").argv), root=False))
+    assert {"useradd", "runuser"} <= read_facts(found.text).programs
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="takes root, as on a host")
+def test_an_environment_is_roots_and_readable_whatever_a_package_left_there(host, tmp_path):
+    folder, cache, elsewhere = tmp_path / "venv", tmp_path / "cache", tmp_path / "elsewhere"
+    for one in (folder / "lib", cache / "pip"):
+        one.mkdir(parents=True, mode=0o700)
+    (folder / "lib" / "open.py").touch()
+    (folder / "lib" / "open.py").chmod(0o666)
+    (folder / "lib").chmod(0o700)
+    os.chown(folder / "lib" / "open.py", 4711, 4711)
+    (folder / "complete").symlink_to(elsewhere)
+    (cache / "pip" / "wheel").touch()
+    host.run(shell("keep", KEEP, str(folder), str(cache)))
+    assert not elsewhere.exists()
+    assert (folder / "complete").is_file()
+    assert not (folder / "complete").is_symlink()
+    found = (folder / "lib" / "open.py").stat()
+    assert (found.st_uid, found.st_mode & 0o777, (folder / "lib").stat().st_mode & 0o777) == (0, 0o644, 0o755)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_machine_without_systemd_is_told_so(sshd, host, tmp_path):

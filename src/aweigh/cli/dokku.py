@@ -152,7 +152,7 @@ def status_dokku(app: str, host: str, ssh_config: Path | None, as_json: bool) ->
 @click.option("--lines", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many of the last.")
 def logs_dokku(app: str, host: str, ssh_config: Path | None, tail: bool, lines: int) -> None:
     """Print the last lines of an app's log at Dokku. Invitations in it are withheld."""
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     words = ["logs", app, "--num", str(lines), *(["--tail"] if tail else [])]
     for line in _dokku(host, ssh_config).lines(*words):
@@ -165,7 +165,7 @@ def logs_dokku(app: str, host: str, ssh_config: Path | None, tail: bool, lines: 
 @host_options
 def scale_dokku(quantities: tuple[str, ...], app: str, host: str, ssh_config: Path | None) -> None:
     """Scale an app at Dokku: a number is that of its web replicas."""
-    from aweigh.targets.heroku.after import parse_quantities
+    from aweigh.targets.quantities import parse_quantities
 
     wanted = parse_quantities(quantities)
     _dokku(host, ssh_config).run("ps:scale", app, *(f"{kind}={count}" for kind, count in wanted.items()))

@@ -57,8 +57,8 @@ def at_heroku(endpoint: str | None) -> Iterator["Api"]:
 
 def telling_of(steps: Steps) -> "Telling":
     """What is told of a deployment: a line a step, and of logs each line as it comes."""
-    from aweigh.targets.heroku.stream import discreet
     from aweigh.targets.heroku.wish import Telling
+    from aweigh.targets.invitations import discreet
 
     def hear(line: str) -> None:
         if line.strip():

@@ -8,6 +8,7 @@ import click
 from aweigh.cli.door import json_option
 from aweigh.cli.heroku import app_option, at_heroku, endpoint_option, telling_of
 from aweigh.cli.terminal import Steps, aligned, clean, print_document
+from aweigh.cli.typed import Version, asked_secret
 from aweigh.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ def status_heroku(app: str, as_json: bool, endpoint: str | None) -> None:
 @endpoint_option
 def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint: str | None) -> None:
     """Print the last lines of an app's log; Heroku keeps 1500. Invitations in it are withheld."""
-    from aweigh.targets.heroku.stream import discreet, read_log, tail_log
+    from aweigh.targets.heroku.stream import read_log, tail_log
+    from aweigh.targets.invitations import discreet
 
     with at_heroku(endpoint) as api:
         told = (tail_log if tail else read_log)(api, app, lines=lines, process=process)
@@ -99,16 +101,6 @@ def _release_document(one: "HerokuRelease") -> dict[str, Any]:
     }
 
 
-class Version(click.ParamType[int]):
-    """A release: ``v12`` or 12."""
-
-    name = "version"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        return click.IntRange(1)(str(value).removeprefix("v"), param, ctx)
-
-
 @click.command("heroku")
 @click.argument("version", type=Version(), required=False, metavar="[VERSION]")
 @app_option
@@ -140,8 +132,9 @@ def scale_heroku(quantities: tuple[str, ...], app: str, size: str | None, as_jso
     With several web dynos a visitor's requests go to the one that they came to first (http-session-affinity).
     """
     from aweigh.targets.heroku import after
+    from aweigh.targets.quantities import parse_quantities
 
-    wanted = after.parse_quantities(quantities)
+    wanted = parse_quantities(quantities)
     steps = Steps(json=as_json)
     with at_heroku(endpoint) as api:
         found = after.scale(api, app, wanted, size=size, telling=telling_of(steps))
@@ -188,7 +181,7 @@ def config_heroku(
         if not sign:
             raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
         wanted[name] = value
-    wanted |= {name: _asked(name) for name in hidden}
+    wanted |= {name: asked_secret(name) for name in hidden}
     steps = Steps(json=as_json)
     with at_heroku(endpoint) as api:
         changed = after.set_config(api, app, wanted) if wanted else ()
@@ -204,17 +197,6 @@ def config_heroku(
         return
     rows = [(key, WITHHELD if value is None else value) for key, value in shown.items()]
     click.echo("\n".join(aligned(rows)) if rows else "  no settings")
-
-
-def _asked(name: str) -> Any:
-    from aweigh.secret import Secret
-
-    if sys.stdin.isatty():
-        return Secret(click.prompt(name, hide_input=True, err=True))
-    value = sys.stdin.readline().rstrip("\n")
-    if not value:
-        raise UsageError(f"There is no value for {name[:40]}.", hint="standard input has a line for each --secret")
-    return Secret(value)
 
 
 @click.command("heroku")

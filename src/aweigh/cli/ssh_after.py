@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 
 from aweigh.cli.door import json_option
-from aweigh.cli.heroku_after import Version
 from aweigh.cli.ssh import app_option, document, host_of, host_options, tell_deployed, telling_of
 from aweigh.cli.terminal import Steps, aligned, clean, print_document
+from aweigh.cli.typed import Version, asked_secret
 from aweigh.errors import UsageError
 
 
@@ -128,7 +128,7 @@ def scale_ssh(
 
     The same release starts beside itself in its new size, and takes over when it is ready.
     """
-    from aweigh.targets.heroku.after import parse_quantities
+    from aweigh.targets.quantities import parse_quantities
     from aweigh.targets.ssh import after
     from aweigh.targets.ssh.place import Wish, check_wish, read_address
 
@@ -166,7 +166,6 @@ def config_ssh(
     Values stay on the host and are never shown. What stands on a command line is everybody's on the machine to see:
     give secrets by --secret NAME.
     """
-    from aweigh.cli.heroku_after import _asked
     from aweigh.secret import Secret
     from aweigh.targets.ssh import after
 
@@ -176,7 +175,7 @@ def config_ssh(
         if not sign:
             raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
         wanted[name] = Secret(value)
-    wanted |= {name: _asked(name) for name in hidden}
+    wanted |= {name: asked_secret(name) for name in hidden}
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         if wanted:

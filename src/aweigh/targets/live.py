@@ -163,7 +163,7 @@ def _predictions(
     """The predictions for rows; None: the policy on rows that are strange refuses one of them."""
     reply = _asked(client, url, "/v1/predict", body={"rows": list(rows)})
     if reply is None:
-        raise RemoteError("The app does not answer.", hint="aweigh logs heroku --app NAME says what it is doing")
+        raise RemoteError("The app does not answer.", hint="its log says what it is doing (aweigh logs)")
     if reply.status == 422 and reply.code == "outside_domain":
         return None
     if reply.status in {401, 403}:

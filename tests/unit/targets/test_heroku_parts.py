@@ -4,7 +4,7 @@ import pytest
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
-from aweigh.targets.heroku.after import is_plain, parse_quantities, state_of
+from aweigh.targets.heroku.after import is_plain, state_of
 from aweigh.targets.heroku.boot import why_down
 from aweigh.targets.heroku.building import code_before, current_of, is_live
 from aweigh.targets.heroku.codes import CODES, Code, codes_in, crashes_in, since_release
@@ -12,8 +12,10 @@ from aweigh.targets.heroku.documents import Build, DynoDocument, Formation, Hero
 from aweigh.targets.heroku.formation import formation_updates
 from aweigh.targets.heroku.planned import WITHHELD, planned, shown
 from aweigh.targets.heroku.settings import config_changes, plans_of
-from aweigh.targets.heroku.stream import Lines, discreet, invitations
+from aweigh.targets.heroku.stream import Lines
 from aweigh.targets.heroku.wish import Packed, Wish, check_wish
+from aweigh.targets.invitations import discreet, invitations
+from aweigh.targets.quantities import parse_quantities
 from aweigh.targets.release import Release
 
 TOKEN = "Zm9vYmFyYmF6cXV4cXV1eGNvcmdlZ3JhdWx0"  # an invitation's, made up

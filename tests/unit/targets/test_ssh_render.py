@@ -11,11 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.conftest import require_tool
 
-from aweigh.errors import UsageError
+from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.environ import env_lines
-from aweigh.targets.ssh.kept import InSlot, Kept, Place, encoded, kept_of, read_history
+from aweigh.targets.ssh.kept import (
+    InSlot,
+    Kept,
+    KeptGolden,
+    Place,
+    encoded,
+    kept_of,
+    read_golden,
+    read_history,
+)
 from aweigh.targets.ssh.place import Address, Paths, Wish, check_wish, port_of, read_address
 from aweigh.targets.ssh.render import place_of, planned, render, shown
 from aweigh.targets.ssh.site import render_site
@@ -156,7 +165,20 @@ def test_nothing_odd_is_a_host_or_a_python(odd):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "@host", "root@", "-oProxyCommand=x", "a@-oX", "-a@host", "host:", "host:0", "host:65536", "host:1:2"]
+    "text",
+    [
+        "",
+        "@host",
+        "root@",
+        "-oProxyCommand=x",
+        "a@-oX",
+        "-a@host",
+        "host:",
+        "host:0",
+        "host:65536",
+        "host:1:2",
+        "host:000001" + "9" * 5000,
+    ],
 )
 def test_what_ssh_would_take_for_an_option_is_no_host(text):
     with pytest.raises(UsageError):
@@ -261,6 +283,46 @@ def test_an_owners_line_is_a_shells_and_listens_on_the_loopback():
     assert "streamlit run" not in text
 
 
+@pytest.mark.parametrize("line", ["exec gunicorn app", ". ./run", "cd app", "A=1 b", "! b", "export A=1"])
+def test_a_line_that_begins_with_a_shells_own_word_stays_as_it_is(line):
+    own = replace(RELEASE, processes={"web": line}, own=frozenset({"Procfile"}))
+    assert render_scripts(kept_of(own, bundle=None)) == {"aweigh-release/run/web": f"{line}\n".encode()}
+
+
+def test_streamlit_is_asked_by_caddy_alone_unless_it_is_told_otherwise():
+    own = replace(
+        RELEASE, processes={"web": "streamlit run app.py --server.port $PORT"}, own=frozenset({"Procfile"}), config={}
+    )
+    assert "Environment=STREAMLIT_SERVER_ADDRESS=127.0.0.1\n" in unit(kept_of(own, bundle=None))
+    told = replace(own, config={"STREAMLIT_SERVER_ADDRESS": "::1"})
+    assert "Environment=STREAMLIT_SERVER_ADDRESS=::1\n" in unit(kept_of(told, bundle=None))
+    assert "STREAMLIT_SERVER_ADDRESS" not in unit()
+
+
+def test_pip_runs_shut_in_and_not_as_root():
+    commands = [one for one in planned(RELEASE, WISH) if "systemd-run" in one.argv]
+    assert len(commands) == 2
+    for one in commands:
+        assert "-I" in one.argv
+        assert {
+            "--unit=aweigh-penguins.install.service", "--property=User=aweigh-penguins",
+            "--property=ProtectSystem=strict", "--property=NoNewPrivileges=yes",
+        } <= set(one.argv)  # fmt: skip
+
+
+def test_a_machine_that_starts_anew_has_what_people_are_sent_to():
+    said = [one.shown for one in planned(RELEASE, WISH)]
+    enabled = next(i for i, one in enumerate(said) if "enable --quiet" in one and ".web.a@0" in one)
+    assert enabled < next(i for i, one in enumerate(said) if "live a1" in one)
+
+
+def test_caddy_gets_no_port_of_the_apps_own():
+    for port in (20_000, 29_999):
+        with pytest.raises(UsageError, match="that the apps have"):
+            check_wish(replace(WISH, port=port))
+    check_wish(replace(WISH, port=30_000))
+
+
 def test_render_holds_no_secret_and_asks_nobody():
     documents = render(replace(RELEASE, secrets=("AWEIGH_CACHE_SECRET",)), WISH)
     assert set(documents) == {
@@ -314,5 +376,16 @@ def test_documents_of_the_host_are_strict():
     for content in (b'{"app": "a", "base": 20000, "more": 1}', b'{"app": 1, "base": 2}', b"null", b""):
         with pytest.raises(msgspec.DecodeError):
             msgspec.json.decode(content, type=Place)
+    for content in (
+        b'{"app": "a", "base": 22}', b'{"app": "a", "base": 20001}',
+        b'{"app": "a", "base": 20000, "replicas": {"web": -1}}',
+        b'{"app": "a", "base": 20000, "replicas": {"web": 1000000000000}}',
+        b'{"app": "a", "base": 20000, "replicas": {"w\\u001b": 1}}',
+    ):  # fmt: skip
+        with pytest.raises(msgspec.DecodeError):
+            msgspec.json.decode(content, type=Place)
     assert msgspec.json.decode(encoded(KEPT), type=Kept) == KEPT
+    rows = KeptGolden("a", "b", [{}, {}], [{}], 0.0)
+    with pytest.raises(RemoteError, match="golden rows"):
+        read_golden(encoded(rows))
     assert InSlot(DIGEST, {"web": 1}) == msgspec.json.decode(encoded(InSlot(DIGEST, {"web": 1})), type=InSlot)

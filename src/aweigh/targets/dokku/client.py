@@ -6,11 +6,11 @@ import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aweigh.errors import RemoteError, UsageError
-from aweigh.secret import Secret
+from aweigh.targets.ssh import bounded
 from aweigh.targets.ssh.errors import AGAIN, quoted, silence
 from aweigh.targets.ssh.place import Address
 from aweigh.targets.tarball import TIME
@@ -29,7 +29,7 @@ class Dokku:
     address: Address
     config: Path | None = None
 
-    def attempt(self, *words: str, stdin: Secret | None = None) -> tuple[int, str, str]:
+    def attempt(self, *words: str) -> tuple[int, str, str]:
         """Runs a command of Dokku's: its exit code, what it printed, and its complaints.
 
         Raises:
@@ -37,13 +37,7 @@ class Dokku:
         """
         argv = [*self.ssh, "--", self.address.destination, shlex.join(words)]
         try:
-            done = subprocess.run(
-                argv,
-                input=b"" if stdin is None else stdin.reveal().encode(),
-                capture_output=True,
-                check=False,
-                timeout=COMMAND_S,
-            )
+            done = bounded.run(argv, stdin=subprocess.DEVNULL, timeout_s=COMMAND_S)
         except FileNotFoundError as error:
             raise UsageError("There is no ssh on this machine.", hint="install OpenSSH's client") from error
         except subprocess.TimeoutExpired as error:
@@ -53,35 +47,27 @@ class Dokku:
             raise silence(said, host=self.address.destination, ssh=f"ssh {self.address.destination}")
         return done.returncode, done.stdout.decode(errors="replace"), said
 
-    def run(self, *words: str, stdin: Secret | None = None) -> str:
+    def run(self, *words: str) -> str:
         """Runs it, and it must succeed.
 
         Raises:
             RemoteError: it did not.
         """
-        code, out, said = self.attempt(*words, stdin=stdin)
+        code, out, said = self.attempt(*words)
         if code != 0:
             raise RemoteError(f"Dokku refuses {words[0]}: {quoted(said or out)}.", hint=AGAIN)
         return out
 
     def lines(self, *words: str) -> Iterator[str]:
         """The lines that a command prints, as they come."""
-        argv = [*self.ssh, "--", self.address.destination, shlex.join(words)]
-        with subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        ) as process:
-            assert process.stdout is not None  # noqa: S101  it was asked for
-            try:
-                for line in process.stdout:
-                    yield line.decode(errors="replace").rstrip("\n")
-            finally:
-                process.terminate()
+        return bounded.lines([*self.ssh, "--", self.address.destination, shlex.join(words)])
 
     @property
     def ssh(self) -> list[str]:
         """How ssh is called, without the destination."""
-        options = ("BatchMode=yes", "ConnectTimeout=20", "ForwardAgent=no", "ForwardX11=no", "LogLevel=ERROR")
-        found = ["ssh", "-T", *(word for one in options for word in ("-o", one))]
+        options = ("BatchMode=yes", "ConnectTimeout=20", "ForwardAgent=no", "ForwardX11=no", "LogLevel=ERROR",
+                   "PermitLocalCommand=no", "RemoteCommand=none", "ClearAllForwardings=yes")  # fmt: skip
+        found = ["ssh", "-T", "-k", *(word for one in options for word in ("-o", one))]
         if self.config is not None:
             found += ["-F", str(self.config)]
         return found + ([] if self.address.port is None else ["-p", str(self.address.port)])
@@ -103,12 +89,12 @@ class Dokku:
             _git(folder, "add", "--all", "--force")
             _git(folder, "commit", "--quiet", "--no-verify", "--no-gpg-sign", "--allow-empty", "-m", message)
             commit = _git(folder, "rev-parse", "HEAD").strip()
-            where = f"{self.address.destination}:{app}"
+            where = remote_of(self.address, app)
             environ = _environ() | {"GIT_SSH_COMMAND": shlex.join(self.ssh)}
             try:
-                done = subprocess.run(
+                done = bounded.run(
                     ["git", "-C", str(folder), "push", "--force", where, f"{BRANCH}:{BRANCH}"],
-                    env=environ, capture_output=True, check=False, timeout=PUSH_S, stdin=subprocess.DEVNULL,
+                    env=environ, timeout_s=PUSH_S, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
             except subprocess.TimeoutExpired as error:
                 raise RemoteError("Dokku is still building after an hour.", hint="see its logs") from error
@@ -118,6 +104,15 @@ class Dokku:
                 f"Dokku did not take the release live: {quoted(said)}.", hint=f"what ran before runs on; {AGAIN}"
             )
         return commit, said
+
+
+def remote_of(address: Address, app: str) -> str:
+    """The repository of an app as git is told: an IPv6 address stands in brackets.
+
+    >>> remote_of(Address("2001:db8::1", "dokku", 2222), "penguins")
+    'dokku@[2001:db8::1]:penguins'
+    """
+    return f"{replace(address, port=None).typed}:{app}"
 
 
 def check_app(app: str) -> str:

@@ -146,21 +146,6 @@ def _watch(api: Api, app: str, release: HerokuRelease, *, patience: Patience) ->
         watch_boot(api, app, release, web=web, ready=ready, patience=patience)
 
 
-def parse_quantities(words: Sequence[str]) -> dict[str, int]:
-    """What is to be scaled: ``web=2``, ``worker=1``; a number alone is ``web``'s.
-
-    Raises:
-        UsageError: one says neither.
-    """
-    found = {}
-    for word in words:
-        kind, _, count = word.rpartition("=")
-        if not re.fullmatch(r"[-\w]{0,128}", kind) or not (count.isascii() and count.isdigit()) or int(count) > 1000:
-            raise UsageError(f"{word[:40]!r} scales nothing.", hint="write a number, or TYPE=NUMBER as in worker=2")
-        found[kind or "web"] = int(count)
-    return found
-
-
 def scale(
     api: Api, app: str, quantities: Mapping[str, int], *, size: str | None = None, telling: Telling | None = None
 ) -> list[Formation]:

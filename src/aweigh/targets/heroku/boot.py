@@ -11,7 +11,8 @@ from aweigh.targets.heroku.codes import KEEPS_DOWN, OF_MEMORY, codes_in, crashes
 from aweigh.targets.heroku.documents import DynoDocument, HerokuRelease
 from aweigh.targets.heroku.errors import AnswersDiffer, NotUp, quote
 from aweigh.targets.heroku.requests import list_dynos
-from aweigh.targets.heroku.stream import discreet, read_log
+from aweigh.targets.heroku.stream import read_log
+from aweigh.targets.invitations import discreet
 from aweigh.targets.live import get
 
 LOG_LINES = 400

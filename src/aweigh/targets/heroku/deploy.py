@@ -31,12 +31,10 @@ from aweigh.targets.heroku.settings import (
     settings_of,
     url_of,
 )
-from aweigh.targets.heroku.stream import invitations
 from aweigh.targets.heroku.wish import Deployed, Going, Packed, Telling, Wish, check_wish
-from aweigh.targets.live import Replayed, get, golden_of, replay
+from aweigh.targets.invitations import first_invitation
+from aweigh.targets.live import Replayed, golden_of, replay
 from aweigh.targets.release import START, Release
-
-MOST_INVITATIONS = 5
 
 
 def deploy(
@@ -116,15 +114,6 @@ def _released(
         if error.ended:
             set_back(going, was, stack=stack)
         raise
-
-
-def first_invitation(url: str, lines: Sequence[str]) -> Secret | None:
-    """The path of the last invitation in a log that still opens: anybody can have one written there that does not."""
-    for path in invitations(lines)[:MOST_INVITATIONS]:
-        reply = get(url, path)
-        if reply is not None and reply.status == 200:
-            return Secret(path)
-    return None
 
 
 def is_ours(release: Release) -> bool:

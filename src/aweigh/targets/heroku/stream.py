@@ -1,9 +1,8 @@
 """Logs as they come: the build's and the release phase's, resumed where a connection broke off, and the app's own."""
 
 import math
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from aweigh.errors import RemoteError
 from aweigh.targets.heroku.api import Api
@@ -21,9 +20,6 @@ OVERLAP = 100
 TRIES = 6
 MOST_LINE_BYTES = 64 * 1024
 _KEEP_ALIVE = b"\0"
-
-_INVITE = re.compile(r"/invite/([A-Za-z0-9_-]{20,})")
-INVITE_SHOWN = "/invite/(withheld)"
 
 
 def follow(
@@ -183,14 +179,3 @@ def event(line: str) -> list[str]:
     if line.startswith("data:"):
         return [line.removeprefix("data:").removeprefix(" ")]
     return [] if not line or line.startswith((":", "id:", "event:", "retry:")) else [line]
-
-
-def discreet(line: str) -> str:
-    """A line without the token of an invitation in it."""
-    return _INVITE.sub(INVITE_SHOWN, line)
-
-
-def invitations(lines: Sequence[str]) -> list[str]:
-    """The paths of the invitations that servers printed, each once, the last one first: ``/invite/...``."""
-    found = [match[0] for line in lines for match in _INVITE.finditer(line)]
-    return list(dict.fromkeys(reversed(found)))

@@ -3,13 +3,22 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.live import get
-from aweigh.targets.ssh.command import Command, change_settings, clear_all, reload_sites, systemctl
+from aweigh.targets.ssh.command import (
+    Command,
+    change_settings,
+    clear_all,
+    keep_settings,
+    reload_sites,
+    restore_settings,
+    systemctl,
+)
 from aweigh.targets.ssh.deploy import setting_names, settle, url_of, version_before, went_live
 from aweigh.targets.ssh.environ import check_name, env_lines
 from aweigh.targets.ssh.facts import OLDEST_SYSTEMD, read_facts
+from aweigh.targets.ssh.install import stop_install
 from aweigh.targets.ssh.kept import COMPLETE, Kept, Place, Version
 from aweigh.targets.ssh.live import There, active_units, look, read_kept, read_rows
 from aweigh.targets.ssh.place import (
@@ -17,6 +26,7 @@ from aweigh.targets.ssh.place import (
     Slot,
     Wish,
     check_wish,
+    other,
     port_of,
 )
 from aweigh.targets.ssh.render import place_of
@@ -51,6 +61,9 @@ def status(host: Host, app: str) -> Status:
         for name, state in states.items()
         if state in {"failed", "activating"} and f".{live}@" in name
     )
+    beside = other(live)
+    if any(f".{beside}@" in name and state == "active" for name, state in states.items()):
+        notes += (f"slot {beside} runs beside it: a deployment was cut off, and the next one ends it",)
     if running.release != now.release:
         notes += (f"slot {live} runs {running.release}, which the history does not say: deploy once more",)
     return Status(
@@ -163,7 +176,7 @@ def set_config(
 ) -> Deployed | None:
     """Changes settings, and takes the same release live anew with them; None where nothing runs yet.
 
-    Where it does not come up with them, what ran goes on with the old ones, and the file has the new ones.
+    Where it does not come up with them, what ran goes on, and the settings are as they were.
 
     Raises:
         UsageError: a name or a value that cannot be.
@@ -176,12 +189,19 @@ def set_config(
     _known(host, app)
     with host.locked(paths.lock):
         there = _known(host, app)
+        host.run(keep_settings(paths))
         host.run(change_settings(paths, sorted(changes), lines))
         if there.running is None:
             return None
-        going = _going(host, there, there.running.release, telling=telling, patience=patience)
-        settle(host, paths, going.kept, telling=going.telling)
-        return went_live(going, there, anew=True)
+        try:
+            going = _going(host, there, there.running.release, telling=telling, patience=patience)
+            settle(host, paths, going.kept, telling=going.telling)
+            return went_live(going, there, anew=True)
+        except (AweighError, KeyboardInterrupt):
+            # What runs starts anew by itself when it dies, and with the machine: with what it was proven with.
+            if look(host, paths).live == there.live:
+                host.run(restore_settings(paths))
+            raise
 
 
 def log(host: Host, app: str, *, lines: int, tail: bool = False, process: str | None = None) -> Iterator[str]:
@@ -190,7 +210,7 @@ def log(host: Host, app: str, *, lines: int, tail: bool = False, process: str | 
     Raises:
         RemoteError: the host cannot be asked.
     """
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     paths = Paths(app)
     kind = "*" if process is None else f"{process}.*"
@@ -207,10 +227,12 @@ def destroy(host: Host, app: str) -> None:
         RemoteError: there is none, or the host refuses.
     """
     paths = Paths(app)
-    _known(host, app)
+    if host.attempt(Command("look", ("test", "-d", paths.root))).code != 0:
+        raise _absent(host, app)
     with host.locked(paths.lock):
         host.run(Command("take the site away", ("rm", "-f", paths.site)))
         host.attempt(reload_sites())
+        host.attempt(stop_install(paths))
         host.run(clear_all(paths), timeout_s=120)
         host.run(Command("take the app away", ("rm", "-rf", paths.state, paths.root)))
         host.attempt(Command("take the app's user away", ("userdel", paths.user)))
@@ -221,10 +243,12 @@ def _known(host: Host, app: str) -> There:
     if there.place is None and not there.slots and not there.history:
         if host.attempt(Command("look", ("test", "-d", Paths(app).root))).code == 0:
             return there
-        raise UsageError(
-            f"There is no app {app!r} on {host.name}.", hint=f"aweigh deploy ssh PATH --app {app} makes one"
-        )
+        raise _absent(host, app)
     return there
+
+
+def _absent(host: Host, app: str) -> UsageError:
+    return UsageError(f"There is no app {app!r} on {host.name}.", hint=f"aweigh deploy ssh PATH --app {app} makes one")
 
 
 def _going(

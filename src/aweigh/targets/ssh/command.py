@@ -12,13 +12,27 @@ from pathlib import Path
 from aweigh.secret import Secret
 from aweigh.targets.ssh.place import CADDYFILE, IMPORT, ROOT, SITES, STATE, UNITS, Paths, Slot, marker_name
 
-WRITE = 'umask 077; mkdir -p "$(dirname "$1")" && cat > "$1.new" && chmod "$2" "$1.new" && mv -fT "$1.new" "$1"'
+WHOLE = (
+    '{ [ "$(wc -c < "$1.new")" -eq "$size" ] || '
+    '{ rm -f "$1.new"; echo "error: what arrived was cut off" >&2; exit 1; }; }'
+)
+"""A line that dies looks like the end of what is sent: what is shorter than it was takes nobody's place."""
+WRITE = (
+    'umask 077; size=$3; mkdir -p "$(dirname "$1")" && cat > "$1.new" && '
+    f'{WHOLE} && chmod "$2" "$1.new" && mv -fT "$1.new" "$1"'
+)
 READ = 'if [ -f "$1" ]; then cat "$1"; fi'
 SETTINGS = 'if [ -f "$1" ]; then cut -d= -f1 "$1" | grep -E "^[A-Z]" | sort; fi'
 MADE_UP = (
-    'umask 077; grep -q "^$1=" "$2" || printf "%s=%s\\n" "$1" "$(od -An -N32 -tx1 /dev/urandom | tr -d " \\n")" >> "$2"'
+    'umask 077; grep -q "^$1=" "$2" || { made=$(od -An -N32 -tx1 /dev/urandom | tr -d " \\n"); '
+    '[ "${#made}" -eq 64 ] || { echo "error: no random bytes" >&2; exit 1; }; '
+    '[ -z "$(tail -c1 "$2" 2>/dev/null)" ] || echo >> "$2"; printf "%s=%s\\n" "$1" "$made" >> "$2"; }'
 )
-CHANGE = 'umask 077; { grep -vE "^($2)=" "$1" || true; cat; } > "$1.new" && chmod 600 "$1.new" && mv -fT "$1.new" "$1"'
+CHANGE = (
+    'umask 077; { grep -vE "^($2)=" "$1" || true; } > "$1.kept" && '
+    'size=$(( $(wc -c < "$1.kept") + $3 )) && cat "$1.kept" - > "$1.new" && rm -f "$1.kept" && '
+    f'{WHOLE} && chmod 600 "$1.new" && mv -fT "$1.new" "$1"'
+)
 IMPORTED = (
     'mkdir -p -m 755 "$3" && chmod 755 "$3" && touch "$1" && { grep -qxF "$2" "$1" || '
     '{ [ -z "$(tail -c1 "$1")" ] || echo >> "$1"; printf "%s\\n" "$2" >> "$1"; }; }'
@@ -38,7 +52,9 @@ CLEAR = (
     "xargs -r systemctl reset-failed 2>/dev/null || true; "
     'find "$3" -maxdepth 2 -name "$1*" | grep -E "$2" | xargs -r rm -f; systemctl daemon-reload'
 )
-HELD = "echo held; exec timeout 7200 cat"
+HELD = 'echo held; while [ -n "$(timeout "$1" dd bs=1 count=1 2>/dev/null)" ]; do :; done'
+"""Holds on as long as a byte comes within so many seconds, and no longer."""
+SILENCE_S = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +79,11 @@ def shell(what: str, script: str, *arguments: str, stdin: bytes | Path | Secret 
 
 def write(path: str, content: bytes | Secret, *, mode: str = "644") -> Command:
     """Writes a file, whole or not at all."""
-    return shell(f"write {path.rpartition('/')[2]}", WRITE, path, mode, stdin=content)
+    return shell(f"write {path.rpartition('/')[2]}", WRITE, path, mode, str(_size_of(content)), stdin=content)
+
+
+def _size_of(content: bytes | Secret) -> int:
+    return len(content.reveal().encode() if isinstance(content, Secret) else content)
 
 
 def read(path: str) -> Command:
@@ -75,10 +95,12 @@ def set_up(paths: Paths) -> list[Command]:
     """The app's user and its folders; what is there stays."""
     user = ("--system", "--user-group", "--no-create-home", "--home-dir", paths.state, "--shell", "/usr/sbin/nologin")
     script = 'id -u "$1" >/dev/null 2>&1 || { u=$1; shift; useradd "$@" "$u"; }'
-    folders = [paths.root, f"{paths.root}/releases", f"{paths.root}/venvs", f"{paths.root}/live"]
+    folders = [paths.root, f"{paths.root}/live"]
+    shut = [f"{paths.root}/releases", f"{paths.root}/venvs"]
     return [
         shell("make the user of the app", script, paths.user, *user),
         Command("make the folders of the app", ("install", "-d", "-m", "755", ROOT, STATE, *folders)),
+        Command("make the folders of the app", ("install", "-d", "-m", "750", "-g", paths.user, *shut)),
         Command("make the folders of the app", ("install", "-d", "-m", "700", f"{paths.root}/shared")),
         Command(
             "make the folders of the app",
@@ -95,7 +117,17 @@ def make_up(paths: Paths, names: Sequence[str]) -> list[Command]:
 
 def change_settings(paths: Paths, names: Sequence[str], lines: Secret) -> Command:
     """Takes settings away and puts the lines in their place."""
-    return shell("write the settings", CHANGE, paths.env, "|".join(names), stdin=lines)
+    return shell("write the settings", CHANGE, paths.env, "|".join(names), str(_size_of(lines)), stdin=lines)
+
+
+def keep_settings(paths: Paths) -> Command:
+    """Keeps the settings as they are, for ``restore_settings``."""
+    return Command("keep the settings", ("cp", "-pf", paths.env, f"{paths.env}.before"))
+
+
+def restore_settings(paths: Paths) -> Command:
+    """Puts them back."""
+    return Command("put the settings back", ("mv", "-fT", f"{paths.env}.before", paths.env))
 
 
 def import_sites() -> Command:
@@ -113,6 +145,11 @@ def check_sites() -> Command:
 def reload_sites() -> Command:
     """Has Caddy take its configuration anew, without closing what it does."""
     return Command("take Caddy's configuration", ("caddy", "reload", "--adapter", "caddyfile", "--config", CADDYFILE))
+
+
+def taken_site(paths: Paths) -> Command:
+    """Keeps the site that Caddy has taken: one that was only written is known by it, and taken by the next run."""
+    return Command("keep the site that Caddy took", ("cp", "-f", paths.site, paths.taken))
 
 
 def systemctl(what: str, *words: str) -> Command:

@@ -3,24 +3,40 @@
 import re
 import time
 
-from aweigh.errors import UsageError
+from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import SETTINGS, Command, make_up, set_up, shell
+from aweigh.targets.ssh.errors import AGAIN
 from aweigh.targets.ssh.facts import Facts, ask
 from aweigh.targets.ssh.install import KEPT_RELEASES, install, prune
 from aweigh.targets.ssh.kept import Kept, Place, Version
 from aweigh.targets.ssh.live import There, look
-from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MOST_BLOCKS, ROOT, Paths, Slot, Wish, check_wish
+from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MOST_BLOCKS, ROOT, Paths, Slot, Wish, check_wish, port_of
 from aweigh.targets.ssh.render import packed_of, place_of, secrets_of
 from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.switch import Going, go_live
 from aweigh.targets.ssh.telling import Deployed, Patience, Telling
+from aweigh.targets.ssh.units import is_base
 
 _PORTS = (
+    'cat "$1"/*/shared/base 2>/dev/null; '
     'ls -d "$1"/*/shared/place.json 2>/dev/null | while read -r f; do '
     'sed -n \'s/.*"base": *\\([0-9]*\\).*/\\1/p\' "$f"; done; '
     "sed -n 's/^ *[0-9]*: [0-9A-F]*:\\([0-9A-F]*\\) [0-9A-F:]* 0A .*/0x\\1/p' /proc/net/tcp /proc/net/tcp6 2>/dev/null"
+)
+
+
+_LISTENERS = (
+    "sed -n 's/^ *[0-9]*: \\([0-9A-F]*\\):\\([0-9A-F]*\\) [0-9A-F:]* 0A .*/\\1 \\2/p' "
+    "/proc/net/tcp /proc/net/tcp6 2>/dev/null"
+)
+_LOOPBACK = re.compile(r"[0-9A-F]{6}7F|0{24}01000000|0{16}FFFF0000[0-9A-F]{6}7F")
+"""As the kernel of a little-endian machine writes 127.x.y.z, ::1 and ::ffff:127.x.y.z."""
+_CLAIM = (
+    'umask 077; exec 9> "$1/.ports" && flock 9 && if [ -s "$2" ]; then cat "$2"; '
+    'elif cat "$1"/*/shared/base 2>/dev/null | grep -qxF "$3"; then echo taken; '
+    'else echo "$3" > "$2.new" && mv -fT "$2.new" "$2" && cat "$2"; fi'
 )
 
 
@@ -49,7 +65,7 @@ def deploy(
     telling.line("host", _told_host(host, facts), time.monotonic() - started)
     with host.locked(paths.lock):
         there = look(host, paths)
-        place = place_of(wish, there.place, base=there.place.base if there.place else free_base(host))
+        place = place_of(wish, there.place, base=there.place.base if there.place else own_base(host, paths))
         settle(host, paths, kept, telling=telling)
         install(host, release, packed, paths=paths, facts=facts, telling=telling)
         going = Going(host, paths, place, kept, packed.digest, golden, facts.systemd, telling, patience)
@@ -70,6 +86,8 @@ def went_live(going: Going, there: There, *, anew: bool = False) -> Deployed:
     notes = [] if going.place.domain is not None else [
         "people's passwords and data travel unencrypted to it: give it a name with --domain"
     ]  # fmt: skip
+    if going.replicas.get("web") and is_open(host, port_of(going.place.base, went.slot, 0)):
+        notes.append("its replicas answer at every address of the host, past Caddy: let them listen on 127.0.0.1 alone")
     return Deployed(
         app=going.place.app,
         url=url,
@@ -118,6 +136,20 @@ def setting_names(host: Host, paths: Paths) -> set[str]:
     return set(host.run(shell("read the settings' names", SETTINGS, paths.env)).text.split())
 
 
+def own_base(host: Host, paths: Paths) -> int:
+    """The first of the app's ports; two that are deployed for the first time at once do not get the same.
+
+    Raises:
+        UsageError: there are none left.
+    """
+    for _ in range(5):
+        base = free_base(host)
+        said = host.run(shell("take ports for the app", _CLAIM, ROOT, paths.base, str(base))).text.strip()
+        if re.fullmatch(r"[1-9][0-9]{4}", said) and is_base(int(said)):
+            return int(said)
+    raise RemoteError("Others take the host's ports just now.", hint=AGAIN)
+
+
 def free_base(host: Host) -> int:
     """The first block of ports that no app has and nobody listens on.
 
@@ -131,6 +163,13 @@ def free_base(host: Host) -> int:
     if free is None:
         raise UsageError("The host has no ports left for another app.", hint="destroy one, or take another host")
     return FIRST_PORT + BLOCK * free
+
+
+def is_open(host: Host, port: int) -> bool:
+    """Whether anybody who reaches the host reaches what listens on that port of it."""
+    said = host.attempt(shell("say who listens", _LISTENERS)).text.splitlines()
+    listeners = [one.split() for one in said]
+    return any(len(one) == 2 and one[1] == f"{port:04X}" and _LOOPBACK.fullmatch(one[0]) is None for one in listeners)
 
 
 def kept_releases(there: There) -> list[str]:
@@ -149,8 +188,7 @@ def url_of(place: Place, host: Host) -> str:
 
 def _first_invitation(going: Going, slot: Slot) -> Secret | None:
     """The path of the invitation that the new release printed, if it still opens."""
-    from aweigh.targets.heroku.deploy import first_invitation
-    from aweigh.targets.ssh.place import port_of
+    from aweigh.targets.invitations import first_invitation
 
     if not going.replicas.get("web") or not going.kept.is_ours or "--auth none" in going.kept.processes["web"]:
         return None

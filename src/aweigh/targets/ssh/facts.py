@@ -15,6 +15,8 @@ OLDEST_SYSTEMD = 247
 OLDEST_CADDY = (2, 6)
 
 PROBE = (
+    # Who is not root has these folders not on the path everywhere; as root they are.
+    "PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin; "
     'echo "systemd $(systemctl --version 2>/dev/null | head -n1 | cut -d" " -f2)"; '
     'test -d /run/systemd/system && echo "booted yes"; '
     'echo "caddy $(caddy version 2>/dev/null | head -n1)"; '

@@ -26,7 +26,7 @@ UNPACK = (
     'was sent" >&2; exit 1; }; '
     'tar -xzf "$1.tar.gz" -C "$1" --no-same-owner --no-same-permissions; rm -f "$1.tar.gz"'
 )
-FINISH = 'ln -sfn "../../venvs/$2" "$1/$3" && chmod -R go+rX,go-w "$1" && touch "$1/$4"'
+FINISH = 'ln -sfnT "../../venvs/$2" "$1/$3" && chmod -R go+rX,go-w "$1" && touch "$1/$4"'
 PRUNE = (
     'cd "$1" || exit 0; for r in releases/*; do n=${r#releases/}; case " $2 " in *" $n "*) ;; *) rm -rf "$r";; esac; '
     "done; for v in venvs/*; do used=; for r in releases/*; do "
@@ -71,19 +71,43 @@ def unpack(paths: Paths, packed: Packed) -> Command:
     return shell("take the files", UNPACK, paths.release(packed.digest), packed.sha256, stdin=packed.content)
 
 
+KEEP = (
+    'set -e; chown root:root "$1"; chmod 755 "$1"; chown -hR root:root "$1"; chmod -R go+rX,go-w "$1"; '
+    'rm -rf "$1/complete"; : > "$1/complete"; chmod 644 "$1/complete"; find "$2" -mindepth 1 -delete'
+)
+"""Only then is the environment whole; what pip kept of its downloads is not kept for ever."""
+
+
+def stop_install(paths: Paths) -> Command:
+    """Ends what an earlier run that was cut off left installing."""
+    return Command("end an earlier installation", ("systemctl", "stop", "--quiet", paths.installing))
+
+
 def make_environment(paths: Paths, name: str, *, python: str, release: str) -> list[Command]:
-    """Makes an environment and fills it, as the app's user; the last command gives it to root and marks it whole."""
+    """Makes an environment and fills it, as the app's user; the last command gives it to root and marks it whole.
+
+    It is done in a unit of its own: all that a package's build starts ends with it, and it may write nowhere else.
+    """
     folder = f"{paths.root}/venvs/{name}"
-    as_user = ("runuser", "-u", paths.user, "--", "env", f"--chdir={paths.release(release)}",
-               f"HOME={paths.root}/cache", "PYTHONNOUSERSITE=1")  # fmt: skip
-    pip = (f"{folder}/bin/python", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet",
+    cache = f"{paths.root}/cache"
+    properties = (
+        f"User={paths.user}", f"Group={paths.user}", f"WorkingDirectory={paths.release(release)}", "UMask=0022",
+        f"Environment=HOME={cache}", "EnvironmentFile=-/etc/environment", "NoNewPrivileges=yes",
+        "CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=read-only", "PrivateTmp=yes",
+        "PrivateDevices=yes",        f"ReadWritePaths={folder} {cache}", f"InaccessiblePaths={paths.state}",
+    )  # fmt: skip
+    as_user = ("systemd-run", "--quiet", "--wait", "--collect", "--pipe", f"--unit={paths.installing}",
+               *(f"--property={one}" for one in properties), "--")  # fmt: skip
+    # Isolated: a file of the release's may be called like a module of Python's.
+    pip = (f"{folder}/bin/python", "-I", "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "--quiet",
            "--require-hashes", "--no-deps", "-r", "requirements.txt")  # fmt: skip
     return [
+        shell("end an earlier installation", 'systemctl stop --quiet "$1" 2>/dev/null || true', paths.installing),
         Command("clear the environment", ("rm", "-rf", folder)),
         Command("make the environment", ("install", "-d", "-o", paths.user, "-g", paths.user, "-m", "755", folder)),
-        Command("make the environment", (*as_user, python, "-m", "venv", folder)),
+        Command("make the environment", (*as_user, python, "-I", "-m", "venv", folder)),
         Command("install the requirements", (*as_user, *pip)),
-        shell("keep the environment", 'chown -R root:root "$1" && touch "$1/complete"', folder),
+        shell("keep the environment", KEEP, folder, cache),
     ]
 
 
@@ -107,7 +131,8 @@ def install(host: Host, release: Release, packed: Packed, *, paths: Paths, facts
     assert python is not None  # noqa: S101  the facts were checked
     environment = environment_name(release, python=python)
     started = time.monotonic()
-    if _is_there(host, f"{paths.release(packed.digest)}/{COMPLETE}"):
+    folder = paths.release(packed.digest)
+    if all(_is_there(host, f"{folder}/{name}") for name in (COMPLETE, f"{VENV}/complete")):
         telling.line("files", f"{packed.digest} is there", 0.0)
         return
     is_new = not _is_there(host, f"{paths.root}/venvs/{environment}/complete")

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -16,7 +16,7 @@ from aweigh.errors import RemoteError
 from aweigh.targets.live import Golden
 from aweigh.targets.release import START, Release
 from aweigh.targets.ssh.errors import AGAIN
-from aweigh.targets.ssh.place import MEMORY, PORT
+from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MEMORY, MOST_BLOCKS, MOST_REPLICAS, PORT
 
 FOLDER = "aweigh-release"
 """What a release says of itself, in its own folder on the host."""
@@ -58,22 +58,28 @@ class KeptGolden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     absolute_tolerance: float
 
 
+Replicas = dict[
+    Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9-]{1,32}$")], Annotated[int, msgspec.Meta(ge=0, le=MOST_REPLICAS)]
+]
+"""How many there are to be of each process type."""
+
+
 class Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What was asked for of an app on this host; ``base`` is the first of its ports."""
 
     app: str
-    base: int
+    base: Annotated[int, msgspec.Meta(ge=FIRST_PORT, lt=FIRST_PORT + BLOCK * MOST_BLOCKS, multiple_of=BLOCK)]
     domain: str | None = None
     port: int = PORT
     memory: str = MEMORY
-    replicas: dict[str, int] = {}
+    replicas: Replicas = {}
 
 
 class InSlot(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What runs in a slot: the release, how many replicas of each process, the digest of its units' text."""
 
-    release: str
-    replicas: dict[str, int]
+    release: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{12}$")]
+    replicas: Replicas
     units: str = ""
 
 
@@ -126,6 +132,10 @@ def read_golden(content: bytes) -> Golden:
         RemoteError: it is no such document.
     """
     found = decoded(content, KeptGolden, what="the golden rows of the release")
+    if len(found.rows) != len(found.predictions):
+        raise RemoteError(
+            "On the host the golden rows of the release cannot be read.", hint=f"deploy once more; {AGAIN}"
+        )
     return Golden(found.name, found.version, found.rows, found.predictions, found.absolute_tolerance)
 
 
@@ -137,8 +147,8 @@ def encoded(value: msgspec.Struct) -> bytes:
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-def decoded(content: bytes | str, kind: type[T], *, what: str) -> T:
-    """A document of the host's.
+def decoded(content: bytes | str, kind: type[T], *, what: str, fix: str = f"deploy once more; {AGAIN}") -> T:
+    """A document of the host's; ``fix`` is what to do about one that is damaged.
 
     Raises:
         RemoteError: it is not one.
@@ -146,7 +156,7 @@ def decoded(content: bytes | str, kind: type[T], *, what: str) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RemoteError(f"On the host {what} cannot be read.", hint=f"deploy once more; {AGAIN}") from error
+        raise RemoteError(f"On the host {what} cannot be read.", hint=fix) from error
 
 
 def read_history(text: str) -> list[Version]:

@@ -1,9 +1,11 @@
 """What runs of an app on a host, read back from the host in one go."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
 
+from aweigh.errors import RemoteError
 from aweigh.targets.live import Golden
 from aweigh.targets.ssh.command import Command, shell
 from aweigh.targets.ssh.kept import (
@@ -20,31 +22,38 @@ from aweigh.targets.ssh.kept import (
 from aweigh.targets.ssh.place import SLOTS, Paths, Slot, marker_name, marker_order
 from aweigh.targets.ssh.runner import Host
 
+FORGET = "take that file away there, and deploy once more with all options: --domain, --memory, --replicas"
 _LOOK = (
-    'for f in "$1" "$2" "$3" "$4"; do if [ -f "$f" ]; then tr -d "\\n" < "$f"; fi; echo; done; '
-    'ls "$5" 2>/dev/null | tr "\\n" " "; echo; if [ -f "$6" ]; then tail -n 1000 "$6"; fi'
+    'for f in "$1" "$2" "$3"; do if [ -f "$f" ]; then tr -d "\\n" < "$f"; fi; echo; done; '
+    'if cmp -s "$4" "$7"; then tr -d "\\n" < "$4"; fi; echo; '
+    'ls "$5" 2>/dev/null | tr "\\n" " "; echo; if [ -f "$6" ]; then cat "$6"; fi'
 )
 
 
 @dataclass(frozen=True, slots=True)
 class There:
-    """What is on the host: ``place`` is None where the app is not, ``live`` where nothing of it went live yet."""
+    """What is on the host: ``place`` is None where the app is not, ``live`` where nothing of it went live yet.
+
+    ``site`` is what Caddy has taken, in one line. A slot whose document cannot be read is not among ``slots``, and yet
+    it may be the live one: ``web`` is how many of its replicas Caddy asks.
+    """
 
     place: Place | None
     slots: dict[Slot, InSlot]
     site: str
     marked: Slot | None
     history: tuple[Version, ...]
+    web: int = 0
 
     @property
     def live(self) -> Slot | None:
         """The slot that Caddy asks."""
-        return self.marked if self.marked in self.slots else None
+        return self.marked
 
     @property
     def running(self) -> InSlot | None:
         """What is in it."""
-        return None if self.live is None else self.slots[self.live]
+        return None if self.live is None else self.slots.get(self.live)
 
 
 def look(host: Host, paths: Paths) -> There:
@@ -55,23 +64,19 @@ def look(host: Host, paths: Paths) -> There:
     """
     command = shell(
         "say what runs there", _LOOK,
-        paths.place, paths.slot("a"), paths.slot("b"), paths.site, paths.live, paths.history,
+        paths.place, paths.slot("a"), paths.slot("b"), paths.site, paths.live, paths.history, paths.taken,
     )  # fmt: skip
-    lines = host.run(command).text.splitlines()
+    lines = host.run(command).text.split("\n")
     place, a, b, site, marks, *history = [*lines, "", "", "", "", ""][: max(5, len(lines))]
-    marked = next((slot for slot, web in marker_order() if marker_name(slot, web) in marks.split()), None)
-    slots: dict[Slot, InSlot] = {
-        slot: decoded(text, InSlot, what=f"what slot {slot} runs")
-        for slot, text in zip(SLOTS, (a, b), strict=True)
-        if text
-    }
-    return There(
-        decoded(place, Place, what="what was asked for") if place else None,
-        slots,
-        site,
-        marked,
-        tuple(read_history("\n".join(history))),
-    )
+    marked, web = next((one for one in marker_order() if marker_name(*one) in marks.split()), (None, 0))
+    slots: dict[Slot, InSlot] = {}
+    for slot, text in zip(SLOTS, (a, b), strict=True):
+        with suppress(RemoteError):
+            slots |= {slot: decoded(text, InSlot, what=f"what slot {slot} runs")}
+    asked = decoded(place, Place, what=f"{paths.place}, what was asked for,", fix=FORGET) if place else None
+    if asked is not None and asked.app != paths.app:
+        raise RemoteError(f"On the host {paths.place} is another app's.", hint=FORGET)
+    return There(asked, slots, site, marked, tuple(read_history("\n".join(history))), web)
 
 
 def read_kept(host: Host, paths: Paths, release: str) -> Kept:

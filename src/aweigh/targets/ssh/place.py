@@ -134,6 +134,16 @@ class Paths:
         """The app's part of Caddy's configuration."""
         return f"{SITES}/{self.app}.caddy"
 
+    @property
+    def taken(self) -> str:
+        """The site as Caddy took it last: what only lies there differs from it."""
+        return f"{self.root}/shared/site"
+
+    @property
+    def base(self) -> str:
+        """The first of the app's ports, its own from the first deployment on."""
+        return f"{self.root}/shared/base"
+
     def release(self, digest: str) -> str:
         """The folder of a release."""
         return f"{self.root}/releases/{digest}"
@@ -149,6 +159,11 @@ class Paths:
     def migration(self, slot: Slot) -> str:
         """The unit that runs once before a release."""
         return f"{self.prefix}release.{slot}.service"
+
+    @property
+    def installing(self) -> str:
+        """The unit in which pip runs."""
+        return f"{self.prefix}install.service"
 
     @property
     def prefix(self) -> str:
@@ -197,7 +212,7 @@ def read_address(text: str) -> Address:
     good = (
         (not sign or _USER.fullmatch(user) is not None)
         and (_HOST.fullmatch(host) if bare is None else _IPV6.fullmatch(bare)) is not None
-        and (not colon or (port.isascii() and port.isdigit() and 0 < int(port[:6]) < 65536))
+        and (not colon or (port.isascii() and port.isdigit() and len(port) < 6 and 0 < int(port) < 65536))
     )
     if not good:
         raise UsageError(f"{text[:60]!a} is no address of a host.", hint="write user@host or user@host:port")
@@ -231,6 +246,10 @@ def check_wish(wish: Wish) -> None:
         raise UsageError("With --domain Caddy listens at 80 and 443.", hint="leave --port out")
     if wish.port is not None and not 0 < wish.port < 65536:
         raise UsageError(f"There is no port {wish.port}.")
+    if wish.port is not None and FIRST_PORT <= wish.port < FIRST_PORT + BLOCK * MOST_BLOCKS:
+        raise UsageError(
+            f"Port {wish.port} is of those that the apps have.", hint="take one below 20000 or from 30000 on"
+        )
     if wish.memory is not None:
         memory_bytes(wish.memory)
     if wish.python is not None and _PYTHON.fullmatch(wish.python) is None:

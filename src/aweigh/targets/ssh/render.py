@@ -18,6 +18,7 @@ from aweigh.targets.ssh.command import (
     reload_sites,
     set_up,
     systemctl,
+    taken_site,
     write,
 )
 from aweigh.targets.ssh.install import Packed, environment_name, finish, make_environment, unpack
@@ -112,6 +113,8 @@ def planned(release: Release, wish: Wish) -> list[Command]:
         write(paths.site, documents[paths.site]),
         check_sites(),
         reload_sites(),
+        taken_site(paths),
+        systemctl("have the app start with the machine", "enable", "--quiet", *web),
         point(paths, "a", replicas_of(kept, place).get("web", 0)),
         systemctl("have the app start with the machine", "enable", "--quiet", *names),
         write(paths.place, documents[paths.place]),

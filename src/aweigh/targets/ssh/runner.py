@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,8 +21,9 @@ from typing import IO, Self
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
-from aweigh.targets.ssh.command import HELD, Command
-from aweigh.targets.ssh.errors import HostSilent, Occupied, refusal, silence
+from aweigh.targets.ssh import bounded
+from aweigh.targets.ssh.command import HELD, SILENCE_S, Command
+from aweigh.targets.ssh.errors import AGAIN, HostSilent, HostUnfit, Occupied, refusal, silence
 from aweigh.targets.ssh.place import Address
 
 CONNECT_S = 20
@@ -29,6 +31,8 @@ COMMAND_S = 900.0
 TAKEN = 75
 """What ``flock`` ends with where somebody else holds the lock."""
 CONNECTION_LOST = 255
+SIGN_S = 10.0
+"""How often who holds a lock says so; the host lets go after six of them did not come (``HELD``)."""
 POLL_S = 0.02
 
 
@@ -55,7 +59,9 @@ class Host:
         self._ssh = ssh
         self._folder: str | None = None
         self._master: subprocess.Popen[bytes] | None = None
+        self._lock: subprocess.Popen[bytes] | None = None
         self._sudo: tuple[str, ...] = ()
+        self.sign_s = SIGN_S
 
     @property
     def name(self) -> str:
@@ -77,6 +83,11 @@ class Host:
         try:
             self._connect()
             uid = self.run(Command("say who we are", ("id", "-u"), root=False)).text.strip()
+            if not (uid.isascii() and uid.isdigit()):
+                raise HostUnfit(
+                    f"The shell of {self.name} prints something of its own where a command's answer is to be.",
+                    hint="let its .bashrc (or what is like it) print nothing where no terminal is",
+                )
             self._sudo = () if uid == "0" else ("sudo", "-n", "--")
         except BaseException:
             self._close()
@@ -105,15 +116,11 @@ class Host:
         Raises:
             HostSilent: the connection failed.
         """
+        if self._lock is not None and self._lock.poll() is not None:
+            raise Occupied(f"The lock on {self.name} was lost: the connection was away for too long.", hint=AGAIN)
         with _input(command.stdin) as stdin:
             try:
-                done = subprocess.run(
-                    [*self._base(), *self._remote(command)],
-                    stdin=stdin,
-                    capture_output=True,
-                    check=False,
-                    timeout=timeout_s,
-                )
+                done = bounded.run([*self._base(), *self._remote(command)], stdin=stdin, timeout_s=timeout_s)
             except subprocess.TimeoutExpired as error:
                 raise HostSilent(
                     f"The host did not {command.what} within {timeout_s:.0f} s.", hint="look at what it is doing there"
@@ -125,28 +132,21 @@ class Host:
 
     def lines(self, command: Command) -> Iterator[str]:
         """The lines that it prints, as they come, until it ends or nobody reads on."""
-        with subprocess.Popen(
-            [*self._base(), *self._remote(command)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as process:
-            assert process.stdout is not None  # noqa: S101  it was asked for
-            try:
-                for line in process.stdout:
-                    yield line.decode(errors="replace").rstrip("\n")
-            finally:
-                process.terminate()
+        return bounded.lines([*self._base(), *self._remote(command)])
 
     @contextlib.contextmanager
     def locked(self, path: str) -> Iterator[None]:
         """Holds a lock of the host's while the block runs; the host lets go of it when this process or line dies.
 
+        A sign of life is sent all the while: a host that hears none for a minute lets go, as it may never be told that
+        a line is dead. Whoever comes back then is refused anything further.
+
         Raises:
             Occupied: somebody else holds it.
         """
         command = Command(
-            "hold the lock", ("flock", "--nonblock", "--conflict-exit-code", str(TAKEN), path, "sh", "-c", HELD)
+            "hold the lock",
+            ("flock", "--nonblock", "--conflict-exit-code", str(TAKEN), path, "sh", "-c", HELD, "sh", str(SILENCE_S)),
         )
         with subprocess.Popen(
             [*self._base(), *self._remote(command)],
@@ -156,17 +156,22 @@ class Host:
         ) as process:
             assert process.stdout is not None and process.stdin is not None and process.stderr is not None  # noqa: S101, PT018
             try:
-                if process.stdout.readline().strip() != b"held":
-                    process.wait()
+                if process.stdout.readline(1000).strip() != b"held":
+                    process.stdin.close()
+                    process.wait(CONNECT_S)
                     if process.returncode == TAKEN:
                         raise Occupied(
                             f"Somebody else is deploying this app on {self.name} just now.",
                             hint="wait until that ends, then the same command",
                         )
-                    raise refusal("hold the lock", process.stderr.read().decode(errors="replace"), host=self.name)
-                yield
+                    raise refusal("hold the lock", process.stderr.read(10_000).decode(errors="replace"), host=self.name)
+                self._lock = process
+                with _signs_of_life(process.stdin, every_s=self.sign_s):
+                    yield
             finally:
-                process.stdin.close()
+                self._lock = None
+                with contextlib.suppress(OSError):
+                    process.stdin.close()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()
@@ -183,7 +188,7 @@ class Host:
             local = free.getsockname()[1]
         where = f"127.0.0.1:{local}:127.0.0.1:{port}"
         done = subprocess.run(
-            [*self._base(control="-O", word="forward"), "-L", where, self.address.destination],
+            self._control("forward", where),
             capture_output=True, check=False, timeout=CONNECT_S, stdin=subprocess.DEVNULL,
         )  # fmt: skip
         if done.returncode != 0:
@@ -195,12 +200,12 @@ class Host:
             yield f"http://127.0.0.1:{local}"
         finally:
             subprocess.run(
-                [*self._base(control="-O", word="cancel"), "-L", where, self.address.destination],
+                self._control("cancel", where),
                 capture_output=True, check=False, timeout=CONNECT_S, stdin=subprocess.DEVNULL,
             )  # fmt: skip
 
     def _options(self) -> list[str]:
-        found = [self._ssh, "-T", "-a", "-x"]
+        found = [self._ssh, "-T", "-a", "-x", "-k"]
         if self.config is not None:
             found += ["-F", str(self.config)]
         if self.address.port is not None:
@@ -208,12 +213,19 @@ class Host:
         options = (
             "BatchMode=yes", f"ConnectTimeout={CONNECT_S}", "ServerAliveInterval=15", "ServerAliveCountMax=4",
             "ExitOnForwardFailure=no", "ForwardAgent=no", "ForwardX11=no", "PermitLocalCommand=no", "LogLevel=ERROR",
+            # What somebody's configuration does at each login to that host is not for us.
+            "RemoteCommand=none", "ClearAllForwardings=yes",
             f"ControlPath={self._folder}/c",
         )  # fmt: skip
         return found + [word for one in options for word in ("-o", one)]
 
-    def _base(self, *, control: str | None = None, word: str = "") -> list[str]:
-        return [*self._options(), "-o", "ControlMaster=no", *([control, word] if control is not None else [])]
+    def _base(self) -> list[str]:
+        return [*self._options(), "-o", "ControlMaster=no"]
+
+    def _control(self, word: str, where: str) -> list[str]:
+        """Asks the connection that is there for a forwarding; no configuration is read, which might ask for others."""
+        path = f"ControlPath={self._folder}/c"
+        return [self._ssh, "-F", os.devnull, "-o", path, "-O", word, "-L", where, "--", self.address.destination]
 
     def _remote(self, command: Command) -> list[str]:
         argv = ("env", "LC_ALL=C.UTF-8", *command.argv)
@@ -248,6 +260,25 @@ class Host:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         self._master = self._folder = None
+
+
+@contextlib.contextmanager
+def _signs_of_life(stream: IO[bytes], *, every_s: float) -> Iterator[None]:
+    ended = threading.Event()
+
+    def send() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while not ended.wait(every_s):
+                stream.write(b".")
+                stream.flush()
+
+    thread = threading.Thread(target=send, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(CONNECT_S)
 
 
 @contextlib.contextmanager

@@ -7,8 +7,10 @@ follows from where the marker points, and is done again, to the same end, by the
 """
 
 import hashlib
+import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
@@ -25,6 +27,7 @@ from aweigh.targets.ssh.command import (
     record,
     reload_sites,
     systemctl,
+    taken_site,
     unmark,
     write,
 )
@@ -97,15 +100,21 @@ def go_live(going: Going, there: There, *, anew: bool = False) -> Went:
         )
         rows = _proven(going, slot)
         _ready_site(going, there)
+        # Before people are sent there: a machine that starts anew must have what the marker names.
+        _enable(going, [name for name in _names(going, slot) if name.startswith(f"{going.paths.prefix}web.")])
     except RemoteError as error:
         raise _cleared(going, slot, there, error) from error
+    except KeyboardInterrupt:
+        with suppress(RemoteError):
+            going.host.run(clear_slot(going.paths, slot))
+        raise
     started = time.monotonic()
     going.host.run(point(going.paths, slot, going.replicas.get("web", 0)))
     try:
         _check_front(going)
     except RemoteError as error:
-        if there.live is not None and there.running is not None:
-            going.host.run(point(going.paths, there.live, there.running.replicas.get("web", 0)))
+        if there.live is not None:
+            going.host.run(point(going.paths, there.live, there.web))
         else:
             going.host.run(unmark(going.paths, slot))
         raise _cleared(going, slot, there, error) from error
@@ -246,11 +255,14 @@ def _key(going: Going) -> Secret | None:
         f"{paths.release(going.release)}/venv/bin/python", "-P", "-c", KEY,
     )  # fmt: skip
     done = going.host.run(Command(f"make a key of {VARIABLE}", argv))
-    return Secret(done.text.strip())
+    key = done.text.strip()
+    if re.fullmatch(r"aw_deploy_[0-9]{10,11}_[0-9a-f]{64}", key) is None:
+        raise RemoteError(f"What the host made of {VARIABLE} is no key.", hint=AGAIN)
+    return Secret(key)
 
 
 def _last_words(going: Going, unit: str) -> str:
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     done = going.host.attempt(
         Command(
@@ -269,6 +281,7 @@ def _ready_site(going: Going, there: There) -> None:
     host, paths = going.host, going.paths
     before = host.run(Command("read the site", ("sh", "-c", 'if [ -f "$1" ]; then cat "$1"; fi', "sh", paths.site))).out
     host.run(import_sites())
+    host.run(Command("forget the site that Caddy took", ("rm", "-f", paths.taken)))
     host.run(write(paths.site, content))
     done = host.attempt(check_sites())
     if done.code == 0:
@@ -280,6 +293,7 @@ def _ready_site(going: Going, there: There) -> None:
             f"Caddy does not take the site: {quoted(done.err)}.",
             hint="does another site of that host have the same name or port? see its Caddyfile",
         )
+    host.run(taken_site(paths))
     told = going.place.domain or f"port {going.place.port}"
     going.telling.line("caddy", f"knows the app by {told}", time.monotonic() - started)
 
@@ -300,15 +314,24 @@ def _check_front(going: Going) -> None:
             time.sleep(going.patience.poll_s)
 
 
+def _names(going: Going, slot: Slot) -> list[str]:
+    kinds = going.replicas.items()
+    return [going.paths.unit(kind, slot, number) for kind, count in kinds for number in range(count)]
+
+
+def _enable(going: Going, names: Sequence[str]) -> None:
+    if names:
+        going.host.run(systemctl("have the app start with the machine", "enable", "--quiet", *names))
+
+
 def _finish(going: Going, slot: Slot, *, always: bool = False) -> None:
     """What follows from the marker: workers, what starts with the machine, the end of the old slot, the history."""
     host, paths = going.host, going.paths
     started = time.monotonic()
-    kinds = going.replicas.items()
-    names = [paths.unit(kind, slot, number) for kind, count in kinds for number in range(count)]
+    names = _names(going, slot)
     if names:
         host.run(systemctl("start the app", "start", *names))
-        host.run(systemctl("have the app start with the machine", "enable", "--quiet", *names))
+    _enable(going, names)
     host.run(write(paths.place, encoded(going.place)))
     host.run(record(paths, going.release, going.kept.bundle, always=always))
     host.run(point_current(paths, going.release))
@@ -327,7 +350,8 @@ def _cleared(going: Going, slot: Slot, there: There, error: RemoteError) -> Remo
     try:
         going.host.run(clear_slot(going.paths, slot))
         running = there.running
-        done = "Nothing ran before it." if running is None else f"{running.release} runs on, untouched."
+        before = "What ran before" if running is None else running.release
+        done = "Nothing ran before it." if there.live is None else f"{before} runs on, untouched."
     except RemoteError as failed:
         done = f"It could not be cleared away: {failed.message}"
     ended = "" if error.message.endswith((".", "!", "?")) else "."

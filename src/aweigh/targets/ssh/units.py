@@ -108,9 +108,13 @@ def render_scripts(kept: Kept) -> dict[str, bytes]:
     }
 
 
+_SHELLS_OWN = frozenset("exec cd . source eval export set unset trap umask ulimit command time ! { [ test :".split())
+
+
 def _is_simple(line: str) -> bool:
     """Whether a line is one command, that can take the shell's place."""
-    return re.search(r"[;&|<>()`\n]|\$\(", line) is None and re.match(r"\s*[A-Z_a-z]\w*=", line) is None
+    first = line.split(maxsplit=1)[0] if line.strip() else ""
+    return re.search(r"[;&|<>()`\n]|\$\(", line) is None and "=" not in first and first not in _SHELLS_OWN
 
 
 def _on_loopback(line: str) -> str:
@@ -123,6 +127,9 @@ def _unit(kept: Kept, place: Place, *, kind: str, release: str, slot: Slot, syst
     once = kind == MIGRATION
     environment = environment_of(kept, place, release=release)
     if kind == "web":
+        if kept.own_lines:
+            # What Streamlit listens on is every address of the host, past Caddy, unless it is told otherwise.
+            environment.setdefault("STREAMLIT_SERVER_ADDRESS", "127.0.0.1")
         environment["PORT"] = f"{port_of(place.base, slot, 0) // MOST_REPLICAS}%i"
     told = f"{kind}, slot {slot}{'' if once else ', replica %i'}"
     sections = [

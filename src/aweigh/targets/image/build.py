@@ -35,7 +35,7 @@ MAX_LABEL = 300
 _PLAIN_WORDS = re.compile(r"[A-Za-z0-9@%+=:,./_-]+")
 _LEFT_TO_THE_PLACE = frozenset({"AWEIGH_PROXIES"})
 """What depends on where it runs: whose word is taken for a client's address."""
-_HEALTH = (
+HEALTH = (
     "import http.client,os,sys;"
     "c=http.client.HTTPConnection('127.0.0.1',int(os.environ.get('PORT') or 8000),timeout=4);"
     "c.request('GET','/health/ready');sys.exit(c.getresponse().status!=200)"
@@ -142,7 +142,7 @@ def run_of(release: Release, base: Base, *, labels: Mapping[str, str]) -> Run:
         folder=f"/{FOLDER}",
         user=f"{USER}:{USER}",
         port=PORT,
-        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", _HEALTH)
+        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", HEALTH)
         if release.processes["web"].startswith("aweigh ")
         else (),
         volumes=(f"/{STATE}",),

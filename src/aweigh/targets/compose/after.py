@@ -212,7 +212,7 @@ def config(project: Project) -> dict[str, str | Secret]:
     shown: dict[str, str | Secret] = {
         name: value if is_plain(name) else Secret(value) for name, value in plan.config.items()
     }
-    return dict(sorted((shown | project.secrets()).items()))
+    return dict(sorted((shown | project.secrets(plan)).items()))
 
 
 def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tupl
     current = live_of(project)
     for name, value in changes.items():
         check_setting(name, "" if value is None else value.reveal() if isinstance(value, Secret) else value)
-    settings, kept = project.settings(), project.secrets()
+    settings, kept = project.settings(), project.secrets(current.plan)
     there: dict[str, str | Secret] = {**settings, **kept}
     shown = {key: Secret(one) if isinstance(one, str) else one for key, one in there.items()}
     differing = {

@@ -20,7 +20,7 @@ from aweigh.targets.compose.containers import containers_of, log_of, wait_until_
 from aweigh.targets.compose.deployed import Deployed, Telling
 from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp
 from aweigh.targets.compose.kept import Project, Record
-from aweigh.targets.compose.plan import MIGRATE, POSTGRES, VALKEY, WEB, Chosen, Plan, Wish, plan_of, with_replicas
+from aweigh.targets.compose.plan import MIGRATE, WEB, Chosen, Plan, Wish, plan_of
 from aweigh.targets.compose.program import Programs, carry_out, succeeds
 from aweigh.targets.heroku.stream import invitations
 from aweigh.targets.live import Golden, Replayed, get, golden_of, replay
@@ -30,7 +30,8 @@ BOOT_S = 240.0
 _STEPS = re.compile(r"\s*(?:Container|Network|Volume) ")
 """What compose says of each small step: told where it fails, and not otherwise."""
 MOST_INVITATIONS = 5
-VOLUMES: Mapping[str, str] = {POSTGRES: "database", VALKEY: "cache"}
+VOLUMES: Mapping[str, str] = {"postgresql": "database", "redis": "cache"}
+"""Where a store keeps its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +55,8 @@ def deploy(going: Going, release: Release, wish: Wish, image: Chosen) -> Deploye
     """
     project = going.project
     before = project.current()
-    plan = plan_of(release, with_replicas(wish, None if before is None else before.plan), image,
-                   settings=project.settings())  # fmt: skip
+    counts = None if before is None else before.plan.replicas
+    plan = plan_of(release, wish, image, settings=project.settings(), counts=counts)
     check_port(plan, None if before is None else before.plan, going)
     made = make_secrets(going, plan, release)
     if made:
@@ -105,8 +106,8 @@ def make_secrets(going: Going, plan: Plan, release: Release) -> list[str]:
     Raises:
         UsageError: a volume holds what another password opens, which is not here.
     """
-    for kind in going.project.needs_secrets(plan):
-        volume = f"{plan.project}_{VOLUMES[kind]}"
+    for store in going.project.needs_secrets(plan):
+        volume = f"{plan.project}_{VOLUMES[store]}"
         if succeeds(going.programs.engine("volume", "inspect", volume)):
             raise UsageError(
                 f"There is a volume {volume} already, and its password is not kept here.",
@@ -179,7 +180,7 @@ def check(going: Going, plan: Plan, golden: Golden | None) -> Replayed | None:
     if golden is None or not plan.is_ours or plan.replicas.get(WEB, 1) == 0:
         return None
     started = time.monotonic()
-    asked = partial(replay, plan.url, golden, secret=going.project.secrets().get(deploy_key.VARIABLE))
+    asked = partial(replay, plan.url, golden, secret=going.project.secrets(plan).get(deploy_key.VARIABLE))
     try:
         replayed = asked()
     except RemoteError as error:

@@ -2,7 +2,7 @@
 
     compose.yaml, Caddyfile     what runs: compose can be used here by hand
     compose.override.yaml       the owner's own, never written
-    app.env, secrets/           made up once, kept for all releases
+    app.env, secrets/           made up once, kept for all releases; each store has its own
     settings.json               what the owner has set
     releases/0001/              the plan of a release, its golden rows, and when it was made
 
@@ -29,7 +29,17 @@ from aweigh.guard import deploy_key
 from aweigh.secret import Secret
 from aweigh.targets.compose.errors import Occupied
 from aweigh.targets.compose.plan import POSTGRES, VALKEY, Plan
-from aweigh.targets.compose.render import CADDYFILE, COMPOSE, DATABASE, ENVIRONMENT, PASSWORD, USER, VALKEY_CONF, render
+from aweigh.targets.compose.render import (
+    ADDRESSES,
+    COMPOSE,
+    DATABASE,
+    ENVIRONMENT,
+    PASSWORD,
+    USER,
+    VALKEY_CONF,
+    environment_files,
+    render,
+)
 from aweigh.targets.live import Golden
 from aweigh.targets.local.dotenv import read_dotenv
 
@@ -86,12 +96,12 @@ class Project:
             StorageFull: the disk is full.
         """
         documents = render(plan)
-        for name in (COMPOSE, CADDYFILE):
-            if name in documents:
-                # The proxy's container reads its file as another user; the folder lets no other user in.
-                _write(self.folder / name, documents[name], mode=0o644)
-            else:
-                (self.folder / name).unlink(missing_ok=True)
+        for name, content in documents.items():
+            path = self.folder / name
+            if path.is_dir():
+                path.rmdir()  # an engine makes a folder of what a container wants and it does not find
+            # The proxy's container reads its file as another user; the folder lets no other user in.
+            _write(path, content, mode=0o644)
 
     def files(self) -> list[str]:
         """The documents that compose is to read, the owner's own last."""
@@ -151,47 +161,55 @@ class Project:
     # -- secrets and settings ----------------------------------------------------------------------------------------
 
     def needs_secrets(self, plan: Plan) -> list[str]:
-        """Which containers that keep data have no password here yet."""
-        there = self.secrets()
-        kinds = {"postgresql": (POSTGRES, "DATABASE_URL"), "redis": (VALKEY, "REDIS_URL")}
-        return [kinds[one][0] for one in plan.stores if kinds[one][1] not in there]
+        """Which stores have no password here yet."""
+        return [one for one in plan.stores if not (self.folder / ADDRESSES[one]).is_file()]
 
     def make_secrets(self, plan: Plan, *, named: tuple[str, ...] = ()) -> list[str]:
-        """Makes up what is not there yet, for the app and for what lies beside it; the names of what was made up.
+        """Makes up what is not there yet, for the app and for its stores; the names of what was made up.
 
         Raises:
             StorageFull: the disk is full.
             ConfigError: what is kept cannot be read.
         """
-        there = self.secrets()
-        made: dict[str, Secret] = {}
-        if "postgresql" in plan.stores and "DATABASE_URL" not in there:
+        made = []
+        for store in self.needs_secrets(plan):
             password = secrets.token_hex(24)
-            _write(self.folder / PASSWORD, password.encode(), mode=0o444)
-            made["DATABASE_URL"] = Secret(f"postgresql://{USER}:{password}@{POSTGRES}:5432/{DATABASE}")
-        if "redis" in plan.stores and "REDIS_URL" not in there:
-            password = secrets.token_hex(24)
-            _write(self.folder / VALKEY_CONF, _valkey_conf(password, plan).encode(), mode=0o444)
-            made["REDIS_URL"] = Secret(f"redis://:{password}@{VALKEY}:6379/0")
-        for name in dict.fromkeys((deploy_key.VARIABLE, *named)):
-            if name not in there and name not in made:
-                made[name] = Secret(secrets.token_hex(32))
-        if made or not (self.folder / ENVIRONMENT).is_file():
-            self._write_secrets(there | made)
-        return sorted(made)
+            if store == "postgresql":
+                name, url = "DATABASE_URL", f"postgresql://{USER}:{password}@{POSTGRES}:5432/{DATABASE}"
+                _write(self.folder / PASSWORD, password.encode(), mode=0o444)
+            else:
+                name, url = "REDIS_URL", f"redis://:{password}@{VALKEY}:6379/0"
+                _write(self.folder / VALKEY_CONF, _valkey_conf(password, plan).encode(), mode=0o444)
+            # The address last: with it the store counts as known.
+            _write(self.folder / ADDRESSES[store], _lines({name: Secret(url)}))
+            made.append(name)
+        there = self._own_secrets()
+        new = {one: Secret(secrets.token_hex(32)) for one in (deploy_key.VARIABLE, *named) if one not in there}
+        if new or not (self.folder / ENVIRONMENT).is_file():
+            self._write_secrets(there | new)
+        return sorted([*made, *new])
 
-    def secrets(self) -> dict[str, Secret]:
-        """What the app's containers are told in secret, by name.
+    def secrets(self, plan: Plan) -> dict[str, Secret]:
+        """What the containers of a plan are told in secret, by name.
 
         Raises:
-            ConfigError: the file cannot be read.
+            ConfigError: a file cannot be read.
         """
-        content = _read(self.folder / ENVIRONMENT)
+        found: dict[str, Secret] = {}
+        for name in environment_files(plan):
+            found |= self._secrets_in(name)
+        return found
+
+    def _own_secrets(self) -> dict[str, Secret]:
+        return self._secrets_in(ENVIRONMENT)
+
+    def _secrets_in(self, name: str) -> dict[str, Secret]:
+        content = _read(self.folder / name)
         try:
             text = "" if content is None else content.decode()
         except UnicodeDecodeError as error:
-            raise ConfigError(f"{ENVIRONMENT} of the app is no text in UTF-8.") from error
-        return {name: Secret(value) for name, value in read_dotenv(text, name=ENVIRONMENT).items()}
+            raise ConfigError(f"{name} of the app is no text in UTF-8.") from error
+        return {key: Secret(value) for key, value in read_dotenv(text, name=name).items()}
 
     def settings(self) -> dict[str, str]:
         """What the owner has set, beside secrets.
@@ -222,16 +240,14 @@ class Project:
                 )
         gone = {name for name, value in {**plain, **hidden}.items() if value is None}
         settings = {name: one for name, one in self.settings().items() if name not in gone | hidden.keys()}
-        kept = {name: one for name, one in self.secrets().items() if name not in gone | plain.keys()}
+        kept = {name: one for name, one in self._own_secrets().items() if name not in gone | plain.keys()}
         settings |= {name: one for name, one in plain.items() if one is not None}
         kept |= {name: one for name, one in hidden.items() if one is not None}
         _write(self.folder / SETTINGS, msgspec.json.encode(dict(sorted(settings.items()))))
         self._write_secrets(kept)
 
     def _write_secrets(self, found: Mapping[str, Secret]) -> None:
-        lines = ["# Written by aweigh; 'aweigh config compose' changes it.\n"]
-        lines += [f"{name}={one.reveal()}\n" for name, one in sorted(found.items())]
-        _write(self.folder / ENVIRONMENT, "".join(lines).encode())
+        _write(self.folder / ENVIRONMENT, _lines(found))
 
     # -- the folder --------------------------------------------------------------------------------------------------
 
@@ -276,6 +292,11 @@ def project_of(app: str, *, environ: Mapping[str, str], folder: Path | None = No
     said = environ.get("XDG_DATA_HOME", "")
     home = Path(said) if Path(said).is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local" / "share"
     return Project(app, home / "aweigh" / "compose" / app)
+
+
+def _lines(found: Mapping[str, Secret]) -> bytes:
+    lines = ["# Written by aweigh; 'aweigh config compose' changes what is set.\n"]
+    return "".join([*lines, *(f"{name}={one.reveal()}\n" for name, one in sorted(found.items()))]).encode()
 
 
 def _valkey_conf(password: str, plan: Plan) -> str:

@@ -6,7 +6,7 @@ more than a text.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -184,14 +184,24 @@ def check_setting(name: str, value: str) -> None:
         raise UsageError(f"The value of {name} cannot be one of an environment.", hint="one line of text")
 
 
-def plan_of(release: Release, wish: Wish, image: Chosen, *, settings: Mapping[str, str] | None = None) -> Plan:
+def plan_of(
+    release: Release,
+    wish: Wish,
+    image: Chosen,
+    *,
+    settings: Mapping[str, str] | None = None,
+    counts: Mapping[str, int] | None = None,
+) -> Plan:
     """The plan of a release; ``settings`` are the owner's own, over what the release says.
+
+    ``counts`` are how many replicas there are now, by process: so many there will be, where the wish names no number.
 
     Raises:
         UsageError: something in it cannot be.
     """
     check_wish(wish)
-    web = 1 if wish.replicas is None else wish.replicas
+    counts = dict(counts or {}) | ({} if wish.replicas is None else {WEB: wish.replicas})
+    web = counts.get(WEB, 1)
     config = {name: value for name, value in release.config.items() if name != "AWEIGH_PROXIES"}
     config["AWEIGH_PROXIES"] = "1" if web > 1 else "0"
     if not wish.public or wish.hosts:
@@ -210,7 +220,7 @@ def plan_of(release: Release, wish: Wish, image: Chosen, *, settings: Mapping[st
         digest=image.digest,
         pulled=image.pulled,
         processes=processes,
-        replicas={name: web if name == WEB else 1 for name in processes if name != MIGRATE},
+        replicas={name: counts.get(name, 1) for name in processes if name != MIGRATE},
         port=wish.port,
         public=wish.public,
         memory=check_memory(wish.memory),
@@ -240,13 +250,6 @@ def scaled(plan: Plan, counts: Mapping[str, int]) -> Plan:
     if replicas[WEB] > 1 and not plan.stores:
         config["AWEIGH_JOBS"] = "off"
     return msgspec.structs.replace(plan, replicas=replicas, config=config)
-
-
-def with_replicas(wish: Wish, plan: Plan | None) -> Wish:
-    """The wish, with as many web replicas as there are where it names none."""
-    if wish.replicas is not None or plan is None:
-        return wish
-    return replace(wish, replicas=plan.replicas.get(WEB, 1))
 
 
 def _processes_of(release: Release) -> dict[str, tuple[str, ...]]:

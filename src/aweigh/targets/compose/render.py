@@ -4,6 +4,7 @@ Nothing is asked of anybody. Secrets are in none of the documents: containers ge
 below ``secrets``, which lie beside the documents. No variable is put in by compose: every ``$`` is doubled.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from aweigh.targets.compose.plan import MIGRATE, POSTGRES, PROXY, VALKEY, WEB, Plan
@@ -14,8 +15,11 @@ from aweigh.targets.image.packages import VENV
 
 COMPOSE, CADDYFILE = "compose.yaml", "Caddyfile"
 ENVIRONMENT = "app.env"
-"""Secrets as variables, and what else the owner has set: for the app's containers alone."""
+"""Secrets as variables, made up or set by the owner: for the app's containers alone."""
 PASSWORD, VALKEY_CONF = "secrets/database_password", "secrets/valkey.conf"
+"""What PostgreSQL and Valkey read."""
+ADDRESSES: Mapping[str, str] = {"postgresql": "secrets/database.env", "redis": "secrets/valkey.env"}
+"""How the app finds them, password and all: a release that has no such store is told of none."""
 DATABASE, USER = "aweigh", "aweigh"
 CLUSTER = "/var/lib/postgresql/cluster"
 """Said by name, since each major version of the image has another place by itself."""
@@ -55,6 +59,11 @@ def render(plan: Plan) -> dict[str, bytes]:
     return found
 
 
+def environment_files(plan: Plan) -> list[str]:
+    """Where an app's containers have their secrets from; the last one counts."""
+    return [*(ADDRESSES[one] for one in plan.stores), ENVIRONMENT]
+
+
 # -- the app ---------------------------------------------------------------------------------------------------------
 
 
@@ -66,7 +75,7 @@ def _process(plan: Plan, name: str, words: tuple[str, ...]) -> dict[str, Any]:
         found["pull_policy"] = Said("never", "Built on this machine; its name holds its digest.")
     if words:
         found["command"] = [*words, *more]
-    found["env_file"] = [f"./{ENVIRONMENT}"]
+    found["env_file"] = [f"./{one}" for one in environment_files(plan)]
     found["environment"] = plan.config | variables
     found |= _limits(memory=plan.memory, cpus=plan.cpus)
     found["volumes"] = ["state:/state"]
@@ -213,7 +222,6 @@ def caddyfile() -> str:
 {{
 	admin off
 	auto_https off
-	persist_config off
 }}
 
 :{INSIDE} {{

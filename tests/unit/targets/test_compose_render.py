@@ -41,7 +41,7 @@ EVIL = (
 def rendered(release=RELEASE, wish=None, **more):
     documents = render(plan_of(release, wish or Wish("penguins"), IMAGE, **more))
     found = yaml.safe_load(documents["compose.yaml"])
-    jsonschema.validate(found, SCHEMA)
+    jsonschema.Draft7Validator(SCHEMA).validate(found)
     return found, documents
 
 

@@ -17,6 +17,11 @@ sys.path.append(str(SITE))  # PyYAML; the interpreter was started without it
 STOP_S = 20.0
 
 
+def say(text: str) -> None:
+    """A line of what it answers."""
+    sys.stdout.write(f"{text}\n")
+
+
 def fail(text: str, code: int = 1) -> None:
     sys.stderr.write(text + "\n")
     raise SystemExit(code)
@@ -103,10 +108,10 @@ def compose(words: list[str]) -> None:
     files, project = [], ""
     while words and words[0] in {"-f", "-p"}:
         option, value, *words = words
-        files, project = (files + [value], project) if option == "-f" else (files, value)
+        files, project = ([*files, value], project) if option == "-f" else (files, value)
     verb, *rest = words
     if verb == "version":
-        print("Docker Compose version v2.40.0")
+        say("Docker Compose version v2.40.0")
         return
     document = read_documents(files)
     mine = {name: told for name, told in containers().items() if name.startswith(f"{project}-")}
@@ -144,7 +149,7 @@ def up(document: dict[str, Any], project: str, mine: dict[str, dict[str, Any]], 
         end(name)
         if service["image"] not in images():
             fail(f"Error response from daemon: pull access denied for {service['image']}")
-        print(f" Container {name}  Creating", file=sys.stderr)
+        sys.stderr.write(f" Container {name}  Creating\n")
         start(name, service, Path.cwd())
         if service["restart"] == "no":
             wait_for_end(name)
@@ -171,15 +176,15 @@ def load(path: str) -> None:
     place.mkdir()
     kept = {"name": name, "Os": config["os"], "Architecture": config["architecture"], "Config": config["config"]}
     (place / "image.json").write_text(json.dumps(kept))
-    print(f"Loaded image: {name}")
+    say(f"Loaded image: {name}")
 
 
 def engine(words: list[str]) -> None:
     if words[:1] == ["version"]:
-        print("linux/amd64")
+        say("linux/amd64")
     elif words[:2] == ["image", "inspect"]:
         found = images().get(words[2])
-        print(json.dumps([found[1]])) if found else fail(f"Error: No such image: {words[2]}")
+        say(json.dumps([found[1]])) if found else fail(f"Error: No such image: {words[2]}")
     elif words[:2] == ["image", "rm"]:
         place, _ = images()[words[2]]
         (place / "image.json").unlink()
@@ -189,10 +194,10 @@ def engine(words: list[str]) -> None:
         load(words[2])
     elif words[:1] == ["ps"]:
         key, _, value = words[-1].removeprefix("label=").partition("=")
-        print("\n".join(name for name, one in containers().items() if one["service"]["labels"].get(key) == value))
+        say("\n".join(name for name, one in containers().items() if one["service"]["labels"].get(key) == value))
     elif words[:2] == ["container", "inspect"]:
         known = containers()
-        print(json.dumps([inspected(name, known[name]) for name in words[2:]]))
+        say(json.dumps([inspected(name, known[name]) for name in words[2:]]))
     elif words[:1] == ["logs"]:
         sys.stderr.write(Path(containers()[words[-1]]["log"]).read_text())
     elif words[:1] == ["rm"]:

@@ -33,8 +33,9 @@ RELEASE = Release(
     description="Says which; $(penguin)\n`it` is",
 )
 EVIL = (
-    "$(touch x)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x", "{}", "[a]", "yes", "No", "null",
-    "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a", "!!python/object:os.system", "%YAML", "---", "é🐧",
+    "$(touch x)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x", "{}", "[a]", "yes", "No",
+    "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a", "!!python/object:os.system",
+    "%YAML", "---", "é🐧",
 )  # fmt: skip
 
 
@@ -142,15 +143,19 @@ def test_a_setting_with_no_name_of_a_variable_is_refused(name):
         rendered(settings={name: "x"})
 
 
-@pytest.mark.parametrize("name", ["x: y", "web worker", "Web", "postgres", "migrate", "a\nb", "${A}", "-a", "", "a" * 31])
+@pytest.mark.parametrize(
+    "name", ["x: y", "web worker", "Web", "postgres", "migrate", "a\nb", "${A}", "-a", "", "a" * 31]
+)
 def test_a_process_that_cannot_be_a_container_is_refused(name):
     with pytest.raises(UsageError, match="container"):
         rendered(replace(RELEASE, processes={"web": "aweigh serve x", name: "run"}))
 
 
-@pytest.mark.parametrize("line", ["run $(x) ${HOME} 'a b'", "run; rm -rf / && echo \"q\"", "sh -c 'a: b # c'"])
+@pytest.mark.parametrize("line", ["run $(x) ${HOME} 'a b'", 'run; rm -rf / && echo "q"', "sh -c 'a: b # c'"])
 def test_a_line_of_the_owners_is_one_command_to_a_shell_and_nothing_to_compose(line):
-    command = rendered(replace(RELEASE, processes={"web": "aweigh serve x", "clock": line}))[0]["services"]["clock"]["command"]
+    command = rendered(replace(RELEASE, processes={"web": "aweigh serve x", "clock": line}))[0]["services"]["clock"][
+        "command"
+    ]
     assert command[:2] == ["/bin/sh", "-c"]
     assert command[2].replace("$$", "$").removeprefix("exec ") == line
 
@@ -216,7 +221,9 @@ def test_whatever_is_written_another_reader_reads_the_same(value):
     assert (found or {}) == wanted
 
 
-@pytest.mark.parametrize("text", [*EVIL, "", " ", "a\nb", "\ud83d\ude00"[:0] + "\U0001f600", "\x00", "\x85", "\u2028", "\ufeff"])
+@pytest.mark.parametrize(
+    "text", [*EVIL, "", " ", "a\nb", "\ud83d\ude00"[:0] + "\U0001f600", "\x00", "\x85", "\u2028", "\ufeff"]
+)
 def test_a_doubtful_text_is_a_text(text):
     assert yaml.safe_load(to_yaml({text: [text, {"k": text}]})) == {text: [text, {"k": text}]}
 

@@ -98,7 +98,7 @@ def wait_until_up(programs: Programs, project: Project, plan: Plan, *, timeout_s
         found = containers_of(programs, plan.app)
         crashed = next((one for one in found if one.has_crashed), None)
         if crashed is not None:
-            raise why_down(programs, project, crashed, what=_crash(crashed))
+            raise why_crashed(programs, project, crashed)
         if _all_there(found, plan) and is_ready(plan):
             return
         if time.monotonic() > until:
@@ -106,6 +106,11 @@ def wait_until_up(programs: Programs, project: Project, plan: Plan, *, timeout_s
             late = late or next((one for one in found if one.process == WEB), None)
             raise why_down(programs, project, late, what=f"It is not ready after {timeout_s:.0f} s")
         time.sleep(PAUSE_S)
+
+
+def why_crashed(programs: Programs, project: Project, one: Container) -> NotUp:
+    """The error of a container that has ended by itself, with its last words."""
+    return why_down(programs, project, one, what=_crash(one))
 
 
 def _crash(one: Container) -> str:

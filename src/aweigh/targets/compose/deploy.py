@@ -16,7 +16,7 @@ import msgspec
 from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.guard import deploy_key
 from aweigh.secret import Secret
-from aweigh.targets.compose.containers import containers_of, log_of, wait_until_up
+from aweigh.targets.compose.containers import containers_of, log_of, wait_until_up, why_crashed
 from aweigh.targets.compose.deployed import Deployed, Telling
 from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp
 from aweigh.targets.compose.kept import Project, Record
@@ -157,8 +157,8 @@ def start(going: Going, plan: Plan, *, anew: bool = False) -> None:
         carry_out(programs.up(project, anew=anew), what="to start it", folder=project.folder, hear=hear)
     except ComposeRefused as error:
         # Compose says which container it waited for in vain; the container says why.
-        wait_until_up(programs, project, plan, timeout_s=0.0)
-        raise error from None
+        crashed = next((one for one in containers_of(programs, plan.app) if one.has_crashed), None)
+        raise error if crashed is None else why_crashed(programs, project, crashed) from error
     wait_until_up(programs, project, plan, timeout_s=going.boot_s)
     told = ", ".join(f"{name} {count}" for name, count in plan.replicas.items())
     going.telling.line("up", f"{told}: ready", time.monotonic() - started)

@@ -44,13 +44,13 @@ test: lint suite ## Run everything that continuous integration runs
 
 # The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
 .PHONY: suite
-suite: $(DEV) chromium ## Run all tests but the slow ones
+suite: $(DEV) chromium containers-tools host-tools ## Run all tests but the slow ones
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
 	$(PYTEST) tests/e2e
 
 # To count lines takes half as long again, so that continuous integration does not.
 .PHONY: coverage
-coverage: $(DEV) chromium ## Run the same tests and count which lines they reach
+coverage: $(DEV) chromium containers-tools host-tools ## Run the same tests and count which lines they reach
 	@rm -f .coverage .coverage.*
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 --cov --cov-report= tests
 	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e
@@ -72,7 +72,7 @@ unit: $(DEV) ## Run the tests that start nothing (ARGS= goes to pytest)
 	$(PYTEST) --ignore=tests/e2e --ignore=tests/integration --ignore=tests/security tests $(ARGS)
 
 .PHONY: integration
-integration: $(DEV) ## Run the tests that start a real server
+integration: $(DEV) containers-tools ## Run the tests that start a real server
 	$(PYTEST) tests/integration $(ARGS)
 
 .PHONY: e2e
@@ -151,9 +151,29 @@ test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is fou
 chromium: ## Install Chromium where this user may; say so where not
 	@tools/install_chromium
 
+.PHONY: host-tools
+host-tools: ## Install systemd-analyze, caddy and sshd where this user may; say so where not
+	@tools/install_host_tools
+
+# As root: it makes a Debian below .cache (a minute), boots it with systemd and sshd, and deploys to it.
+.PHONY: hosts
+hosts: $(DEV) ## Deploy over ssh to a real host with systemd and Caddy, in a container: under load, cut off, broken, rolled back
+	@tools/install_host_tools hosts
+	$(PYTEST) -m "slow or not slow" tests/hosts $(ARGS)
+
+.PHONY: containers-tools
+containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
+	@tools/install_containers
+
+.PHONY: containers
+containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker, two Pythons, two architectures, Heroku's registry
+	$(PYTEST) -m "slow or not slow" tests/integration/test_images.py tests/integration/test_image_packages.py \
+	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci $(ARGS)
+
 .PHONY: docs
 docs: $(DEV) ## Write the reference pages that are made from the code
 	$(BIN)/python tools/cli_reference.py
+	$(BIN)/python tools/targets_table.py
 
 .PHONY: requirements
 requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)

@@ -13,7 +13,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from bench import commands, files, growth, recovery, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
+from bench import commands, files, growth, images, recovery, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
 from bench.machine import machine  # noqa: E402
 from bench.models import ALL  # noqa: E402
 from bench.page import write_page  # noqa: E402
@@ -21,8 +21,8 @@ from bench.places import RESULTS  # noqa: E402
 from bench.results import read, write  # noqa: E402
 from bench.servers import KINDS  # noqa: E402
 
-SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recovery", "soak", "size")
-DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size"})
+SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recovery", "soak", "size", "image")
+DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size", "image"})
 SECONDS = 4.0
 MINUTES = 10.0
 STARTS = 3
@@ -64,7 +64,7 @@ def _measured(section: str, asked: argparse.Namespace) -> dict[str, Any]:
         return files.measure(tell=tell, rows=asked.rows)
     if section == "soak":
         return soak.measure(tell=tell, minutes=asked.minutes)
-    runs = {"commands": commands, "rerun": rerun, "profile": stages, "growth": growth, "size": size}
+    runs = {"commands": commands, "rerun": rerun, "profile": stages, "growth": growth, "size": size, "image": images}
     run = (runs | {"recovery": recovery})[section]
     return run.measure(tell=tell)
 

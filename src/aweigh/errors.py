@@ -29,7 +29,19 @@
     ├── StorageFull             where things are kept has no room left                   exit 1, HTTP 507
     ├── DamagedLog              the audit log is not as it was written                   exit 3
     └── RemoteError             the other side of the network failed                     exit 4
-        └── SourceSilent        advisories could not be asked for, or there are none     exit 4
+        ├── SourceSilent        advisories could not be asked for, or there are none     exit 4
+        ├── HerokuRefused       Heroku answered with an error                            exit 4
+        ├── HerokuSilent        Heroku could not be asked, or its answer broke off       exit 4
+        ├── BuildFailed         the build failed there, or did not end                   exit 4
+        ├── ReleaseFailed       the release phase failed there, or did not end           exit 4
+        ├── NotUp               what was deployed does not come up                       exit 4
+        └── AnswersDiffer       what is live does not answer as its golden rows say      exit 4
+
+The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in; so have other places that
+are asked over the network an ``errors.py`` of their own, below ``RemoteError`` (``oci/errors.py``). Six more stand
+where they arise, as a server turns them into its own answers and no command tells them: ``Unread``
+(``server/body.py``), ``NoAnswer`` (``server/service.py``), ``OverBudget`` (``server/access/meter.py``), ``Refused``
+(``server/problems.py``), ``SignInFailed`` (``guard/oidc/failures.py``) and ``TooManyAtOnce`` (``guard/passwords.py``).
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
 that names no path of the machine unless the user typed it.

@@ -11,6 +11,7 @@ from tests.heroku.state import STACKS, App, Build, Slug, Source, dyno_size, fixe
 from tests.heroku.streams import Wanted, now
 
 from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.targets.heroku.requests import AFFINITY
 
 Function = Callable[..., Any]
 Routes = dict[tuple[str, str], tuple[Function, int]]
@@ -50,7 +51,8 @@ async def create_app(platform: Platform, body: dict) -> dict:
 
 @route("POST /teams/apps", 201)
 async def create_team_app(platform: Platform, body: dict) -> dict:
-    return await create_app(platform, body)
+    app = await platform.create_app(body.get("name"), _stack(body.get("stack")), space=body.get("space"))
+    return app.document()
 
 
 @route("GET /apps")
@@ -265,9 +267,12 @@ def list_formation(platform: Platform, key: str) -> list[dict]:
 @route("PATCH /apps/{key}/formation")
 def update_formation(platform: Platform, key: str, body: dict) -> list[dict]:
     app = platform.find_app(key)
-    if any("docker_image" in update for update in body["updates"]):
-        raise invalid("This local platform has no registry of images")
-    platform.scale(app, body["updates"])
+    images = {one["type"]: one["docker_image"] for one in body["updates"] if "docker_image" in one}
+    if images:
+        platform.release_images(app, images)
+    scaled = [one for one in body["updates"] if set(one) - {"type", "docker_image"}]
+    if scaled:
+        platform.scale(app, scaled)
     return [formation.document(app) for formation in app.formation.values()]
 
 
@@ -371,8 +376,8 @@ def list_app_sizes(platform: Platform, key: str) -> list[dict]:
 def create_log_session(platform: Platform, key: str, body: dict) -> dict:
     app = platform.find_app(key)
     wanted = Wanted(
-        lines=int(body.get("lines", 100)),
-        tail=bool(body.get("tail", False)),
+        lines=0 if app.is_fir else int(body.get("lines", 100)),
+        tail=app.is_fir or bool(body.get("tail", False)),
         source=body.get("source"),
         dyno=body.get("dyno_name") or body.get("dyno"),
         type=body.get("type"),
@@ -384,7 +389,7 @@ def create_log_session(platform: Platform, key: str, body: dict) -> dict:
 
 
 def _feature(app: App, name: str) -> dict:
-    if name not in FEATURES:
+    if name not in FEATURES or (name == AFFINITY and app.is_fir):
         raise not_found("app feature", "app_feature")
     return {
         "id": fixed_id(name),

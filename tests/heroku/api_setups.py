@@ -9,8 +9,11 @@ import json
 import secrets
 import tarfile
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import jsonschema
 from tests.heroku.api import Function, start_build
 from tests.heroku.api import route as _route
 from tests.heroku.api_more import couple, find_pipeline
@@ -21,7 +24,10 @@ from tests.heroku.platform import Platform
 from tests.heroku.state import OWNER, App, new_id
 from tests.heroku.streams import now
 
+from aweigh.targets.heroku.dynos import DYNOS, SIZES_OF_FIR
+
 ROUTES: dict[tuple[str, str], tuple[Function, int]] = {}
+MANIFEST_SCHEMA = Path(__file__).parents[1] / "unit" / "targets" / "app.json.schema.json"
 POLL_S = 0.05
 POSTDEPLOY_S = 600
 
@@ -39,6 +45,19 @@ class SetupFailed(Exception):
         self.errors = errors
 
 
+@cache
+def _manifest_schema() -> jsonschema.Draft7Validator:
+    """The published schema of app.json; what it does not know yet is added: sizes, and env as plain texts."""
+    schema = json.loads(MANIFEST_SCHEMA.read_bytes())
+    definitions = schema["definitions"]
+    definitions["dynoSize"]["enum"] = sorted({*definitions["dynoSize"]["enum"], *DYNOS, *SIZES_OF_FIR})
+    (name,) = definitions["env"]["patternProperties"]
+    definitions["env"]["patternProperties"][name] = {
+        "anyOf": [{"type": "string"}, definitions["env"]["patternProperties"][name]]
+    }
+    return jsonschema.Draft7Validator(schema)
+
+
 async def _read_manifest(platform: Platform, source: dict) -> dict:
     try:
         tarball = await fetch_source(platform, source)
@@ -52,8 +71,9 @@ async def _read_manifest(platform: Platform, source: dict) -> dict:
         raise SetupFailed("could not read the source", (str(error),)) from error
     except ValueError as error:
         raise SetupFailed("invalid app.json", (f"app.json is not valid JSON: {error}",)) from error
-    if not isinstance(found, dict):
-        raise SetupFailed("invalid app.json", ("app.json must be an object",))
+    wrong = [error.message for error in _manifest_schema().iter_errors(found)]
+    if wrong:
+        raise SetupFailed("invalid app.json", tuple(wrong))
     return found
 
 
@@ -158,9 +178,54 @@ def show_setup(platform: Platform, setup: str) -> dict:
     return platform.setups[setup]
 
 
+@route("POST /pipelines/{pipeline}/review-app-config", 201)
+def enable_reviews(platform: Platform, pipeline: str, body: dict) -> dict:
+    found = find_pipeline(platform, pipeline)
+    if found["id"] in platform.review_configs:
+        raise ApiError(409, "conflict", "Review apps are enabled for this pipeline already")
+    config = {
+        "pipeline_id": found["id"],
+        "repo": {"id": int(found["id"][:6], 16)},
+        "automatic_review_apps": False,
+        "destroy_stale_apps": False,
+        "stale_days": 5,
+        "wait_for_ci": False,
+        "base_name": None,
+        "deploy_target": None,
+        **{key: value for key, value in body.items() if key != "repo"},
+    }
+    platform.review_configs[found["id"]] = config
+    return config
+
+
+@route("GET /pipelines/{pipeline}/review-app-config")
+def show_review_config(platform: Platform, pipeline: str) -> dict:
+    config = platform.review_configs.get(find_pipeline(platform, pipeline)["id"])
+    if config is None:
+        raise not_found("review app config", "review_app_config")
+    return config
+
+
+@route("PATCH /pipelines/{pipeline}/review-app-config")
+def update_review_config(platform: Platform, pipeline: str, body: dict) -> dict:
+    config = show_review_config(platform, pipeline)
+    config.update(body)
+    return config
+
+
+@route("DELETE /pipelines/{pipeline}/review-app-config")
+def disable_reviews(platform: Platform, pipeline: str) -> dict:
+    config = show_review_config(platform, pipeline)
+    del platform.review_configs[config["pipeline_id"]]
+    return config
+
+
 @route("POST /review-apps", 201)
 async def create_review_app(platform: Platform, body: dict) -> dict:
     pipeline = find_pipeline(platform, body["pipeline"])
+    show_review_config(platform, pipeline["id"])
+    if any(one["branch"] == body["branch"] for one in list_review_apps(platform, pipeline["id"])):
+        raise ApiError(409, "conflict", f"A review app already exists for the {body['branch']} branch")
     app = await platform.create_app(f"{pipeline['name'][:20]}-pr-{secrets.token_hex(3)}")
     couple(platform, app, pipeline, "review")
     given = {"source_blob": body["source_blob"], "overrides": {"env": body.get("environment") or {}}}
@@ -199,6 +264,15 @@ def show_review_app(platform: Platform, review: str) -> dict:
     if review not in platform.reviews:
         raise not_found("review app", "review_app")
     return _current(platform, platform.reviews[review])
+
+
+@route("GET /apps/{key}/review-app")
+def show_app_review(platform: Platform, key: str) -> dict:
+    app = platform.find_app(key)
+    found = next((one for one in platform.reviews.values() if one["app"]["id"] == app.id), None)
+    if found is None:
+        raise not_found("review app", "review_app")
+    return _current(platform, found)
 
 
 @route("GET /pipelines/{pipeline}/review-apps")

@@ -85,12 +85,14 @@ async def _make_slug(platform: "Platform", app: App, build: Build) -> Slug:
     await asyncio.to_thread(_unpack, tarball, folder)
     detect(folder)
     out.line("-----> Python app detected")
-    plan = check(folder, app.stack)
+    plan = check(folder, "heroku-24" if app.is_fir else app.stack)
     for warning in plan.warnings:
         out.line()
         for line in warning.splitlines():
             out.line(f" !     {line}".rstrip())
         out.line()
+    if app.is_fir and plan.manager == "Pipenv":
+        raise BuildFailed("Error: Couldn't find any supported Python package manager files.")
     await _hook("pre_compile", folder, app, None, build)
     named = "the buildpack default" if plan.origin == "default" else plan.origin
     out.line(f"-----> Using Python {plan.python} specified in {named}")
@@ -259,7 +261,7 @@ def _key(folder: Path, lock: str, plan: Plan, tarball: Path) -> str:
 async def _hook(name: str, folder: Path, app: App, environment: Path | None, build: Build) -> None:
     """Run the folder's own bin/pre_compile or bin/post_compile, as the buildpack does."""
     hook = folder / "bin" / name
-    if hook.is_file():
+    if hook.is_file() and not app.is_fir:
         build.output.line(f"-----> Running bin/{name} hook")
         first = f"{environment / 'bin'}:" if environment else ""
         env = {"PATH": f"{first}/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **app.config}

@@ -17,10 +17,8 @@ from pathlib import Path
 
 import psutil
 from tests.heroku.options import DYNO_POLL_S, Options
-from tests.heroku.state import App, Release, new_id, size_label
+from tests.heroku.state import App, Release, new_id, size_label, size_of
 from tests.heroku.streams import now
-
-from aweigh.targets.heroku.dynos import DYNOS
 
 LISTENING = "0A"
 EVERYWHERE = {"00000000", "0" * 32}
@@ -58,7 +56,7 @@ class Dyno:
         self.app = app
         self.release = release
         self.name = name
-        self.type = name.partition(".")[0]
+        self.type = name.rsplit("-", 2)[0] if app.is_fir else name.partition(".")[0]
         self.command = command
         self.size = size
         self.state = "starting"
@@ -120,13 +118,18 @@ class Dyno:
         slug = self.release.slug
         if slug is None:
             return 1
-        await asyncio.to_thread(shutil.copytree, slug.folder, home, symlinks=True, dirs_exist_ok=True)
+        if not slug.images:
+            await asyncio.to_thread(shutil.copytree, slug.folder, home, symlinks=True, dirs_exist_ok=True)
         if self._stopping.is_set():
             return 0
         profile = "[ -f .profile ] && . ./.profile; " if (home / ".profile").is_file() else ""
         self.say(f"Starting process with command `{self.command}`")
+        words, cwd, env = ["/bin/sh", "-c", profile + self.command], home, self._environment(home)
+        if self.type in slug.images:
+            own = {"DYNO": self.name, **self.release.config} | ({"PORT": str(self.port)} if self.type == "web" else {})
+            words, cwd, env = slug.images[self.type].command(own), Path("/"), {"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"}
         process = await asyncio.create_subprocess_exec(
-            "/bin/sh", "-c", profile + self.command, cwd=home, env=self._environment(home),
+            *words, cwd=cwd, env=env,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
         )  # fmt: skip
@@ -159,7 +162,8 @@ class Dyno:
             "PYTHONPATH": str(home),
             "FORWARDED_ALLOW_IPS": "*",
             "GUNICORN_CMD_ARGS": "--access-logfile -",
-            "WEB_CONCURRENCY": str(DYNOS[self.size].web_concurrency),
+            # The buildpack of Fir says nothing of how many there are to be.
+            **({} if self.app.is_fir else {"WEB_CONCURRENCY": str(size_of(self.size).web_concurrency)}),
             **self._options.dyno_env,
             **self.release.config,
             "DYNO": self.name,
@@ -214,7 +218,7 @@ class Dyno:
         self._signal_all(signal.SIGKILL)
 
     async def _watch_memory(self) -> None:
-        size = DYNOS[self.size]
+        size = size_of(self.size)
         quota = self._options.quota_bytes or size.quota_bytes
         most = 2 * quota if self._options.quota_bytes else size.kill_bytes
         said = 0.0

@@ -48,6 +48,8 @@ class Options:
     redis_url: str | None = None
     addon_s: float = 0.3
     """How long an add-on is being provisioned."""
+    registry: str | None = None
+    """A registry (host and port, without TLS) that images are taken from; None: there is none."""
     proto: str = "http"
     """What the router says in X-Forwarded-Proto."""
     keepalive_s: float = 10.0

@@ -3,17 +3,19 @@
 import asyncio
 import contextlib
 import random
+import secrets
 import shutil
 from pathlib import Path
 
 from tests.heroku.dynos import Dyno, free_port
 from tests.heroku.errors import ApiError, invalid, not_found
+from tests.heroku.images import pull, slug_of
 from tests.heroku.options import Options
 from tests.heroku.router import MOST_HEAD_BYTES, Router
-from tests.heroku.state import Addon, App, Formation, Release, Slug, Source, new_id
+from tests.heroku.state import Addon, App, Formation, Release, Slug, Source, new_id, size_of
 from tests.heroku.streams import Stream, now
 
-from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.targets.heroku.dynos import DYNOS, is_fir_size
 
 SERVICES = {"heroku-postgresql": "DATABASE", "heroku-redis": "REDIS"}
 FEATURES = {
@@ -40,6 +42,7 @@ class Platform:
         self.promotions: dict[str, tuple[dict, list[dict]]] = {}
         self.setups: dict[str, dict] = {}
         self.reviews: dict[str, dict] = {}
+        self.review_configs: dict[str, dict] = {}
         self.sessions: dict[str, tuple[App, object]] = {}
         self.streams: dict[str, Stream] = {}
         self.calls_left = options.hourly_calls
@@ -67,13 +70,14 @@ class Platform:
                 return app
         raise not_found("app", "app")
 
-    async def create_app(self, name: str | None, stack: str | None = None) -> App:
+    async def create_app(self, name: str | None, stack: str | None = None, *, space: str | None = None) -> App:
         """Make an app, with the release that every app begins with."""
         if name is None:
             name = f"still-harbour-{random.randrange(10_000, 99_999)}"
         if any(app.name == name for app in self.apps.values()):
             raise ApiError(422, "invalid_params", f"Name {name} is already taken")
-        app = App(new_id(), name, stack or self.options.stack, free_port())
+        app = App(new_id(), name, stack or self.options.stack, free_port(), space)
+        app.stack = "cnb" if app.is_fir else app.stack
         app.router = await asyncio.start_server(
             Router(app, self.options).connection, "127.0.0.1", app.port, limit=MOST_HEAD_BYTES
         )
@@ -119,6 +123,19 @@ class Platform:
             self._go_live(app, release)
         return release
 
+    def release_images(self, app: App, images: dict[str, str]) -> None:
+        """Release images that were pushed, by process type and id; the same again is no release."""
+        if self.options.registry is None:
+            raise invalid("This local platform has no registry of images")
+        if app.stack != "container":
+            raise invalid("This app is not of the container stack")
+        pulled = {type_: pull(self.options.registry, f"{app.name}/{type_}", image, self.folder)
+                  for type_, image in images.items()}  # fmt: skip
+        before = app.current.slug if app.current is not None else None
+        if before is not None and {**before.images, **pulled} == before.images:
+            return
+        self.release(app, f"Deployed {', '.join(sorted(images))}", slug=slug_of(before, pulled))
+
     async def _run_release(self, app: App, release: Release) -> None:
         output = release.output
         assert output is not None
@@ -128,9 +145,9 @@ class Platform:
                 dyno = Dyno(
                     app,
                     release,
-                    f"release.{random.randrange(1000, 9999)}",
+                    dyno_name(app, "release", random.randrange(1000, 9999)),
                     release.slug.processes["release"],
-                    self.options.size,
+                    app.first_size(self.options.size),
                     self.options,
                 )
                 dyno.output = output.write
@@ -170,7 +187,7 @@ class Platform:
                 app.formation[type_].command = command
             else:
                 quantity = 1 if type_ == "web" and first else 0
-                app.formation[type_] = Formation(type_, command, quantity, self.options.size)
+                app.formation[type_] = Formation(type_, command, quantity, app.first_size(self.options.size))
         for type_ in [one for one in app.formation if one not in processes]:
             del app.formation[type_]
         self.restart(app)
@@ -190,6 +207,9 @@ class Platform:
         if release is None or release.slug is None:
             return
         for formation in app.formation.values():
+            if app.is_fir:
+                self._settle_fir(app, release, formation)
+                continue
             wanted = {f"{formation.type}.{number + 1}" for number in range(formation.quantity)}
             have = {dyno.name for dyno in app.dynos}
             for dyno in [dyno for dyno in app.dynos if dyno.type == formation.type and dyno.name not in wanted]:
@@ -200,12 +220,24 @@ class Platform:
                 app.dynos.append(dyno)
                 dyno.task = self.spawn(dyno.run(folder=self.folder / "dynos"))
 
+    def _settle_fir(self, app: App, release: Release, formation: Formation) -> None:
+        """Dynos whose names say nothing of which is which: as many as there are to be."""
+        have = [dyno for dyno in app.dynos if dyno.type == formation.type]
+        for dyno in have[formation.quantity :]:
+            app.dynos.remove(dyno)
+            self.spawn(dyno.stop())
+        for _ in range(formation.quantity - len(have)):
+            name = dyno_name(app, formation.type, 0)
+            dyno = Dyno(app, release, name, formation.command, formation.size, self.options)
+            app.dynos.append(dyno)
+            dyno.task = self.spawn(dyno.run(folder=self.folder / "dynos"))
+
     def run_once(self, app: App, command: str, *, size: str | None, env: dict[str, str], type_: str = "run") -> Dyno:
         """Start a dyno that is not of the formation."""
         if app.current is None or app.current.slug is None:
             raise ApiError(422, "no_slug", "Cannot run a process: the app has no slug yet")
-        name = f"{type_}.{random.randrange(1000, 9999)}"
-        dyno = Dyno(app, app.current, name, command, size or self.options.size, self.options)
+        name = dyno_name(app, type_, random.randrange(1000, 9999))
+        dyno = Dyno(app, app.current, name, command, size or app.first_size(self.options.size), self.options)
         dyno.env = env
         app.dynos.append(dyno)
 
@@ -228,9 +260,9 @@ class Platform:
                 raise ApiError(
                     404, "not_found", f"Couldn't find that process type ({update['type']}).", resource="formation"
                 )
-            planned.append((formation, _quantity(formation, update.get("quantity")), _size(formation, update)))
+            planned.append((formation, _quantity(formation, update.get("quantity")), _size(app, formation, update)))
         for _, quantity, size in planned:
-            most = DYNOS[size].most
+            most = size_of(size).most
             if most is not None and quantity > most:
                 raise ApiError(
                     422,
@@ -328,6 +360,11 @@ class Platform:
             shutil.rmtree(self.folder / "build-cache" / app.id)
 
 
+def dyno_name(app: App, type_: str, number: int) -> str:
+    """Name a dyno: ``web.1``, or ``web-1234abcde-123ab`` where nobody counts them."""
+    return f"{type_}-{secrets.token_hex(5)[:9]}-{secrets.token_hex(3)[:5]}" if app.is_fir else f"{type_}.{number}"
+
+
 def _quantity(formation: Formation, wanted: object) -> int:
     if wanted is None:
         return formation.quantity
@@ -339,13 +376,13 @@ def _quantity(formation: Formation, wanted: object) -> int:
     return int(text)
 
 
-def _size(formation: Formation, update: dict) -> str:
+def _size(app: App, formation: Formation, update: dict) -> str:
     wanted = update.get("dyno_size", update.get("size"))
     if isinstance(wanted, dict):
         wanted = wanted.get("name") or wanted.get("id")
     if wanted is None:
         return formation.size
     name = str(wanted).lower()
-    if name not in DYNOS:
+    if not (is_fir_size(name) if app.is_fir else name in DYNOS):
         raise ApiError(422, "invalid_params", f"No such dyno size: {wanted}.")
     return name

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from tests.heroku.streams import Log, Stream, now
 
-from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.targets.heroku.dynos import DYNOS, SMALLEST_FIR, is_fir_size
+from aweigh.targets.heroku.dynos import Dyno as Size
 
 if TYPE_CHECKING:
     from tests.heroku.dynos import Dyno
+    from tests.heroku.images import ImageRun
 
 OWNER = {"id": "01234567-89ab-cdef-0123-456789abcdef", "email": "captain@example.org"}
 REGION = {"id": "59accabd-516d-4f0e-83e6-6e3757701145", "name": "us"}
-STACKS = ("heroku-22", "heroku-24", "heroku-26")
+STACKS = ("heroku-22", "heroku-24", "heroku-26", "container")
 
 
 def new_id() -> str:
@@ -35,10 +37,20 @@ def named(name: str) -> dict[str, str]:
 
 
 def size_label(name: str) -> str:
-    """Write a size as the API does: ``standard-1x`` is Standard-1X."""
+    """Write a size as the API does: ``standard-1x`` is Standard-1X; those of Fir stay as they are."""
+    if is_fir_size(name):
+        return name
     return "-".join(
         part.upper() if part[0].isdigit() or part == "ram" else part.capitalize() for part in name.split("-")
     )
+
+
+def size_of(name: str) -> Size:
+    """Return a size; processors and memory of one of Fir stand in its name."""
+    if name in DYNOS:
+        return DYNOS[name]
+    memory = int(float(name.rpartition("-")[2].removesuffix("gb")) * 2**30)
+    return Size(name, memory, memory, 1, 25)
 
 
 @dataclass(slots=True)
@@ -65,6 +77,8 @@ class Slug:
     checksum: str | None = None
     description: str = "Python"
     created_at: str = field(default_factory=now)
+    images: "dict[str, ImageRun]" = field(default_factory=dict)
+    """By process type, where it was pushed as images."""
 
     def document(self, base: str, method: str = "get") -> dict[str, Any]:
         """Write it."""
@@ -100,18 +114,19 @@ class Release:
 
     def document(self, app: "App", base: str) -> dict[str, Any]:
         """Write it."""
+        is_image = app.is_fir or (self.slug is not None and bool(self.slug.images))
         return {
             "id": self.id,
             "addon_plan_names": [addon.plan for addon in app.addons],
             "app": {"id": app.id, "name": app.name},
-            "artifacts": [] if self.slug is None else [{"id": self.slug.id, "type": "slug"}],
+            "artifacts": [] if self.slug is None else [{"id": self.slug.id, "type": "image" if is_image else "slug"}],
             "created_at": self.created_at,
             "updated_at": self.updated_at,
             "current": app.current is self,
             "description": self.description,
             "eligible_for_rollback": self.slug is not None and self.status == "succeeded",
             "output_stream_url": None if self.output is None else f"{base}/_streams/{self.id}",
-            "slug": None if self.slug is None else {"id": self.slug.id},
+            "slug": None if self.slug is None or is_image else {"id": self.slug.id},
             "status": self.status,
             "user": OWNER,
             "version": self.version,
@@ -143,11 +158,11 @@ class Build:
             "buildpacks": self.buildpacks,
             "created_at": self.created_at,
             "updated_at": self.updated_at,
-            "generation": "cedar",
+            "generation": app.generation,
             "output_stream_url": f"{base}/_streams/{self.id}",
             "source_blob": source,
             "release": None if self.release is None else {"id": self.release.id},
-            "slug": None if self.slug is None else {"id": self.slug.id},
+            "slug": None if self.slug is None or app.is_fir else {"id": self.slug.id},
             "stack": self.stack,
             "status": self.status,
             "user": OWNER,
@@ -243,6 +258,7 @@ class App:
     name: str
     stack: str
     port: int
+    space: str | None = None
     config: dict[str, str] = field(default_factory=dict)
     releases: list[Release] = field(default_factory=list)
     current: Release | None = None
@@ -264,6 +280,20 @@ class App:
     released_at: str | None = None
 
     @property
+    def is_fir(self) -> bool:
+        """Whether it is of the generation Fir: such are those in a space whose name begins so."""
+        return (self.space or "").startswith("fir")
+
+    @property
+    def generation(self) -> str:
+        """Its generation's name."""
+        return "fir" if self.is_fir else "cedar"
+
+    def first_size(self, usual: str) -> str:
+        """The size of its dynos before anybody says another."""
+        return SMALLEST_FIR if self.is_fir else usual
+
+    @property
     def web_url(self) -> str:
         """Where it answers."""
         return f"http://127.0.0.1:{self.port}/"
@@ -279,7 +309,7 @@ class App:
             "build_stack": named(self.stack),
             "created_at": self.created_at,
             "updated_at": self.updated_at,
-            "generation": named("cedar"),
+            "generation": named(self.generation),
             "git_url": f"https://git.heroku.com/{self.name}.git",
             "internal_routing": False,
             "maintenance": self.maintenance,
@@ -289,8 +319,8 @@ class App:
             "region": REGION,
             "released_at": self.released_at,
             "repo_size": 0,
-            "slug_size": None if slug is None else slug.size_bytes,
-            "space": None,
+            "slug_size": None if slug is None or self.is_fir else slug.size_bytes,
+            "space": None if self.space is None else {**named(self.space), "shield": False},
             "stack": named(self.stack),
             "team": None,
             "web_url": self.web_url,

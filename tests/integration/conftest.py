@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import psutil
 import pytest
+from tests.registry_server import DockerRegistry, running
 
 from aweigh import Packed, pack, read_config
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
@@ -237,6 +238,16 @@ def api(start_for_session: Start, penguins: Packed) -> Serving:
 def flats_api(start_for_session: Start, flats: Packed) -> Serving:
     """Return a server of the flats, without UI."""
     return start_for_session(flats.path, "--no-ui")
+
+
+# -- registries ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def image_registry(docker_registry: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DockerRegistry]:
+    """Return a registry of this session's own that lets everybody in; tests take repositories of different names."""
+    with running(docker_registry, tmp_path_factory.mktemp("registry")) as found:
+        yield found
 
 
 # -- databases -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from aweigh.targets.doctor.run import Limits, Run, Web, measure_web
@@ -119,7 +120,7 @@ def index(tmp_path, monkeypatch):
 
 def diagnosed(name: str, tmp_path: Path, *, slug: bool = False, **limits: float) -> Diagnosis:
     path = tmp_path / name
-    shutil.copytree(FOLDERS / name, path)
+    shutil.copytree(FOLDERS / name, path, dirs_exist_ok=True)
     (path / ".python-version").write_text(f"{sys.version_info.major}.{sys.version_info.minor}\n")
     values = {one: getattr(SMALL, one) for one in SMALL.__dataclass_fields__} | limits
     return diagnose(path, wishes=Wishes(limits=Limits(**values), build_slug=slug), tell=lambda name, text: None)
@@ -156,6 +157,50 @@ def test_what_listens_too_late_is_measured(index, tmp_path):
     by_code = {one.code: one for one in found.findings}
     assert by_code["slow_boot"].level == "fail"
     assert "R10" in by_code["slow_boot"].what
+
+
+def test_answers_that_take_too_long_are_measured(index, tmp_path):
+    found = diagnosed("slow_request", tmp_path, first_byte_s=0.1, idle_s=0.2)
+    slow = next(one for one in found.findings if one.code == "slow_request")
+    assert slow.level == "fail"
+    assert "H12" in slow.what
+    assert "jobs: aweigh worker" in slow.fix
+
+
+def test_a_session_that_nobody_keeps_alive_is_measured(index, tmp_path):
+    found = diagnosed("quiet_socket", tmp_path, idle_s=0.5)
+    by_code = {one.code: one for one in found.findings}
+    assert by_code["keep_alive"].level == "fail", found.findings
+    assert "H15" in by_code["keep_alive"].what
+    assert "websocketPingInterval" in by_code["keep_alive"].fix
+    assert {one.code for one in found.findings if one.level == "fail"} == {"keep_alive"}
+
+
+def test_nothing_is_measured_to_be_wrong_with_a_good_one(index, tmp_path):
+    found = diagnosed("slug_size", tmp_path, idle_s=0.2)
+    assert {one.code: one.level for one in found.findings} == {
+        "not_locked": "warn",
+        **dict.fromkeys(("procfile", "protection", "python_version", "wheels", "files"), "pass"),
+        **dict.fromkeys(("boot", "memory", "requests", "cost"), "pass"),
+    }
+
+
+@pytest.mark.slow
+def test_a_slug_of_more_than_500_mb_is_built_and_said_to_be_too_large(index, tmp_path):
+    # No compressor finds in 32 kB what comes again after a megabyte.
+    block = np.random.default_rng(0).bytes(MB)
+    path = tmp_path / "slug_size" / "model.bin"
+    path.parent.mkdir()
+    with path.open("wb") as model:
+        for _ in range(505):
+            model.write(block)
+    found = diagnosed("slug_size", tmp_path, slug=True, idle_s=0.2)
+    slug = next(one for one in found.findings if one.code == "slug_size")
+    assert slug.level == "fail"
+    assert "more than 500 MB is not built" in slug.what
+    assert "deploy an image" in slug.fix
+    assert found.slug is not None
+    assert found.slug.size_bytes > 505 * MB
 
 
 def test_requirements_that_cannot_be_installed_are_said_and_nothing_is_measured(index, tmp_path):

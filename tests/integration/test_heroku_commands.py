@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -59,6 +60,7 @@ def folder(tmp_path_factory):
     return found
 
 
+@pytest.mark.shows("heroku", "render", how="local server")
 def test_a_dry_run_asks_nothing_of_anybody_and_shows_all(run, heroku, folder):
     before = len(heroku.requests)
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", HEROKU_API_KEY="")
@@ -80,6 +82,39 @@ def test_a_folder_is_written_once(run, folder, tmp_path):
     assert "is not empty" in err
 
 
+def test_a_readme_of_ones_own_is_kept_and_the_button_is_told(run, folder, tmp_path):
+    own = tmp_path / "own"
+    shutil.copytree(folder, own)
+    (own / "README.md").write_text("# Mine\n")
+    code, out, _ = run("deploy", "heroku", str(own), "--app", APP, "--output-dir", str(tmp_path / "out"))
+    assert code == 0
+    assert "button    for your README: [![Deploy]" in out
+    assert (tmp_path / "out" / "README.md").read_text() == "# Mine\n"
+    code, _, err = run("deploy", "heroku", str(own), "--app", APP, "--repository", "https://github.com/me/m")
+    assert (code, "give --output-dir DIR, too" in err) == (2, True)
+    (tmp_path / "file").write_text("")
+    code, _, err = run("deploy", "heroku", str(own), "--app", APP, "--output-dir", str(tmp_path / "file" / "below"))
+    assert (code, "cannot be written" in err) == (2, True)
+
+
+def test_plans_that_were_asked_for_are_those_of_the_button(run, folder, tmp_path):
+    plan = "heroku-postgresql:standard-0"
+    out = tmp_path / "out"
+    assert run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(out), "--addon", plan)[0] == 0
+    manifest = json.loads((out / "app.json").read_text())
+    assert manifest["addons"] == [plan]
+    assert manifest["environments"]["review"]["addons"] == ["heroku-postgresql:essential-0"]
+    assert plan in (out / "README.md").read_text()
+
+
+@pytest.mark.parametrize("verb", ["status", "logs", "releases", "rollback", "scale", "config", "open", "destroy"])
+def test_what_is_no_name_leads_nowhere_in_the_api(run, heroku, verb):
+    since = len(heroku.requests)
+    code, _, err = run(verb, "heroku", "--app", "../pipelines/x", *(["--yes"] if verb == "destroy" else []))
+    assert (code, "No app at Heroku can be named" in err) == (2, True)
+    assert heroku.requests[since:] == []
+
+
 @pytest.mark.parametrize(
     ("environ", "sentence", "code"),
     [
@@ -99,6 +134,19 @@ def test_what_is_wrong_with_the_token_or_the_endpoint_is_said_without_it(run, en
     assert len(err.splitlines()) <= 4
 
 
+@pytest.mark.shows(
+    "heroku",
+    "deploy",
+    "status",
+    "logs",
+    "releases",
+    "rollback",
+    "scale",
+    "config",
+    "open",
+    "destroy",
+    how="local server",
+)
 def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP)
     assert (code, err) == (0, ""), out

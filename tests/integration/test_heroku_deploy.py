@@ -9,27 +9,22 @@ import httpx
 import msgspec
 import pytest
 from tests.heroku import HerokuServer
+from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released, short
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
 from aweigh.bundle.verify import open_bundle
 from aweigh.errors import RemoteError, UsageError
-from aweigh.targets.heroku import after
+from aweigh.targets.heroku import after, pipelines
+from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, HerokuSilent, NotUp, ReleaseFailed
-from aweigh.targets.heroku.render import render, source_of
 from aweigh.targets.heroku.stream import read_log, tail_log
-from aweigh.targets.heroku.wish import Packed, Telling, Wish
+from aweigh.targets.heroku.wish import Telling, Wish
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import Release
-from aweigh.targets.tarball import tarball
-
-STORED = Path(__file__).parents[1] / "bundles"
-ONNX = "format-1-onnx.aweigh"
-SOURCE = Path(__file__).parents[2] / "src"
-QUICK = Patience(build_s=60, release_s=30, addon_s=10, boot_s=40, poll_s=0.1)
 
 # Answers for the bundle's version, and always the same.
 LIAR = """\
@@ -57,42 +52,28 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Answer).serve_for
 @pytest.fixture(scope="module")
 def heroku():
     """A Heroku with one environment for all builds."""
-    dyno_env = {"PYTHONPATH": str(SOURCE), "AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}
-    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, redis_url="redis://127.0.0.1:1/0") as server:
+    with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=DYNO_ENV, redis_url="redis://127.0.0.1:1/0") as server:
         yield server
         assert server.violations == []
 
 
 @pytest.fixture(scope="module")
 def api(heroku):
-    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=_short)
+    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=short)
     yield found
     found.close()
 
 
-def _short(seconds):
-    import time
+class Told(list):
+    """What was told, and something done whenever it is."""
 
-    time.sleep(min(seconds, 0.1))
+    def __init__(self, then):
+        super().__init__()
+        self._then = then
 
-
-def released(*, auth="none", path=None, web=None, files=None, **more):
-    """Return a release of the stored bundle, or of one at a path, whose API alone is served."""
-    command = web or f"aweigh serve penguins.aweigh --host 0.0.0.0 --auth {auth} --workers 1 --no-ui"
-    return Release(
-        name="penguins",
-        python=f"{sys.version_info.major}.{sys.version_info.minor}",
-        processes={"web": command} | more.pop("processes", {}),
-        files={"penguins.aweigh": path or STORED / ONNX, **(files or {})},
-        requirements="",
-        bundle="penguins.aweigh",
-        has_ui=more.pop("has_ui", False),
-        **more,
-    )
-
-
-def packed(release):
-    return Packed(tarball(source_of(release, render(release))))
+    def append(self, entry):
+        super().append(entry)
+        self._then(entry)
 
 
 @pytest.fixture
@@ -120,7 +101,7 @@ def changes(heroku, since):
 
 def changed(path, *, name="penguins", lies=False):
     """Return a bundle of the same model under another name, or one whose golden rows tell other answers."""
-    bundle = open_bundle(STORED / ONNX)
+    bundle = open_bundle(BUNDLE)
     files = {one: bundle.read(one) for one in bundle.manifest.files}
     if lies:
         examples = json.loads(files["examples.json"])
@@ -167,6 +148,7 @@ def test_the_source_goes_without_the_token_and_without_a_content_type(heroku, go
     assert not any(one.signed for one in logs)
 
 
+@pytest.mark.shows("heroku", "golden rows", how="local server")
 def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path):
     first = go(released(), "penguins-lying")
     with pytest.raises((AnswersDiffer, NotUp)) as caught:
@@ -179,7 +161,7 @@ def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path)
 
 
 def test_an_app_that_answers_otherwise_is_taken_back_and_the_first_one_stopped(heroku, api, go):
-    version = golden_of(STORED / ONNX).version
+    version = golden_of(BUNDLE).version
     liar = released(
         web="python liar.py instead of aweigh serve", files={"liar.py": LIAR.format(version=version).encode()}
     )
@@ -273,6 +255,74 @@ def test_a_build_that_fails_says_why_and_leaves_what_ran(heroku, go):
     assert httpx.get(first.url + "/health/ready", trust_env=False).status_code == 200
 
 
+def settings_of(api, app):
+    return {
+        key: str(value) if isinstance(value, str) else value.reveal() for key, value in after.config(api, app).items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("broken", "raised"),
+    [
+        ({"files": {"uv.lock": b"version = 1\n"}}, BuildFailed),
+        ({"processes": {"release": "python -c 3/0"}}, ReleaseFailed),
+    ],
+    ids=["build", "release phase"],
+)
+def test_a_deployment_that_fails_leaves_the_settings_as_they_were(heroku, api, go, broken, raised):
+    app = f"penguins-undone-{raised.__name__[:5].lower()}"
+    go(released(config={"AWEIGH_PROXIES": "1"}, secrets=("MINE",)), app, stack="heroku-24")
+    before = settings_of(api, app)
+    wanted = {"config": {"AWEIGH_PROXIES": "2", "AWEIGH_NEW": "1"}, "secrets": ("MINE", "MADE_UP")}
+    since = len(heroku.requests)
+    with pytest.raises(raised):
+        go(released(**wanted, **broken), app, stack="heroku-26")
+    assert settings_of(api, app) == before
+    assert ("config", "as it was before: AWEIGH_NEW, AWEIGH_PROXIES, MADE_UP") in go.told
+    assert changes(heroku, since).count(f"PATCH /apps/{app}/config-vars") == 2
+    assert api.send(ask.find_app(app))["build_stack"]["name"] == "heroku-24"
+    assert go(released(**wanted), app).golden_rows
+    assert settings_of(api, app)["AWEIGH_NEW"] == "1"
+
+
+def test_a_build_that_was_not_begun_leaves_the_settings_too_and_one_that_may_go_on_does_not(heroku, api, go):
+    go(released(), "penguins-unbegun")
+    before = settings_of(api, "penguins-unbegun")
+    wanted = released(config={"AWEIGH_NEW": "1"}, files={"note.txt": b"new"})
+    heroku.fail_next("POST", "/apps/*/builds", 409, "conflict", "as was ordered")
+    with pytest.raises(HerokuRefused):
+        go(wanted, "penguins-unbegun")
+    assert settings_of(api, "penguins-unbegun") == before
+    heroku.fail_next("POST", "/apps/*/builds", 500, "internal_server_error", "as was ordered")
+    with pytest.raises(HerokuRefused):
+        go(wanted, "penguins-unbegun")
+    assert settings_of(api, "penguins-unbegun")["AWEIGH_NEW"] == "1"
+    assert go(wanted, "penguins-unbegun").golden_rows
+
+
+def test_settings_that_cannot_be_set_back_are_told_beside_the_failure(heroku, api, go):
+    go(released(), "penguins-stuck")
+    broken = released(config={"AWEIGH_NEW": "1"}, processes={"release": "python -c 3/0"})
+
+    def refuse_the_next(entry):
+        if entry[0] == "upload":
+            heroku.fail_next("PATCH", "/apps/*/config-vars", 403, "forbidden", "as was ordered")
+
+    go.told = Told(refuse_the_next)
+    with pytest.raises(ReleaseFailed):
+        go(broken, "penguins-stuck")
+    assert any(name == "config" and text.startswith("could not be set back: ") for name, text in go.told)
+
+
+def test_what_is_taken_back_runs_on_as_many_dynos_as_before(heroku, api, go):
+    first = go(released(), "penguins-scaled", size="standard-1x")
+    crashing = released(web="python -m gone instead of aweigh serve")
+    with pytest.raises(NotUp, match=f"{first.release} runs again"):
+        go(crashing, "penguins-scaled", size="standard-2x", replicas=2)
+    (web,) = after.scale(api, "penguins-scaled", {})
+    assert (web.quantity, web.size_name) == (1, "standard-1x")
+
+
 def test_a_build_that_an_earlier_run_left_is_gone_on_with(heroku, go):
     slow = released(files={"bin/post_compile": b"sleep 2\n"})
     with pytest.raises(BuildFailed, match="is not done after 1 s"):
@@ -296,6 +346,7 @@ def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
         go(released(), "penguins-addons", addons=("nothing-there:mini",))
 
 
+@pytest.mark.shows("heroku", "promote", how="local server")
 def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
     first, second = (go(released(), f"penguins-{stage}") for stage in ("staging", "production"))
     headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {heroku.token}"}
@@ -306,10 +357,10 @@ def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
             body = {"app": app, "pipeline": pipeline["id"], "stage": app.removeprefix("penguins-")}
             assert client.post("/pipeline-couplings", json=body).status_code == 201
     with pytest.raises(UsageError, match="Nothing comes after penguins-production"):
-        after.promote(api, second.app)
+        pipelines.promote(api, second.app)
     with pytest.raises(UsageError, match="is not in the pipeline"):
-        after.promote(api, first.app, ["another"])
-    assert after.promote(api, first.app, patience=QUICK) == [after.Promoted(second.app)]
+        pipelines.promote(api, first.app, ["another"])
+    assert pipelines.promote(api, first.app, patience=QUICK) == [pipelines.Promoted(second.app)]
 
 
 def test_a_release_phase_that_fails_or_does_not_end_leaves_what_ran(heroku, api, go):
@@ -372,6 +423,16 @@ def test_an_app_of_somebodys_own_is_checked_for_being_up(heroku, go, tmp_path):
     done = go(own, "penguins-own")
     assert (done.golden_rows, done.bundle) == (0, None)
     assert httpx.get(done.url + "/_stcore/health", trust_env=False).text == "ok"
+
+
+def test_a_code_in_the_log_is_told_with_its_fix_until_the_next_release(api, go):
+    done = go(released(), "penguins-codes")
+    after.scale(api, "penguins-codes", {"web": 0})
+    assert httpx.get(done.url, trust_env=False).status_code == 503
+    fix = "no web dyno runs: aweigh scale heroku 1 --app penguins-codes"
+    assert after.status(api, "penguins-codes").notes == (f"H14 (No web processes running): {fix}",)
+    after.set_config(api, "penguins-codes", {"AWEIGH_SWEEPS": "off"})
+    assert after.status(api, "penguins-codes").notes == ()
 
 
 def test_a_log_is_followed_over_a_connection_that_ends(heroku, api, go):

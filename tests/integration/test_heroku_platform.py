@@ -592,8 +592,13 @@ def test_apps_are_set_up_from_an_app_json():
 
         pipeline = client.post("/pipelines", json={"name": "line"}).json()
         body = {"branch": "b", "pipeline": pipeline["id"], "source_blob": source, "environment": {"NAME": "ben"}}
+        assert client.post("/review-apps", json=body).status_code == 404
+        config = {"repo": "someone/line", "automatic_review_apps": False}
+        client.post(f"/pipelines/{pipeline['id']}/review-app-config", json=config).raise_for_status()
         review = client.post("/review-apps", json=body).raise_for_status().json()
+        assert client.post("/review-apps", json=body).status_code == 409
         until(lambda: client.get(f"/review-apps/{review['id']}").json()["status"], "created")
+        assert client.get(f"/apps/{review['app']['id']}/review-app").json()["branch"] == "b"
         client.delete(f"/review-apps/{review['id']}").raise_for_status()
         assert client.get(f"/apps/{review['app']['id']}").status_code == 404
 

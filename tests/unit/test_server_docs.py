@@ -25,6 +25,7 @@ from aweigh.server.jobs.told import counters_text
 from aweigh.server.metrics import Counters
 from aweigh.server.openapi import example_csv, openapi_document
 from aweigh.server.problems import PROBLEMS
+from aweigh.server.release.told import COUNTERS
 from aweigh.server.settings import Settings
 
 PROOF = Proof(
@@ -305,13 +306,22 @@ REFERENCE = (Path(__file__).parents[2] / "docs" / "reference" / "http.md").read_
 def test_the_reference_names_every_setting_with_its_default():
     told = dict(re.findall(r"^\| `(?:AWEIGH_)?([A-Z_]+)` \| (\S+) \|", REFERENCE, re.MULTILINE))
     real = {one.name.upper(): one.default for one in dataclasses.fields(Settings)}
-    words = {"none": None, "measured": None, "planned": None, "inline": "inline", "withheld": "withheld", "on": "on"}
+    words = {
+        "none": None,
+        "measured": None,
+        "planned": None,
+        "inline": "inline",
+        "withheld": "withheld",
+        "on": "on",
+        "off": "off",
+    }
     assert {name: words[text] if text in words else float(text) for name, text in told.items()} == real
 
 
 def test_the_reference_names_every_counter():
     text = Counters().text(info={"name": "x"}) + counters_text({}, {})
     text += worker_text({}, seconds=0.0, up=True, info={})
+    text += "".join(f"# TYPE {name}\n" for name in COUNTERS)
     real = set(re.findall(r"^# TYPE (\w+)", text, re.MULTILINE))
     assert set(re.findall(r"^\| `(aweigh_\w+)", REFERENCE, re.MULTILINE)) == real
 

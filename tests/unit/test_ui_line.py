@@ -51,6 +51,15 @@ def test_a_connection_is_kept_and_another_opened_when_it_was_closed_meanwhile():
     assert all(one.startswith(b"GET /under/v1/schema HTTP/1.1\r\n") for one in came)
 
 
+def test_a_visit_stays_with_one_model_and_a_person_is_known_by_their_session():
+    with serving([OK, OK, OK]) as (port, came), line_to(port) as line:
+        line.ask("GET", "/", visit="v1")
+        line.ask("GET", "/", visit="v1", session="s1")
+        line.ask("GET", "/")
+    assert ["X-Aweigh-Sticky: v1" in one.decode() for one in came] == [True, False, False]
+    assert "Authorization: Aweigh-Session s1" in came[1].decode()
+
+
 def test_a_body_is_json():
     with serving([OK]) as (port, came), line_to(port) as line:
         line.ask("POST", "/v1/predict", content=b'{"rows":[]}')

@@ -1,7 +1,7 @@
 """Bundles in a registry of images: one blob each, under a name and a tag, checked byte by byte when they arrive.
 
-What lies there is an OCI manifest of aweigh's own kind (``ARTIFACT``): its config is the bundle's ``manifest.json``, the
-only layer the bundle as one file. A registry needs to know nothing of bundles to keep them.
+What lies there is an OCI manifest of aweigh's own kind (``ARTIFACT``): its config is the bundle's ``manifest.json``,
+its only layer the bundle as one file. A registry needs to know nothing of bundles to keep them.
 """
 
 import hashlib

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from aweigh.cli.trusting import trust_option
 
 if TYPE_CHECKING:
     from aweigh.targets.heroku.api import Api
+    from aweigh.targets.heroku.render import Shape
     from aweigh.targets.heroku.wish import Deployed, Packed, Telling, Wish
     from aweigh.targets.release import Release
 
@@ -28,7 +30,17 @@ endpoint_option = click.option(
     show_envvar=True,
     help="Another address of the Platform API than https://api.heroku.com.",
 )
-app_option = click.option("--app", required=True, metavar="NAME", help="The app's name at Heroku.")
+
+
+def _app_name(ctx: click.Context, param: click.Parameter, value: str) -> str:  # noqa: ARG001  click's interface
+    """An app's name or id, and nothing that leads elsewhere in the API."""
+    from aweigh.targets.heroku.wish import check_name
+
+    check_name(value)
+    return value
+
+
+app_option = click.option("--app", required=True, metavar="NAME", callback=_app_name, help="The app's name at Heroku.")
 
 
 @contextmanager
@@ -67,11 +79,21 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option("--addon", "addons", multiple=True, metavar="SERVICE:PLAN",
               help="An add-on, such as heroku-postgresql:essential-0; may be given several times.")  # fmt: skip
 @click.option("--team", metavar="NAME", help="The team whose app it is to be.")
+@click.option(
+    "--space", metavar="NAME", help="The private space that a new app is to be in; its generation is the space's."
+)
+@click.option("--container", is_flag=True,
+              help="Build images here, without Docker, and push them: no limit of a slug's size.")  # fmt: skip
+@click.option(
+    "--base", metavar="REFERENCE", help="With --container: what they are built on (default: python:X.Y-slim)."
+)
 @click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
 @click.option("--worker", is_flag=True, help="Run jobs in worker dynos of their own.")
 @trust_option
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write what would be built there, and ask Heroku nothing.")  # fmt: skip
+@click.option("--repository", metavar="URL",
+              help="With --output-dir: where the folder will be on GitHub, for its button.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print every document and request, and ask Heroku nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 @click.option("--yes", is_flag=True, help="Do not ask before something that Heroku bills is created.")
@@ -86,10 +108,14 @@ def deploy_heroku(
     auth: str,
     addons: tuple[str, ...],
     team: str | None,
+    space: str | None,
+    container: bool,
+    base: str | None,
     no_ui: bool,
     worker: bool,
     trust: Path | None,
     output_dir: Path | None,
+    repository: str | None,
     dry_run: bool,
     as_json: bool,
     yes: bool,
@@ -101,45 +127,65 @@ def deploy_heroku(
     none. When it is up the bundle's golden rows are asked of it: if it answers differently, or does not come up, what
     ran before runs again. The same command again goes on from where it stopped; with nothing new it only checks.
     """
-    from aweigh.targets.heroku.render import SIZE, render, source_of
+    from aweigh.errors import UsageError
+    from aweigh.targets.heroku.button import check_repository
+    from aweigh.targets.heroku.render import Shape, render, source_of
     from aweigh.targets.heroku.wish import Packed, Wish, check_wish
     from aweigh.targets.releasing import Wishes, release_of
     from aweigh.targets.tarball import tarball
 
+    if base is not None and not container:
+        raise UsageError("--base names what images are built on.", hint="add --container")
+    if container and (stack is not None or output_dir is not None):
+        raise UsageError("Images are pushed, and not built there.", hint="leave --stack and --output-dir out")
     wish = Wish(
         app=app,
         region=region,
-        stack=stack,
+        stack="container" if container else stack,
         size=None if size is None else size.lower(),
         replicas=replicas,
         addons=addons,
         team=team,
+        space=space,
+        container=container,
+        base=base,
     )
     check_wish(wish)
+    if repository is not None and output_dir is None:
+        raise UsageError("--repository says where a written folder will be.", hint="give --output-dir DIR, too")
+    repository = None if repository is None else check_repository(repository)
     steps = Steps(json=as_json)
     with steps.step("source") as step:
         wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
         release = release_of(path, name=app, wishes=wishes)
         # What is built is the same however many run it: scaling builds nothing. A button says how many.
-        asked = {"size": _size_rendered(wish, SIZE), "replicas": replicas or 1} if output_dir or dry_run else {}
-        documents = render(release, **asked)  # type: ignore[arg-type]  # each of its own type
+        shape = _shape(release, wish, repository) if output_dir or dry_run else Shape()
+        documents = render(release, shape)
         source = source_of(release, documents)
         packed = Packed(tarball(source))
         step.says(_told_release(release, packed), size_bytes=len(packed.content))
+    if release.requirements is not None and "--hash=" not in release.requirements:
+        steps.line("unlocked", "what is installed is whatever is newest on the day: aweigh lock writes a lock")
     if output_dir is not None:
-        _write(source, output_dir, steps=steps, as_json=as_json)
+        _write(release, source, output_dir, shape=shape, steps=steps, as_json=as_json)
     elif dry_run:
         _show(release, documents, packed, wish, steps=steps, as_json=as_json)
     else:
         _go(release, packed, wish, steps=steps, as_json=as_json, yes=yes, endpoint=endpoint)
 
 
-def _size_rendered(wish: "Wish", usual: str) -> str:
-    from aweigh.targets.heroku.dynos import DYNOS
+def _shape(release: "Release", wish: "Wish", repository: str | None) -> "Shape":
+    """What a button makes of it: as many dynos, of the size, with the add-ons that were asked for."""
+    from aweigh.targets.heroku.dynos import DYNOS, SMALLEST_FIR, is_fir_size
+    from aweigh.targets.heroku.render import SIZE, Shape
+    from aweigh.targets.heroku.settings import plans_of
 
-    if wish.size in DYNOS:
-        return wish.size
-    return "standard-1x" if (wish.replicas or 1) > 1 or wish.size is not None else usual
+    size = wish.size
+    if size is None or (size not in DYNOS and not is_fir_size(size)):
+        size = "standard-1x" if (wish.replicas or 1) > 1 or size is not None else SIZE
+    review = SMALLEST_FIR if is_fir_size(size) else SIZE
+    plans = plans_of(release, wish, {})
+    return Shape(size=size, replicas=wish.replicas or 1, addons=plans, repository=repository, review_size=review)
 
 
 def _told_release(release: "Release", packed: "Packed") -> str:
@@ -211,25 +257,49 @@ def document(deployed: "Deployed") -> dict[str, Any]:
     }
 
 
-def _write(source: dict[str, bytes | Path], folder: Path, *, steps: Steps, as_json: bool) -> None:
-    """Writes all that would be built into a folder that is new or empty.
+def _write(
+    release: "Release",
+    source: dict[str, bytes | Path],
+    folder: Path,
+    *,
+    shape: "Shape",
+    steps: Steps,
+    as_json: bool,
+) -> None:
+    """Writes all that would be built into a folder that is new or empty, and a README with its button.
 
     Raises:
-        UsageError: something is there.
+        UsageError: something is there, or it cannot be written.
     """
     from aweigh.errors import UsageError
+    from aweigh.targets.heroku.button import README, badge, readme, too_large_for_github
 
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder} is not empty.", hint="name a new folder")
-    for name, content in source.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
+    has_readme = any(name.lower().startswith("readme") for name in source)
+    files = source if has_readme else source | {README: readme(release, shape.repository, addons=shape.addons).encode()}
+    try:
+        for name, content in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            else:
+                shutil.copyfile(content, path)
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be written: {error.strerror or error}.", hint="remove what is there of it, and try again"
+        ) from error
+    large = too_large_for_github(files)
     if as_json:
-        print_document({"folder": str(folder), "files": sorted(source)})
+        print_document({"folder": str(folder), "files": sorted(files), "button": badge(shape.repository)})
         return
-    steps.line("written", f"{len(source)} files to {folder}")
-    steps.next(f"git -C {shlex.quote(str(folder))} init, and push it to Heroku, or use its app.json as a button")
+    steps.line("written", f"{len(files)} files to {folder}")
+    if has_readme:
+        steps.line("button", f"for your README: {badge(shape.repository)}")
+    if large is not None:
+        steps.line("note", f"{large} is more than GitHub takes (100 MB), and a button reads no Git LFS")
+    steps.next(f"git -C {shlex.quote(str(folder))} init, and push it to GitHub: its README has a button")
 
 
 def _show(

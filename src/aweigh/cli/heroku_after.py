@@ -59,8 +59,11 @@ def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint:
 
     with at_heroku(endpoint) as api:
         told = (tail_log if tail else read_log)(api, app, lines=lines, process=process)
-        for line in told:
+        count = 0
+        for count, line in enumerate(told, 1):  # noqa: B007
             click.echo(clean(discreet(line)))
+    if count == 0:
+        click.echo("  no lines; an app of the generation Fir keeps none: --tail tells those that come", err=True)
 
 
 @click.command("heroku")
@@ -223,7 +226,7 @@ def open_heroku(app: str, only_print: bool, endpoint: str | None) -> None:
     from aweigh.targets.heroku import after
 
     with at_heroku(endpoint) as api:
-        url = after.status(api, app).url
+        url = after.address_of(api, app)
     if url is None:
         raise UsageError(f"There is no app {app!r}.", hint="aweigh deploy heroku PATH --app NAME makes one")
     click.echo(clean(url))
@@ -238,10 +241,10 @@ def open_heroku(app: str, only_print: bool, endpoint: str | None) -> None:
 @endpoint_option
 def promote_heroku(app: str, to: tuple[str, ...], as_json: bool, endpoint: str | None) -> None:
     """Promote what is live in an app at Heroku along its pipeline."""
-    from aweigh.targets.heroku import after
+    from aweigh.targets.heroku import pipelines
 
     with at_heroku(endpoint) as api:
-        found = after.promote(api, app, to)
+        found = pipelines.promote(api, app, to)
     if as_json:
         print_document({"promoted": [{"app": one.app, "why": one.why or None} for one in found]})
     else:

@@ -22,8 +22,8 @@ PLACES = {"postgresql": "in PostgreSQL", "sqlite": "in a file of this machine"}
 def migrate() -> None:
     """Make or update the tables of the door and of jobs, where DATABASE_URL or REDIS_URL says, or on this machine.
 
-    For a platform's release phase. What is there stays; tables that a newer aweigh made are left alone. A Redis has
-    none: it is asked whether it answers.
+    For a platform's release phase; with AWEIGH_CANDIDATE set, also those of 'aweigh release'. What is there stays;
+    tables that a newer aweigh made are left alone. A Redis has none: it is asked whether it answers.
     """
     from aweigh.server.settings import read_settings
 
@@ -31,6 +31,8 @@ def migrate() -> None:
     steps = Steps()
     _door(settings, steps=steps)
     _jobs(settings, steps=steps)
+    if settings.candidate is not None:
+        _release(settings, steps=steps)
     if settings.redis_url is not None:
         _redis(settings.redis_url, steps=steps)
 
@@ -63,6 +65,18 @@ def _jobs(settings: "Settings", *, steps: Steps) -> None:
         with steps.step("jobs") as step, _reached():
             store.records.known([""])
             step.says(f"jobs are {_place(store)}")
+    finally:
+        store.close()
+
+
+def _release(settings: "Settings", *, steps: Steps) -> None:
+    from aweigh.server.release.store import open_store
+
+    store = open_store(os.environ, pair="", state_dir=settings.state_dir)
+    try:
+        with steps.step("release") as step, _reached():
+            store.read()
+            step.says(f"what becomes of a candidate is {PLACES[store.place]}")
     finally:
         store.close()
 

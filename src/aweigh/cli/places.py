@@ -23,6 +23,8 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "scale": "aweigh.cli.heroku_after:scale_heroku",
         "config": "aweigh.cli.heroku_after:config_heroku",
         "open": "aweigh.cli.heroku_after:open_heroku",
+        "pipeline": "aweigh.cli.heroku_pipeline:pipeline_heroku",
+        "review": "aweigh.cli.heroku_pipeline:review_heroku",
         "promote": "aweigh.cli.heroku_after:promote_heroku",
         "destroy": "aweigh.cli.heroku_after:destroy_heroku",
     },
@@ -37,12 +39,31 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "open": "aweigh.cli.compose_after:open_compose",
         "destroy": "aweigh.cli.compose_after:destroy_compose",
     },
+    "ssh": {
+        "deploy": "aweigh.cli.ssh:deploy_ssh",
+        "status": "aweigh.cli.ssh_after:status_ssh",
+        "logs": "aweigh.cli.ssh_after:logs_ssh",
+        "releases": "aweigh.cli.ssh_after:releases_ssh",
+        "rollback": "aweigh.cli.ssh_after:rollback_ssh",
+        "scale": "aweigh.cli.ssh_after:scale_ssh",
+        "config": "aweigh.cli.ssh_after:config_ssh",
+        "destroy": "aweigh.cli.ssh_after:destroy_ssh",
+    },
+    "dokku": {
+        "deploy": "aweigh.cli.dokku:deploy_dokku",
+        "status": "aweigh.cli.dokku:status_dokku",
+        "logs": "aweigh.cli.dokku:logs_dokku",
+        "scale": "aweigh.cli.dokku:scale_dokku",
+        "destroy": "aweigh.cli.dokku:destroy_dokku",
+    },
 }
 """Every place, and which of the verbs it has."""
 
 TOLD: Mapping[str, str] = {
     "heroku": "Heroku: one command, built there.",
     "compose": "Containers on this machine: Docker or podman, with PostgreSQL and Valkey.",
+    "dokku": "Dokku: a repository pushed over ssh, built there.",
+    "ssh": "A server of your own: systemd, Caddy, no failed request.",
 }
 """What a place is, in the list of a verb's help."""
 
@@ -61,8 +82,10 @@ class PlaceGroup(click.Group):
             return None
         module, _, attribute = named.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
-        if not any("--debug" in one.opts for one in command.params):
-            command.params.append(debug_option())
+        below = command.commands.values() if isinstance(command, click.Group) else ()
+        for each in (command, *below):
+            if not any("--debug" in one.opts for one in each.params):
+                each.params.append(debug_option())
         return command
 
     def resolve_command(
@@ -102,5 +125,7 @@ rollback = _verb("rollback", "Go back to an earlier release.")
 scale = _verb("scale", "Say how many replicas there are to be, and of which size.")
 config = _verb("config", "Show and change an app's settings.")
 open_ = _verb("open", "Open an app in the browser.")
+pipeline = _verb("pipeline", "Put an app into a stage of a pipeline, or list what is in it.")
+review = _verb("review", "Make an app of its own for a branch, list them, and take them away.")
 promote = _verb("promote", "Take what is live in one app to others of its pipeline.")
 destroy = _verb("destroy", "Destroy an app.")

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from aweigh.cli.plan_words import line, sentence
 from aweigh.errors import ConfigError
 from aweigh.runtime.machine import Machine
@@ -49,14 +51,24 @@ class Planned:
 
 
 def planned(
-    bundle: "VerifiedBundle", *, said: Said, settings: "Settings", machine: Machine, environ: Mapping[str, str]
+    bundle: "VerifiedBundle",
+    *,
+    said: Said,
+    settings: "Settings",
+    machine: Machine,
+    environ: Mapping[str, str],
+    candidate: "VerifiedBundle | None" = None,
 ) -> Planned:
     """Processes and threads for this bundle here: flags, else ``WEB_CONCURRENCY``, else ``AWEIGH_*``, else the plan.
+
+    A ``candidate`` is a second model in each process that answers the API.
 
     Raises:
         ConfigError: ``WEB_CONCURRENCY`` is no number of processes.
     """
     measured = known(bundle, settings=settings)
+    if candidate is not None:
+        measured = with_second(measured, candidate)
     workers = workers_said(said, settings=settings, environ=environ)
     server = said.workers == AUTO or looks_like_a_server(machine, said=said, environ=environ)
     modest = workers is None and not server
@@ -69,6 +81,21 @@ def planned(
     plan = make_plan(measured, machine, wishes=wishes)
     sure = None if measured.estimated else plan.ceiling_bytes
     return Planned(plan, measured, None if sure is None else sure // 10**6, modest)
+
+
+def with_second(measured: "Measured", candidate: "VerifiedBundle") -> "Measured":
+    """The same with a second model in each process that answers, by an estimate of what that model takes on top."""
+    from aweigh.runtime.estimate import second_bytes
+
+    memory = measured.memory
+    more = second_bytes(candidate.manifest)
+    together = structs.replace(
+        memory,
+        alone=memory.alone + more,
+        both=None if memory.both is None else memory.both + more,
+        worker=memory.worker + more,
+    )
+    return structs.replace(measured, memory=together)
 
 
 def known(bundle: "VerifiedBundle", *, settings: "Settings") -> "Measured":

@@ -23,7 +23,7 @@ def push_bundle(path: Path, name: str, insecure: bool, as_json: bool) -> None:
     """Put a BUNDLE into a registry, such as ghcr.io/team/penguins:1.0, beside the images there.
 
     It is checked before, and travels as it is: signatures are in it. The registry's account is looked for where Docker
-    keeps it, or in AWEIGH_REGISTRY_USERNAME and AWEIGH_REGISTRY_PASSWORD.
+    keeps it, or in AWEIGH_REGISTRY_USERNAME, _PASSWORD and _HOST.
     """
     from aweigh.bundle import remote
     from aweigh.oci.client import open_registry

@@ -11,7 +11,7 @@ import click
 
 from aweigh.cli.terminal import Steps
 from aweigh.cli.trusting import signed_by, trust_option, trusted
-from aweigh.errors import UsageError
+from aweigh.errors import BundleError, UsageError
 
 if TYPE_CHECKING:
     from aweigh.bundle.verify import VerifiedBundle
@@ -51,6 +51,13 @@ class Workers(click.ParamType[int | str]):
               "keys. Beyond this machine 'none' must be said out loud.")  # fmt: skip
 @click.option("--form", default="auto", envvar="AWEIGH_FORM", metavar="NAME", show_default=True, show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ...")  # fmt: skip
+@click.option("--candidate", type=click.Path(path_type=Path), envvar="AWEIGH_CANDIDATE", show_envvar=True,
+              metavar="BUNDLE", help="A second bundle of the same model, to be tried beside the first.")  # fmt: skip
+@click.option("--canary", type=click.FloatRange(0, 100), metavar="PERCENT",
+              help="Let the candidate answer so many requests in a hundred, the same people each time.")  # fmt: skip
+@click.option(
+    "--shadow", is_flag=True, help="Ask the candidate, too, and show nobody what it says: only how it differs."
+)
 @trust_option
 def serve(
     path: Path,
@@ -63,6 +70,9 @@ def serve(
     no_ui: bool,
     auth: str | None,
     form: str,
+    candidate: Path | None,
+    canary: float | None,
+    shadow: bool,
     trust: Path | None,
 ) -> None:
     """Serve a bundle, or a Streamlit script, on one port: the app at /, the API under /v1 and /v2.
@@ -78,7 +88,7 @@ def serve(
     from aweigh.server.serve import bind, is_loopback, limit_threads, url_of, write_log
     from aweigh.server.settings import read_settings
 
-    settings = read_settings(os.environ)
+    settings = _released(read_settings(os.environ), candidate, canary=canary, shadow=shadow)
     write_log(settings)
     loopback = is_loopback(host)
     if auth is None and not loopback:
@@ -88,9 +98,10 @@ def serve(
         )
     steps = Steps()
     bundle, script = _open(path, script=script, no_ui=no_ui, trust=trust, steps=steps)
+    second = None if candidate is None else _open_candidate(candidate, bundle, trust=trust, steps=steps)
     has_ui = not no_ui and _has_streamlit(script, steps=steps)
     said = Said(workers=workers, ui_processes=ui_processes, threads=threads, ui=has_ui, public=not loopback)
-    share = _share(bundle, said=said, settings=settings, steps=steps)
+    share = _share(bundle, said=said, settings=settings, steps=steps, candidate=second)
     limit_threads(share.threads)
     several = share.workers > 1 or (has_ui and share.ui_processes > 0)
     with bind(host, port) as sock:
@@ -110,6 +121,8 @@ def serve(
             # The policy is read where it was read first, which the environment tells by now.
             again=lambda: None if bundle is None else _verify(path, trust=None),
             form=form,
+            candidate=second,
+            candidate_again=lambda first: None if candidate is None else _second(candidate, first, trust=None),
         )
         if bundle is not None and share.settings.jobs == "inline":
             _warn_of_jobs()
@@ -149,7 +162,14 @@ class Share:
     settings: "Settings"
 
 
-def _share(bundle: "VerifiedBundle | None", *, said: "Said", settings: "Settings", steps: Steps) -> Share:
+def _share(
+    bundle: "VerifiedBundle | None",
+    *,
+    said: "Said",
+    settings: "Settings",
+    steps: Steps,
+    candidate: "VerifiedBundle | None" = None,
+) -> Share:
     """What the plan says and nobody else has; a script of somebody's own is planned for by nobody."""
     if bundle is None:
         if isinstance(said.workers, int) and said.workers > 1 and not said.ui_processes:
@@ -160,7 +180,7 @@ def _share(bundle: "VerifiedBundle | None", *, said: "Said", settings: "Settings
     from aweigh.runtime.machine import read_machine
 
     machine = read_machine()
-    found = planned(bundle, said=said, settings=settings, machine=machine, environ=os.environ)
+    found = planned(bundle, said=said, settings=settings, machine=machine, environ=os.environ, candidate=candidate)
     tell(found, machine=machine, steps=steps)
     if found.ceiling_mb is not None and not os.environ.get("AWEIGH_MAX_PROCESS_MB", "").strip():
         settings = replace(settings, max_process_mb=found.ceiling_mb)
@@ -189,6 +209,52 @@ def _open(
         bundle = _verify(path, trust=trust)
         step.says(f"{bundle.manifest.name} {bundle.version}: every byte is as its manifest says{signed_by(bundle)}")
     return bundle, script
+
+
+def _released(settings: "Settings", candidate: Path | None, *, canary: float | None, shadow: bool) -> "Settings":
+    """The settings with what the flags say of a release.
+
+    Raises:
+        UsageError: they contradict each other, or name no candidate.
+    """
+    if canary is not None and shadow:
+        raise UsageError("A candidate is a canary or a shadow, and not both.", hint="leave one of the two out")
+    if candidate is None and (canary is not None or shadow):
+        raise UsageError("Nothing is there to be tried.", hint="name the second bundle: --candidate NEXT.aweigh")
+    if canary is not None:
+        return replace(settings, release_mode="canary", release_percent=canary)
+    return replace(settings, release_mode="shadow") if shadow else settings
+
+
+def _open_candidate(
+    path: Path, bundle: "VerifiedBundle | None", *, trust: Path | None, steps: Steps
+) -> "VerifiedBundle | None":
+    with steps.step("verify") as step:
+        found = _second(path, bundle, trust=trust)
+        if found is None:
+            step.says("the candidate is the bundle that is served: nothing is tried")
+        else:
+            step.says(f"the candidate {found.version}: every byte is as its manifest says{signed_by(found)}")
+    return found
+
+
+def _second(path: Path, bundle: "VerifiedBundle | None", *, trust: Path | None) -> "VerifiedBundle | None":
+    """The candidate, verified as the first bundle is; None where it is the same.
+
+    Raises:
+        UsageError: it cannot be asked what the first is asked.
+        BundleError: as for the first.
+    """
+    from aweigh.server.release.opening import check_candidate
+
+    if bundle is None:
+        raise UsageError("A script has no model beside which another could be tried.", hint="leave --candidate out")
+    try:
+        found = _verify(path, trust=trust)
+    except BundleError as error:
+        raise type(error)(f"The candidate {path.name}: {error.message}", hint=error.hint) from error
+    check_candidate((bundle.manifest.name, bundle.schema), (found.manifest.name, found.schema))
+    return None if found.digest == bundle.digest else found
 
 
 def _verify(path: Path, *, trust: Path | None) -> "VerifiedBundle":

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from aweigh.server.lifespan import UI
     from aweigh.server.metrics import Counters
     from aweigh.server.readiness import Readiness
+    from aweigh.server.release.opening import Candidate
     from aweigh.server.settings import Settings
 
 STOP_S = 5.0
@@ -47,6 +48,7 @@ class Wanted:
     ``workers`` answer the API, ``ui_processes`` the app: with one worker and none for the app one process does both.
     ``auth`` says who may come in, and ``ui_token`` is what the app's own processes say to the API before anybody does.
     ``again`` reads the bundle anew from where it came from, ``path``; ``form`` says which of its forms answers.
+    ``candidate`` is tried beside it; ``candidate_again`` reads that anew, to be tried beside the bundle it is given.
     """
 
     path: Path
@@ -63,6 +65,8 @@ class Wanted:
     form: str = "auto"
     auth: str = "none"
     loopback: bool = True
+    candidate: "VerifiedBundle | None" = None
+    candidate_again: "Callable[[VerifiedBundle | None], VerifiedBundle | None]" = lambda _: None
     ui_token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
 
@@ -102,6 +106,7 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
         on_settled=settled,
         jobs=_jobs(wanted, predictor, readiness),
         entrance=entrance,
+        candidate=_candidate(wanted),
     )
     run(app, wanted.sock, settings=wanted.settings, readiness=readiness, websockets=wanted.has_ui)
     entrance.close()
@@ -135,8 +140,14 @@ def serve_many(wanted: Wanted, *, steps: Steps) -> None:
                 memory_bytes=settings.max_process_mb * 10**6,
             ),
             on_ready=tell,
-            renew=lambda: _works(replace(wanted, bundle=wanted.again()), shared),
+            renew=lambda: _works(_anew(wanted), shared),
         ).run()
+
+
+def _anew(wanted: Wanted) -> Wanted:
+    """The same with what lies at the paths by now."""
+    bundle = wanted.again()
+    return replace(wanted, bundle=bundle, candidate=wanted.candidate_again(bundle))
 
 
 def _shape(wanted: Wanted) -> str:
@@ -152,6 +163,8 @@ def _works(wanted: Wanted, shared: Shared) -> "Sequence[Work]":
 
     if wanted.bundle is not None:
         wanted.bundle.let_go()  # the model is in the processes that answer, not in the one that watches them
+    if wanted.candidate is not None:
+        wanted.candidate.let_go()
     works = [Work(f"api {i + 1}", partial(_api_process, wanted, shared)) for i in range(wanted.workers)]
     return [
         *works,
@@ -214,6 +227,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         prove_first=True,
         jobs=_jobs(wanted, predictor, readiness),
         entrance=entrance,
+        candidate=_candidate(wanted),
     )
     run(
         app,
@@ -269,6 +283,18 @@ def _load(wanted: Wanted, bundle: "VerifiedBundle") -> "Predictor":
     return load(bundle, threads=wanted.threads, form=wanted.form, domain=wanted.settings.domain or "")
 
 
+def _candidate(wanted: Wanted) -> "Candidate | None":
+    """The candidate, loaded, and the store that all processes and replicas with the same two bundles share."""
+    if wanted.candidate is None or wanted.bundle is None:
+        return None
+    from aweigh.server.release.opening import Candidate
+    from aweigh.server.release.store import open_store
+
+    pair = f"{wanted.bundle.digest}:{wanted.candidate.digest}"
+    store = open_store(os.environ, pair=pair, state_dir=wanted.settings.state_dir)
+    return Candidate(_load(wanted, wanted.candidate), store)
+
+
 def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness") -> "Door | None":
     """Jobs of the bundle, run by ``aweigh worker`` beside this process unless the settings say otherwise."""
     from aweigh.server.jobs.door import Door
@@ -313,6 +339,8 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
     if wanted.bundle is not None:
         steps.line("ready", f"{len(rows)} golden rows are answered as the original model answers them")
         _tell_memory(steps)
+    if wanted.candidate is not None:
+        _tell_release(wanted, wanted.candidate, steps=steps)
     if wanted.has_ui:
         steps.line("app", f"{wanted.url}/")
     if wanted.bundle is not None:
@@ -323,6 +351,19 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
         if key:
             steps.more("KEY is what `aweigh keys add LABEL --owner NAME --scope predict` prints")
     steps.line("stop", "Ctrl-C")
+
+
+def _tell_release(wanted: Wanted, candidate: "VerifiedBundle", *, steps: Steps) -> None:
+    """What becomes of the candidate: what the settings say is how a release begins, and not how one goes on."""
+    settings = wanted.settings
+    begins = {
+        "canary": f"to answer {settings.release_percent:g} % of the requests",
+        "shadow": "to be asked unseen",
+    }.get(settings.release_mode, "to wait for 'aweigh release start'")
+    steps.line(
+        "candidate", f"{candidate.manifest.name} {candidate.version}, {begins} where no release of the two is known"
+    )
+    steps.more(f"aweigh release status --url {wanted.url}")
 
 
 def _tell_memory(steps: Steps) -> None:

@@ -44,6 +44,7 @@ _EXACT: dict[str, Need] = {
 }
 _BELOW: dict[str, Need] = {
     "/v1/jobs": PREDICT,
+    "/v1/release": ADMIN,
     "/_stcore/upload_file": PREDICT,
     "/_stcore/metrics": OPERATE,
     "/v2/models": PREDICT,

@@ -52,7 +52,34 @@ def find_interpreter(python: str) -> Path | None:
     return None
 
 
-def _candidates(python: str) -> Iterator[Path]:
+def newest_interpreter(python: str) -> tuple[Path, str] | None:
+    """Of this machine's own programs of that Python the one of the newest patch release, and that (``3.12.4``).
+
+    It is the same one whichever Python asks.
+    """
+    found = {_patch(one): one for one in _own_candidates(python) if _is(one, python)}
+    newest = max(found, key=lambda version: [int(one) for one in version.split(".")], default=None)
+    return None if newest is None else (found[newest], newest)
+
+
+def _patch(program: Path) -> str:
+    """The whole version of a program, where it runs."""
+    try:
+        done = subprocess.run(
+            [program, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_ASK_TIMEOUT_S,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return "0.0.0"
+    return done.stdout.strip() or "0.0.0"
+
+
+def _own_candidates(python: str) -> Iterator[Path]:
+    """Programs that may be that Python: this one, one on the path, pyenv's."""
     yield Path(sys.executable)
     on_path = shutil.which(f"python{python}")
     if on_path is not None:
@@ -60,6 +87,10 @@ def _candidates(python: str) -> Iterator[Path]:
     root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     versions = sorted((root / "versions").glob(f"{python}.*"), key=lambda one: one.name.split(".")[2].zfill(4))
     yield from (one / "bin" / "python" for one in reversed(versions))
+
+
+def _candidates(python: str) -> Iterator[Path]:
+    yield from _own_candidates(python)
     with tempfile.TemporaryDirectory(prefix="aweigh-python-") as folder:
         done = run_uv(
             ["python", "find", python, "--python-preference", "only-managed", "--no-project", *QUIET],

@@ -19,7 +19,7 @@ import msgspec
 from aweigh.errors import RemoteError
 from aweigh.oci.challenges import Challenge
 from aweigh.oci.credentials import Credential
-from aweigh.oci.errors import VARIABLES, AccessDenied, RegistryRefused, name_of, no_registry
+from aweigh.oci.errors import AccessDenied, RegistryRefused, name_of, no_registry, sign_in
 from aweigh.oci.line import Line, Request
 from aweigh.oci.reference import is_loopback
 from aweigh.secret import Secret
@@ -85,8 +85,10 @@ class Authority:
                 kept = self._fetch(self._challenge, scope)
             return f"Bearer {kept.token.reveal()}"
 
-    def accept(self, challenges: Sequence[Challenge], scope: tuple[str, ...]) -> bool:
+    def accept(self, challenges: Sequence[Challenge], scope: tuple[str, ...], *, again: bool) -> bool:
         """Takes in what the registry wants, which a 401 said; whether there is anything else to try than was sent.
+
+        ``again`` says that what it wanted before was sent already.
 
         Raises:
             AccessDenied: nobody can sign in here, or the registry's tokens are not to be had.
@@ -96,32 +98,40 @@ class Authority:
             by_scheme = {one.scheme: one for one in reversed(challenges)}
             bearer, basic = by_scheme.get("bearer"), by_scheme.get("basic")
             if bearer is not None and bearer.parameters.get("realm"):
+                if again:
+                    return False
                 self._challenge = bearer
                 self._kept.pop(scope, None)
                 self._fetch(bearer, scope)
                 return True
             if basic is not None and self.credential() is not None:
-                tried = self._challenge is not None and self._challenge.scheme == "basic"
+                if again or (self._challenge is not None and self._challenge.scheme == "basic"):
+                    raise self._denied(401, self.credential())
                 self._challenge = basic
-                return not tried
+                return True
             return False
 
-    def _basic(self) -> str | None:
+    def _known(self) -> Credential | None:
         known = self.credential()
+        self.line.account = "" if known is None else known.source
+        return known
+
+    def _basic(self) -> str | None:
+        known = self._known()
         return None if known is None else basic(known)
 
     def _fetch(self, challenge: Challenge, scope: tuple[str, ...]) -> _Kept:
         realm = challenge.parameters["realm"]
         self._check_realm(realm)
-        asked = scope + tuple(one for one in challenge.parameters.get("scope", "").split() if one not in scope)
-        known = self.credential()
+        asked = scope + tuple(one for one in challenge.parameters.get("scope", "").split() if not _holds(scope, one))
+        known = self._known()
         request = _token_request(challenge, asked, known)
         try:
-            reply = self.line.ask(request, self._opened)
+            reply = self.line.ask(request, lambda one: self._opened(one, known))
         except RegistryRefused as error:
             if error.status not in (400, 401, 403):
                 raise
-            raise self._denied(error, known) from error
+            raise self._denied(error.status, known) from error
         try:
             said = msgspec.json.decode(reply.body, type=_Token)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -145,31 +155,40 @@ class Authority:
         fine = parts.scheme == "https" or (parts.scheme == "http" and near)
         # What is far away has no business on this machine.
         if not fine or not place or "@" in place or (near and not is_loopback(self.line.host)):
-            raise RemoteError(
-                f"{name_of(self.line.host)} wants its tokens fetched at an address that no password is sent to.",
-                hint="the registry's settings have to name an address over TLS (its 'realm')",
-            )
+            raise self._no_realm()
 
-    def _denied(self, error: RegistryRefused, known: Credential | None) -> AccessDenied:
-        host = name_of(self.line.host)
-        if known is None:
-            return AccessDenied(
-                f"{host} wants somebody signed in.",
-                status=error.status,
-                hint=f"sign in with 'docker login {host}' or 'podman login {host}', or set {VARIABLES}",
-            )
-        return AccessDenied(
-            f"{host} does not accept the account of {known.source}.",
-            status=error.status,
-            hint=f"sign in anew with 'docker login {host}' or 'podman login {host}', or set {VARIABLES}",
+    def _no_realm(self) -> RemoteError:
+        return RemoteError(
+            f"{name_of(self.line.host)} wants its tokens fetched at an address that no password is sent to.",
+            hint="the registry's settings have to name an address over TLS (its 'realm')",
         )
 
+    def _denied(self, status: int, known: Credential | None) -> AccessDenied:
+        host = name_of(self.line.host)
+        how = "wants somebody signed in" if known is None else f"does not accept the account of {known.source}"
+        return AccessDenied(f"{host} {how}.", status=status, hint=sign_in(self.line.host))
+
     @contextmanager
-    def _opened(self, request: Request) -> "Iterator[httpx.Response]":
+    def _opened(self, request: Request, known: Credential | None) -> "Iterator[httpx.Response]":
         # A redirect is not followed: it would take the password along.
-        content = request.content() if callable(request.content) else request.content
-        with self.line.client.stream(request.method, request.url, content=content, headers=request.headers) as found:
+        import httpx
+
+        headers, content = dict(request.headers), None
+        if known is not None and known.identity_token is not None:
+            private = urlencode({"refresh_token": known.identity_token.reveal()})
+            public = request.content if isinstance(request.content, bytes) else b""
+            content = public + b"&" + private.encode()
+        elif known is not None:
+            headers["Authorization"] = basic(known)
+        try:
+            sent = self.line.client.build_request(request.method, request.url, content=content, headers=headers)
+        except httpx.InvalidURL:
+            raise self._no_realm() from None
+        found = self.line.client.send(sent, stream=True)
+        try:
             yield found
+        finally:
+            found.close()
 
 
 def basic(known: Credential) -> str:
@@ -178,26 +197,27 @@ def basic(known: Credential) -> str:
     return f"Basic {base64.b64encode(pair).decode()}"
 
 
+def _holds(scope: tuple[str, ...], one: str) -> bool:
+    """Whether a scope lets do what another one does."""
+    thing, _, actions = one.rpartition(":")
+    return any(
+        thing == ours.rpartition(":")[0] and set(actions.split(",")) <= set(ours.rpartition(":")[2].split(","))
+        for ours in scope
+    )
+
+
 def _token_request(challenge: Challenge, scope: tuple[str, ...], known: Credential | None) -> Request:
+    """What is asked for, without who asks: that is added where it is sent, and stands in no value that is printed."""
     realm, service = challenge.parameters["realm"], challenge.parameters.get("service", "")
     what, thing = "give a token", "tokens"
-    common = {"Accept": "application/json", "Accept-Encoding": "identity"}
+    headers = {"Accept": "application/json", "Accept-Encoding": "identity"}
     if known is not None and known.identity_token is not None:
-        form = {
-            "grant_type": "refresh_token",
-            "service": service,
-            "client_id": CLIENT_ID,
-            "scope": " ".join(scope),
-            "refresh_token": known.identity_token.reveal(),
-        }
-        headers = {**common, "Content-Type": "application/x-www-form-urlencoded"}
+        form = {"grant_type": "refresh_token", "client_id": CLIENT_ID, "service": service, "scope": " ".join(scope)}
+        headers["Content-Type"] = "application/x-www-form-urlencoded"
         return Request("POST", realm, what, thing, headers=headers, content=urlencode(form).encode())
     asked = [("service", service)] if service else []
     asked += [("scope", one) for one in scope]
-    headers = dict(common)
-    if known is not None:
-        asked.append(("account", known.username))
-        headers["Authorization"] = basic(known)
+    asked += [] if known is None else [("account", known.username)]
     parts = urlsplit(realm)
     query = "&".join(one for one in (parts.query, urlencode(asked)) if one)
     return Request("GET", parts._replace(query=query, fragment="").geturl(), what, thing, headers=headers)

@@ -207,13 +207,18 @@ def open_registry(
             f"{host} is not this machine, and is not asked without TLS.",
             hint="leave out --insecure, or name a registry on 127.0.0.1",
         )
-    client = httpx.Client(
-        timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
-        verify=_trusted(environ),
-        trust_env=not near,
-        follow_redirects=False,
-        headers={"User-Agent": f"aweigh/{__version__}"},
-    )
+    try:
+        client = httpx.Client(
+            timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
+            verify=_trusted(environ),
+            trust_env=not near,
+            follow_redirects=False,
+            headers={"User-Agent": f"aweigh/{__version__}"},
+        )
+    except (ValueError, ImportError) as error:
+        raise ConfigError(
+            "The proxy of HTTPS_PROXY or ALL_PROXY is of no kind that is known.", hint="name one as http://HOST:PORT"
+        ) from error
     line = Line(client, host, pause)
 
     @cache
@@ -223,14 +228,21 @@ def open_registry(
     return Registry(Connection(f"{'http' if insecure else 'https'}://{host}", line, Authority(line, credential)))
 
 
-def _trusted(environ: Mapping[str, str]) -> ssl.SSLContext | bool:
-    """The authorities that certificates are held against: one's own beside the system's, else those httpx brings."""
-    path = environ.get("SSL_CERT_FILE", "")
-    if not path:
-        return True
+def _trusted(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The authorities that certificates are held against: one's own, else those that httpx brings."""
     try:
-        return ssl.create_default_context(cafile=path)
+        return _authorities(environ.get("SSL_CERT_FILE", ""), environ.get("SSL_CERT_DIR", ""))
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(
             "SSL_CERT_FILE names no file of certificates.", hint="name one in PEM form, or unset it"
         ) from error
+
+
+@cache
+def _authorities(file: str, folder: str) -> ssl.SSLContext:
+    import httpx
+
+    if file or folder:
+        return ssl.create_default_context(cafile=file or None, capath=folder or None)
+    # To read them takes longer than most answers do.
+    return httpx.create_ssl_context(trust_env=False)

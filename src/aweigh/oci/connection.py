@@ -57,15 +57,15 @@ class Connection:
     @contextmanager
     def opened(self, request: Request) -> "Iterator[httpx.Response]":
         """The answer to a request that is sent once, before its body is read; httpx's errors are raised as they are."""
-        url, signed_in = request.url, False
+        url, rounds = request.url, 0
         for _ in range(MOST_HOPS):
             own = self.is_own(url)
             found = self.line.client.send(self._built(request, url, own=own), stream=True)
             try:
-                if found.status_code == 401 and own and not signed_in:
-                    signed_in = True
+                if found.status_code == 401 and own:
+                    rounds += 1
                     challenges = parse_challenges(found.headers.get_list("www-authenticate"))
-                    if self.authority.accept(challenges, request.scope):
+                    if self.authority.accept(challenges, request.scope, again=rounds > 1):
                         continue
                 elif found.status_code in _REDIRECTS and request.method in ("GET", "HEAD"):
                     url = self.follow(url, found.headers.get("location", ""))
@@ -86,7 +86,10 @@ class Connection:
         client = self.line.client
         timeout = httpx.Timeout(request.answer_s, connect=client.timeout.connect)
         content = request.content() if callable(request.content) else request.content
-        return client.build_request(request.method, url, content=content, headers=headers, timeout=timeout)
+        try:
+            return client.build_request(request.method, url, content=content, headers=headers, timeout=timeout)
+        except httpx.InvalidURL:
+            raise self._lost() from None
 
     def is_own(self, url: str) -> bool:
         """Whether an address is the registry's own: the same scheme, host and port."""

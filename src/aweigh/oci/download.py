@@ -2,31 +2,30 @@
 
 import errno
 import hashlib
-import os
 import re
-import tempfile
+import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
-from aweigh.errors import DamagedImage, StorageFull, UsageError
+from aweigh.errors import AweighError, DamagedImage, StorageFull, UsageError
 from aweigh.oci.auth import pulling
 from aweigh.oci.connection import Connection
 from aweigh.oci.documents import Descriptor
-from aweigh.oci.errors import name_of, silent
-from aweigh.oci.line import AGAIN_AT, TRIES, Request, retry_after_s
+from aweigh.oci.errors import RegistryRefused, name_of, silent
+from aweigh.oci.line import TRIES, Reply, Request, may_pass
 
 if TYPE_CHECKING:
     import httpx
 
 Progress = Callable[[int, int], None]
-"""Told of bytes that are done, and of how many there are in all."""
+"""Told of bytes that are done, and of how many there are in all; what is sent anew after a break is told anew."""
 
 MOST_BREAKS = 100
 """So often a download is gone on with at most, however far each piece gets."""
-_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(?:\d{1,18}|\*)\Z")
+_RANGE = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)\Z")
 
 
 @dataclass(slots=True)
@@ -77,28 +76,33 @@ def read_blob(
 
     descriptor.check()
     coming = _Coming(descriptor, write, progress, connection.host)
-    attempt = 0
+    attempt, has_come = 0, False
     for _ in range(MOST_BREAKS):
-        before, asked_s = coming.done, None
+        before = coming.done
+        why: AweighError = coming.damaged("fewer bytes than")
         try:
-            asked_s = _one(connection, repository, coming)
+            _one(connection, repository, coming)
+            has_come = True
         except httpx.TransportError as error:
-            attempt = 1 if coming.done > before else attempt + 1
-            if attempt >= TRIES or not connection.line.is_worth_another(error):
-                raise silent(error, host=connection.host, what=f"pull a blob of {repository}") from error
-        else:
-            if coming.done == descriptor.size:
-                coming.finish()
-                return
-            attempt = 1 if coming.done > before else attempt + 1
-            if attempt >= TRIES:
-                raise coming.damaged("fewer bytes than")
-        connection.line.wait(attempt, asked_s=asked_s)
-    raise coming.damaged("fewer bytes than")
+            why = silent(error, host=connection.host, what=f"pull a blob of {repository}")
+            if not connection.line.is_worth_another(error):
+                raise why from error
+        except RegistryRefused as error:
+            why = error
+            if not may_pass(error):
+                raise
+        if coming.done == descriptor.size and (has_come or descriptor.size):
+            coming.finish()
+            return
+        attempt = 1 if coming.done > before else attempt + 1
+        if attempt >= TRIES:
+            break
+        connection.line.wait(attempt, asked_s=getattr(why, "retry_after_s", None))
+    raise why
 
 
-def _one(connection: Connection, repository: str, coming: _Coming) -> float | None:
-    """Takes what one answer brings; after a status that is worth another try, how long to wait before it."""
+def _one(connection: Connection, repository: str, coming: _Coming) -> None:
+    """Takes what one answer brings."""
     digest = coming.descriptor.digest
     headers = {"Range": f"bytes={coming.done}-"} if coming.done else {}
     request = Request(
@@ -111,28 +115,27 @@ def _one(connection: Connection, repository: str, coming: _Coming) -> float | No
     )
     with connection.opened(request) as found:
         connection.line.has_answered = True
-        status = found.status_code
-        if status in AGAIN_AT:
-            return retry_after_s(found.headers.get("retry-after"))
-        if status not in (200, 206):
-            raise connection.line.refusal(status, connection.line.read(found, request), request)
+        if found.status_code not in (200, 206):
+            body = connection.line.read(found, request)
+            raise connection.line.refusal(Reply(found.status_code, found.headers, body, str(found.url)), request)
         skipped = _skipped(found, coming)
         for piece in found.iter_raw():
             kept = piece[skipped:] if skipped else piece
             skipped -= len(piece) - len(kept)
             if kept:
                 coming.take(kept)
-    return None
 
 
 def _skipped(found: "httpx.Response", coming: _Coming) -> int:
     """How many of the bytes that come are here already: all of them where the registry knows nothing of ranges."""
-    if found.status_code == 200:
-        return coming.done
-    stated = _RANGE.match(found.headers.get("content-range", ""))
-    first = -1 if stated is None else int(stated[1])
+    whole, first = found.headers.get("content-length", ""), 0
+    if found.status_code == 206:
+        stated = _RANGE.match(found.headers.get("content-range", ""))
+        first, whole = (-1, "") if stated is None else (int(stated[1]), stated[2])
     if not 0 <= first <= coming.done:
         raise coming.damaged("another part than what was asked of")
+    if whole.isascii() and whole.isdigit() and len(whole) < 19 and int(whole) != coming.descriptor.size:
+        raise coming.damaged("more bytes than" if int(whole) > coming.descriptor.size else "fewer bytes than")
     return coming.done - first
 
 
@@ -153,24 +156,14 @@ def pull_to_file(
 
 
 @contextmanager
-def _beside(path: Path) -> "Iterator[tuple[Path, tempfile._TemporaryFileWrapper[bytes]]]":
+def _beside(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
     # The name is nobody's: two downloads of one blob do not meet.
-    with tempfile.NamedTemporaryFile(
-        dir=path.parent, prefix=f".{path.name[:64]}-", suffix=".part", delete=False
-    ) as out:
-        part = Path(out.name)
-        try:
-            part.chmod(0o666 & ~_umask())
-            yield part, out
-        finally:
-            with suppress(FileNotFoundError):
-                part.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    part = path.with_name(f".{path.name[:64]}-{secrets.token_hex(8)}.part")
+    try:
+        with part.open("xb") as stream:
+            yield part, stream
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ quoted, cleaned and cut; what follows from them is decided by the status and by 
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import msgspec
 
@@ -70,14 +71,25 @@ def name_of(host: str) -> str:
     return HUB_NAME if host == HUB else host
 
 
-def refusal(
-    status: int, body: bytes, *, host: str, what: str, thing: str, retry_after_s: float | None = None
-) -> RegistryRefused:
-    """The error of an answer; ``what`` was asked for (``pull team/app:1.2``) of ``thing`` (``team/app:1.2``)."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an answer is to: of which host, ``what`` (``pull team/app:1.2``), of what ``thing`` (``team/app:1.2``).
+
+    ``account`` is where who is signed in is known from, as words; empty where nobody is.
+    """
+
+    host: str
+    what: str
+    thing: str
+    account: str = ""
+
+
+def refusal(status: int, body: bytes, asked: Asked, *, retry_after_s: float | None = None) -> RegistryRefused:
+    """The error of an answer of that status."""
     said = _said(body)
     words = quote(said.message)
     told = f": {words}" if words else "."
-    sentence, hint = _words(status, host=name_of(host), what=what, thing=thing, told=told)
+    sentence, hint = _words(status, asked, told=told)
     kind = {401: AccessDenied, 403: AccessDenied, 404: NotInRegistry}.get(status, RegistryRefused)
     return kind(sentence, status=status, word=said.code[:64], hint=hint, retry_after_s=retry_after_s)
 
@@ -90,12 +102,20 @@ def _said(body: bytes) -> _Said:
     return found[0] if found else _Said()
 
 
-def _words(status: int, *, host: str, what: str, thing: str, told: str) -> tuple[str, str]:
-    sign_in = f"sign in with 'docker login {host}' or 'podman login {host}', or set {VARIABLES}"
+def sign_in(host: str) -> str:
+    """How to sign in, for a hint."""
+    name = name_of(host)
+    return f"sign in with 'docker login {name}' or 'podman login {name}', or set {VARIABLES}"
+
+
+def _words(status: int, asked: Asked, *, told: str) -> tuple[str, str]:
+    host, what, thing, way = name_of(asked.host), asked.what, asked.thing, sign_in(asked.host)
+    if status in (401, 403) and asked.account:
+        return f"{host} does not let the account of {asked.account} {what}{told}", f"ask its owner for access, or {way}"
     if status == 401:
-        return f"{host} wants somebody signed in to {what}{told}", f"{sign_in}; check the name, too: {_HIDDEN}"
+        return f"{host} wants somebody signed in to {what}{told}", f"{way}; check the name, too: {_HIDDEN}"
     if status == 403:
-        return f"{host} does not let this account {what}{told}", f"ask its owner for access; {sign_in}"
+        return f"{host} does not let everybody {what}{told}", f"{way}; check the name, too: {_HIDDEN}"
     if status == 404:
         return f"{host} has no {thing}{told}", f"check the name and the tag; {_HIDDEN}"
     if status == 405:
@@ -106,7 +126,7 @@ def _words(status: int, *, host: str, what: str, thing: str, told: str) -> tuple
             "let the registry, or the proxy before it, take larger bodies",
         )
     if status == 429:
-        return f"{host} was asked too often, the last time to {what}{told}", f"wait some minutes, or {sign_in}"
+        return f"{host} was asked too often, the last time to {what}{told}", f"wait some minutes, or {way}"
     if status >= 500:
         return f"{host} failed with the status {status} when it was asked to {what}{told}", AGAIN
     return (

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from aweigh.errors import RemoteError
 from aweigh.oci.documents import MAX_DOCUMENT_BYTES
-from aweigh.oci.errors import causes, name_of, refusal, silent
+from aweigh.oci.errors import Asked, RegistryRefused, causes, name_of, refusal, silent
 
 if TYPE_CHECKING:
     import httpx
@@ -62,12 +62,13 @@ class Reply:
 
 @dataclass(slots=True)
 class Line:
-    """The way to one registry, and to where it sends us."""
+    """The way to one registry, and to where it sends us. ``account`` says where who is signed in is known from."""
 
     client: "httpx.Client"
     host: str
     pause: Callable[[float], None] = field(default=time.sleep)
     has_answered: bool = False
+    account: str = ""
 
     def ask(self, request: Request, opened: "Callable[[Request], AbstractContextManager[httpx.Response]]") -> Reply:
         """The answer to a request, which ``opened`` sends once.
@@ -92,17 +93,17 @@ class Line:
             self.has_answered = True
             if reply.status in request.good:
                 return reply
-            asked_s = retry_after_s(reply.headers.get("retry-after"))
-            if last or reply.status not in AGAIN_AT or (asked_s is not None and asked_s > LONGEST_PAUSE_S):
-                raise self.refusal(reply.status, reply.body, request, retry_after_s=asked_s)
-            self.wait(attempt, asked_s=asked_s)
+            refused = self.refusal(reply, request)
+            if last or not may_pass(refused):
+                raise refused
+            self.wait(attempt, asked_s=refused.retry_after_s)
         raise AssertionError
 
-    def refusal(self, status: int, body: bytes, request: Request, *, retry_after_s: float | None = None) -> RemoteError:
+    def refusal(self, reply: Reply, request: Request) -> RegistryRefused:
         """The error of an answer that is not good."""
-        return refusal(
-            status, body, host=self.host, what=request.what, thing=request.thing, retry_after_s=retry_after_s
-        )
+        asked = Asked(self.host, request.what, request.thing, self.account)
+        again_s = retry_after_s(reply.headers.get("retry-after"))
+        return refusal(reply.status, reply.body, asked, retry_after_s=again_s)
 
     def read(self, found: "httpx.Response", request: Request) -> bytes:
         """A whole body, as it came over the line.
@@ -139,6 +140,11 @@ class Line:
         spread = random.uniform(0.75, 1.25)  # noqa: S311  spreads, hides nothing
         seconds = FIRST_PAUSE_S * 2 ** (attempt - 1) * spread if asked_s is None else asked_s
         self.pause(min(seconds, LONGEST_PAUSE_S))
+
+
+def may_pass(error: RegistryRefused) -> bool:
+    """Whether what was refused may be taken a little later."""
+    return error.status in AGAIN_AT and (error.retry_after_s or 0.0) <= LONGEST_PAUSE_S
 
 
 def retry_after_s(header: str | None) -> float | None:

@@ -4,6 +4,7 @@ Who refers to a manifest is asked of the referrers API. A registry without it ke
 made of the digest (``sha256-...``), which those who push keep up to date (distribution-spec 1.1).
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode, urljoin
@@ -22,7 +23,6 @@ from aweigh.oci.documents import (
     OCI_INDEX,
     OCI_MANIFEST,
     Descriptor,
-    Index,
     digest_of,
     encode,
     index_of,
@@ -36,6 +36,7 @@ ACCEPT = f"{OCI_INDEX}, {OCI_MANIFEST}, {DOCKER_INDEX}, {DOCKER_MANIFEST}"
 MOST_PAGES = 200
 MOST_MERGES = 4
 """So often a list of referrers is written anew when somebody else writes it, too."""
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1"
 _NO_API = frozenset({400, 404, 405, 501})
 _VAGUE = frozenset({"", "application/json", "text/plain", "application/octet-stream"})
@@ -219,8 +220,7 @@ def referrers(
     check_repository(repository), check_digest(digest)
     found = _by_api(connection, repository, digest, artifact_type)
     if found is None:
-        index, _ = _by_tag(connection, repository, digest)
-        found = index.manifests
+        found = _named(_by_tag(connection, repository, digest))
     return tuple(one for one in found if artifact_type in ("", one.artifact_type))
 
 
@@ -237,6 +237,9 @@ def _by_api(connection: Connection, repository: str, digest: str, artifact_type:
             if error.status in _NO_API:
                 return None
             raise
+        if "html" in reply.headers.get("content-type", "").lower():
+            # A registry that shows its own pages for every address that it does not know.
+            return None
         found += read_index(reply.body).manifests
         following = next_page(connection, reply)
         if following is None:
@@ -260,25 +263,28 @@ def fallback_tag(digest: str) -> str:
     return check_digest(digest).replace(":", "-", 1)
 
 
-def _by_tag(connection: Connection, repository: str, digest: str) -> tuple[Index, bool]:
-    """The list under the tag, and whether there is one."""
-    tag = fallback_tag(digest)
-    request = _manifest_request(connection, "GET", repository, tag)
+def _by_tag(connection: Connection, repository: str, digest: str) -> bytes | None:
+    """The list under the tag, as it is written; None where there is none."""
+    request = _manifest_request(connection, "GET", repository, fallback_tag(digest))
     reply = missing_is_none(lambda: connection.ask(request))
-    return (index_of(()), False) if reply is None else (read_index(reply.body), True)
+    return None if reply is None else reply.body
+
+
+def _named(content: bytes | None) -> tuple[Descriptor, ...]:
+    return () if content is None else read_index(content).manifests
 
 
 def _list_by_tag(connection: Connection, repository: str, subject: str, own: Descriptor) -> None:
     """Puts a descriptor into the list of a subject's referrers, and looks: two who do so at once would lose one."""
-    tag = fallback_tag(subject)
     for _ in range(MOST_MERGES):
-        listed, _there = _by_tag(connection, repository, subject)
-        if any(one.digest == own.digest for one in listed.manifests):
+        content = _by_tag(connection, repository, subject)
+        if any(one.digest == own.digest for one in _named(content)):
             return
-        merged = msgspec.structs.replace(listed, media_type=OCI_INDEX, manifests=(*listed.manifests, own))
-        _put(connection, repository, tag, encode(merged), OCI_INDEX)
-    listed, _there = _by_tag(connection, repository, subject)
-    if all(one.digest != own.digest for one in listed.manifests):
+        # What others have written into the list stays as it is.
+        document = msgspec.json.decode(encode(index_of(())) if content is None else content)
+        document["manifests"].append(msgspec.to_builtins(own))
+        _put(connection, repository, fallback_tag(subject), encode(document), OCI_INDEX)
+    if all(one.digest != own.digest for one in _named(_by_tag(connection, repository, subject))):
         raise RemoteError(
             f"What refers to {_name(repository, subject)} could not be listed: somebody else writes the list, too.",
             hint="run the same command again",
@@ -311,12 +317,14 @@ def _subject_of(connection: Connection, repository: str, digest: str) -> str | N
         about = msgspec.json.decode(reply.body, type=_About)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    return None if about.subject is None else check_digest(about.subject.digest)
+    subject = about.subject
+    return None if subject is None or _DIGEST.match(subject.digest) is None else subject.digest
 
 
 def _strike_by_tag(connection: Connection, repository: str, subject: str, digest: str) -> None:
-    listed, is_there = _by_tag(connection, repository, subject)
-    left = tuple(one for one in listed.manifests if one.digest != digest)
-    if is_there and len(left) < len(listed.manifests):
-        content = encode(msgspec.structs.replace(listed, manifests=left))
-        _put(connection, repository, fallback_tag(subject), content, OCI_INDEX)
+    content = _by_tag(connection, repository, subject)
+    if content is None or all(one.digest != digest for one in _named(content)):
+        return
+    document = msgspec.json.decode(content)
+    document["manifests"] = [one for one in document["manifests"] if one.get("digest") != digest]
+    _put(connection, repository, fallback_tag(subject), encode(document), OCI_INDEX)

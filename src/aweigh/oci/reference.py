@@ -26,7 +26,7 @@ _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
 _LABEL = r"(?!-)[a-z0-9-]{1,63}(?<!-)"
 _HOST = re.compile(rf"(?P<name>{_LABEL}(?:\.{_LABEL})*|\[[0-9a-f:.]+\])(?::(?P<port>[0-9]{{1,5}}))?\Z")
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 _EXAMPLE = "write it as HOST/NAME:TAG, such as ghcr.io/team/app:1.2"
 
@@ -91,8 +91,8 @@ def parse_reference(text: str) -> Reference:
     if at:
         check_digest(digest)
     first, slash, last = rest.partition("/")
-    # Docker's rule for what is a host: it has a dot or a port, or is localhost; a capital letter is in no repository.
-    is_host = bool(slash) and ("." in first or ":" in first or first == "localhost" or first != first.lower())
+    # Docker's rule for what is a host: it has a dot or a port, or is localhost.
+    is_host = bool(slash) and ("." in first or ":" in first or first.lower() == "localhost")
     host, path = (first.lower(), last) if is_host else (HUB_NAME, rest)
     repository, colon, tag = path.partition(":")
     if colon:

@@ -1,7 +1,7 @@
 """A blob to a registry: not at all where it is there, taken over from another repository, in one piece, or in chunks.
 
-After a connection that broke, and after what a registry says of a chunk that does not fit, it is asked how much it has,
-and that is gone on from.
+After a connection that broke, and after a chunk that does not fit, a registry is asked how much it has, and that is
+gone on from; where it has forgotten, the upload begins anew.
 """
 
 import re
@@ -16,7 +16,7 @@ from aweigh.oci.connection import Connection, missing_is_none
 from aweigh.oci.documents import Descriptor
 from aweigh.oci.download import Progress
 from aweigh.oci.errors import RegistryRefused, RegistrySilent, name_of
-from aweigh.oci.line import AGAIN_AT, COMMIT_S, TRIES, Reply, Request
+from aweigh.oci.line import COMMIT_S, TRIES, Reply, Request, may_pass
 
 Arrival = Literal["present", "mounted", "uploaded"]
 """How a blob came to where it is: it was there, another repository had it, or it was sent."""
@@ -25,6 +25,8 @@ WHOLE_BYTES = 4 * 2**20
 """Up to so many a blob goes in one piece."""
 CHUNK_BYTES = 16 * 2**20
 """Of a larger one, so many are sent, and held in memory, at a time."""
+PIECE_BYTES = 2**18
+"""So many go over the line between two looks at how far it is."""
 MOST_CHUNK_BYTES = 256 * 2**20
 """What a registry may ask for as the least of a chunk."""
 MOST_BREAKS = 100
@@ -33,6 +35,14 @@ _TYPE = {"Content-Type": "application/octet-stream"}
 # A chunk that is refused so may fit as a part of the whole: not every registry takes chunks.
 _FINAL = frozenset({401, 403, 429})
 _NO_CHUNKS = frozenset({400, 404, 405, 411, 413, 415, 501})
+
+
+class _Lost(Exception):  # noqa: N818  it is caught here
+    """An upload that the registry has forgotten: it begins anew."""
+
+    def __init__(self, error: RemoteError) -> None:
+        super().__init__()
+        self.error = error
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +74,24 @@ class Upload:
         return "uploaded"
 
     def _upload(self, begun: Reply | None, chunk_bytes: int) -> None:
-        whole = self.descriptor.size <= WHOLE_BYTES
-        for last in (False, True):
+        whole, refused = self.descriptor.size <= WHOLE_BYTES, False
+        for attempt in range(1, TRIES + 1):
             try:
                 begun = begun or self._begin()
                 if whole:
                     self._whole(begun)
                 else:
                     self._in_chunks(begun, chunk_bytes)
+            except _Lost as lost:
+                if attempt == TRIES:
+                    raise lost.error from lost
+                begun = None
+                self.connection.line.wait(attempt)
             except RegistryRefused as error:
-                if last or error.status >= 500 or error.status in _FINAL or (whole and error.status == 413):
+                last = refused or attempt == TRIES or error.status >= 500 or error.status in _FINAL
+                if last or (whole and error.status == 413):
                     raise self._told(error) from error
-                whole, begun = whole or error.status in _NO_CHUNKS, None
+                whole, begun, refused = whole or error.status in _NO_CHUNKS, None, True
             else:
                 return
 
@@ -165,7 +181,7 @@ class Upload:
             try:
                 self.connection.ask(request)
             except (RegistryRefused, RegistrySilent) as error:
-                lost = not isinstance(error, RegistryRefused) or error.status in AGAIN_AT
+                lost = not isinstance(error, RegistryRefused) or may_pass(error)
                 if (lost or attempt > 1) and self.is_there():
                     break
                 if not lost or attempt == TRIES:
@@ -185,14 +201,18 @@ class Upload:
         left = self.descriptor.size
         with self.open_stream() as stream:
             while left:
-                piece = stream.read(min(left, 2**18))
+                piece = stream.read(min(left, PIECE_BYTES))
                 if not piece:
                     raise self._short()
                 left -= len(piece)
+                self._check_end(stream, left)
                 yield piece
                 self._tell(self.descriptor.size - left)
-            if stream.read(1):
-                raise self._short()
+
+    def _check_end(self, stream: BinaryIO, left: int) -> None:
+        """Looks, before the last bytes are sent, that there are no more."""
+        if not left and stream.read(1):
+            raise self._short()
 
     def _short(self) -> DamagedImage:
         return DamagedImage(
@@ -212,6 +232,7 @@ class Upload:
                 chunk = stream.read(wanted)
                 if len(chunk) < wanted:
                     raise self._short()
+                self._check_end(stream, self.descriptor.size - done - wanted)
                 try:
                     reply = self._patch(place, done, chunk)
                 except (RegistryRefused, RegistrySilent) as error:
@@ -221,13 +242,11 @@ class Upload:
                         raise
                     attempt = 0 if now > done else attempt
                     done = now
-                    stream.seek(done)
                 else:
                     place = self._place(reply, before=place)
                     done, attempt = done + len(chunk), 0
+                stream.seek(done)
                 self._tell(done)
-            if stream.read(1):
-                raise self._short()
         self._commit(place, headers={}, content=None)
 
     def _patch(self, place: str, done: int, chunk: bytes) -> Reply:
@@ -236,8 +255,14 @@ class Upload:
             "Content-Length": str(len(chunk)),
             "Content-Range": f"{done}-{done + len(chunk) - 1}",
         }
+
+        def content() -> Iterator[bytes]:
+            for start in range(0, len(chunk), PIECE_BYTES):
+                yield chunk[start : start + PIECE_BYTES]
+                self._tell(done + min(start + PIECE_BYTES, len(chunk)))
+
         reply = self.connection.ask(
-            self._request("PATCH", place, good={201, 202, 204}, content=chunk, headers=headers, once=True)
+            self._request("PATCH", place, good={201, 202, 204}, content=content, headers=headers, once=True)
         )
         end = _end(reply)
         if end is not None and end != done + len(chunk):
@@ -251,16 +276,21 @@ class Upload:
 
         Raises:
             RegistryRefused, RegistrySilent: the error itself, where nothing is to be gained from another try.
+            _Lost: the registry knows nothing of the upload any more.
         """
         asked_s = None
         if isinstance(error, RegistryRefused):
             asked_s = error.retry_after_s
-            if error.status != 416 and error.status not in AGAIN_AT:
+            if error.status != 416 and not may_pass(error):
                 raise error
         if attempt >= TRIES or breaks >= MOST_BREAKS:
             raise error
         self.connection.line.wait(attempt, asked_s=asked_s)
-        reply = self.connection.ask(self._request("GET", place, good={200, 202, 204}))
+        try:
+            reply = self.connection.ask(self._request("GET", place, good={200, 202, 204}))
+        except RegistryRefused as unknown:
+            # Docker's own registry forgets an upload that broke off within a chunk.
+            raise _Lost(error) from unknown
         return self._place(reply, before=place), _end(reply) or 0
 
 

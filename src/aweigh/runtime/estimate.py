@@ -42,12 +42,7 @@ PEAK_BYTES = 190 * MB
 
 def estimate(manifest: Manifest, *, largest_rows: int, largest_bytes: int) -> Measured:
     """A guess of the memory that a bundle takes; of time it says nothing."""
-    idle = [one for one in manifest.alternatives if not one.locked or find_spec(one.runtime) is None]
-    runtimes = {manifest.runtime, *(one.runtime for one in manifest.alternatives if one not in idle)}
-    unread = {name for one in idle for name in (one.model_file, one.tail_file)}
-    files = manifest.files.items()
-    size = sum(entry.size_bytes for name, entry in files if name.startswith(MODEL_FOLDER) and name not in unread)
-    alone = SERVER_BYTES + sum(LIBRARY_BYTES[one] for one in runtimes) + MODEL_FACTOR * size
+    alone = SERVER_BYTES + second_bytes(manifest)
     has_ui = find_spec("streamlit") is not None
     memory = Memory(
         alone=alone,
@@ -59,3 +54,13 @@ def estimate(manifest: Manifest, *, largest_rows: int, largest_bytes: int) -> Me
         peak=PEAK_BYTES,
     )
     return Measured(memory=memory, largest_rows=largest_rows, largest_bytes=largest_bytes, estimated=True)
+
+
+def second_bytes(manifest: Manifest) -> int:
+    """A guess of what a model takes in a process that is a server already: its libraries and itself."""
+    idle = [one for one in manifest.alternatives if not one.locked or find_spec(one.runtime) is None]
+    runtimes = {manifest.runtime, *(one.runtime for one in manifest.alternatives if one not in idle)}
+    unread = {name for one in idle for name in (one.model_file, one.tail_file)}
+    files = manifest.files.items()
+    size = sum(entry.size_bytes for name, entry in files if name.startswith(MODEL_FOLDER) and name not in unread)
+    return sum(LIBRARY_BYTES[one] for one in runtimes) + MODEL_FACTOR * size

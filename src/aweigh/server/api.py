@@ -3,7 +3,7 @@
 ``Predict`` is a raw ASGI endpoint: this is the path whose every microsecond counts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import replace
 
 import msgspec
@@ -11,14 +11,14 @@ from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import AweighError
 from aweigh.runtime.predictor import Predictor
-from aweigh.server.access.door import METER
-from aweigh.server.access.meter import Meter, charged
+from aweigh.server.access.meter import Meter
+from aweigh.server.asking import Ask, Question, one_model
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.media import kind_of, wanted
 from aweigh.server.problems import document_of, encode, headers_of, method_not_allowed, status_of
 from aweigh.server.readiness import Readiness
 from aweigh.server.reply import Headers, Reply
-from aweigh.server.service import Asked, Service
+from aweigh.server.service import Asked, Seen, Service
 from aweigh.server.settings import Settings
 from aweigh.server.whole import send_whole
 
@@ -31,8 +31,9 @@ TAKES_JSON = frozenset({JSON, ANYTHING})
 class Predict:
     """``POST /v1/predict`` as a raw ASGI endpoint."""
 
-    def __init__(self, service: Service, *, readiness: Readiness, settings: Settings) -> None:
+    def __init__(self, service: Service, *, readiness: Readiness, settings: Settings, ask: Ask | None = None) -> None:
         self._service = service
+        self._ask = ask or one_model(service)
         self._readiness = readiness
         self._settings = settings
 
@@ -95,10 +96,12 @@ class Predict:
         refuse_encoding(scope)
         body = await read_body(scope, receive, settings=self._settings)
         asked = Asked(kind, charset, reply_kind, body, b",".join(codings))
-        meter: Meter | None = scope.get(METER)
-        if meter is None:
-            return await self._service.reply(asked, receive=receive)
-        return await charged(meter, lambda one: self._service.reply(replace(asked, meter=one), receive=receive))
+        question = Question(scope, body, lambda service: service.read(asked))
+
+        def attempt(service: Service, meter: Meter | None, seen: Seen | None) -> Awaitable[Reply]:
+            return service.reply(replace(asked, meter=meter, seen=seen), receive=receive)
+
+        return await self._ask(attempt, question)
 
 
 def _problem(error: AweighError) -> tuple[int, Headers, bytes]:

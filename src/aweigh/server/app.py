@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from aweigh.server.access.sweeps import Sweeps
     from aweigh.server.docs import Page
     from aweigh.server.jobs.door import Door as Jobs
+    from aweigh.server.release.opening import Candidate
 
 
 def create_app(  # noqa: PLR0913  what the process that serves hands in, each by its name
@@ -56,46 +57,71 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
     prove_first: bool = False,
     jobs: "Jobs | None" = None,
     entrance: Entrance | None = None,
+    candidate: "Candidate | None" = None,
 ) -> ASGIApp:
     """The ASGI app of a predictor and a UI; without a predictor only the UI, health and counters answer.
 
     ``readiness`` and ``counters`` are given by a caller who wants to see them. ``on_settled`` is called once on the
     event loop, when the golden rows have been replayed, whether they agreed or not; with ``prove_first`` no request is
-    let in before. Without ``jobs`` none are taken; without an ``entrance`` nobody is asked who they are.
+    let in before. Without ``jobs`` none are taken; without an ``entrance`` nobody is asked who they are. A
+    ``candidate`` is tried beside the predictor.
     """
     settings, readiness, counters = settings or Settings(), readiness or Readiness(), counters or Counters()
     entrance = entrance or Entrance(Door(Place()))
-    told = settings if jobs is not None else dataclasses.replace(settings, jobs="off")
+    words = settings if jobs is not None else dataclasses.replace(settings, jobs="off")
     service = (
         None
         if predictor is None
         else Service(predictor, settings=settings, counters=counters, discreet=entrance.door.is_closed)
     )
-    oip = OpenInference(service, readiness=readiness, settings=settings)
+    two = None
+    if service is not None and candidate is not None:
+        from aweigh.server.release.opening import two_models
+
+        two = two_models(
+            service, candidate, settings=settings, counters=counters, readiness=readiness, door=entrance.door
+        )
+    oip: ASGIApp = OpenInference(service, readiness=readiness, settings=settings) if two is None else two.oip
+    stands = (lambda: predictor) if two is None else two.stands
+    more = (lambda: "") if two is None else two.counters
+
+    def told(make: Callable[..., Any], *, as_page: bool = False) -> ASGIApp:
+        """What is made of the model that answers everybody who is in no trial."""
+        kind: Callable[[Callable[[], Any]], ASGIApp] = Pages if as_page else document
+        first = kind(partial(make, predictor))
+        return first if two is None else two.either(first, kind(partial(make, two.candidate)))
+
     routes: list[Route | Mount] = []
     directly: dict[str, ASGIApp] = {}
     at_once: dict[str, AtOnce] = {}
     if service is not None and predictor is not None:
-        predict = Predict(service, readiness=readiness, settings=settings)
-        at_once = {"/v1/predict": predict.at_once}
+        predict: ASGIApp
+        if two is None:
+            one = Predict(service, readiness=readiness, settings=settings)
+            predict, at_once = one, {"/v1/predict": one.at_once}
+        else:
+            predict, at_once = two.predict, {"/v1/predict": two.at_once}
         directly = {
             "/v1/predict": predict,
             f"/v2/models/{predictor.manifest.name}/infer": oip,
         }
         routes = [
-            Route("/v1/schema", document(partial(schema_document, predictor))),
-            Route("/v1/model", document(partial(model_document, predictor, in_full=not settings.disclosure))),
+            Route("/v1/schema", told(schema_document)),
+            Route("/v1/model", told(partial(model_document, in_full=not settings.disclosure))),
             Route("/v1/me", Get(me)),
+            *([] if two is None else two.routes),
             *([] if jobs is None else jobs.routes()),
         ]
     routes += [
-        Route("/v1/openapi.json", document(partial(_openapi, predictor, settings=told))),
-        Route("/v1/docs", Pages(partial(_docs, predictor, settings=told))),
+        Route("/v1/openapi.json", told(partial(_openapi, settings=words))),
+        Route("/v1/docs", told(partial(_docs, settings=words), as_page=True)),
         Route("/v2", oip),
         Route("/v2/{path:path}", oip),
         Route("/health/live", Get(live)),
-        Route("/health/ready", Get(partial(ready, readiness=readiness, predictor=predictor))),
-        Route("/metrics", Get(partial(metrics, counters=counters, predictor=predictor, settings=settings, jobs=jobs))),
+        Route("/health/ready", Get(partial(ready, readiness=readiness, stands=stands))),
+        Route(
+            "/metrics", Get(partial(metrics, counters=counters, stands=stands, settings=settings, jobs=jobs, more=more))
+        ),
         # Nothing of ours falls through to the UI, which answers 200 to every path it does not know.
         *[
             Route(f"/{first}{rest}", Nothing())
@@ -113,6 +139,7 @@ def create_app(  # noqa: PLR0913  what the process that serves hands in, each by
             ui=ui,
             jobs=jobs,
             sweeps=_watched(entrance.door, predictor, settings=settings, counters=counters),
+            trial=None if two is None else two.trial,
             readiness=readiness,
             on_settled=on_settled,
             prove_first=prove_first,

@@ -134,7 +134,11 @@ async def live(request: Request) -> Response:
     return Response(b'{"status":"live"}', media_type="application/json")
 
 
-async def ready(request: Request, *, readiness: Readiness, predictor: Predictor | None) -> Response:
+Stands = Callable[[], Predictor | None]
+"""Whose answers everybody gets who is in no trial; None: there is no model."""
+
+
+async def ready(request: Request, *, readiness: Readiness, stands: Stands) -> Response:
     """``/health/ready``: the golden rows agree and the process is not about to stop.
 
     Raises:
@@ -144,6 +148,7 @@ async def ready(request: Request, *, readiness: Readiness, predictor: Predictor 
     if request.scope.get(IDENTITY, request) is None:  # behind a closed door, and nobody is signed in
         return Response(b'{"status":"ready"}', media_type="application/json")
     found: dict[str, object] = {"status": "ready", "golden_rows": readiness.golden_rows}
+    predictor = stands()
     if predictor is not None:
         found["model"] = {"name": predictor.manifest.name, "version": predictor.version}
     if readiness.board is not None:
@@ -166,7 +171,13 @@ async def me(request: Request) -> Response:
 
 
 async def metrics(
-    request: Request, *, counters: Counters, predictor: Predictor | None, settings: Settings, jobs: "Door | None"
+    request: Request,
+    *,
+    counters: Counters,
+    stands: Stands,
+    settings: Settings,
+    jobs: "Door | None",
+    more: Callable[[], str] = lambda: "",
 ) -> Response:
     """``/metrics``, for whoever may read them.
 
@@ -177,10 +188,11 @@ async def metrics(
         hint = "ask from the machine itself, or send AWEIGH_METRICS_TOKEN as a bearer token"
         raise Refused("forbidden", "The counters are not for everybody.", hint=hint)
     info = {"aweigh_version": __version__}
+    predictor = stands()
     if predictor is not None:
         info |= {"name": predictor.manifest.name, "version": predictor.version, "digest": predictor.digest}
         info["signer"] = ", ".join(one.name for one in predictor.signers)
-    text = counters.text(info=info) + ("" if jobs is None else await jobs.counters())
+    text = counters.text(info=info) + more() + ("" if jobs is None else await jobs.counters())
     return Response(text, headers={"content-type": CONTENT_TYPE.decode()})
 
 

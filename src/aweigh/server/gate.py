@@ -31,7 +31,7 @@ API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b
 
 PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type, accept, idempotency-key"),
+    (b"access-control-allow-headers", b"authorization, content-type, accept, idempotency-key, x-aweigh-sticky"),
     (b"access-control-max-age", b"600"),
 )
 """What another site's pages may send, where they may ask: a key of their own, and no cookie."""

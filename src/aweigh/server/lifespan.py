@@ -16,6 +16,7 @@ from aweigh.server.service import Service
 if TYPE_CHECKING:
     from aweigh.server.access.sweeps import Sweeps
     from aweigh.server.jobs.door import Door
+    from aweigh.server.release.trial import Trial
 
 SHOWN_PROBLEMS = 10
 
@@ -54,6 +55,7 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
     prove_first: bool = False,
     jobs: "Door | None" = None,
     sweeps: "Sweeps | None" = None,
+    trial: "Trial | None" = None,
 ) -> AsyncIterator[None]:
     """Everything around the requests. They are let in before the proof, to ask whether the process lives.
 
@@ -62,9 +64,13 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
 
     async def settle() -> None:
         readiness.warming = isinstance(ui, WarmUI)
+        if trial is not None:  # before anybody is answered, so that nobody is answered by a model given up before
+            await anyio.to_thread.run_sync(trial.prove)
         await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
         if service is not None:
             service.open()
+        if trial is not None:
+            trial.open()
         if isinstance(ui, WarmUI) and readiness.proven:
             await ui.warm()
         readiness.warming = False
@@ -76,6 +82,8 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
             await stack.enter_async_context(ui.lifespan()(app))
         if service is not None:
             stack.push_async_callback(service.close)
+        if trial is not None:
+            stack.push_async_callback(trial.close)
         if sweeps is not None:
             stack.push_async_callback(anyio.to_thread.run_sync, sweeps.close)
         if jobs is not None:

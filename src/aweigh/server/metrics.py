@@ -202,6 +202,19 @@ class Counters:
         yield f"aweigh_cache_hit_ratio {known / max(1.0, known + totals[_MISSES]):.6g}"
 
 
+class Beside(Counters):
+    """The same counters for a second model of the process, but for those that say how things stand with the first."""
+
+    def __init__(self, counters: Counters) -> None:
+        self.__dict__.update(vars(counters))
+
+    def queued(self, rows: int) -> None:
+        """What waits for the second model is not told."""
+
+    def kept(self, *, size_bytes: int, entries: int, evictions: int) -> None:
+        """Nor what is kept of its answers."""
+
+
 def _head(name: str, kind: str, about: str) -> tuple[str, str]:
     return f"# HELP {name} {about}", f"# TYPE {name} {kind}"
 

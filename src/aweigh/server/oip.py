@@ -4,7 +4,7 @@ The values mean what they mean to ``/v1``: same checks, same answers. Errors are
 has them, and what ``/v1`` calls 422 is 400 here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -13,14 +13,14 @@ from aweigh._version import __version__
 from aweigh.errors import AweighError, InvalidRows, MalformedBody, Problem
 from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
-from aweigh.server.access.door import METER
-from aweigh.server.access.meter import Meter, charged
+from aweigh.server.access.meter import Meter
+from aweigh.server.asking import Ask, Question, one_model
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
 from aweigh.server.finish import finish
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
 from aweigh.server.readiness import Readiness
 from aweigh.server.reply import Reply
-from aweigh.server.service import Service
+from aweigh.server.service import Seen, Service
 from aweigh.server.settings import Settings
 from aweigh.server.tensors import datatype_of, output_metadata, output_tensors, read_request, rows_of
 from aweigh.server.timing import Timing
@@ -35,8 +35,11 @@ EXTENSIONS = ("binary_tensor_data",)
 class OpenInference:
     """Everything under ``/v2`` as a raw ASGI endpoint; errors are ``{"error": "..."}``, as the protocol has them."""
 
-    def __init__(self, service: Service | None, *, readiness: Readiness, settings: Settings) -> None:
+    def __init__(
+        self, service: Service | None, *, readiness: Readiness, settings: Settings, ask: Ask | None = None
+    ) -> None:
         self._service = service
+        self._ask = ask
         self._readiness = readiness
         self._settings = settings
 
@@ -142,15 +145,18 @@ class OpenInference:
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
         timing = Timing()
 
-        async def ask(meter: Meter | None) -> Reply:
+        def attempt(service: Service, meter: Meter | None, seen: Seen | None) -> Awaitable[Reply]:
             request = Inference(service, body, json_bytes=json_bytes, meter=meter)
 
             def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
+                if seen is not None:
+                    seen(answers)
                 return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
 
-            return await service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
+            return service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
 
-        return await charged(scope.get(METER), ask)
+        question = Question(scope, body, lambda service: Inference(service, body, json_bytes=json_bytes).read())
+        return await (self._ask or one_model(service))(attempt, question)
 
 
 class Inference:

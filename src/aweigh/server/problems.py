@@ -22,6 +22,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "method_not_allowed": (405, "This address takes another method"),
     "not_acceptable": (406, "None of the content types asked for can be written"),
     "slow_body": (408, "The body did not arrive in time"),
+    "wrong_state": (409, "The release is not in a state for that"),
     "no_result": (409, "The job has no result"),
     "expired": (410, "The job has expired"),
     "too_large": (413, "That is more than one request may hold"),

@@ -65,6 +65,10 @@ Write = Callable[[Answers, list[Problem]], T]
 _LOG = logging.getLogger(__name__)
 
 
+Seen = Callable[[Answers], None]
+"""Is told all of the answers to a request, before whoever asked is told as much as they may know."""
+
+
 def _say_nothing(_: Table) -> list[Problem]:
     return []
 
@@ -96,6 +100,7 @@ class Asked:
     """Its ``Accept-Encoding``."""
     meter: Meter | None = None
     """What its rows are charged to."""
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +150,8 @@ class Service:
         timing = Timing()
 
         def write(answers: Answers, warnings: list[Problem]) -> Reply:
+            if asked.seen is not None:
+                asked.seen(answers)
             if asked.meter is not None:
                 answers = asked.meter.told(answers)
             return finish(self._replies.write(asked.wanted, answers, warnings), accepted=asked.accepted, timing=timing)
@@ -274,6 +281,17 @@ class Service:
             discreet=self._discreet,
         )
         self.inline = self._desk is None
+
+    def show(self, seen: Seen) -> None:
+        """From now on this is told all of the answers that ``reply_at_once`` gives."""
+        answer = self._answer
+
+        def answer_and_tell(table: Table) -> Answers:
+            answers = answer(table)
+            seen(answers)
+            return answers
+
+        self._answer = answer_and_tell
 
     def open(self) -> None:
         """Looks for what others know, on the event loop."""

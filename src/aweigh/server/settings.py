@@ -46,6 +46,12 @@ class Settings:
 
     ``domain`` is what becomes of rows outside what the model has seen, over what the bundle's owner said.
     ``log_messages``: whether logs tell what exceptions say, which may quote a client's cells: ``withheld`` or ``kept``.
+
+    ``candidate`` is the path of a second bundle, which is tried as ``release_mode`` says where nobody has begun a trial
+    of the two yet: for ``release_percent`` of the requests (``canary``), unseen (``shadow``), or not before somebody
+    says so (``off``). The other ``release_`` numbers are when it is given up by itself (``runtime/release/policy.py``),
+    unless ``release_auto`` is off. ``release_token`` opens ``/v1/release`` to others than this machine where nobody is
+    asked who they are.
     """
 
     max_body_bytes: int = 16 * 2**20
@@ -87,6 +93,17 @@ class Settings:
     state_dir: str | None = None
     domain: str | None = None
     log_messages: str = "withheld"
+    candidate: str | None = None
+    release_mode: str = "off"
+    release_percent: float = 10.0
+    release_auto: str = "on"
+    release_min_requests: int = 20
+    release_max_errors: float = 0.01
+    release_max_slower: float = 2.0
+    release_slow_floor_s: float = 0.01
+    release_max_disagreement: float = 0.05
+    release_tolerance: float = 0.1
+    release_token: Secret | None = None
 
     def rows_for(self, schema: Schema) -> int:
         """The most rows that one request may hold: fewer where the model has very many columns."""
@@ -119,18 +136,34 @@ _LEAST: dict[str, int | float] = {
     "jobs_max_queued": 1,
     "jobs_ttl_s": 1.0,
     "jobs_lease_s": 1.0,
+    "release_percent": 0.0,
+    "release_min_requests": 1,
+    "release_max_errors": 0.0,
+    "release_max_slower": 0.0,
+    "release_slow_floor_s": 0.0,
+    "release_max_disagreement": 0.0,
+    "release_tolerance": 0.0,
 }
 """The least that each number may be; a whole one is whole."""
 
 _VARIABLES = {"redis_url": "REDIS_URL"}
-_SECRETS = frozenset({"metrics_token", "deploy_secret", "cache_secret", "redis_url"})
+_SECRETS = frozenset({"metrics_token", "deploy_secret", "cache_secret", "redis_url", "release_token"})
 _REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-_MOST = {"workers": 64, "threads": 64, "proxies": 16}
+_MOST = {
+    "workers": 64,
+    "threads": 64,
+    "proxies": 16,
+    "release_percent": 100,
+    "release_max_errors": 0.999,
+    "release_max_disagreement": 0.999,
+}
 _WORDS = {
     "jobs": ("inline", "worker", "off"),
     "auth": ("none", "password", "oidc"),
     "log_messages": ("withheld", "kept"),
     "sweeps": ("on", "off"),
+    "release_mode": ("off", "canary", "shadow"),
+    "release_auto": ("on", "off"),
 }
 
 

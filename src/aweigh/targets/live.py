@@ -105,17 +105,20 @@ def get(url: str, path: str) -> Reply | None:
         return _asked(client, url, path)
 
 
-def replay(url: str, golden: Golden, *, secret: Secret | None) -> Replayed:
+def replay(url: str, golden: Golden, *, secret: Secret | None, key: Secret | None = None) -> Replayed:
     """Asks the golden rows of a live address, together and one at a time, and holds the answers against the original's.
 
-    ``secret`` is what the deployment's keys are made of, where the app is behind a door.
+    ``secret`` is what the deployment's keys are made of, where the app is behind a door; ``key`` is one that was made
+    already, where the secret is not here.
 
     Raises:
         RemoteError: it does not answer, lets nobody in, or answers for another bundle.
     """
-    if secret is not None and not is_private(url):
+    if secret is not None and key is None:
+        key = new_key(secret)
+    if key is not None and not is_private(url):
         raise RemoteError("The app's address is not encrypted: no key is sent to it.", hint="see its domains")
-    headers = {} if secret is None else {"Authorization": f"Bearer {new_key(secret).reveal()}"}
+    headers = {} if key is None else {"Authorization": f"Bearer {key.reveal()}"}
     with _client(url, headers) as client:
         return _replayed(lambda rows: _predictions(client, url, rows, version=golden.version), golden)
 
@@ -190,7 +193,13 @@ def _client(url: str, headers: Mapping[str, str] | None = None) -> "httpx.Client
     return httpx.Client(
         timeout=httpx.Timeout(ANSWER_S, connect=CONNECT_S),
         trust_env=not is_loopback(url),
-        headers={"Accept": "application/json", "User-Agent": "aweigh", **(headers or {})},
+        # Where a candidate is tried beside the bundle, it is the bundle that is asked.
+        headers={
+            "Accept": "application/json",
+            "User-Agent": "aweigh",
+            "X-Aweigh-Release": "current",
+            **(headers or {}),
+        },
     )
 
 

@@ -33,6 +33,8 @@ USER, ROLE, SESSION = "X-Aweigh-User", "X-Aweigh-Role", "X-Aweigh-Session"
 
 TIMEOUT_S = 60.0
 REMEMBERED_TIMES = 5
+DOCUMENTS_LAST_S = 2.0
+"""The model is not asked about more often, whatever version an answer comes from."""
 
 
 class Examples(msgspec.Struct, frozen=True):
@@ -148,6 +150,7 @@ class Api:
     def __init__(self, url: str) -> None:
         self._line = Line(url, timeout_s=TIMEOUT_S)
         self._documents: Documents | None = None
+        self._asked_s = 0.0
         self._lock = threading.Lock()
         self._times_s: deque[float] = deque(maxlen=REMEMBERED_TIMES)
 
@@ -162,6 +165,7 @@ class Api:
             if self._documents is None:
                 model = self._decode(self._send("GET", "/v1/model"), Model)
                 schema = self._decode(self._send("GET", "/v1/schema"), _SchemaDocument)
+                self._asked_s = time.monotonic()
                 self._documents = Documents(model, Schema(columns=schema.input.columns, output=schema.output))
             return self._documents
 
@@ -179,7 +183,9 @@ class Api:
         seconds = time.perf_counter() - started
         if len(rows) == 1:
             self._times_s.append(seconds)
-        if self._documents is not None and document.model.version not in {"", self._documents.model.version}:
+        # While a candidate is tried, some are answered by another model than the one that is shown.
+        is_other = self._documents is not None and document.model.version not in {"", self._documents.model.version}
+        if is_other and time.monotonic() - self._asked_s > DOCUMENTS_LAST_S:
             self._documents = None
         return Reply(document.predictions, document.warnings, document.model.version, seconds)
 
@@ -192,7 +198,9 @@ class Api:
         return statistics.median(self._times_s) if self._times_s else 0.0
 
     def _send(self, method: str, path: str, *, content: bytes | None = None) -> Response:
-        response = self._line.ask(method, path, content=content, session=_said().get(SESSION))
+        context = get_script_run_ctx(suppress_warning=True)
+        visit = None if context is None else context.session_id
+        response = self._line.ask(method, path, content=content, session=_said().get(SESSION), visit=visit)
         if 200 <= response.status < 300:
             return response
         raise self._refusal(response)

@@ -33,8 +33,18 @@ class Line:
         self._timeout_s = timeout_s
         self._kept: deque[http.client.HTTPConnection] = deque()
 
-    def ask(self, method: str, path: str, *, content: bytes | None = None, session: str | None = None) -> Response:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        content: bytes | None = None,
+        session: str | None = None,
+        visit: str | None = None,
+    ) -> Response:
         """The API's response to one request with a JSON body or none, in the name of a session.
+
+        ``visit`` is whose requests should be answered by one and the same model, where nobody is asked who they are.
 
         Raises:
             RemoteError: nobody answers there, not in time, or not in HTTP.
@@ -42,6 +52,8 @@ class Line:
         headers = {"Accept": "application/json"} | ({"Content-Type": "application/json"} if content else {})
         if session is not None:
             headers["Authorization"] = f"Aweigh-Session {session}"
+        elif visit is not None:
+            headers["X-Aweigh-Sticky"] = visit
         try:
             try:
                 connection = self._kept.pop()

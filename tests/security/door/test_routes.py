@@ -35,7 +35,7 @@ MORE = [
         "/login/../v1/model",
     ),
     *("/health/live/../../v1/model", "/login/x/../../model", "/logout%2f..%2fmodel", "/invite/../v1/model"),
-    *("/v2/models/penguins/infer", "/v2/models/penguins/versions/x/infer", "/v2/repository/index"),
+    *("/v2/models/penguins/infer", "/v2/models/penguins/versions/x/infer", "/v2/repository/index", "/v1/release"),
     *("/app/anything", "/docs", "/openapi.json", "/.git/config", "/metrics/x"),
 ]
 

@@ -149,7 +149,7 @@ def test_where_the_folder_is(tmp_path):
         ("write /var/lib/docker/tmp: no space left on device", "disk is full"),
         ("exec /opt/venv/bin/aweigh: exec format error", "another architecture"),
         ("no matching manifest for linux/arm64/v8 in the manifest list entries", "another architecture"),
-        ("permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock", "may not talk"),
+        ("permission denied while trying to connect to the Docker daemon socket at unix:///x", "may not talk"),
         ("Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?", "does not run"),
         ("pull access denied for x, repository does not exist or may require 'docker login'", "cannot be fetched"),
         ('Get "https://registry.example/v2/": dial tcp: lookup registry.example: no such host', "cannot be reached"),

@@ -33,8 +33,8 @@ RELEASE = Release(
     description="Says which; $(penguin)\n`it` is",
 )
 EVIL = (
-    "$(touch x)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x", "{}", "[a]", "yes", "No",
-    "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a", "!!python/object:os.system",
+    "$(touch x)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x", "{}", "[a]", "yes",
+    "No", "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a", "!!python/object:os.system",
     "%YAML", "---", "é🐧",
 )  # fmt: skip
 
@@ -46,6 +46,7 @@ def rendered(release=RELEASE, wish=None, **more):
     return found, documents
 
 
+@pytest.mark.shows("compose", "render", how="schema")
 @pytest.mark.parametrize("stores", [(), ("postgresql",), ("redis",), ("postgresql", "redis")])
 @pytest.mark.parametrize("replicas", [1, 3])
 def test_every_combination_is_what_the_specification_allows(stores, replicas):

@@ -73,8 +73,23 @@ CLASSIC = {
     "cuda_torch": ("cuda_torch", "fail", "https://download.pytorch.org/whl/cpu"),
     "slug_too_large": ("full_tensorflow", "fail", "tensorflow-cpu"),
     "no_affinity": ("no_affinity", "fail", "features:enable http-session-affinity"),
+    "two_locks": ("two_managers", "fail", "keep one of them; as poetry.lock is a lock: git rm requirements.txt"),
+    "disk_state": ("disk_state", "warn", "DATABASE_URL"),
+    "web_concurrency": ("web_concurrency", "warn", "WEB_CONCURRENCY=1"),
 }
-"""Those that files tell of. `no_wheel` needs an index (below), `memory` and `slow_boot` a process (integration)."""
+"""Those that files tell of."""
+WITH_AN_INDEX = {"no_wheel"}
+MEASURED = {"memory", "slow_boot", "slow_request", "quiet_socket", "slug_size"}
+"""Those that a process or a build tells of: `tests/integration/test_doctor_measured.py`."""
+
+
+def test_every_folder_is_held_against_what_it_is_there_for():
+    assert {one.name for one in FOLDERS.iterdir()} == {"good", "guide_2022", *CLASSIC, *WITH_AN_INDEX, *MEASURED}
+
+
+@pytest.mark.parametrize("name", sorted(MEASURED))
+def test_what_is_only_measured_shows_in_no_file(name):
+    assert set(found_in(FOLDERS / name)) == {"not_locked"}
 
 
 def test_a_good_folder_has_nothing_to_be_mended():
@@ -120,11 +135,18 @@ def test_the_guide_of_2022_followed_to_the_letter(tmp_path):
     assert "model.joblib is not in the folder" in found_in(FOLDERS / "guide_2022")["pickle"].what
 
 
-def test_two_locks_are_one_too_many(folder):
-    # A folder of the tests' own, as this repository keeps no lock that records download addresses.
-    found = found_in(folder({"poetry.lock": "package = []\n"}))
+@pytest.mark.parametrize("lock", ["poetry.lock", "uv.lock", "Pipfile.lock"])
+def test_a_lock_of_any_kind_beside_requirements_is_one_too_many(folder, lock):
+    found = found_in(folder({lock: ""}))
     assert set(found) == {"two_managers"}
-    assert found["two_managers"].fix.endswith("git rm requirements.txt")
+    assert found["two_managers"].what.startswith(f"requirements.txt and {lock} name packages")
+    assert found["two_managers"].fix.endswith(f"as {lock} is a lock: git rm requirements.txt")
+
+
+def test_loose_requirements_are_told_to_leave_what_they_need_to_the_day_of_the_build(folder):
+    loose = found_in(folder({"requirements.txt": "streamlit>=1.5\npandas\n"}))["loose"]
+    assert "so may what they need in turn" in loose.what
+    assert loose.fix == "aweigh lock requirements.txt"
 
 
 # -- every other fault ------------------------------------------------------------------------------------------------
@@ -280,7 +302,11 @@ def test_what_unpickles_is_told_of(folder, call):
         ("create_engine('sqlite:///app.db')", True),
         ("Path('x').write_text('y')", True),
         ("joblib.dump(model, 'm.joblib')", True),
+        ("Path('votes.csv').open(mode='a')", True),
+        ("open('votes.csv', mode='w+b')", True),
         ("open('votes.csv')", False),
+        ("Image.open('a.png')", False),
+        ("open(mode='w')", False),
         ("frame.to_csv()", False),
         ("frame.to_csv(buffer)", False),
         ("sqlite3.connect(':memory:')", False),
@@ -295,6 +321,38 @@ def test_state_on_the_disk_is_told_of(folder, line, is_state):
 @pytest.mark.parametrize("name", ["Procfile", "app.py", "requirements.txt", ".python-version", "app.json", "setup.sh"])
 def test_strange_files_are_judged_and_nothing_breaks(folder, name, content):
     assert check_folder(read_folder(folder({name: content})), wishes=OFFLINE)
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("requirements.txt", "a" * 900_000),
+        ("requirements.txt", "pass" * 200_000 + "=1"),
+        ("setup.sh", 'echo "' + "\\n" * 400_000),
+        ("app.py", "import streamlit\nx" + ".a()" * 800 + "\n"),
+        ("app.py", "import streamlit\nsqlite3.connect(x" + ".a()" * 800 + ")\n"),
+    ],
+    ids=["a line of a megabyte", "no sign of an address", "an echo without an end", "a deep call", "a deep argument"],
+)
+def test_what_is_made_to_take_long_does_not(folder, name, content):
+    assert check_folder(read_folder(folder({name: content})), wishes=OFFLINE)
+
+
+def test_what_is_no_file_is_not_read_and_stops_nothing(folder):
+    path = folder({})
+    os.mkfifo(path / "setup.sh")
+    (path / "gone.py").symlink_to(path / "nothing")
+    (path / "Procfile").unlink()
+    (path / "Procfile").symlink_to(path / "nothing either")
+    found = read_folder(path)
+    assert {"setup.sh", "gone.py", "Procfile"}.isdisjoint(found.names)
+    assert "no_procfile" in found_in(path)
+
+
+def test_many_lines_that_are_none_are_not_told_one_by_one(folder):
+    findings = check_folder(read_folder(folder({"Procfile": WEB + "???\n" * 100})), wishes=OFFLINE)
+    assert sum(one.code == "procfile_line" for one in findings) == 5
 
 
 def test_no_folder_is_said():

@@ -5,8 +5,9 @@ import pytest
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
 from aweigh.targets.heroku.after import is_plain, parse_quantities, state_of
-from aweigh.targets.heroku.boot import codes_in, crashes_in, since_release, why_down
+from aweigh.targets.heroku.boot import why_down
 from aweigh.targets.heroku.building import code_before, current_of, is_live
+from aweigh.targets.heroku.codes import CODES, Code, codes_in, crashes_in, since_release
 from aweigh.targets.heroku.documents import Build, DynoDocument, Formation, HerokuRelease, Named
 from aweigh.targets.heroku.formation import formation_updates
 from aweigh.targets.heroku.planned import WITHHELD, planned, shown
@@ -195,6 +196,31 @@ def test_what_does_not_come_up_is_told_in_a_sentence_with_a_fix():
     )
     assert "--size" in error.hint
     assert why_down([], what="v7 crashes").message == "v7 crashes."
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["H10", "H11", "H12", "H13", "H14", "H15", "H18", "H20", "H21", "H80", "H99", "R10", "R12", "R14", "R15"],
+)
+def test_every_code_that_an_app_meets_is_one_sentence_with_a_fix(code):
+    line = f't heroku[router]: at=error code={code} desc="As Heroku says" method=GET'
+    (found,) = codes_in([line if code[0] == "H" else f"t heroku[web.1]: Error {code} (As Heroku says)"])
+    sentence = found.sentence("penguins")
+    assert sentence.startswith(f"{code} (As Heroku says): ")
+    assert "NAME" not in sentence
+    assert "\n" not in sentence
+    error = why_down([line if code[0] == "H" else f"t heroku[web.1]: Error {code} (As Heroku says)"], what="v7 crashes")
+    assert error.hint == CODES[code][1]
+
+
+def test_a_code_that_nobody_here_knows_is_told_as_it_stands():
+    (found,) = codes_in(["t heroku[router]: at=error code=H98 method=GET"])
+    assert (found.sentence("penguins"), found.fix) == ("H98", None)
+    assert Code("H98", "New").sentence("penguins") == "H98 (New)"
+
+
+def test_the_last_words_of_a_dyno_of_fir_are_heard():
+    assert "ValueError: x" in why_down(["t app[web-1234abcde-123ab]: ValueError: x"], what="v7 crashes").message
 
 
 def test_an_invitation_is_found_and_shown_to_nobody():

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh.errors import UsageError
+from aweigh.targets.heroku.button import check_repository, readme
 from aweigh.targets.heroku.dynos import DYNOS
-from aweigh.targets.heroku.render import addons_of, described, render, source_of
+from aweigh.targets.heroku.render import Shape, addons_of, described, render, source_of
 from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import Release
 
@@ -60,7 +61,7 @@ def test_the_documents_and_nothing_else():
 
 
 def test_app_json_is_what_the_schema_takes():
-    document = valid(json.loads(render(SAID, size="standard-2x", replicas=2)["app.json"]))
+    document = valid(json.loads(render(SAID, Shape(size="standard-2x", replicas=2))["app.json"]))
     assert document["formation"] == {
         "web": {"quantity": 2, "size": "standard-2x"},
         "worker": {"quantity": 1, "size": "standard-2x"},
@@ -77,9 +78,88 @@ def test_app_json_is_what_the_schema_takes():
     assert "WEB_CONCURRENCY" not in document["env"]
 
 
+def test_a_review_app_is_the_smallest_of_everything_and_has_secrets_of_its_own():
+    shape = Shape(size="performance-m", replicas=3, addons=("heroku-postgresql:standard-0", "heroku-redis:premium-0"))
+    document = valid(json.loads(render(RELEASE, shape)["app.json"]))
+    assert document["addons"] == ["heroku-postgresql:standard-0", "heroku-redis:premium-0"]
+    review = document["environments"]["review"]
+    assert review["formation"] == {"web": {"quantity": 1, "size": "basic"}, "worker": {"quantity": 1, "size": "basic"}}
+    assert review["addons"] == ["heroku-postgresql:essential-0", "heroku-redis:mini"]
+    # Whole, as Heroku does not say whether it is added to what stands above or takes its place.
+    assert review["env"] == document["env"]
+    assert {name for name, one in review["env"].items() if one.get("generator") == "secret"} == {
+        *("AWEIGH_CACHE_SECRET", "AWEIGH_DEPLOY_SECRET"),
+    }
+    fir = json.loads(render(RELEASE, Shape(review_size="dyno-1c-0.5gb"))["app.json"])
+    assert fir["environments"]["review"]["formation"]["web"]["size"] == "dyno-1c-0.5gb"
+
+
+def test_what_its_check_asks_with_is_made_up_where_there_is_a_bundle_alone():
+    assert "AWEIGH_DEPLOY_SECRET" in json.loads(render(RELEASE)["app.json"])["env"]
+    assert "AWEIGH_DEPLOY_SECRET" not in json.loads(render(replace(RELEASE, bundle=None))["app.json"])["env"]
+
+
+@pytest.mark.parametrize(
+    "plan", ["", "heroku postgres", "heroku-redis:", ":mini", "a:b:c", "a\nb", "$(id)", "ä", "../x"]
+)
+def test_no_other_add_on_reaches_app_json(plan):
+    with pytest.raises(UsageError, match="is no add-on"):
+        render(RELEASE, Shape(addons=(plan,)))
+
+
+# -- the button
+
+
+def test_a_readme_has_the_button_what_it_makes_and_how_to_come_in():
+    text = readme(replace(SAID, name="my-model"), check_repository("https://github.com/me/my-model.git"))
+    template = "https://www.heroku.com/deploy?template=https://github.com/me/my-model"
+    assert f"[![Deploy](https://www.herokucdn.com/deploy/button.svg)]({template})" in text
+    assert "Says which penguin." in text
+    assert "its dynos, heroku-postgresql:essential-0, heroku-redis:mini" in text
+    assert "first administrator" in text
+    assert "OWNER" not in text
+
+
+def test_a_readme_without_an_address_says_what_to_put_there():
+    text = readme(replace(RELEASE, processes={"web": "aweigh serve m.aweigh --host 0.0.0.0 --auth oidc"}), None)
+    assert "template=https://github.com/OWNER/REPOSITORY" in text
+    assert "It asks for `AWEIGH_OIDC_ISSUER`" in text
+    assert "first administrator" not in text
+
+
+@given(st.text(max_size=200))
+def test_what_somebody_wrote_of_a_model_is_no_markup(text):
+    line = readme(replace(RELEASE, description=text), None).splitlines()[2]
+    assert not set(line) & set("[]`<>*#!\\") or line.startswith("[![Deploy]")
+
+
+@pytest.mark.parametrize(
+    ("address", "found"),
+    [
+        ("https://github.com/me/m", "https://github.com/me/m"),
+        ("https://github.com/me/m/", "https://github.com/me/m"),
+        ("https://github.com/me/m.git", "https://github.com/me/m"),
+        ("https://github.com/me/m/tree/a/b-1", "https://github.com/me/m/tree/a/b-1"),
+    ],
+)
+def test_the_repository_is_one_that_a_button_reads(address, found):
+    assert check_repository(address) == found
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", "me/m", "http://github.com/me/m", "https://gitlab.com/me/m", "https://github.com/me", "https://github.com/me/..",
+     "https://github.com/me/m)](https://x.y", "https://github.com/me/m?x=1", "https://github.com/me/m\nx",
+     "https://github.com/me/m/tree/../x", "https://u:p@github.com/me/m"],
+)  # fmt: skip
+def test_another_address_is_refused(address):
+    with pytest.raises(UsageError, match="no repository that a button can read"):
+        check_repository(address)
+
+
 @pytest.mark.parametrize("size", list(DYNOS))
 def test_every_size(size):
-    document = valid(json.loads(render(RELEASE, size=size)["app.json"]))
+    document = valid(json.loads(render(RELEASE, Shape(size=size))["app.json"]))
     assert document["formation"]["web"] == {"quantity": 1, "size": size}
 
 
@@ -159,7 +239,7 @@ def test_no_other_python(python):
 @pytest.mark.parametrize(("size", "replicas"), [("huge", 1), ("", 1), ("basic", 2), ("eco", 2), ("standard-1x", -1)])
 def test_sizes_and_numbers_that_cannot_be(size, replicas):
     with pytest.raises(UsageError):
-        render(RELEASE, size=size, replicas=replicas)
+        render(RELEASE, Shape(size=size, replicas=replicas))
 
 
 @given(st.text(max_size=400))

@@ -185,6 +185,16 @@ class Door:
             return None
         return Passed(self._known.meter(identity))
 
+    def asker(self, headers: Mapping[bytes, bytes]) -> Identity | None:
+        """Who asks by a plain request with these headers, as far as it is remembered."""
+        said = headers.get(b"authorization")
+        return None if said is None or self._known is None else self._known.remembered(said)
+
+    def audit(self, event: str, *, by: Identity | None, what: Mapping[str, str], client: str = "") -> None:
+        """Adds to the audit log, where those who come in are known; see ``Guard.audit``. Asks the database."""
+        if self._known is not None:
+            self._known.audit(event, by=by, what=what, client=client)
+
     async def websocket(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a WebSocket that was let in, for as long as its session lasts."""
         identity = scope.get(IDENTITY)

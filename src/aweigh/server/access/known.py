@@ -74,6 +74,10 @@ class Known:
         """Writes down that somebody's rows look made up, once a day; whether it was done now. Asks the database."""
         return self._guard.suspect(identity, verdict)
 
+    def audit(self, event: str, *, by: Identity | None, what: Mapping[str, str], client: str = "") -> None:
+        """Adds to the audit log; see ``Guard.audit``."""
+        self._guard.audit(event, by=by, what=what, client=client)
+
     async def identify(self, scope: Scope) -> tuple[Identity | None, bool]:
         """Who asks, and whether a cookie or nothing at all says so.
 

@@ -96,7 +96,7 @@ class Health:
         self.readiness.require_ready()
         if not self._up:
             raise StorageDown("The store that holds the jobs cannot be used.")
-        return await ready(request, readiness=self.readiness, predictor=self._predictor)
+        return await ready(request, readiness=self.readiness, stands=lambda: self._predictor)
 
     async def _metrics(self, request: Request) -> Response:
         """``/metrics``, for this machine alone or with the token.

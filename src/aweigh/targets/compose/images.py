@@ -18,6 +18,7 @@ from aweigh.targets.compose.plan import Chosen
 from aweigh.targets.compose.program import Programs, ask, carry_out, documents, succeeds
 from aweigh.targets.image.base import USUAL, Tell, fetch_base
 from aweigh.targets.image.build import Built, build
+from aweigh.targets.image.packages import Making, find_compiler
 from aweigh.targets.release import Release
 
 NAMES = "localhost/aweigh-"
@@ -63,7 +64,7 @@ def built_image(
         base = fetch_base(
             registry, reference, platform=Platform(architecture, system), python=python, store=store, tell=tell
         )
-    return build(release, [base], store=store, created_s=source.created_s)
+    return build(release, [base], Making(store, source.created_s, find_compiler(python)))
 
 
 def load(

@@ -1,13 +1,15 @@
 """State that the app writes to its own disk, which is gone at every restart: once a day, and at each release."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 from aweigh.targets.doctor.finding import Finding
-from aweigh.targets.doctor.folder import Folder, parse
+from aweigh.targets.doctor.folder import Folder, dotted, parse, written
 
 _WRITES = frozenset({"to_csv", "to_excel", "to_parquet", "to_pickle", "to_feather", "write_text", "write_bytes"})
 _DUMPS = frozenset({"joblib.dump", "shelve.open", "np.save", "numpy.save"})
+_WRITING = re.compile(r"[wax][bt]?\+?[bt]?\Z")
 _TEMPORARY = ("/tmp", "tempfile", "tmp", "BytesIO", "StringIO", "buffer")  # noqa: S108  names to be recognized, not used
 FIX = (
     "keep what must stay in a database (heroku addons:create heroku-postgresql, DATABASE_URL) or a bucket; "
@@ -31,13 +33,15 @@ def check(folder: Folder) -> Iterator[Finding]:
 
 def _written(call: ast.Call) -> str | None:
     """What the call is, where it writes a file that is named and not a temporary one."""
-    name = ast.unparse(call.func)
+    name = dotted(call.func)
     short = name.rpartition(".")[2]
-    if name == "open" and _mode(call)[:1] in {"w", "a", "x"}:
-        return None if _is_temporary(call.args[0]) else f'open(..., "{_mode(call)}")'
+    if name == "open" and _WRITING.match(_mode(call, 1)):
+        return None if _is_temporary(call.args[0]) else f'open(..., "{_mode(call, 1)}")'
+    if short == "open" and isinstance(call.func, ast.Attribute) and _WRITING.match(_mode(call, 0)):
+        return None if _is_temporary(call.func.value) else f'open("{_mode(call, 0)}")'
     if name == "sqlite3.connect" and call.args:
-        return None if ":memory:" in ast.unparse(call.args[0]) or _is_temporary(call.args[0]) else "sqlite3.connect"
-    if short == "create_engine" and call.args and "sqlite:///" in ast.unparse(call.args[0]):
+        return None if ":memory:" in written(call.args[0]) or _is_temporary(call.args[0]) else "sqlite3.connect"
+    if short == "create_engine" and call.args and "sqlite:///" in written(call.args[0]):
         return "an SQLite file"
     if name in _DUMPS and call.args:
         return None if _is_temporary(call.args[-1]) else name
@@ -48,13 +52,13 @@ def _written(call: ast.Call) -> str | None:
     return None
 
 
-def _mode(call: ast.Call) -> str:
-    given = (
-        call.args[1] if len(call.args) > 1 else next((one.value for one in call.keywords if one.arg == "mode"), None)
-    )
-    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) and call.args else ""
+def _mode(call: ast.Call, position: int) -> str:
+    """The mode that a file is opened with, where it is written out, at that position or by its name."""
+    named = next((one.value for one in call.keywords if one.arg == "mode"), None)
+    given = call.args[position] if len(call.args) > position else named if call.args or position == 0 else None
+    return given.value if isinstance(given, ast.Constant) and isinstance(given.value, str) else ""
 
 
 def _is_temporary(node: ast.expr) -> bool:
-    text = ast.unparse(node)
+    text = written(node)
     return any(word in text for word in _TEMPORARY)

@@ -64,7 +64,7 @@ class Folder:
 
 
 def read_folder(path: Path) -> Folder:
-    """List a folder; links are not followed.
+    """List a folder's files; links to folders are not followed, and a pipe or a link to nothing is no file.
 
     Raises:
         UsageError: there is no such folder, it may not be read, or it holds more files than an app does.
@@ -86,7 +86,7 @@ def read_folder(path: Path) -> Folder:
             elif name in ENVIRONMENTS and (Path(at) / name / "pyvenv.cfg").is_file():
                 environments.append(below)
                 folders.remove(name)
-        names.extend((here / name).as_posix() for name in files)
+        names.extend((here / name).as_posix() for name in files if (Path(at) / name).is_file())
         if len(names) > MOST_FILES:
             raise UsageError(
                 f"There are more than {MOST_FILES:,} files in {path}.", hint="name the folder of the app itself"
@@ -108,3 +108,20 @@ def parse(text: str) -> ast.Module | None:
             return ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def dotted(node: ast.expr) -> str:
+    """What is called, as it is written: ``pd.read_csv``; ``.read_csv`` where it is called on what is no plain name."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id if isinstance(node, ast.Name) else "", *reversed(parts)])
+
+
+def written(node: ast.expr) -> str:
+    """An expression's own text; empty where it goes too deep to be written."""
+    try:
+        return ast.unparse(node)
+    except RecursionError:
+        return ""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from aweigh.errors import AweighError
 from aweigh.targets.doctor.finding import Finding
-from aweigh.targets.doctor.folder import Folder, parse
+from aweigh.targets.doctor.folder import Folder, dotted, parse
 
 _LOADERS = frozenset(
     {
@@ -81,7 +81,7 @@ def _calls(tree: ast.Module) -> Iterator[tuple[int, str, str | None]]:
     }
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            name = ast.unparse(node.func)
+            name = dotted(node.func)
             name = bare.get(name, name)
             if name in _LOADERS:
                 yield node.lineno, name, _path(node.args[0], constants) if node.args else None
@@ -93,6 +93,6 @@ def _path(node: ast.expr, constants: dict[str, ast.expr]) -> str | None:
         return node.value
     if isinstance(node, ast.Name) and node.id in constants:
         return _path(constants[node.id], {})
-    if isinstance(node, ast.Call) and node.args and ast.unparse(node.func) in {"open", "Path", "pathlib.Path"}:
+    if isinstance(node, ast.Call) and node.args and dotted(node.func) in {"open", "Path", "pathlib.Path"}:
         return _path(node.args[0], constants)
     return None

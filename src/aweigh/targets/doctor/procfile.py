@@ -10,6 +10,9 @@ from aweigh.targets.procfile import Procfile, read_procfile
 NAME = "Procfile"
 STREAMLIT_FLAGS = "--server.port $PORT --server.address 0.0.0.0 --server.headless true"
 
+MOST_UNREAD = 5
+"""Lines that are told one by one."""
+
 _PORT = re.compile(r"\$\{?PORT\b|%PORT%")
 _SAFE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 _LOOPBACK = re.compile(r"(?:--server\.address|--host|--bind|-b)[ =](?:localhost|127\.0\.0\.1)")
@@ -49,13 +52,14 @@ def _faults(folder: Folder) -> Iterator[Finding]:
             what = (
                 "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
             )
-            yield Finding("no_procfile", "fail", what, f"write one, of this line: {line}", NAME)
+            fix = f"write one, of this line: {line}; aweigh deploy heroku writes one by itself"
+            yield Finding("no_procfile", "fail", what, fix, NAME)
         return
     procfile = read_procfile(text)
     if "\r" in text:
         what = "its lines end as on Windows (CRLF); not every reader takes the CR off the last word"
         yield Finding("procfile_crlf", "warn", what, "save it with LF: sed -i 's/\\r$//' Procfile", NAME)
-    for number, unread in procfile.unread:
+    for number, unread in procfile.unread[:MOST_UNREAD]:
         what = f"no reader takes this line for a process: {unread.strip()[:60]}"
         yield Finding(
             "procfile_line", "warn", what, "write it as TYPE: COMMAND, or take it out", f"{NAME}, line {number}"

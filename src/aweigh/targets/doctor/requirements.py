@@ -14,7 +14,8 @@ MANAGERS = (FILE, "Pipfile.lock", "poetry.lock", "uv.lock")
 
 _LINE = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)\s*(?:\[[^\]]*\])?\s*([^;#]*)")
 _EXACT = re.compile(r"===?\s*([A-Za-z0-9.!+_-]+)\s*(?:--hash|\\|$)")
-_PASSWORD = re.compile(r"[a-z+]+://[^\s/@]*:[^\s/@]+@", re.IGNORECASE)
+# Every part is bounded: what is looked for in a line of a megabyte must not take the square of that.
+_PASSWORD = re.compile(r"[a-z+]{1,20}://[^\s/@]{0,200}:[^\s/@]{1,1000}@", re.IGNORECASE)
 _VARIABLE = re.compile(r":(?:\$\{\w+\}|\$\w+)@")
 _CPU_TORCH = re.compile(r"download\.pytorch\.org/whl/cpu|\+cpu")
 CPU_INDEX = "--extra-index-url https://download.pytorch.org/whl/cpu"
@@ -99,7 +100,7 @@ def _lines(folder: Folder) -> Iterator[Finding]:
     loose = [one for one in lines if one.version is None]
     if loose:
         names = ", ".join(one.name for one in loose[:4]) + (f" and {len(loose) - 4} more" if len(loose) > 4 else "")
-        what = f"{names}: no exact version, so every build may get another one"
+        what = f"{names}: no exact version, so every build may get another one, and so may what they need in turn"
         yield Finding("loose", "warn", what, f"aweigh lock {FILE}", f"{FILE}, line {loose[0].number}")
     elif lines and not all(one.hashed for one in lines):
         what = f"{len(lines)} exact versions without hashes: what they need in turn is whatever is newest on the day"

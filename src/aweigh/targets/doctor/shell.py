@@ -7,7 +7,7 @@ from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.folder import Folder
 from aweigh.targets.doctor.procfile import STREAMLIT_FLAGS, read, shell_scripts
 
-_ECHO = re.compile(r"\becho\s+(?!-\w*e)(?:-n\s+)?(\"[^\"]*\\n[^\"]*\"|'[^']*\\n[^']*')")
+_ECHO = re.compile(r"\becho\s+(?!-\w*e)(?:-n\s+)?(\"[^\"]*\"|'[^']*')")
 FIX = (
     f"delete the script, and say it on the web line: streamlit run app.py {STREAMLIT_FLAGS}; "
     "or write the file with printf or a here-document (cat > config.toml <<EOF)"
@@ -29,7 +29,7 @@ def check(folder: Folder) -> Iterator[Finding]:
 
 
 def _echoes(name: str, text: str, *, by: str) -> Iterator[Finding]:
-    for match in _ECHO.finditer(text):
+    for match in (one for one in _ECHO.finditer(text) if "\\n" in one[1]):
         position = text.count("\n", 0, match.start()) + 1
         wrong = _is_bash(name, text, by)
         who = "bash, which runs it," if wrong else "bash (the shell of a dyno), unlike sh,"

@@ -1,36 +1,30 @@
 """What comes after a deployment: what runs, its releases, back, more or less of it, settings, onward, and the end."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import UsageError
 from aweigh.secret import Secret
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
-from aweigh.targets.heroku.boot import Patience, codes_in, log_of, watch_boot
+from aweigh.targets.heroku.boot import Patience, log_of, watch_boot
 from aweigh.targets.heroku.building import code_before, current_of, is_live, wait_for_release
+from aweigh.targets.heroku.codes import codes_in, since_release
 from aweigh.targets.heroku.documents import (
     App,
     Build,
-    Coupling,
     DynoDocument,
     Formation,
     HerokuRelease,
-    Promotion,
-    PromotionTarget,
 )
-from aweigh.targets.heroku.dynos import DYNOS
-from aweigh.targets.heroku.errors import AGAIN, quote
+from aweigh.targets.heroku.dynos import DYNOS, SIZES_OF_FIR, is_fir_size
 from aweigh.targets.heroku.formation import ensure_affinity
 from aweigh.targets.heroku.settings import find_app, url_of
 from aweigh.targets.heroku.wish import Telling
 from aweigh.targets.live import get
 from aweigh.targets.target import Status
 
-STAGES = ("development", "staging", "production")
 DESCRIBED = re.compile(r"aweigh: \S+ ([0-9a-f]{12})\b")
 """How a build says which bundle is in it."""
 
@@ -59,8 +53,25 @@ def status(api: Api, app: str) -> Status:
         release=None if current is None else current.label,
         bundle=_bundle_of(api, app, current),
         replicas={one.type: one.quantity for one in formation},
-        notes=tuple(one.told for one in codes_in(log_of(api, app))),
+        notes=notes_of(api, app, current),
     )
+
+
+def address_of(api: Api, app: str) -> str | None:
+    """An app's address; None: there is no such app.
+
+    Raises:
+        RemoteError: Heroku cannot be asked, or refuses.
+    """
+    found = find_app(api, app)
+    return None if found is None else url_of(api, found)
+
+
+def notes_of(api: Api, app: str, current: HerokuRelease | None) -> tuple[str, ...]:
+    """What Heroku's own lines of the log warn of since the current release, each a sentence with its fix."""
+    lines = log_of(api, app)
+    lines = lines if current is None else since_release(lines, current.version)
+    return tuple(one.sentence(app) for one in codes_in(lines))
 
 
 def state_of(current: HerokuRelease | None, dynos: Sequence[DynoDocument]) -> State:
@@ -76,9 +87,10 @@ def state_of(current: HerokuRelease | None, dynos: Sequence[DynoDocument]) -> St
 def _bundle_of(api: Api, app: str, current: HerokuRelease | None) -> str | None:
     if current is None:
         return None
+    known = releases(api, app, most=50)
     for build in api.ask(ask.list_builds(app), list[Build]):
         said = DESCRIBED.match(build.source_blob.version_description or "")
-        if said is not None and build.status == "succeeded" and is_live(build, current):
+        if said is not None and build.status == "succeeded" and is_live(build, current, known):
             return said[1]
     return None
 
@@ -168,6 +180,12 @@ def scale(
             f"The app has no process {unknown[0]!r}.", hint=f"it has {', '.join(sorted(known)) or 'none yet'}"
         )
     kinds = list(known) if size is not None and not quantities else list(quantities)
+    is_fir = any(is_fir_size(one.size_name) for one in known.values())
+    if size is not None and is_fir != is_fir_size(size) and (is_fir or is_fir_size(size)):
+        raise UsageError(
+            f"{app} is of the generation {'Fir' if is_fir else 'Cedar'}, which has no dynos of the size {size[:40]}.",
+            hint=f"one of {', '.join(SIZES_OF_FIR if is_fir else DYNOS)}",
+        )
     for kind in kinds:
         _check_most(kind, quantities.get(kind, known[kind].quantity), size or known[kind].size_name)
     if quantities.get("web", 0) > 1:
@@ -180,7 +198,7 @@ def scale(
 
 def _check_most(kind: str, quantity: int, size: str) -> None:
     dyno = DYNOS.get(size.lower())
-    if dyno is None and size and not size.lower().startswith(("private-", "shield-", "dyno-")):
+    if dyno is None and size and not is_fir_size(size) and not size.lower().startswith(("private-", "shield-")):
         raise UsageError(f"Heroku has no dynos of the size {size[:40]!r}.", hint=f"one of {', '.join(DYNOS)}")
     if dyno is not None and dyno.most is not None and quantity > dyno.most:
         raise UsageError(
@@ -231,58 +249,3 @@ def destroy(api: Api, app: str) -> None:
         RemoteError: there is none, or Heroku refuses.
     """
     api.send(ask.destroy_app(app))
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """How a promotion went in one app; ``why`` is empty where it went well."""
-
-    app: str
-    why: str = ""
-
-
-def promote(api: Api, app: str, to: Sequence[str] = (), *, patience: Patience | None = None) -> list[Promoted]:
-    """Promotes what is live to other apps of the app's pipeline: those named, else all of the next stage.
-
-    Raises:
-        UsageError: the app is in no pipeline, or nothing comes after it there.
-        RemoteError: Heroku refuses.
-    """
-    patience = patience or Patience()
-    place = api.ask(ask.find_pipeline(app), Coupling)
-    names = {}
-    for one in api.ask(ask.list_couplings(place.pipeline.id), list[Coupling]):
-        if one.app.id != place.app.id and (to or one.stage == _following(place.stage)):
-            names[one.app.id] = api.ask(ask.find_app(one.app.id), App).name
-    if to:
-        missing = sorted(set(to) - set(names.values()))
-        if missing:
-            raise UsageError(
-                f"{missing[0]!r} is not in the pipeline of {app}.", hint="heroku pipelines:add puts it there"
-            )
-        names = {key: name for key, name in names.items() if name in to}
-    current = current_of(releases(api, app))
-    if not names or current is None:
-        raise UsageError(f"Nothing comes after {app} in its pipeline.", hint="name apps with --to")
-    begun = api.ask(
-        ask.promote(place.pipeline.id, source=place.app.id, release=current.id, targets=sorted(names)), Promotion
-    )
-    until = time.monotonic() + patience.release_s
-    while begun.status == "pending":
-        if time.monotonic() > until:
-            raise RemoteError("The promotion is still under way.", hint=AGAIN)
-        api.pause(patience.poll_s)
-        begun = api.ask(ask.get_promotion(begun.id), Promotion)
-    ended = api.ask(ask.promotion_targets(begun.id), list[PromotionTarget])
-    return [
-        Promoted(
-            names.get(one.app.id, one.app.id),
-            "" if one.status == "succeeded" else quote(one.error_message or one.status),
-        )
-        for one in ended
-    ]
-
-
-def _following(stage: str) -> str:
-    at = STAGES.index(stage) if stage in STAGES else len(STAGES)
-    return STAGES[at + 1] if at + 1 < len(STAGES) else ""

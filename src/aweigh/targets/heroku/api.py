@@ -138,7 +138,7 @@ class Api:
         content, kind = None, {}
         if request.body is not None:
             content, kind = msgspec.json.encode(revealed(request.body)), {"Content-Type": "application/json"}
-        own = {"Authorization": f"Bearer {self.token.reveal()}", "Accept": ACCEPT, **kind, **headers}
+        own = {"Authorization": f"Bearer {self.token.reveal()}", "Accept": ACCEPT + request.variant, **kind, **headers}
         with self.client.stream(request.method, self.endpoint + request.path, content=content, headers=own) as reply:
             found = bytearray()
             for piece in reply.iter_bytes():

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aweigh.errors import AweighError, RemoteError
 from aweigh.targets.heroku.api import Api
+from aweigh.targets.heroku.codes import KEEPS_DOWN, OF_MEMORY, codes_in, crashes_in, since_release
 from aweigh.targets.heroku.documents import DynoDocument, HerokuRelease
 from aweigh.targets.heroku.errors import AnswersDiffer, NotUp, quote
 from aweigh.targets.heroku.requests import list_dynos
@@ -21,29 +22,8 @@ FIRST_LOOK_S = 0.25
 CRASHES = 2
 """Heroku starts a process again that crashed; one that crashes twice has no luck coming."""
 
-_OF_HEROKU = re.compile(r"\sheroku\[([^\]]*)\]:\s(.*)")
-_OF_APP = re.compile(r"\sapp\[(web\.[^\]]*)\]:\s(.*)")
-_CODE = re.compile(r"\b(?:Error |code=)([RHL]\d\d)\b(?:\s*\(([^)]*)\)|\s*desc=\"([^\"]*)\")?")
-_FIXES = {
-    "R10": "it has to listen on $PORT within 60 s: start with 'aweigh serve', or pass --server.port $PORT to Streamlit",
-    "R14": "it takes more memory than the dyno has, and swaps: take a larger --size; 'aweigh doctor' says which",
-    "R15": "it takes twice the memory of its dyno and was killed: take a larger --size; 'aweigh doctor' says which",
-    "H10": "the log above says why it crashed: aweigh logs heroku --app NAME",
-    "H14": "no web dyno runs: aweigh scale heroku --app NAME web=1",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """One of Heroku's error codes, as it stands in a log."""
-
-    code: str
-    words: str
-
-    @property
-    def told(self) -> str:
-        """As ``R14 (Memory quota exceeded)``."""
-        return f"{self.code} ({self.words})" if self.words else self.code
+_OF_APP = re.compile(r"\sapp\[(web[.-][^\]]*)\]:\s(.*)")
+"""What a web dyno wrote: ``web.1``, or of the generation Fir ``web-1234abcde-123ab``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,44 +39,18 @@ class Patience:
     poll_s: float = 2.0
 
 
-def codes_in(lines: Sequence[str]) -> list[Code]:
-    """The error codes that Heroku itself wrote into a log, each once, in the order of their last time."""
-    found: dict[str, Code] = {}
-    for line in lines:
-        ours = _OF_HEROKU.search(line)
-        code = _CODE.search(ours[2]) if ours is not None else None
-        if code is not None:
-            found.pop(code[1], None)
-            found[code[1]] = Code(code[1], code[2] or code[3] or "")
-    return list(found.values())
-
-
-def since_release(lines: Sequence[str], version: int) -> list[str]:
-    """The lines behind the one that tells of a release; all of them where it is not there."""
-    mark = re.compile(rf"\bRelease v{version} created\b")
-    at = next((i for i in reversed(range(len(lines))) if mark.search(lines[i])), -1)
-    return list(lines[at + 1 :])
-
-
-def crashes_in(lines: Sequence[str]) -> int:
-    """How many times a web process crashed."""
-    ours = (_OF_HEROKU.search(line) for line in lines)
-    return sum(1 for one in ours if one and one[1].startswith("web") and re.search(r" to crashed\b", one[2]))
-
-
-def why_down(lines: Sequence[str], *, what: str) -> NotUp:
+def why_down(lines: Sequence[str], *, what: str, app: str = "NAME") -> NotUp:
     """The error of what does not come up, from its log: the platform's code, and the app's last words."""
     codes = codes_in(lines)
-    # H10 says only that it crashed; what it died of says more.
-    worst = next((one for one in reversed(codes) if one.code in _FIXES and one.code != "H10"), None)
+    worst = next((one for one in reversed(codes) if one.code in KEEPS_DOWN), None)
     worst = worst or (codes[-1] if codes else None)
     words = [discreet(one[2].strip()) for one in map(_OF_APP.search, lines) if one and one[2].strip()]
     last = next((one for one in reversed(words) if re.search(r"error|Error|Traceback|No module", one)), "")
     last = last or (words[-1] if words else "")
     said = f"{what}: {worst.told}." if worst is not None else f"{what}."
     said += f" Its last words: {quote(last)}" if last else ""
-    fix = _FIXES.get(worst.code) if worst is not None else None
-    return NotUp(said, hint=fix or "aweigh logs heroku --app NAME shows all of its log")
+    fix = worst.fix if worst is not None else None
+    return NotUp(said, hint=(fix or "aweigh logs heroku --app NAME shows all of its log").replace("NAME", app))
 
 
 def log_of(api: Api, app: str, *, process: str | None = None) -> list[str]:
@@ -123,16 +77,17 @@ def watch_boot(
         dynos = api.ask(list_dynos(app), list[DynoDocument])
         ours = [one for one in dynos if one.type == "web" and one.release.version >= release.version]
         if any(one.state == "crashed" for one in ours):
-            raise why_down(since_release(log_of(api, app), release.version), what=f"{release.label} crashes")
+            raise why_down(since_release(log_of(api, app), release.version), what=f"{release.label} crashes", app=app)
         if sum(one.state in {"up", "idle"} for one in ours) >= web and ready():
             return
         late = time.monotonic() > until
         if late or looks % LOG_EVERY == 0:
             lines = since_release(log_of(api, app), release.version)
             if crashes_in(lines) >= CRASHES:
-                raise why_down(lines, what=f"{release.label} crashes again and again")
+                raise why_down(lines, what=f"{release.label} crashes again and again", app=app)
             if late:
-                raise why_down(lines, what=f"{release.label} is not ready after {patience.boot_s:.0f} s")
+                what = f"{release.label} is not ready after {patience.boot_s:.0f} s"
+                raise why_down(lines, what=what, app=app)
         api.pause(min(patience.poll_s, FIRST_LOOK_S * looks))
 
 
@@ -167,4 +122,4 @@ def memory_notes(api: Api, app: str, release: HerokuRelease) -> tuple[str, ...]:
         lines = since_release(log_of(api, app), release.version)
     except AweighError:
         return ()
-    return tuple(f"{one.told}: {_FIXES[one.code]}" for one in codes_in(lines) if one.code in {"R14", "R15"})
+    return tuple(one.sentence(app) for one in codes_in(lines) if one.code in OF_MEMORY)

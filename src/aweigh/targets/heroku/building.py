@@ -10,50 +10,70 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.documents import Build, HerokuRelease, Source
 from aweigh.targets.heroku.errors import AGAIN, BuildFailed, HerokuSilent, ReleaseFailed, build_failed, quote
 from aweigh.targets.heroku.stream import follow
-from aweigh.targets.heroku.wish import Going, Telling
+from aweigh.targets.heroku.wish import Going, Packed, Telling
 
 KEPT_LINES = 60
 """Of a log, to say from why it failed."""
 
 
-def built(going: Going) -> tuple[Build, bool]:
-    """The build of this source: one that is live or under way, else a new one; whether anything was built.
+def begun(going: Going) -> tuple[Build, bool]:
+    """The build of this source: one that is live or under way, else a new one; whether it is to be waited for.
 
     Raises:
-        BuildFailed: it failed.
+        HerokuRefused: nothing was begun.
+        HerokuSilent: whether it was is not known.
     """
     api, app = going.api, going.app
     builds = sorted(api.ask(ask.list_builds(app), list[Build]), key=lambda one: one.created_at, reverse=True)
     ours = [one for one in builds if one.source_blob.version == going.packed.version]
-    current = current_of(releases_of(going))
-    live = next((one for one in ours if one.status == "succeeded" and is_live(one, current)), None)
+    releases = releases_of(going)
+    current = current_of(releases)
+    live = next((one for one in ours if one.status == "succeeded" and is_live(one, current, releases)), None)
     if live is not None:
         going.telling.line(
             "build", f"{going.packed.version} is live already, as {current.label if current else '?'}", 0.0
         )
         return live, False
-    started = time.monotonic()
     build = next((one for one in ours if one.status == "pending"), None)
     if build is None:
-        build = _new_build(going)
-    else:
-        going.telling.line("build", f"{going.packed.version} is being built already: going on with that", 0.0)
-    build = _wait_for_build(going, build)
-    going.telling.line("build", f"{going.packed.version} is built", time.monotonic() - started)
+        return _new_build(going), True
+    going.telling.line("build", f"{going.packed.version} is being built already: going on with that", 0.0)
     return build, True
 
 
-def _new_build(going: Going) -> Build:
-    api, app, packed = going.api, going.app, going.packed
+def ended(going: Going, build: Build) -> Build:
+    """A build when it has succeeded.
+
+    Raises:
+        BuildFailed: it failed, or is not done in time.
+    """
+    started = time.monotonic()
+    build = _wait_for_build(going, build)
+    going.telling.line("build", f"{going.packed.version} is built", time.monotonic() - started)
+    return build
+
+
+def new_source(api: Api, packed: Packed, *, telling: Telling) -> str:
+    """Uploads a source; the address that it is built from.
+
+    Raises:
+        RemoteError: Heroku names no place for it, or does not take it.
+    """
     started = time.monotonic()
     blob = api.ask(ask.new_source(), Source).source_blob
     if not blob.put_url or not blob.get_url:
         raise RemoteError("Heroku names no place for the source.", hint=AGAIN)
     api.upload(blob.put_url, packed.content)
-    going.telling.line("upload", f"{len(packed.content) / 1e6:.1f} MB of source", time.monotonic() - started)
+    telling.line("upload", f"{len(packed.content) / 1e6:.1f} MB of source", time.monotonic() - started)
+    return blob.get_url
+
+
+def _new_build(going: Going) -> Build:
+    api, app, packed = going.api, going.app, going.packed
+    url = new_source(api, packed, telling=going.telling)
     request = ask.create_build(
         app,
-        url=blob.get_url,
+        url=url,
         checksum=f"SHA256:{packed.sha256}",
         version=packed.version,
         description=going.described,
@@ -87,7 +107,7 @@ def _wait_for_build(going: Going, build: Build) -> Build:
     build = again()
     while build.status == "pending" or (build.status == "succeeded" and build.release is None):
         if time.monotonic() > until:
-            raise BuildFailed(f"The build is not done after {going.patience.build_s:.0f} s.", hint=AGAIN)
+            raise BuildFailed(f"The build is not done after {going.patience.build_s:.0f} s.", hint=AGAIN, ended=False)
         api.pause(going.patience.poll_s)
         build = again()
     if build.status == "failed":
@@ -106,13 +126,20 @@ def current_of(releases: Sequence[HerokuRelease]) -> HerokuRelease | None:
     return next((one for one in releases if one.current), None)
 
 
-def is_live(build: Build, current: HerokuRelease | None) -> bool:
-    """Whether what a build made is what the current release runs."""
+def is_live(build: Build, current: HerokuRelease | None, releases: Sequence[HerokuRelease] = ()) -> bool:
+    """Whether what a build made is what the current release runs.
+
+    An image (of the generation Fir) is no part of its build: it is known by the release that the build made, one of
+    ``releases``, and may be current in a later one that only changed settings.
+    """
     if current is None:
         return False
     if build.slug is not None and current.code:
         return build.slug.id == current.code
-    return build.release is not None and build.release.id == current.id
+    if build.release is None:
+        return False
+    made = next((one for one in releases if one.id == build.release.id), None)
+    return build.release.id == current.id or (made is not None and made.code != "" and made.code == current.code)
 
 
 def code_before(releases: Sequence[HerokuRelease], *, but: str = "") -> HerokuRelease | None:
@@ -134,8 +161,9 @@ def released(going: Going, build: Build) -> HerokuRelease:
         ReleaseFailed: it failed, or does not end; Heroku leaves what was live before.
     """
     started = time.monotonic()
-    newest = releases_of(going)[0]
-    if newest.status == "succeeded" and is_live(build, newest):
+    known = releases_of(going)
+    newest = known[0]
+    if newest.status == "succeeded" and is_live(build, newest, known):
         live = newest
     elif build.release is not None:
         live = going.api.ask(ask.get_release(going.app, build.release.id), HerokuRelease)
@@ -175,6 +203,7 @@ def wait_for_release(
             raise ReleaseFailed(
                 f"The release phase of {release.label} is still pending after {patience.release_s:.0f} s.",
                 hint=f"what ran before runs on; {AGAIN}",
+                ended=False,
             )
         api.pause(patience.poll_s)
         release = again()

@@ -5,20 +5,32 @@ a build of the same source is waited for, and what is live already is only check
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
-from aweigh.errors import AweighError, RemoteError
+from aweigh.errors import AweighError, ImageError, RemoteError
 from aweigh.guard import deploy_key
+from aweigh.oci.errors import RegistryRefused
 from aweigh.secret import Secret
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience, log_of, memory_notes, readiness, watch_boot
-from aweigh.targets.heroku.building import built, code_before, released, releases_of, wait_for_release
+from aweigh.targets.heroku.building import begun, code_before, ended, released, releases_of, wait_for_release
+from aweigh.targets.heroku.container import Images, images_of, released_images
 from aweigh.targets.heroku.documents import HerokuRelease
-from aweigh.targets.heroku.errors import AnswersDiffer, NotUp
-from aweigh.targets.heroku.formation import apply_formation
-from aweigh.targets.heroku.settings import add_addons, apply_config, check_people, find_or_create, url_of
+from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, NotUp, ReleaseFailed
+from aweigh.targets.heroku.formation import apply_formation, undo_formation
+from aweigh.targets.heroku.generation import check_generation, notes_of_fir
+from aweigh.targets.heroku.settings import (
+    add_addons,
+    apply_config,
+    change_stack,
+    check_people,
+    find_or_create,
+    set_back,
+    settings_of,
+    url_of,
+)
 from aweigh.targets.heroku.stream import invitations
 from aweigh.targets.heroku.wish import Deployed, Going, Packed, Telling, Wish, check_wish
 from aweigh.targets.live import Replayed, get, golden_of, replay
@@ -45,19 +57,22 @@ def deploy(
     check_wish(wish)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
     going = Going(api, wish, release, packed, telling or Telling(), patience or Patience(), golden)
+    images = images_of(going, wish.base) if wish.container else None
     app, created = find_or_create(going)
+    check_generation(app, release, wish, telling=going.telling)
+    stack = None if created else change_stack(going, app)
     before = code_before(releases_of(going))
     add_addons(going)
-    there = apply_config(going)
+    there = settings_of(going)
     check_people(going, there)
-    build, changed = built(going)
-    live = released(going, build)
+    there, was = apply_config(going, there)
+    live, changed = _released(going, was, images, stack=stack)
     before = before if before is None or before.code != live.code else code_before(releases_of(going), but=live.code)
-    web = apply_formation(going, first=before is None)
+    web, undo = apply_formation(going, first=before is None)
     try:
         replayed = _proven(going, live, web=web, url=url_of(api, app), secret=there.get(deploy_key.VARIABLE))
     except (NotUp, AnswersDiffer) as error:
-        raise _taken_back(going, before, error) from error
+        raise _taken_back(going, before, undo, error) from error
     return Deployed(
         app=app.name,
         url=url_of(api, app),
@@ -67,9 +82,40 @@ def deploy(
         created=created,
         changed=changed,
         golden_rows=0 if replayed is None else replayed.rows,
-        notes=memory_notes(api, going.app, live),
-        invite=first_invitation(url_of(api, app), log_of(api, going.app, process="web")),
+        notes=tuple(notes_of_fir(going, app)) if app.is_fir else memory_notes(api, going.app, live),
+        invite=None if app.is_fir else first_invitation(url_of(api, app), log_of(api, going.app, process="web")),
     )
+
+
+def _released(
+    going: Going, was: Mapping[str, Secret | None], images: Images | None, *, stack: str | None
+) -> tuple[HerokuRelease, bool]:
+    """Builds and releases; whether anything was built. What ends in a failure leaves the settings as they were.
+
+    Where nobody knows whether Heroku goes on with it, they are let be: the next run goes on from there.
+
+    Raises:
+        RemoteError: it cannot be begun, fails, or does not end.
+    """
+    if images is not None:
+        try:
+            return released_images(going, images)
+        except (HerokuRefused, ReleaseFailed, ImageError, RegistryRefused):
+            set_back(going, was, stack=stack)
+            raise
+    try:
+        build, is_new = begun(going)
+    except HerokuRefused as error:
+        if error.status < 500:
+            set_back(going, was, stack=stack)
+        raise
+    try:
+        build = ended(going, build) if is_new else build
+        return released(going, build), is_new
+    except (BuildFailed, ReleaseFailed) as error:
+        if error.ended:
+            set_back(going, was, stack=stack)
+        raise
 
 
 def first_invitation(url: str, lines: Sequence[str]) -> Secret | None:
@@ -127,8 +173,10 @@ def _proven(going: Going, live: HerokuRelease, *, web: int, url: str, secret: st
     return replayed
 
 
-def _taken_back(going: Going, before: HerokuRelease | None, error: RemoteError) -> RemoteError:
-    """What ran before runs again, or nothing where nothing did; the error that says so."""
+def _taken_back(
+    going: Going, before: HerokuRelease | None, undo: Sequence[Mapping[str, object]], error: RemoteError
+) -> RemoteError:
+    """What ran before runs again, on as many dynos as before, or nothing where nothing did; the error that says so."""
     api, app = going.api, going.app
     try:
         if before is None:
@@ -138,6 +186,7 @@ def _taken_back(going: Going, before: HerokuRelease | None, error: RemoteError) 
             back = api.ask(ask.roll_back(app, before.id), HerokuRelease)
             back = wait_for_release(api, app, back, telling=going.telling, patience=going.patience)
             going.telling.line("rollback", f"to {before.label}, as {back.label}", 0.0)
+            undo_formation(going, undo)
             done = f"{before.label} runs again, as {back.label}."
     except AweighError as failed:
         done = f"It could not be taken back: {failed.message}"

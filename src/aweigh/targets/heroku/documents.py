@@ -16,6 +16,10 @@ class Named(msgspec.Struct, frozen=True):
     name: str = ""
 
 
+def _is_fir(generation: Named | str | None) -> bool:
+    return (generation.name if isinstance(generation, Named) else generation) == "fir"
+
+
 class App(msgspec.Struct, frozen=True, kw_only=True):
     """An app."""
 
@@ -24,14 +28,14 @@ class App(msgspec.Struct, frozen=True, kw_only=True):
     web_url: str | None = None
     stack: Named | None = None
     region: Named | None = None
+    team: Named | None = None
     generation: Named | str | None = None
     maintenance: bool = False
 
     @property
     def is_fir(self) -> bool:
         """Whether it is of the generation that builds images, not slugs."""
-        named = self.generation if isinstance(self.generation, str) else self.generation and self.generation.name
-        return named == "fir"
+        return _is_fir(self.generation)
 
 
 class SourceBlob(msgspec.Struct, frozen=True):
@@ -149,9 +153,23 @@ class LogSession(msgspec.Struct, frozen=True):
     logplex_url: str
 
 
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline."""
+
+    id: str
+    name: str
+    generation: Named | str | None = None
+
+    @property
+    def is_fir(self) -> bool:
+        """Whether its apps are of the generation that builds images."""
+        return _is_fir(self.generation)
+
+
 class Coupling(msgspec.Struct, frozen=True, kw_only=True):
     """An app's place in a pipeline."""
 
+    id: str = ""
     pipeline: Named
     app: Named
     stage: str = ""
@@ -170,6 +188,45 @@ class PromotionTarget(msgspec.Struct, frozen=True):
     app: Named
     status: str = "pending"
     error_message: str | None = None
+
+
+class ReviewConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """How a pipeline makes review apps."""
+
+    automatic_review_apps: bool = False
+    destroy_stale_apps: bool = False
+    stale_days: int | None = None
+
+
+class ReviewApp(msgspec.Struct, frozen=True, kw_only=True):
+    """A review app: ``app`` is there when it was begun, ``app_setup`` says how its making goes."""
+
+    id: str
+    branch: str = ""
+    status: str = "pending"
+    app: Named | None = None
+    app_setup: Named | None = None
+    message: str | None = None
+    error_status: str | None = None
+    created_at: str = ""
+
+
+class SetupBuild(msgspec.Struct, frozen=True):
+    """The build of an app that is made from its app.json."""
+
+    id: str | None = None
+    status: str | None = None
+    output_stream_url: str | None = None
+
+
+class AppSetup(msgspec.Struct, frozen=True, kw_only=True):
+    """The making of an app from its app.json."""
+
+    id: str
+    status: Literal["pending", "succeeded", "failed"] = "pending"
+    failure_message: str | None = None
+    manifest_errors: tuple[str, ...] | None = ()
+    build: SetupBuild | None = None
 
 
 def read_document(document: object, kind: type[T], *, what: str) -> T:

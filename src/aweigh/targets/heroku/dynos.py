@@ -3,6 +3,7 @@
 From Heroku's pages on dyno types (2024-06-04), memory (2024-10-16) and limits (2025-01-09), and its command line.
 """
 
+import re
 from dataclasses import dataclass
 
 MB = 2**20
@@ -51,3 +52,18 @@ DYNOS = {
     )
 }
 """By the name that the API and ``aweigh --size`` know them by, from the smallest."""
+
+
+_FIR_SIZE = re.compile(r"dyno-(\d{1,3})c-(\d{1,4}(?:\.\d)?)gb\Z")
+SMALLEST_FIR = "dyno-1c-0.5gb"
+SIZES_OF_FIR = (SMALLEST_FIR, "dyno-1c-4gb", "dyno-2c-1gb", "dyno-2c-4gb")
+"""Of the generation Fir, some of them: processors and memory stand in the name."""
+
+
+def is_fir_size(size: str) -> bool:
+    """Whether a size is one of the generation Fir, by its name.
+
+    >>> is_fir_size("dyno-2c-1gb"), is_fir_size("standard-1x")
+    (True, False)
+    """
+    return _FIR_SIZE.match(size.lower()) is not None

@@ -35,15 +35,23 @@ class HerokuSilent(RemoteError):
 
 
 class BuildFailed(RemoteError):
-    """The build failed; what ran before runs on."""
+    """The build failed; what ran before runs on. ``ended`` is False where it goes on at Heroku, and was left alone."""
 
     code = "build_failed"
 
+    def __init__(self, message: str, *, hint: str | None = None, ended: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.ended = ended
+
 
 class ReleaseFailed(RemoteError):
-    """The release phase failed, or did not end; what ran before runs on."""
+    """The release phase failed, or did not end (``ended``); what ran before runs on."""
 
     code = "release_failed"
+
+    def __init__(self, message: str, *, hint: str | None = None, ended: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.ended = ended
 
 
 class NotUp(RemoteError):

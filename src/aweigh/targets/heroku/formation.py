@@ -1,7 +1,7 @@
 """How many dynos of which process, and which of them a visitor comes back to."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aweigh.errors import UsageError
 from aweigh.targets.heroku import requests as ask
@@ -30,19 +30,31 @@ def formation_updates(
     return updates, web
 
 
-def apply_formation(going: Going, *, first: bool) -> int:
-    """Scales as was asked for, with affinity where several web dynos show pages; how many web dynos there are."""
+def apply_formation(going: Going, *, first: bool) -> tuple[int, list[dict[str, object]]]:
+    """Scales as was asked for, with affinity where several web dynos show pages.
+
+    How many web dynos there are, and what would undo it.
+    """
     api, app = going.api, going.app
     started = time.monotonic()
-    there = api.ask(ask.list_formation(app), list[Formation])
-    updates, web = formation_updates(going.release, there, going.wish, first=first)
+    before = {one.type: one for one in api.ask(ask.list_formation(app), list[Formation])}
+    updates, web = formation_updates(going.release, tuple(before.values()), going.wish, first=first)
     if web > 1 and going.release.has_ui:
         ensure_affinity(api, app, telling=going.telling)
-    if updates:
-        there = api.ask(ask.scale(app, updates), list[Formation])
+    there = api.ask(ask.scale(app, updates), list[Formation]) if updates else list(before.values())
     told = ", ".join(f"{one.type} {one.quantity} x {one.size_name or '?'}" for one in there)
     going.telling.line("dynos", told or "none", time.monotonic() - started)
-    return web
+    changed = [before[str(one["type"])] for one in updates if one["type"] in before]
+    return web, [ask.of_type(one.type, quantity=one.quantity, size=one.size_name or None) for one in changed]
+
+
+def undo_formation(going: Going, undo: Sequence[Mapping[str, object]]) -> None:
+    """As many dynos as before, of the same sizes, of those process types that there still are."""
+    if undo:
+        known = {one.type for one in going.api.ask(ask.list_formation(going.app), list[Formation])}
+        updates = [one for one in undo if one["type"] in known]
+        if updates:
+            going.api.send(ask.scale(going.app, updates))
 
 
 def ensure_affinity(api: Api, app: str, *, telling: Telling, needed: bool = True) -> None:

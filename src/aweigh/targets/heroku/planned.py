@@ -12,6 +12,7 @@ from aweigh.targets.heroku.wish import Packed, Wish, check_wish
 from aweigh.targets.release import Release
 
 FROM_HEROKU = "(as Heroku says)"
+FROM_BUILD = "(the digest of the image's config)"
 WITHHELD = "(made up when it is sent)"
 
 
@@ -27,9 +28,17 @@ def planned(release: Release, packed: Packed, wish: Wish) -> list[Request]:
     changes = config_changes(release, {})
     return [
         ask.find_app(app),
-        ask.create_app(app, region=wish.region, stack=wish.stack, team=wish.team),
+        ask.create_app(app, region=wish.region, stack=wish.stack, team=wish.team, space=wish.space),
         *(ask.add_addon(app, plan) for plan in plans_of(release, wish, {})),
         *([ask.set_config(app, changes)] if changes else []),
+        *(_released_images(release, app) if wish.container else _built_there(release, packed, app)),
+        *([ask.set_feature(app)] if web > 1 and release.has_ui else []),
+        ask.scale(app, updates),
+    ]
+
+
+def _built_there(release: Release, packed: Packed, app: str) -> list[Request]:
+    return [
         ask.new_source(),
         Request("PUT", FROM_HEROKU, f"to upload {len(packed.content):,} bytes, without the token"),
         ask.create_build(
@@ -39,9 +48,16 @@ def planned(release: Release, packed: Packed, wish: Wish) -> list[Request]:
             version=packed.version,
             description=f"aweigh: {release.name}",
         ),
-        *([ask.set_feature(app)] if web > 1 and release.has_ui else []),
-        ask.scale(app, updates),
     ]
+
+
+def _released_images(release: Release, app: str) -> list[Request]:
+    pushed = [
+        Request("PUT", f"/v2/{app}/{kind}/manifests/latest", f"to push the image of {kind} to Heroku's registry")
+        for kind in release.processes
+    ]
+    updates = [{"type": kind, "docker_image": FROM_BUILD} for kind in release.processes]
+    return [*pushed, ask.release_images(app, updates)]
 
 
 def shown(requests: Sequence[Request]) -> list[dict[str, Any]]:

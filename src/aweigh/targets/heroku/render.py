@@ -6,7 +6,8 @@ name: what does not is refused where it says what runs, and left out where it on
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -14,7 +15,8 @@ import msgspec
 from aweigh.bundle.names import REQUIREMENTS
 from aweigh.database.redis import UNVERIFIED
 from aweigh.errors import UsageError
-from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.guard import deploy_key
+from aweigh.targets.heroku.dynos import DYNOS, is_fir_size
 from aweigh.targets.procfile import write_procfile
 from aweigh.targets.release import Release
 from aweigh.targets.releasing import APP_JSON, PROCFILE, PYTHON_VERSION
@@ -31,6 +33,7 @@ _APP = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
 """What the Platform API takes for the name of an app."""
 _COMMAND = re.compile(r"[A-Za-z0-9_./:=@ -]+")
 """Of the command lines that are generated; those in a Procfile of the owner's own are the owner's."""
+_PLAN = re.compile(r"[a-z0-9][a-z0-9-]{0,60}(?::[a-z0-9][a-z0-9.-]{0,60})?")
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9_]{0,127}")
 _VALUE = re.compile(r"[A-Za-z0-9_./:=@,*+ -]{0,1000}")
 _NOT_DESCRIBING = re.compile(r"[^\w .,:()/+%-]+")
@@ -40,6 +43,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "AWEIGH_JOBS": "Jobs are run by the worker dynos, and not beside the server.",
     "AWEIGH_TRUST": "Whose signatures count.",
     "AWEIGH_CACHE_SECRET": "The key by which replicas name the answers that they share.",
+    deploy_key.VARIABLE: "With it whoever deploys asks the golden rows of what is live, and nothing else.",
 }
 _TO_BE_SAID: Mapping[str, Mapping[str, str]] = {
     "oidc": {
@@ -51,32 +55,55 @@ _TO_BE_SAID: Mapping[str, Mapping[str, str]] = {
 """What only the owner knows, by what the web process is asked to do."""
 
 
-def render(release: Release, *, size: str = SIZE, replicas: int = 1) -> dict[str, bytes]:
-    """The documents of a release, by their names at its root; ``size`` and ``replicas`` are those of the web dynos.
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How much of it there is to be where ``app.json`` says so: by a button, and for review apps.
+
+    ``size`` and ``replicas`` are those of the web dynos; ``addons`` are plans (None: the smallest that the release
+    needs); ``repository`` is where the folder will lie. A review app has one dyno of each process, of ``review_size``.
+    """
+
+    size: str = SIZE
+    replicas: int = 1
+    addons: tuple[str, ...] | None = None
+    repository: str | None = None
+    review_size: str = SIZE
+
+
+def render(release: Release, shape: Shape | None = None) -> dict[str, bytes]:
+    """The documents of a release, by their names at its root.
 
     Raises:
-        UsageError: a name, a size, a command line or a setting that cannot be.
+        UsageError: a name, a size, a plan, a command line or a setting that cannot be.
     """
     if _APP.fullmatch(release.name) is None:
         raise UsageError(
             f"No app on Heroku can be named {release.name[:60]!r}.",
             hint="3 to 30 small letters, digits and -, beginning with a letter",
         )
-    if size not in DYNOS:
-        raise UsageError(f"There is no dyno of size {size[:40]!r}.", hint=f"known: {', '.join(DYNOS)}")
-    if not 0 <= replicas <= (DYNOS[size].most or replicas):
-        raise UsageError(
-            f"There can be at most {DYNOS[size].most} dyno of size {size}.", hint="take standard-1x or more"
-        )
+    shape = shape or Shape()
+    _check_shape(shape)
     files = {
         PROCFILE: _procfile(release),
         PYTHON_VERSION: f"{_python(release)}\n",
-        APP_JSON: _app_json(release, size=size, replicas=replicas),
+        APP_JSON: _app_json(release, shape),
     }
     if release.requirements is not None:
         files[REQUIREMENTS] = release.requirements
     kept = release.own | ({PYTHON_VERSION} if "runtime.txt" in release.own else set())
     return {name: text.encode() for name, text in files.items() if name not in kept}
+
+
+def _check_shape(shape: Shape) -> None:
+    for size in (shape.size, shape.review_size):
+        if size not in DYNOS and not is_fir_size(size):
+            raise UsageError(f"There is no dyno of size {size[:40]!r}.", hint=f"known: {', '.join(DYNOS)}")
+    most = DYNOS[shape.size].most if shape.size in DYNOS else None
+    if not 0 <= shape.replicas <= (most or shape.replicas):
+        raise UsageError(f"There can be at most {most} dyno of size {shape.size}.", hint="take standard-1x or more")
+    wrong = next((one for one in shape.addons or () if _PLAN.fullmatch(one) is None), None)
+    if wrong is not None:
+        raise UsageError(f"{wrong[:60]!a} is no add-on.", hint="write SERVICE:PLAN, as heroku-postgresql:essential-0")
 
 
 def source_of(release: Release, documents: Mapping[str, bytes]) -> dict[str, bytes | Path]:
@@ -112,24 +139,52 @@ def _procfile(release: Release) -> str:
         raise UsageError("A process type of the release has a name that no Procfile can hold.") from error
 
 
-def _app_json(release: Release, *, size: str, replicas: int) -> str:
-    formation = {
-        kind: {"quantity": replicas if kind == "web" else 1, "size": size}
-        for kind in release.processes
-        if kind != RELEASE_PHASE and (kind in {"web", "worker"} or PROCFILE not in release.own)
-    }
-    document = {
+def _app_json(release: Release, shape: Shape) -> str:
+    env, needed = _env(release), list(addons_of(release))
+    document: dict[str, object] = {
         "name": release.name,
         "description": described(release.description) or f"{release.name}, served by aweigh.",
-        "env": _env(release),
-        "formation": formation,
-        "addons": list(addons_of(release)),
+        "repository": shape.repository,
+        "env": env,
+        "formation": _formation(release, size=shape.size, replicas=shape.replicas),
+        "addons": needed if shape.addons is None else list(shape.addons),
         "buildpacks": [{"url": BUILDPACK}],
+        # Whether what stands there is added to what stands above or takes its place is not said by Heroku: it is all.
+        "environments": {"review": _review(release, env, size=shape.review_size, addons=needed)},
     }
     return (
         msgspec.json.format(msgspec.json.encode({key: one for key, one in document.items() if one}), indent=2).decode()
         + "\n"
     )
+
+
+def _review(release: Release, env: Mapping[str, object], *, size: str, addons: Sequence[str]) -> dict[str, object]:
+    """A review app: the smallest of everything, and secrets of its own, as each app's are made up anew."""
+    found = {"env": env, "formation": _formation(release, size=size, replicas=1), "addons": list(addons)}
+    return {key: one for key, one in found.items() if one or key == "addons"}
+
+
+def _formation(release: Release, *, size: str, replicas: int) -> dict[str, dict[str, object]]:
+    return {
+        kind: {"quantity": replicas if kind == "web" else 1, "size": size}
+        for kind in release.processes
+        if kind != RELEASE_PHASE and (kind in {"web", "worker"} or PROCFILE not in release.own)
+    }
+
+
+def secrets_of(release: Release) -> tuple[str, ...]:
+    """The variables that are made up where there are none; with a bundle also what its check asks with."""
+    return (*release.secrets, *([deploy_key.VARIABLE] if release.bundle is not None else []))
+
+
+def asked_of(release: Release) -> dict[str, str]:
+    """What only the owner knows and the app cannot do without, by its variable, and what each is."""
+    if PROCFILE in release.own:
+        return {}
+    web = release.processes.get("web", "")
+    return {
+        name: told for auth, names in _TO_BE_SAID.items() if f"--auth {auth}" in web for name, told in names.items()
+    }
 
 
 def _env(release: Release) -> dict[str, dict[str, object]]:
@@ -138,14 +193,12 @@ def _env(release: Release) -> dict[str, dict[str, object]]:
         if _VARIABLE.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
             raise UsageError(f"The setting {name[:60]!a} has a name or a value that app.json cannot hold safely.")
         found[name] = {"description": _DESCRIPTIONS.get(name, "A setting of the app."), "value": value}
-    for name in release.secrets:
+    for name in secrets_of(release):
         if _VARIABLE.fullmatch(name) is None:
             raise UsageError(f"No variable can be named {name[:60]!a}.")
         found[name] = {"description": _DESCRIPTIONS.get(name, "A secret of the app."), "generator": "secret"}
     if PROCFILE not in release.own:
-        for auth, names in _TO_BE_SAID.items():
-            if f"--auth {auth}" in release.processes.get("web", ""):
-                found |= {name: {"description": told, "required": True} for name, told in names.items()}
+        found |= {name: {"description": told, "required": True} for name, told in asked_of(release).items()}
         found["AWEIGH_HOSTS"] = {"description": "The names by which the app is asked, with commas.", "required": False}
     return found
 

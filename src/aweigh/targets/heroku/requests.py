@@ -1,5 +1,6 @@
 """What is asked of the Platform API, as values: ``api.py`` sends them, ``--dry-run`` shows them, tests compare them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,12 @@ from aweigh.secret import Secret
 AFFINITY = "http-session-affinity"
 """A visitor's requests go to the dyno that they came to first: a page's session lives in one process."""
 
+REVIEW = ".review-apps"
+_DYNO = re.compile(r"\.|-[0-9a-z]{8,10}-[0-9a-z]{5}\Z")
+"""What the name of a dyno has and that of a process type has not: ``web.1``, or of Fir ``web-1234abcde-123ab``."""
+
+IMAGES = ".docker-releases"
+
 Method = Literal["GET", "POST", "PATCH", "PUT", "DELETE"]
 
 
@@ -17,7 +24,8 @@ class Request:
     """One request; ``what`` is what it is for, in words that follow a verb: ``to create the app penguins``.
 
     ``body`` may hold ``Secret`` values. One that is not ``repeatable`` is sent once: what it makes must not be made
-    twice, and if its answer is lost it is looked for. ``part`` is the ``Range`` of a list.
+    twice, and if its answer is lost it is looked for. ``part`` is the ``Range`` of a list. ``variant`` stands
+    behind the API's version in ``Accept``, where Heroku's own command line has one.
     """
 
     method: Method
@@ -26,6 +34,7 @@ class Request:
     body: Mapping[str, Any] | None = None
     repeatable: bool = True
     part: str | None = None
+    variant: str = ""
 
 
 def newest(field: str, *, most: int) -> str:
@@ -38,11 +47,13 @@ def find_app(app: str) -> Request:
     return Request("GET", f"/apps/{app}", f"to find the app {app}")
 
 
-def create_app(app: str, *, region: str | None = None, stack: str | None = None, team: str | None = None) -> Request:
-    """Create an app, of a team's if one is named."""
-    wishes = {"region": region, "stack": stack, "team": team}
+def create_app(
+    app: str, *, region: str | None = None, stack: str | None = None, team: str | None = None, space: str | None = None
+) -> Request:
+    """Create an app, of a team's and in a private space if such are named."""
+    wishes = {"region": region, "stack": stack, "team": team, "space": space}
     body = {"name": app} | {key: value for key, value in wishes.items() if value is not None}
-    path = "/apps" if team is None else "/teams/apps"
+    path = "/apps" if team is None and space is None else "/teams/apps"
     return Request("POST", path, f"to create the app {app}", body, repeatable=False)
 
 
@@ -130,6 +141,12 @@ def scale(app: str, updates: Sequence[Mapping[str, Any]]) -> Request:
     return Request("PATCH", f"/apps/{app}/formation", f"to scale {app}", {"updates": [dict(one) for one in updates]})
 
 
+def release_images(app: str, updates: Sequence[Mapping[str, Any]]) -> Request:
+    """Release images that were pushed: of each process type the id of its image."""
+    body = {"updates": [dict(one) for one in updates]}
+    return Request("PATCH", f"/apps/{app}/formation", f"to release images in {app}", body, variant=IMAGES)
+
+
 def of_type(kind: str, *, quantity: int | None = None, size: str | None = None) -> dict[str, Any]:
     """One update of a formation."""
     found: dict[str, Any] = {"type": kind}
@@ -156,17 +173,44 @@ def list_dynos(app: str) -> Request:
     return Request("GET", f"/apps/{app}/dynos", f"to list the dynos of {app}")
 
 
-def open_log(app: str, *, lines: int, tail: bool = False, process: str | None = None) -> Request:
-    """A place to read the log at for a while."""
-    body: dict[str, Any] = {"lines": lines, "tail": tail}
+def open_log(app: str, *, lines: int, tail: bool = False, process: str | None = None, is_fir: bool = False) -> Request:
+    """A place to read the log at for a while; of the generation Fir there are no last lines to be asked for."""
+    body: dict[str, Any] = {} if is_fir else {"lines": lines, "tail": tail}
     if process is not None:
-        body["dyno_name" if "." in process else "type"] = process
+        body["dyno_name" if _DYNO.search(process) else "type"] = process
     return Request("POST", f"/apps/{app}/log-sessions", f"to read the log of {app}", body)
 
 
-def find_pipeline(app: str) -> Request:
+def get_account() -> Request:
+    """Whose the token is."""
+    return Request("GET", "/account", "to see whose the token is")
+
+
+def find_coupling(app: str) -> Request:
     """Where an app stands in a pipeline."""
     return Request("GET", f"/apps/{app}/pipeline-couplings", f"to find the pipeline of {app}")
+
+
+def find_pipeline(pipeline: str) -> Request:
+    """A pipeline, by its name or id."""
+    return Request("GET", f"/pipelines/{pipeline}", f"to find the pipeline {pipeline}")
+
+
+def create_pipeline(pipeline: str, *, owner: str, owner_type: Literal["user", "team"] = "user") -> Request:
+    """Create a pipeline of a user's or a team's, by the id."""
+    body = {"name": pipeline, "owner": {"id": owner, "type": owner_type}}
+    return Request("POST", "/pipelines", f"to create the pipeline {pipeline}", body, repeatable=False)
+
+
+def couple(app: str, pipeline: str, stage: str) -> Request:
+    """Put an app into a pipeline, by its id."""
+    body = {"app": app, "pipeline": pipeline, "stage": stage}
+    return Request("POST", "/pipeline-couplings", f"to put {app} into the pipeline", body, repeatable=False)
+
+
+def change_stage(coupling: str, stage: str) -> Request:
+    """Put an app of a pipeline into another stage."""
+    return Request("PATCH", f"/pipeline-couplings/{coupling}", "to change the stage of the app", {"stage": stage})
 
 
 def list_couplings(pipeline: str) -> Request:
@@ -192,3 +236,55 @@ def get_promotion(promotion: str) -> Request:
 def promotion_targets(promotion: str) -> Request:
     """How a promotion goes in each app."""
     return Request("GET", f"/pipeline-promotions/{promotion}/promotion-targets", "to look at the promotion")
+
+
+def get_review_config(pipeline: str) -> Request:
+    """How a pipeline makes review apps."""
+    path = f"/pipelines/{pipeline}/review-app-config"
+    return Request("GET", path, "to see whether the pipeline has review apps", variant=REVIEW)
+
+
+def enable_review(pipeline: str, *, repository: str, stale_days: int | None = None) -> Request:
+    """Have a pipeline make review apps of a repository (``owner/name``) that the account has connected."""
+    body: dict[str, Any] = {"repo": repository, "automatic_review_apps": False}
+    if stale_days is not None:
+        body |= {"destroy_stale_apps": True, "stale_days": stale_days}
+    path = f"/pipelines/{pipeline}/review-app-config"
+    return Request("POST", path, "to switch review apps on", body, repeatable=False, variant=REVIEW)
+
+
+def change_review_config(pipeline: str, *, stale_days: int) -> Request:
+    """Change after how many days without a deployment a review app is destroyed."""
+    body = {"destroy_stale_apps": True, "stale_days": stale_days}
+    path = f"/pipelines/{pipeline}/review-app-config"
+    return Request("PATCH", path, "to change the review apps' settings", body, variant=REVIEW)
+
+
+def create_review(
+    pipeline: str, *, branch: str, url: str, version: str, environment: Mapping[str, str | Secret]
+) -> Request:
+    """Create a review app of a source for a branch."""
+    body: dict[str, Any] = {"pipeline": pipeline, "branch": branch, "source_blob": {"url": url, "version": version}}
+    if environment:
+        body["environment"] = dict(environment)
+    return Request("POST", "/review-apps", f"to create a review app of {branch}", body, repeatable=False)
+
+
+def list_reviews(pipeline: str) -> Request:
+    """All review apps of a pipeline."""
+    return Request("GET", f"/pipelines/{pipeline}/review-apps", "to list the review apps")
+
+
+def get_review(review: str) -> Request:
+    """One review app."""
+    return Request("GET", f"/review-apps/{review}", "to look at the review app")
+
+
+def destroy_review(review: str) -> Request:
+    """Destroy a review app with all that belongs to it."""
+    return Request("DELETE", f"/review-apps/{review}", "to destroy the review app")
+
+
+def get_setup(setup: str) -> Request:
+    """How the making of an app from its app.json goes."""
+    return Request("GET", f"/app-setups/{setup}", "to look at the app's setup")

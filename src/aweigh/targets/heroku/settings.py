@@ -5,14 +5,13 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 
-from aweigh.errors import RemoteError, UsageError
-from aweigh.guard import deploy_key
+from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import AddOn, App
 from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
-from aweigh.targets.heroku.render import PLANS, config_of
+from aweigh.targets.heroku.render import PLANS, config_of, secrets_of
 from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release
 
@@ -39,16 +38,24 @@ def find_or_create(going: Going) -> tuple[App, bool]:
     created = found is None
     if found is None:
         try:
-            found = api.ask(ask.create_app(wish.app, region=wish.region, stack=wish.stack, team=wish.team), App)
+            wanted = {"region": wish.region, "stack": wish.stack, "team": wish.team, "space": wish.space}
+            found = api.ask(ask.create_app(wish.app, **wanted), App)
         except HerokuSilent:
             found = find_app(api, wish.app)  # the answer was lost, and perhaps only the answer
             if found is None:
                 raise
-    elif wish.stack is not None and found.stack is not None and found.stack.name != wish.stack:
-        api.send(ask.change_stack(wish.app, wish.stack))
     where = "" if found.region is None else f", region {found.region.name}"
     going.telling.line("app", f"{found.name}, {'created' if created else 'found'}{where}", time.monotonic() - started)
     return found, created
+
+
+def change_stack(going: Going, app: App) -> str | None:
+    """Has an app that is there built on the stack that was asked for; the one before, where that is another."""
+    wanted, now = going.wish.stack, None if app.stack is None else app.stack.name
+    if wanted is None or now is None or now == wanted:
+        return None
+    going.api.send(ask.change_stack(going.app, wanted))
+    return now
 
 
 def find_app(api: Api, app: str) -> App | None:
@@ -115,8 +122,7 @@ def config_changes(release: Release, there: Mapping[str, str]) -> dict[str, str 
     """The settings that are not as the release has them, and secrets made up where there are none."""
     wanted = config_of(release)
     changes: dict[str, str | Secret] = {key: value for key, value in wanted.items() if there.get(key) != value}
-    names = [*release.secrets, *([deploy_key.VARIABLE] if release.bundle is not None else [])]
-    return changes | {name: made_up() for name in names if not there.get(name) and name not in wanted}
+    return changes | {name: made_up() for name in secrets_of(release) if not there.get(name) and name not in wanted}
 
 
 def made_up() -> Secret:
@@ -124,17 +130,37 @@ def made_up() -> Secret:
     return Secret(secrets.token_urlsafe(MADE_UP_BYTES))
 
 
-def apply_config(going: Going) -> dict[str, str]:
-    """Changes what is to be changed, in one release; all settings as they then are."""
+def settings_of(going: Going) -> dict[str, str]:
+    """All settings of the app."""
+    return going.api.ask(ask.get_config(going.app), dict[str, str])
+
+
+def apply_config(going: Going, there: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Secret | None]]:
+    """Changes what is to be changed, in one release.
+
+    All settings as they then are, and what the changed ones were before (None: there was none of that name).
+    """
     started = time.monotonic()
-    there = going.api.ask(ask.get_config(going.app), dict[str, str])
     changes = config_changes(going.release, there)
     if not changes:
         going.telling.line("config", "as it is", time.monotonic() - started)
-        return there
-    there = going.api.ask(ask.set_config(going.app, changes), dict[str, str])
+        return dict(there), {}
+    was = {name: Secret(there[name]) if name in there else None for name in changes}
+    now = going.api.ask(ask.set_config(going.app, changes), dict[str, str])
     going.telling.line("config", f"set: {', '.join(sorted(changes))}", time.monotonic() - started)
-    return there
+    return now, was
+
+
+def set_back(going: Going, was: Mapping[str, Secret | None], *, stack: str | None = None) -> None:
+    """Settings as they were before, in one release, and the stack; says so, and raises nothing: a failure is told."""
+    try:
+        if stack is not None:
+            going.api.send(ask.change_stack(going.app, stack))
+        if was:
+            going.api.send(ask.set_config(going.app, was))
+            going.telling.line("config", f"as it was before: {', '.join(sorted(was))}", 0.0)
+    except AweighError as error:
+        going.telling.line("config", f"could not be set back: {error.message}", 0.0)
 
 
 def check_people(going: Going, there: Mapping[str, str]) -> None:

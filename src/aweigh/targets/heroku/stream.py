@@ -1,25 +1,27 @@
 """Logs as they come: the build's and the release phase's, resumed where a connection broke off, and the app's own."""
 
+import math
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 
 from aweigh.errors import RemoteError
 from aweigh.targets.heroku.api import Api
-from aweigh.targets.heroku.documents import LogSession
+from aweigh.targets.heroku.documents import App, LogSession
 from aweigh.targets.heroku.errors import HerokuSilent, silent
-from aweigh.targets.heroku.requests import open_log
+from aweigh.targets.heroku.requests import find_app, open_log
 
 QUIET_S = 60.0
 """Heroku sends a sign of life more often; a stream that is silent for longer is opened anew."""
 LEAST_S = 0.5
+LISTEN_S = 3.0
+"""The generation Fir keeps no log: what is written in this time is all that there is to be had."""
 OVERLAP = 100
 """Lines of a log that are read once more when its connection ended: the known ones among them are not told again."""
 TRIES = 6
 MOST_LINE_BYTES = 64 * 1024
 _KEEP_ALIVE = b"\0"
 
-CODE = re.compile(r"\b(Error )?([RHL][0-9]{2})\b(?: \(([^)]*)\))?")
 _INVITE = re.compile(r"/invite/([A-Za-z0-9_-]{20,})")
 INVITE_SHOWN = "/invite/(withheld)"
 
@@ -107,26 +109,37 @@ class Lines:
 def read_log(api: Api, app: str, *, lines: int = 100, tail: bool = False, process: str | None = None) -> Iterator[str]:
     """The last lines of an app's log, the oldest first; with ``tail`` those that come, until the reader stops.
 
+    An app of the generation Fir has no last lines: those that it writes within three seconds are told.
+
     Raises:
         RemoteError: it cannot be read.
     """
     import httpx
 
-    session = api.ask(open_log(app, lines=lines, tail=tail, process=process), LogSession)
+    is_fir = api.ask(find_app(app), App).is_fir
+    listens = is_fir and not tail
+    session = api.ask(open_log(app, lines=lines, tail=tail, process=process, is_fir=is_fir), LogSession)
     found: list[str] = []
-    taken = Lines(found.append)
+    taken = Lines(lambda line: found.extend(event(line)) if is_fir else found.append(line))
     what = f"to read the log of {app}"
+    read_s = LISTEN_S if listens else 3600.0 if tail else QUIET_S
+    until = time.monotonic() + (LISTEN_S if listens else math.inf)
+    headers = {"Accept": "text/event-stream"} if is_fir else {}
     try:
-        with api.read_elsewhere(session.logplex_url, {}, read_s=3600.0 if tail else QUIET_S) as reply:
+        with api.read_elsewhere(session.logplex_url, headers, read_s=read_s) as reply:
             if reply.status_code >= 300:
                 raise RemoteError(f"Heroku does not give the log (status {reply.status_code}).", hint="ask again")
             for piece in reply.iter_bytes():
                 taken.take(piece)
                 yield from found
                 found.clear()
+                if time.monotonic() > until:
+                    break
         taken.end()
         yield from found
     except httpx.HTTPError as error:
+        if listens and isinstance(error, httpx.ReadTimeout):
+            return  # nothing more was written while it was listened to
         raise silent(what, why=type(error).__name__, sent=False) from error
 
 
@@ -159,6 +172,17 @@ def tail_log(api: Api, app: str, *, lines: int, process: str | None = None) -> I
             if failures >= TRIES:
                 raise
         api.pause(min(0.5 * 2**failures, 8.0))
+
+
+def event(line: str) -> list[str]:
+    """What a line of an event stream tells: the data of an event, and nothing of what holds events together.
+
+    >>> event("data: heroku[web]: up"), event("id: 7"), event(": keep-alive"), event("")
+    (['heroku[web]: up'], [], [], [])
+    """
+    if line.startswith("data:"):
+        return [line.removeprefix("data:").removeprefix(" ")]
+    return [] if not line or line.startswith((":", "id:", "event:", "retry:")) else [line]
 
 
 def discreet(line: str) -> str:

@@ -9,11 +9,12 @@ from aweigh.errors import UsageError
 from aweigh.secret import Secret
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
-from aweigh.targets.heroku.dynos import DYNOS
+from aweigh.targets.heroku.dynos import DYNOS, is_fir_size
 from aweigh.targets.live import Golden
 from aweigh.targets.release import Release
 
 NAME = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]\Z")
+_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,10 @@ class Wish:
     replicas: int | None = None
     addons: tuple[str, ...] = ()
     team: str | None = None
+    space: str | None = None
+    container: bool = False
+    """Whether it is pushed as images, and not built there; ``base`` names what they are built on."""
+    base: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,21 +100,30 @@ class Going:
         return self.wish.app
 
 
+def check_name(app: str) -> None:
+    """What can be an app's name at Heroku, or its id.
+
+    Raises:
+        UsageError: this cannot.
+    """
+    if NAME.match(app) is None and _ID.match(app) is None:
+        raise UsageError(
+            f"No app at Heroku can be named {app[:40]!r}.",
+            hint="3 to 30 characters: small letters, digits and hyphens, the first a letter, the last no hyphen",
+        )
+
+
 def check_wish(wish: Wish) -> None:
     """What can be said without asking Heroku.
 
     Raises:
         UsageError: a name, a size or a number that Heroku would refuse.
     """
-    if NAME.match(wish.app) is None:
-        raise UsageError(
-            f"No app at Heroku can be named {wish.app[:40]!r}.",
-            hint="3 to 30 characters: small letters, digits and hyphens, the first a letter, the last no hyphen",
-        )
+    check_name(wish.app)
     if wish.size is None:
         return
     size = DYNOS.get(wish.size.lower())
-    if size is None and not wish.size.lower().startswith(("private-", "shield-", "dyno-")):
+    if size is None and not is_fir_size(wish.size) and not wish.size.lower().startswith(("private-", "shield-")):
         raise UsageError(f"Heroku has no dynos of the size {wish.size[:40]!r}.", hint=f"one of {', '.join(DYNOS)}")
     if size is not None and size.most is not None and (wish.replicas or 1) > size.most:
         raise UsageError(

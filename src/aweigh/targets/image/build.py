@@ -16,10 +16,9 @@ from aweigh.errors import ConfigError, UsageError
 from aweigh.oci.documents import Descriptor, Flavour, descriptor_of, encode, index_of
 from aweigh.oci.image import Image, Run, put_together
 from aweigh.oci.layers import Entry, Layer, write_layer
-from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
-from aweigh.targets.image.packages import VENV, packages_layer, split_own, wheel_layer
-from aweigh.targets.release import Release
+from aweigh.targets.image.packages import VENV, Making, packages_layer, split_own, wheel_layer
+from aweigh.targets.release import START, Release
 from aweigh.targets.requirements import WHEELS
 from aweigh.targets.wheel import Wheel
 
@@ -72,8 +71,19 @@ def created_of(environ: Mapping[str, str]) -> int:
     return int(said)
 
 
-def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: int, flavour: Flavour = "oci") -> Built:
+def build(
+    release: Release,
+    bases: Sequence[Base],
+    making: Making,
+    *,
+    flavour: Flavour = "oci",
+    process: str = "web",
+    environment: Mapping[str, str] | None = None,
+) -> Built:
     """The images of a release on these bases, of which each is for another platform; their blobs are in the store.
+
+    ``process`` is the one of the release's that is run where no other is named; ``environment`` are variables of the
+    place's own, over the image's.
 
     Raises:
         ConfigError: it is not locked to exact files.
@@ -83,18 +93,20 @@ def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: i
     """
     images, own = [], {}
     for base in bases:
-        layers = layers_of(release, base, store=store, created_s=created_s)
-        labels = labels_of(release, base)
+        layers = layers_of(release, base, making)
+        labels = labels_of(release, base) | (
+            {} if making.compiler is None else {"io.aweigh.bytecode": making.compiler.version}
+        )
         image = put_together(
             base.config,
             base.layers,
             layers,
-            run_of(release, base, labels=labels),
-            created=_time(created_s),
+            run_of(release, base, labels=labels, process=process, environment=environment or {}),
+            created=_time(making.created_s),
             flavour=flavour,
             annotations=labels,
         )
-        store.keep(image.config)
+        making.store.keep(image.config)
         images.append(image)
         own[str(base.platform)] = layers
     if len(images) == 1:
@@ -104,30 +116,33 @@ def build(release: Release, bases: Sequence[Base], *, store: Store, created_s: i
     return Built(images, content, descriptor_of(content, index.media_type), own)
 
 
-def layers_of(release: Release, base: Base, *, store: Store, created_s: int) -> list[Layer]:
+def layers_of(release: Release, base: Base, making: Making) -> list[Layer]:
     """The layers of a release, the lowest first; what is in the store already is not made again."""
     python = ".".join(release.python.split(".")[:2])
     others, wheel = split_own(release.requirements or "")
-    layers = [packages_layer(others, base, python=python, store=store, created_s=created_s)]
+    layers = [packages_layer(others, base, python=python, making=making)]
     if wheel is not None:
         content = _content(release.files[f"{WHEELS}{wheel}"])
-        layers.append(wheel_layer(Wheel(wheel, content, ()), python=python, store=store, created_s=created_s))
+        layers.append(wheel_layer(Wheel(wheel, content, ()), python=python, making=making))
     served = {f"{FOLDER}/{name}": Entry(one) for name, one in release.files.items() if not name.startswith(WHEELS)}
     served |= {STATE: Entry(mode=0o700, owner=USER), FOLDER: Entry(mode=0o755)}
     layers.append(
-        store.keep_written(
-            lambda file: write_layer(served, file, created_s=created_s, history=release.bundle or release.name),
+        making.store.keep_written(
+            lambda file: write_layer(served, file, created_s=making.created_s, history=release.bundle or release.name),
             lambda written: written.descriptor,
         )
     )
     return layers
 
 
-def run_of(release: Release, base: Base, *, labels: Mapping[str, str]) -> Run:
-    """How the image is run: the release's web process, and no shell before it where it needs none."""
-    if "web" not in release.processes:
-        raise UsageError("The release has no web process.", hint="write web: into its Procfile")
-    environment = {
+def run_of(
+    release: Release, base: Base, *, labels: Mapping[str, str], process: str, environment: Mapping[str, str]
+) -> Run:
+    """How the image is run: a process of the release's, and no shell before it where it needs none."""
+    line = release.processes.get(process)
+    if line is None:
+        raise UsageError(f"The release has no {process} process.", hint=f"write {process}: into its Procfile")
+    usual = {
         "PATH": f"/{VENV}/bin:{base.environment.get('PATH') or '/usr/local/bin:/usr/bin:/bin'}",
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
@@ -137,14 +152,12 @@ def run_of(release: Release, base: Base, *, labels: Mapping[str, str]) -> Run:
     }
     config = {name: value for name, value in release.config.items() if name not in _LEFT_TO_THE_PLACE}
     return Run(
-        words=words_of(release.processes["web"]),
-        environment=environment | config,
+        words=words_of(line),
+        environment=usual | config | dict(environment),
         folder=f"/{FOLDER}",
         user=f"{USER}:{USER}",
         port=PORT,
-        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", HEALTH)
-        if release.processes["web"].startswith("aweigh ")
-        else (),
+        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", HEALTH) if line.startswith(START) else (),
         volumes=(f"/{STATE}",),
         labels=labels,
     )

@@ -9,13 +9,15 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
 from aweigh.bundle.resolver import QUIET, is_unreachable, run_uv, without_addresses
 from aweigh.errors import ConfigError, UnsuitableImage
-from aweigh.oci.layers import FILE_MODE, PROGRAM_MODE, Entry, Layer, entries_of, write_layer
+from aweigh.locking.interpreter import newest_interpreter
+from aweigh.oci.layers import PROGRAM_MODE, Entry, Layer, entries_of, write_layer
 from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
 from aweigh.targets.requirements import WHEELS
@@ -58,7 +60,30 @@ def platform_of(base: Base) -> str:
     return f"{architecture}-manylinux_2_{fitting[-1]}"
 
 
-def packages_layer(requirements: str, base: Base, *, python: str, store: Store, created_s: int) -> Layer:
+@dataclass(frozen=True, slots=True)
+class Compiler:
+    """An interpreter of the image's version, which makes the bytecode; ``version`` as ``3.12.4``."""
+
+    program: Path
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """What layers are made with: where they are kept, the time of their files, and who compiles (None: nobody)."""
+
+    store: Store
+    created_s: int
+    compiler: Compiler | None = None
+
+
+def find_compiler(python: str) -> Compiler | None:
+    """The compiler for that Python (``3.12``): the newest of this machine's, whichever Python runs aweigh."""
+    found = newest_interpreter(python)
+    return None if found is None else Compiler(*found)
+
+
+def packages_layer(requirements: str, base: Base, *, python: str, making: Making) -> Layer:
     """The layer of the environment: the packages of these hash-locked requirements, and what makes it one.
 
     It is looked up in the store first: the same requirements on the same platform were perhaps installed before.
@@ -77,38 +102,73 @@ def packages_layer(requirements: str, base: Base, *, python: str, store: Store, 
         )
     lines = write_lock(pinned)
     platform = platform_of(base)
-    key = f"packages {platform} {python} {base.python} {created_s}\n{lines}"
-    known = store.noted(key, Layer)
-    if known is not None and store.has(known.descriptor):
+    key = f"packages {platform} {python} {base.python}\n{lines}"
+    if (known := _known(key, making)) is not None:
         return known
     with tempfile.TemporaryDirectory(prefix="aweigh-image-") as name:
         folder = Path(name)
         site = _site(python)
         _install(lines, pinned, folder, platform=platform, python=python)
+        _compile(folder / "packages", making)
         entries = _environment(base, python) | {
             f"{VENV}/bin/{name[len('bin/') :]}" if name.startswith("bin/") else f"{site}/{name}": entry
             for name, entry in _cleaned(folder / "packages").items()
         }
-        layer = store.keep_written(
-            lambda file: write_layer(entries, file, created_s=created_s, history=f"{len(pinned)} packages, locked"),
-            lambda written: written.descriptor,
-        )
-    store.note(key, layer)
+        return _kept(key, entries, making, history=f"{len(pinned)} packages, locked")
+
+
+def wheel_layer(wheel: Wheel, *, python: str, making: Making) -> Layer:
+    """The layer of aweigh itself: its wheel unpacked, and the program that starts it."""
+    key = f"wheel {wheel.sha256} {python}"
+    if (known := _known(key, making)) is not None:
+        return known
+    with tempfile.TemporaryDirectory(prefix="aweigh-image-") as name:
+        folder = Path(name)
+        with zipfile.ZipFile(BytesIO(wheel.content)) as archive:
+            archive.extractall(folder)  # our own, and its names were made by us
+        _compile(folder, making)
+        entries = entries_of(folder, below=_site(python))
+        entries[f"{VENV}/bin/aweigh"] = Entry(_PROGRAM.encode(), PROGRAM_MODE)
+        return _kept(key, entries, making, history=wheel.name)
+
+
+def _known(key: str, making: Making) -> Layer | None:
+    """A layer that was made before of the same and is still there."""
+    known = making.store.noted(_whole_key(key, making), Layer)
+    return known if known is not None and making.store.has(known.descriptor) else None
+
+
+def _kept(key: str, entries: Mapping[str, Entry], making: Making, *, history: str) -> Layer:
+    layer = making.store.keep_written(
+        lambda file: write_layer(entries, file, created_s=making.created_s, history=history),
+        lambda written: written.descriptor,
+    )
+    making.store.note(_whole_key(key, making), layer)
     return layer
 
 
-def wheel_layer(wheel: Wheel, *, python: str, store: Store, created_s: int) -> Layer:
-    """The layer of aweigh itself: its wheel unpacked, and the program that starts it."""
-    site = _site(python)
-    entries: dict[str, Entry] = {}
-    with zipfile.ZipFile(BytesIO(wheel.content)) as archive:
-        for name in archive.namelist():
-            entries[f"{site}/{name}"] = Entry(archive.read(name), FILE_MODE)
-    entries[f"{VENV}/bin/aweigh"] = Entry(_PROGRAM.encode(), PROGRAM_MODE)
-    return store.keep_written(
-        lambda file: write_layer(entries, file, created_s=created_s, history=wheel.name),
-        lambda written: written.descriptor,
-    )
+def _whole_key(key: str, making: Making) -> str:
+    return f"{making.created_s} {'' if making.compiler is None else making.compiler.version} {key}"
+
+
+def _compile(folder: Path, making: Making) -> None:
+    """Puts the bytecode beside the modules.
+
+    Raises:
+        ConfigError: the interpreter fails.
+    """
+    if making.compiler is None:
+        return
+    program = Path(__file__).with_name("bytecode.py")
+    done = subprocess.run(
+        [making.compiler.program, "-I", "-S", program, folder],
+        capture_output=True, text=True, check=False, timeout=TIMEOUT_S, env={"PYTHONHASHSEED": "0"},
+    )  # fmt: skip
+    if done.returncode:
+        raise ConfigError(
+            f"Python {making.compiler.version} cannot compile the packages: {' '.join(done.stderr.split())[-200:]}",
+            hint="leave it out with --no-bytecode",
+        )
 
 
 _PROGRAM = f"""#!/{VENV}/bin/python
@@ -165,7 +225,7 @@ def _cleaned(packages: Path) -> dict[str, Entry]:
     for name, entry in entries_of(packages, below="p").items():
         inside = name[2:]
         last = inside.rsplit("/", 1)[-1]
-        if inside == ".lock" or "__pycache__" in inside or (".dist-info/" in inside and last in _NOISE):
+        if inside == ".lock" or (".dist-info/" in inside and last in _NOISE):
             continue
         if inside.startswith("bin/") and isinstance(entry.content, Path):
             entry = Entry(_rewritten(entry.content.read_bytes()), PROGRAM_MODE)  # noqa: PLW2901  the same file

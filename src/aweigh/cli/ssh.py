@@ -1,0 +1,255 @@
+"""``aweigh deploy ssh``: a bundle, a folder or a Streamlit script, live and checked on a server of one's own."""
+
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from aweigh.cli.serve import AUTHS
+from aweigh.cli.terminal import Steps, clean, print_document
+from aweigh.cli.trusting import trust_option
+
+if TYPE_CHECKING:
+    from aweigh.targets.release import Release
+    from aweigh.targets.ssh.place import Wish
+    from aweigh.targets.ssh.runner import Host
+    from aweigh.targets.ssh.telling import Deployed, Telling
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+MOST_SHOWN = 4000
+"""Characters of a document that a dry run prints."""
+
+
+def _app(_: click.Context, __: click.Parameter, name: str) -> str:
+    """The app's name, refused here if there can be none such, before a host is asked."""
+    from aweigh.targets.ssh.place import check_app
+
+    return check_app(name)
+
+
+app_option = click.option(
+    "--app", required=True, metavar="NAME", callback=_app, help="What the app is called on the host."
+)
+
+
+def host_options(command: F) -> F:
+    """The host, and how ssh finds it."""
+    for option in (
+        click.option("--ssh-config", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
+                     envvar="AWEIGH_SSH_CONFIG", show_envvar=True,
+                     help="Another configuration for ssh than your own (ssh -F)."),
+        click.option("--host", "host", required=True, metavar="USER@HOST[:PORT]", envvar="AWEIGH_SSH_HOST",
+                     show_envvar=True, help="The server, as ssh knows it: root, or a user with sudo and no password."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def host_of(host: str, ssh_config: Path | None) -> "Host":
+    """The host that the options name; it is connected by ``with``.
+
+    Raises:
+        UsageError: it is no address.
+    """
+    from aweigh.targets.ssh.place import read_address
+    from aweigh.targets.ssh.runner import Host
+
+    return Host(read_address(host), config=ssh_config)
+
+
+def telling_of(steps: Steps) -> "Telling":
+    """What is told of a deployment: a line a step."""
+    from aweigh.targets.ssh.telling import Telling
+
+    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds))
+
+
+@click.command("ssh")
+@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@app_option
+@host_options
+@click.option(
+    "--domain", metavar="NAME", help="A public name that points at the host: Caddy gets a certificate for it."
+)
+@click.option(
+    "--port", type=click.IntRange(1, 65535), help="Without a domain: where Caddy listens, unencrypted [8080]."
+)
+@click.option("--memory", metavar="SIZE", help="What each process may take: 512M, 2G [1G].")
+@click.option("--replicas", type=click.IntRange(1, 10), help="How many web replicas; unset: as many as there are.")
+@click.option("--python", metavar="NAME", help="The host's interpreter, if it is not found: python3.12, or its path.")
+@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
+              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
+@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@click.option("--worker", is_flag=True, help="Run jobs in processes of their own.")
+@trust_option
+@click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+              help="Write every document that would be there, and ask the host nothing.")  # fmt: skip
+@click.option("--dry-run", is_flag=True, help="Print every document and command, and ask the host nothing.")
+@click.option("--check", is_flag=True, help="Say what the host lacks, and change nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+def deploy_ssh(
+    path: Path,
+    app: str,
+    host: str,
+    ssh_config: Path | None,
+    domain: str | None,
+    port: int | None,
+    memory: str | None,
+    replicas: int | None,
+    python: str | None,
+    auth: str,
+    no_ui: bool,
+    worker: bool,
+    trust: Path | None,
+    output_dir: Path | None,
+    dry_run: bool,
+    check: bool,
+    as_json: bool,
+) -> None:
+    """Deploy PATH (a bundle, a folder, a Streamlit script) to a server with systemd and Caddy, over ssh.
+
+    The new release starts beside the one that runs. When it is ready and has answered the bundle's golden rows, people
+    are sent to it, without a failed request, and the old one ends. If anything is amiss, what ran was never touched.
+    The same command again goes on from where it stopped; with nothing new it only checks.
+    """
+    from aweigh.targets.releasing import Wishes, release_of
+    from aweigh.targets.ssh.place import Wish, check_wish, read_address
+    from aweigh.targets.ssh.render import packed_of
+
+    wish = Wish(
+        app=app,
+        address=read_address(host),
+        domain=domain,
+        port=port,
+        memory=memory,
+        replicas={} if replicas is None else {"web": replicas},
+        python=python,
+    )
+    check_wish(wish)
+    steps = Steps(json=as_json)
+    with steps.step("source") as step:
+        wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
+        release = release_of(path, name=app, wishes=wishes)
+        _, packed, _ = packed_of(release)
+        what = release.bundle or "a folder of its own"
+        told = f"{packed.digest}: {what}, Python {release.python}, {', '.join(release.processes)}"
+        step.says(told, size_bytes=len(packed.content))
+    if output_dir is not None:
+        _write(release, wish, output_dir, steps=steps, as_json=as_json)
+    elif dry_run:
+        _show(release, wish, steps=steps, as_json=as_json)
+    elif check:
+        _check(release, wish, ssh_config, steps=steps, as_json=as_json)
+    else:
+        _go(release, wish, ssh_config, steps=steps, as_json=as_json)
+
+
+def _go(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Steps, as_json: bool) -> None:
+    from aweigh.targets.ssh.deploy import deploy as go
+    from aweigh.targets.ssh.runner import Host
+
+    try:
+        with Host(wish.address, config=ssh_config) as host:
+            deployed = go(host, release, wish, telling=telling_of(steps))
+    except KeyboardInterrupt:
+        steps.line("stopped", "what ran before runs on; the same command again goes on from here")
+        raise
+    if as_json:
+        print_document(document(deployed))
+        return
+    tell_deployed(deployed, wish.address.typed, steps=steps)
+
+
+def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
+    """What is said at the end of a deployment."""
+    for note in deployed.notes:
+        steps.line("note", note)
+    told = f"{deployed.url}, {deployed.version}" + ("" if deployed.changed else ", as it was")
+    steps.line("live", told)
+    if deployed.invite is not None:
+        steps.line("admin", "this link, once and within a day, makes the first administrator:")
+        steps.more(f"{deployed.url}{deployed.invite.reveal()}")
+    steps.next(f"aweigh status ssh --app {deployed.app} --host {shlex.quote(host)}")
+
+
+def document(deployed: "Deployed") -> dict[str, Any]:
+    """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
+    return {
+        "app": deployed.app,
+        "url": deployed.url,
+        "version": deployed.version,
+        "release": deployed.release,
+        "bundle": deployed.bundle,
+        "slot": deployed.slot,
+        "changed": deployed.changed,
+        "golden_rows": deployed.golden_rows,
+        "notes": list(deployed.notes),
+        "has_invite": deployed.invite is not None,
+    }
+
+
+def _check(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Steps, as_json: bool) -> None:
+    """What the host lacks; exits with 1 when it lacks anything."""
+    from aweigh.targets.ssh.facts import ask_all
+    from aweigh.targets.ssh.place import Paths
+    from aweigh.targets.ssh.runner import Host
+
+    with Host(wish.address, config=ssh_config) as host:
+        facts, wrong = ask_all(host, python=release.python, folder=Paths(wish.app).root, named=wish.python)
+    if as_json:
+        found = [{"code": one.code, "what": one.message, "fix": one.hint or ""} for one in wrong]
+        print_document({"systemd": facts.systemd, "caddy": facts.caddy, "free_bytes": facts.free_bytes, "lacks": found})
+    else:
+        steps.line("host", f"systemd {facts.systemd}, Caddy {facts.caddy or 'none'}, {facts.machine}")
+        for one in wrong:
+            steps.line("lacks", one.message)
+            steps.more(f"fix: {one.hint}")
+        if not wrong:
+            steps.next("the same without --check")
+    if wrong:
+        raise SystemExit(1)
+
+
+def _write(release: "Release", wish: "Wish", folder: Path, *, steps: Steps, as_json: bool) -> None:
+    """Writes the documents into a folder that is new or empty, by their paths on the host.
+
+    Raises:
+        UsageError: something is there.
+    """
+    from aweigh.errors import UsageError
+    from aweigh.targets.ssh.render import render
+
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
+    documents = render(release, wish)
+    for name, content in documents.items():
+        path = folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    if as_json:
+        print_document({"folder": str(folder), "files": sorted(documents)})
+        return
+    steps.line("written", f"{len(documents)} files to {folder}, by their paths on the host")
+    steps.next("the same without --output-dir")
+
+
+def _show(release: "Release", wish: "Wish", *, steps: Steps, as_json: bool) -> None:
+    """Prints the documents and commands of a first deployment."""
+    from aweigh.targets.ssh.render import planned, render, shown
+
+    texts = {name: content.decode(errors="replace") for name, content in render(release, wish).items()}
+    commands = planned(release, wish)
+    if as_json:
+        print_document({"documents": texts, "commands": [shown(one) for one in commands]})
+        return
+    for name, text in texts.items():
+        steps.line("document", name)
+        for line in text[:MOST_SHOWN].splitlines():
+            click.echo(f"    {clean(line)}")
+    for one in commands:
+        steps.line("command", f"to {one.what}")
+        click.echo(f"    {clean(one.shown)[:MOST_SHOWN]}")
+    steps.next("the same without --dry-run")

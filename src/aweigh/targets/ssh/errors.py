@@ -1,0 +1,123 @@
+"""What a host refuses, and what goes wrong there, each as one sentence and a fix."""
+
+import re
+
+from aweigh.errors import RemoteError
+
+AGAIN = "run the same command again: it goes on from where this one stopped"
+MOST_QUOTED = 240
+"""Characters of the host's own words in one of our sentences."""
+
+
+class HostSilent(RemoteError):
+    """The host cannot be reached, or does not let us in. Nothing was changed there by this."""
+
+    code = "host_silent"
+
+
+class HostRefused(RemoteError):
+    """The host was asked for something and failed."""
+
+    code = "host_refused"
+
+
+class HostUnfit(RemoteError):
+    """The host lacks something that a deployment needs."""
+
+    code = "host_unfit"
+
+
+class Occupied(RemoteError):
+    """Somebody else deploys the same app at this moment."""
+
+    code = "occupied"
+
+
+class NotUp(RemoteError):
+    """The new release does not come up; what ran before was not touched."""
+
+    code = "not_up"
+
+
+class AnswersDiffer(RemoteError):
+    """The new release does not answer as the bundle's own golden rows say; what ran before was not touched."""
+
+    code = "answers_differ"
+
+
+_SILENCES: tuple[tuple[str, str, str], ...] = (
+    (
+        r"IDENTIFICATION HAS CHANGED",
+        "The host {host} shows another key than it did before.",
+        "if it was set up anew: ssh-keygen -R {name}, then {ssh}; else somebody stands in between",
+    ),
+    (
+        r"Host key verification failed|No \S+ host key is known",
+        "The key of the host {host} is not known here.",
+        "run {ssh} once, and compare the fingerprint with the one that its provider shows",
+    ),
+    (
+        r"Permission denied|Too many authentication failures",
+        "The host {host} does not let this user in.",
+        "put your public key there (ssh-copy-id {host}); a key with a passphrase must be in the agent (ssh-add)",
+    ),
+    (
+        r"Could not resolve hostname",
+        "Nobody knows a host of the name {name}.",
+        "check the name, or give the address",
+    ),
+    (
+        r"Connection refused",
+        "On {host} nothing answers at the ssh port.",
+        "does sshd run there, and at that port? (user@host:port)",
+    ),
+    (
+        r"timed out|No route to host|Network is unreachable",
+        "The host {host} cannot be reached.",
+        "is it up, and does its firewall let this machine in?",
+    ),
+    (
+        r"no hostkey alg|no matching (host key|key exchange|cipher)",
+        "The host {host} and this machine speak no common kind of ssh.",
+        "bring one of them up to date",
+    ),
+)
+
+_TELLING = re.compile(r"error|fail|cannot|unable|denied|not ", re.IGNORECASE)
+
+
+def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
+    """The error of a connection that did not come about, or broke off, by what ssh said; ``ssh`` is how it is typed."""
+    name = host.rpartition("@")[2]
+    for pattern, sentence, hint in _SILENCES:
+        if re.search(pattern, stderr, re.IGNORECASE):
+            return HostSilent(sentence.format(host=host, name=name), hint=hint.format(host=host, name=name, ssh=ssh))
+    said = quoted(stderr)
+    return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
+
+
+def refusal(what: str, stderr: str, *, host: str) -> RemoteError:
+    """The error of a command that failed there; ``what`` is what it was for, as in ``make the user``."""
+    if re.search(r"sudo:.*(password is required|terminal is required|a password)|may not run sudo|not in the sudoers",
+                 stderr):  # fmt: skip
+        return HostUnfit(
+            f"On {host} this user may not act as root without a password.",
+            hint="deploy as root@..., or let the user: echo 'NAME ALL=(ALL) NOPASSWD: ALL' in /etc/sudoers.d/aweigh",
+        )
+    if re.search(r"sudo: (command )?not found|sudo: No such file", stderr):
+        return HostUnfit(f"On {host} there is no sudo.", hint="deploy as root@..., or install sudo there")
+    if re.search(r"No space left on device|Disk quota exceeded", stderr):
+        return HostUnfit(f"The disk of {host} is full: it could not {what}.", hint=f"make room there, then {AGAIN}")
+    said = quoted(stderr)
+    return HostRefused(f"The host could not {what}{f': {said}' if said else ''}.", hint=AGAIN)
+
+
+def quoted(text: str) -> str:
+    """The last words of what a program printed, as part of a sentence."""
+    lines = [" ".join(one.split()) for one in text.splitlines() if one.strip()]
+    said = next(
+        (one for one in reversed(lines) if re.search(r"error|fail|cannot|unable|denied|not ", one, re.IGNORECASE)), ""
+    )
+    said = (said or (lines[-1] if lines else "")).rstrip(".")
+    said = "".join(one for one in said if one.isprintable())
+    return said if len(said) <= MOST_QUOTED else said[: MOST_QUOTED - 3] + "..."

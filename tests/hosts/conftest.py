@@ -1,0 +1,106 @@
+"""A host of one's own: a Debian made by mmdebstrap, booted by systemd-nspawn, with sshd on the loopback."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / ".cache" / "hosts"
+PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,caddy,sudo,ca-certificates,procps"
+BOOT_S = 90
+
+
+def _made() -> Path:
+    """Return a root that is made once and never booted."""
+    found = CACHE / "bookworm"
+    if not (found / "made").exists():
+        shutil.rmtree(found, ignore_errors=True)
+        CACHE.mkdir(parents=True, exist_ok=True)
+        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={PACKAGES}", "bookworm", str(found)]
+        subprocess.run(command, check=True, timeout=900)
+        (found / "made").touch()
+    return found
+
+
+class Vps:
+    """A host that runs: how ssh reaches it, and what can be done to it from beside."""
+
+    def __init__(self, folder: Path, root: Path, port: int) -> None:
+        self.root, self.port = root, port
+        self.config = folder / "ssh_config"
+        self.address = f"root@127.0.0.1:{port}"
+        self.key = folder / "key"
+
+    def sh(self, script: str, *, check: bool = True) -> str:
+        """Run a script on the host, as root."""
+        command = ["ssh", "-F", str(self.config), "-p", str(self.port), "root@127.0.0.1", script]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+        assert not check or done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture(scope="session")
+def vps(tmp_path_factory):
+    """Boot the host; what this machine's pip is told of its index, the host's is told, too."""
+    if os.getuid() != 0:
+        pytest.skip("to boot a host takes root")
+    folder = tmp_path_factory.mktemp("vps")
+    root = folder / "root"
+    subprocess.run(["cp", "-a", "--reflink=auto", str(_made()), str(root)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    vps = Vps(folder, root, port)
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(vps.key)], check=True)
+    _let_in(root, vps.key.with_suffix(".pub").read_text(), port)
+    known = folder / "known_hosts"
+    host_key = (root / "etc/ssh/ssh_host_ed25519_key.pub").read_text().split()
+    known.write_text(f"[127.0.0.1]:{port} {host_key[0]} {host_key[1]}\n")
+    vps.config.write_text(
+        f"Host *\n  IdentityFile {vps.key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
+        f"  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n"
+    )
+    log = (folder / "console").open("wb")
+    command = ["systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--quiet", "--console=pipe", "-D", str(root)]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+    try:
+        end = time.monotonic() + BOOT_S
+        while time.monotonic() < end and process.poll() is None:
+            with suppress(AssertionError):
+                if vps.sh("systemctl is-active caddy").strip() == "active":
+                    break
+            time.sleep(0.2)
+        else:
+            pytest.fail((folder / "console").read_text(errors="replace")[-2000:], pytrace=False)
+        yield vps
+    finally:
+        # For a container's init that is the request to power off.
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _let_in(root: Path, key: str, port: int) -> None:
+    home = root / "root" / ".ssh"
+    home.mkdir(mode=0o700, exist_ok=True)
+    (home / "authorized_keys").write_text(key)
+    sshd = f"Port {port}\nListenAddress 127.0.0.1\nPasswordAuthentication no\n"
+    (root / "etc/ssh/sshd_config.d/tests.conf").write_text(sshd)
+    (root / "etc/hostname").write_text("vps\n")
+    (root / "etc/hosts").write_text("127.0.0.1 localhost app.example.com\n::1 localhost\n")
+    # Port 80 may be somebody's on this machine, whose network the host shares.
+    (root / "etc/caddy/Caddyfile").write_text("{\n\tadmin localhost:2029\n}\n")
+    for name in ("pip.conf", "ssl/certs/ca-certificates.crt"):
+        if Path("/etc", name).is_file():
+            shutil.copyfile(Path("/etc", name), root / "etc" / name)

@@ -1,0 +1,265 @@
+"""The system's own ssh against a real sshd on the loopback, which has no systemd behind it."""
+
+import getpass
+import http.server
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.sshd_server import open_sshd
+
+from aweigh.__main__ import main
+from aweigh.errors import UsageError
+from aweigh.secret import Secret
+from aweigh.targets.live import get
+from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, write
+from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
+from aweigh.targets.ssh.facts import ask_all, faults, read_facts
+from aweigh.targets.ssh.install import UNPACK
+from aweigh.targets.ssh.place import Address
+from aweigh.targets.ssh.runner import Host
+
+pytestmark = pytest.mark.needs("ssh", "ssh-keygen")
+ROOT = Path(__file__).parents[2]
+ODD = [
+    "a b",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "a;touch pwned",
+    "'",
+    '"',
+    "\\",
+    "a\nb",
+    "%h",
+    "*",
+    "~",
+    "-e",
+    "",
+    "é\u2028",
+    "!!",
+]
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """Run an sshd of one's own; return its port and the folder with the keys and configurations."""
+    folder = tmp_path_factory.mktemp("sshd")
+    with open_sshd(folder) as port:
+        yield port, folder
+
+
+def host_at(sshd, config="good", **more):
+    port, folder = sshd
+    address = Address("127.0.0.1", getpass.getuser(), more.pop("port", port))
+    return Host(address, config=folder / config, **more)
+
+
+@pytest.fixture(scope="module")
+def host(sshd):
+    with host_at(sshd) as found:
+        found._sudo = ()  # this machine's root is nobody's business here
+        yield found
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_argument_arrives_as_it_was(host, odd, tmp_path):
+    program = "import sys; sys.stdout.buffer.write(sys.argv[1].encode('utf-8', 'surrogateescape'))"
+    done = host.run(Command("print", (sys.executable, "-I", "-c", program, odd)))
+    assert done.out.decode() == odd
+    path = tmp_path / "file"
+    host.run(shell("write", WRITE, str(path), "640", stdin=odd.encode()))
+    assert (path.read_text(), path.stat().st_mode & 0o777) == (odd, 0o640)
+    assert not Path("pwned").exists()
+
+
+def test_a_file_is_there_whole_or_not_at_all(host, tmp_path):
+    path = tmp_path / "new" / "file"
+    content = os.urandom(3_000_000)
+    host.run(write(str(path), content, mode="600"))
+    assert path.read_bytes() == content
+    assert [one.name for one in path.parent.iterdir()] == ["file"]
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    assert host.run(Command("count", ("wc", "-c"), stdin=source)).text.strip() == "3000000"
+
+
+def test_secrets_are_made_up_there_and_changed_one_by_one(host, tmp_path):
+    path = tmp_path / "env"
+    for _ in range(2):
+        host.run(shell("make up", MADE_UP, "A", str(path)))
+    made = path.read_text()
+    assert len(made) == 67
+    host.run(shell("change", CHANGE, str(path), "B|C", stdin=Secret('B="1"\nC="2"\n')))
+    host.run(shell("change", CHANGE, str(path), "B", stdin=Secret("")))
+    assert path.read_text() == f'{made}C="2"\n'
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_what_arrives_otherwise_than_it_was_sent_is_refused(host, tmp_path):
+    with pytest.raises(HostRefused, match="not what was sent"):
+        host.run(shell("take the files", UNPACK, str(tmp_path / "release"), "0" * 64, stdin=b"cut off"))
+    assert not list(tmp_path.glob("*.gz"))
+
+
+def test_a_command_that_fails_says_what_it_was_for(host):
+    with pytest.raises(HostRefused, match=r"^The host could not look: .*No such file or directory\.$"):
+        host.run(Command("look", ("ls", "/nowhere/at/all")))
+    with pytest.raises(HostUnfit, match=r"disk of .* is full"):
+        host.run(shell("write", 'echo "tee: x: No space left on device" >&2; exit 1'))
+    with pytest.raises(HostUnfit, match="without a password"):
+        host.run(shell("act", 'echo "sudo: a password is required" >&2; exit 1'))
+    with pytest.raises(HostSilent, match="within 0 s"):
+        host.attempt(Command("wait", ("sleep", "20")), timeout_s=0.2)
+
+
+def test_a_port_of_the_hosts_loopback_is_reached(host):
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            with host.reached(server.server_address[1]) as url:
+                assert get(url, "/").status == 200
+            assert get(url, "/") is None
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_lock_is_one_persons_and_ends_with_them(sshd, host, tmp_path):
+    path = str(tmp_path / "lock")
+    with host.locked(path), pytest.raises(Occupied), host.locked(path):
+        pass
+    program = (
+        "import sys; from pathlib import Path; from aweigh.targets.ssh.runner import Host\n"
+        "from aweigh.targets.ssh.place import Address\n"
+        f"address = Address('127.0.0.1', {getpass.getuser()!r}, {sshd[0]})\n"
+        f"with Host(address, config=Path({str(sshd[1] / 'good')!r})) as host:\n"
+        "  host._sudo = ()\n"
+        f"  with host.locked({path!r}):\n    print('held', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", program],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as other:  # fmt: skip
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(Occupied), host.locked(path):
+            pass
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    end = time.monotonic() + 20
+    while True:
+        try:
+            with host.locked(path):
+                break
+        except Occupied:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("config", "said", "fix"),
+    [
+        ("unknown", "is not known here", "ssh -p"),
+        ("moved", "another key than it did before", "ssh-keygen -R"),
+        ("stranger", "does not let this user in", "ssh-copy-id"),
+    ],
+)
+def test_who_cannot_come_in_is_told_why(sshd, config, said, fix):
+    with pytest.raises(HostSilent, match=said) as caught, host_at(sshd, config):
+        pass
+    assert fix in caught.value.hint
+
+
+def test_nobody_there(sshd, free_port):
+    with pytest.raises(HostSilent, match="nothing answers"), host_at(sshd, port=free_port()):
+        pass
+    with pytest.raises(HostSilent, match="Nobody knows a host"), Host(Address("no-such-host.invalid")):
+        pass
+    with pytest.raises(UsageError, match="no ssh on this machine"), host_at(sshd, ssh="no-such-ssh"):
+        pass
+
+
+def test_a_machine_without_systemd_is_told_so(sshd, host, tmp_path):
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    facts, _ = ask_all(host, python=python, folder=str(tmp_path / "not" / "yet"), named=sys.executable)
+    assert facts.free_bytes > 0
+    assert facts.python_for(python) is not None
+    if not facts.booted:
+        assert "does not run systemd" in faults(facts, host="h", python=python)[0].message
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"systemd ": "systemd 241"}, "has systemd 241"),
+        ({"caddy 2": "caddy "}, "has no Caddy"),
+        ({"caddy 2": "caddy 1.0.5"}, "has Caddy 1.0.5"),
+        ({"caddy_active": "caddy_active failed"}, "does not run"),
+        ({"python ": "python 3.9 /usr/bin/python3"}, "has Python 3.9, and the release needs 3.11"),
+        ({"python ": ""}, "has no Python"),
+        ({"venv": ""}, "makes no environments"),
+        ({"free": "free 1000"}, "has 1 MB left"),
+        ({"has flock": ""}, "has no flock"),
+        ({"booted": ""}, "does not run systemd"),
+    ],
+)
+def test_each_lack_is_a_sentence_and_a_fix(changes, said):
+    good = [
+        "systemd 252", "booted yes", "caddy 2.6.2", "caddy_active active", "free 90000000", "machine x86_64",
+        *(f"has {one}" for one in "flock tar gzip useradd runuser systemd-run sha256sum".split()),
+        "python 3.11 /usr/bin/python3.11", "venv /usr/bin/python3.11",
+    ]  # fmt: skip
+    assert faults(read_facts("\n".join(good)), host="h", python="3.11.4") == []
+    lines = [next((new for old, new in changes.items() if line.startswith(old)), line) for line in good]
+    found = faults(read_facts("\n".join(lines)), host="h", python="3.11.4")
+    assert said in found[0].message
+    assert found[0].hint
+
+
+def test_what_a_host_says_is_no_more_than_words():
+    facts = read_facts("systemd \x1b[2J\ncaddy v2.9999999999999999999\nfree -1\npython\nvenv\n\n=\nfree x")
+    assert (facts.systemd, facts.free_bytes) == (0, 0)
+    assert faults(facts, host="h", python="3.11")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "ssh", "--app", "Odd Name"),
+        ("destroy", "ssh", "--app", "a;b", "--yes"),
+        ("logs", "ssh", "--app", "x", "--process", "$(id)"),
+        ("scale", "ssh", "web=99", "--app", "x"),
+        ("status", "ssh", "--app", "x", "--host", "-oProxyCommand=id"),
+    ],
+)
+def test_what_is_typed_wrongly_is_refused_before_anybody_is_asked(words, monkeypatch, capsys):
+    monkeypatch.setenv("AWEIGH_SSH_HOST", "nobody@no-such-host.invalid")
+    assert main(list(words)) == 2
+    assert capsys.readouterr().err.count("\n") <= 4
+
+
+def test_a_dry_run_asks_nobody(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("AWEIGH_SSH_HOST", "nobody@no-such-host.invalid")
+    bundle = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
+    words = ["deploy", "ssh", str(bundle), "--app", "dry", "--auth", "none", "--no-ui"]
+    assert main([*words, "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    for said in ("ExecStart=/opt/aweigh/dry/releases/", "reverse_proxy 127.0.0.1:20000", "to make the user of the app"):
+        assert said in out
+    assert main([*words, "--output-dir", str(tmp_path / "out"), "--json"]) == 0
+    assert (tmp_path / "out/etc/caddy/aweigh/dry.caddy").is_file()
+    assert main([*words, "--output-dir", str(tmp_path / "out")]) == 2

@@ -26,9 +26,10 @@ if [ "$(id -u)" = 0 ]; then
   exec gosu postgres "$0" "$@"
 fi
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  printf %s "$POSTGRES_PASSWORD" > /tmp/password
-  "$bin/initdb" -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=/tmp/password $POSTGRES_INITDB_ARGS >/dev/null
-  rm /tmp/password
+  file=$(mktemp)
+  printf %s "$POSTGRES_PASSWORD" > "$file"
+  "$bin/initdb" -D "$PGDATA" -U "$POSTGRES_USER" --pwfile=$file $POSTGRES_INITDB_ARGS >/dev/null
+  rm "$file"
   echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
   "$bin/pg_ctl" -D "$PGDATA" -o "-c listen_addresses=''" -w start >/dev/null
   "$bin/createdb" -U "$POSTGRES_USER" "$POSTGRES_DB"

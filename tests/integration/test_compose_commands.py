@@ -93,7 +93,6 @@ def live(run, folder, port):
     return words
 
 
-@pytest.mark.shows("compose", "open", how="real run")
 def test_the_road_from_nothing_to_nothing(run, live, docker, port, tmp_path, version):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     code, out, _ = run("status", "compose", "--app", APP, "--json")

@@ -99,7 +99,7 @@ def head_of(url, cookie=""):
         return error.headers
 
 
-@pytest.mark.shows("compose", "deploy", "status", "logs", "releases", "golden rows", how="real run")
+@pytest.mark.shows("compose", "deploy", "status", "logs", "releases", "open", "golden rows", how="real run")
 @pytest.mark.shows("compose", "rollback", "scale", "config", "destroy", how="real run")
 def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     port = free_port()
@@ -127,6 +127,7 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     assert "AWEIGH_DRAIN_S" in err
     assert "v1 runs again" in err
 
+    assert run("open", "compose", "--app", APP, "--print")[1] == f"http://127.0.0.1:{port}\n"
     code, out, err = run("scale", "compose", "2", "--app", APP)
     assert code == 0, out + err
     url = f"http://127.0.0.1:{port}/"

@@ -34,8 +34,8 @@ RELEASE = Release(
 )
 EVIL = (
     "$(touch x)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x", "{}", "[a]", "yes",
-    "No", "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a", "!!python/object:os.system",
-    "%YAML", "---", "é🐧",
+    "No", "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a",
+    "!!python/object:os.system", "%YAML", "---", "é🐧",
 )  # fmt: skip
 
 

@@ -166,9 +166,10 @@ containers-tools: ## Install docker-registry, skopeo and umoci where this user m
 	@tools/install_containers
 
 .PHONY: containers
-containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker, two Pythons, two architectures, Heroku's registry
+containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker and its compose, two Pythons, two architectures, Heroku's registry
 	$(PYTEST) -m "slow or not slow" tests/integration/test_images.py tests/integration/test_image_packages.py \
-	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci $(ARGS)
+	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci \
+	  tests/integration/test_compose_real.py tests/integration/test_compose_commands.py $(ARGS)
 
 .PHONY: docs
 docs: $(DEV) ## Write the reference pages that are made from the code

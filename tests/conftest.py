@@ -55,9 +55,18 @@ def _find_package(name: str) -> str | None:
     return None if spec is None else spec.origin
 
 
+def _find_compose() -> str | None:
+    """Find a Docker that has its compose, as a plugin."""
+    docker = shutil.which("docker")
+    words = [docker or "", "compose", "version"]
+    found = docker is not None and subprocess.run(words, capture_output=True, check=False, timeout=60).returncode == 0
+    return docker if found else None
+
+
 # The tools that are more than a program of their own name on the path.
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
+    "docker compose": _find_compose,
     "honcho": lambda: _find_package("honcho"),
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
     "model-signing": lambda: _find_package("model_signing"),

@@ -194,7 +194,7 @@ def _bases(
             raise UsageError(f"No image is built for {one[:40]!r}.", hint=f"choose of {', '.join(PLATFORMS)}")
         asked.append(Platform(architecture, system))
     plain = insecure and is_loopback(reference.host)
-    with open_registry(reference.host, insecure=plain, environ=os.environ) as registry, _bars(steps, "base") as tell:
+    with open_registry(reference.host, insecure=plain, environ=os.environ) as registry, bars(steps, "base") as tell:
         return [fetch_base(registry, reference, platform=one, python=python, store=store, tell=tell) for one in asked]
 
 
@@ -229,12 +229,12 @@ def _publish(
     bills = {str(one.platform): image_bill(release, base, one) for one, base in zip(built.images, bases, strict=True)}
     beside = Beside(bills, key_path, below.repository if below.host == named.host else None)
     plain = insecure and is_loopback(named.host)
-    with open_registry(named.host, insecure=plain, environ=os.environ) as registry, _bars(steps, "push") as tell:
+    with open_registry(named.host, insecure=plain, environ=os.environ) as registry, bars(steps, "push") as tell:
         return publish(registry, named, built, store=store, beside=beside, tell=tell)
 
 
 @contextmanager
-def _bars(steps: Steps, name: str) -> "Iterator[Tell]":
+def bars(steps: Steps, name: str) -> "Iterator[Tell]":
     """A bar for each large blob."""
     with ExitStack() as stack:
 

@@ -28,6 +28,17 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "promote": "aweigh.cli.heroku_after:promote_heroku",
         "destroy": "aweigh.cli.heroku_after:destroy_heroku",
     },
+    "compose": {
+        "deploy": "aweigh.cli.compose:deploy_compose",
+        "status": "aweigh.cli.compose_after:status_compose",
+        "logs": "aweigh.cli.compose_after:logs_compose",
+        "releases": "aweigh.cli.compose_after:releases_compose",
+        "rollback": "aweigh.cli.compose_after:rollback_compose",
+        "scale": "aweigh.cli.compose_after:scale_compose",
+        "config": "aweigh.cli.compose_after:config_compose",
+        "open": "aweigh.cli.compose_after:open_compose",
+        "destroy": "aweigh.cli.compose_after:destroy_compose",
+    },
     "ssh": {
         "deploy": "aweigh.cli.ssh:deploy_ssh",
         "status": "aweigh.cli.ssh_after:status_ssh",
@@ -50,6 +61,7 @@ PLACES: Mapping[str, Mapping[str, str]] = {
 
 TOLD: Mapping[str, str] = {
     "heroku": "Heroku: one command, built there.",
+    "compose": "Containers on this machine: Docker or podman, with PostgreSQL and Valkey.",
     "dokku": "Dokku: a repository pushed over ssh, built there.",
     "ssh": "A server of your own: systemd, Caddy, no failed request.",
 }

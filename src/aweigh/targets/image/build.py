@@ -42,7 +42,7 @@ _SHELLS = _KEYWORDS | frozenset("exec cd export set unset . source eval ulimit u
 """Words that mean something to a shell alone, at the beginning of a command."""
 _LEFT_TO_THE_PLACE = frozenset({"AWEIGH_PROXIES"})
 """What depends on where it runs: whose word is taken for a client's address."""
-_HEALTH = (
+HEALTH = (
     "import http.client,os,sys;"
     "c=http.client.HTTPConnection('127.0.0.1',int(os.environ.get('PORT') or 8000),timeout=4);"
     "c.request('GET','/health/ready');sys.exit(c.getresponse().status!=200)"
@@ -167,7 +167,7 @@ def run_of(
         folder=f"/{FOLDER}",
         user=f"{USER}:{USER}",
         port=PORT,
-        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", _HEALTH) if line.startswith(START) else (),
+        health=(f"/{VENV}/bin/python", "-I", "-S", "-c", HEALTH) if line.startswith(START) else (),
         volumes=(f"/{STATE}",),
         labels=labels,
     )

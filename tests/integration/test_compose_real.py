@@ -1,0 +1,171 @@
+"""The whole road in containers by Docker itself: networks, volumes, limits, health, PostgreSQL, Valkey, Caddy.
+
+Docker Hub is asked for nothing: the images of PostgreSQL, Valkey and Caddy are made of Debian's packages, with entry
+points that do what the official ones do.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from tests.compose.stores import START, store_archive
+from tests.containers import base_in
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.needs("docker-registry", "skopeo", "mmdebstrap", "dockerd", "docker", "docker compose"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="dockerd takes root"),
+    pytest.mark.timeout(1800),
+]
+APP = "real-penguins"
+PROJECT = f"aweigh-{APP}"
+DOCKERD = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--default-ulimit", "nofile=1024:1024"]
+BIN = "/usr/local/bin:/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@pytest.fixture(scope="module")
+def docker(tmp_path_factory):
+    """A Docker of the tests' own, with networks, and the images of what is beside an app in it."""
+    place = tmp_path_factory.mktemp("docker")
+    with tempfile.TemporaryDirectory(prefix="docker-") as short:
+        host = f"unix://{short}/docker.sock"
+        places = ["--data-root", str(place / "data"), "--exec-root", f"{short}/exec", "-p", f"{short}/pid"]
+        with (place / "log").open("w") as log:
+            words = ["dockerd", *DOCKERD, *places, "--bip", "172.31.251.1/24", "-H", host]
+            daemon = subprocess.Popen(words, stdout=log, stderr=log)
+
+        def typed(*words, check=True):
+            done = subprocess.run(
+                ["docker", "-H", host, *words], capture_output=True, text=True, check=False, timeout=300
+            )
+            assert not check or done.returncode == 0, done.stderr
+            return done.stdout.strip()
+
+        try:
+            end = time.monotonic() + 60
+            while not typed("version", "--format", "{{.Server.Version}}", check=False):
+                assert time.monotonic() < end, (place / "log").read_text()[-2000:]
+                time.sleep(0.2)
+            for name, entry in START.items():
+                change = ["-c", f"ENV PATH={BIN}", *(["-c", f"ENTRYPOINT {json.dumps(entry)}"] if entry else [])]
+                typed("import", *change, str(store_archive()), f"localhost/test-{name}:1")
+            typed.host = host
+            yield typed
+        finally:
+            daemon.terminate()
+            daemon.wait(60)
+            subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def run(docker, tmp_path_factory):
+    """Return a function that types a command: its exit code, and what it printed to both."""
+    place = tmp_path_factory.mktemp("user")
+    environ = os.environ | {
+        "DOCKER_HOST": docker.host, "XDG_CACHE_HOME": str(place / "cache"), "XDG_DATA_HOME": str(place / "data"),
+    }  # fmt: skip
+
+    def typed(*words, said=""):
+        done = subprocess.run(
+            [sys.executable, "-m", "aweigh", *words], input=said, capture_output=True, text=True, check=False,
+            timeout=900, env=environ,
+        )  # fmt: skip
+        return done.returncode, done.stdout, done.stderr
+
+    typed.folder = place / "data" / "aweigh" / "compose" / APP
+    yield typed
+    typed("destroy", "compose", "--app", APP, "--yes")
+
+
+@pytest.fixture(scope="module")
+def words(penguins, image_registry):
+    images = [part for name in START for part in (f"--{name}-image", f"localhost/test-{name}:1")]
+    return ["--base", base_in(image_registry, "compose-base"), "--insecure", *images]
+
+
+def head_of(url, cookie=""):
+    request = urllib.request.Request(url, headers={"Cookie": cookie} if cookie else {})
+    try:
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return reply.headers
+    except urllib.error.HTTPError as error:
+        return error.headers
+
+
+@pytest.mark.shows("compose", "deploy", "status", "logs", "releases", "open", "golden rows", how="real run")
+@pytest.mark.shows("compose", "rollback", "scale", "config", "destroy", how="real run")
+def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
+    port = free_port()
+    deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), *words]
+    code, out, err = run(*deploy, "--worker", "--redis")
+    assert code == 0, out + err
+    assert "golden rows agree with the original" in out
+    assert re.search(rf"http://127\.0\.0\.1:{port}/invite/\S+", out)  # the first administrator's, once
+
+    code, out, err = run("status", "compose", "--app", APP, "--json")
+    told = json.loads(out)
+    assert (code, told["state"]) == (0, "up"), err
+    assert told["replicas"] == {"postgres": 1, "valkey": 1, "web": 1, "worker": 1}
+    for process in ("web", "worker"):
+        held = json.loads(docker("inspect", f"{PROJECT}-{process}-1"))[0]
+        assert held["HostConfig"]["ReadonlyRootfs"] is True
+        assert held["HostConfig"]["CapDrop"] == ["ALL"]
+        assert held["HostConfig"]["Memory"] == 512 * 2**20
+        assert held["State"]["Health"]["Status"] == "healthy"
+        assert docker("exec", f"{PROJECT}-{process}-1", "id", "-u") == "10001"
+
+    # A setting that the app refuses: what ran before runs again, and says why.
+    code, _, err = run("config", "compose", "--app", APP, "AWEIGH_DRAIN_S=nonsense")
+    assert code == 4
+    assert "AWEIGH_DRAIN_S" in err
+    assert "v1 runs again" in err
+
+    assert run("open", "compose", "--app", APP, "--print")[1] == f"http://127.0.0.1:{port}\n"
+    code, out, err = run("scale", "compose", "2", "--app", APP)
+    assert code == 0, out + err
+    url = f"http://127.0.0.1:{port}/"
+    given = {head_of(url)["Set-Cookie"].partition(";")[0] for _ in range(12)}
+    assert len(given) == 2  # each replica is named by a cookie of its own
+    for cookie in given:  # and who shows one is sent where it leads
+        assert head_of(url, cookie)["Set-Cookie"] is None
+
+    code, out, err = run("rollback", "compose", "v1", "--app", APP)
+    assert code == 0, out + err
+    code, out, _ = run("releases", "compose", "--app", APP, "--json")
+    assert [one["status"] for one in json.loads(out)["releases"]] == ["live", "live", "failed", "live"]
+    code, out, _ = run("logs", "compose", "--app", APP, "--process", "web")
+    assert code == 0
+    assert "/invite/(withheld)" in out or "/invite/" not in out
+
+    secrets = "".join(path.read_text() for path in (run.folder / "secrets").iterdir())
+    password = re.search(r"postgresql://aweigh:(\w+)@", secrets)[1]
+    for path in run.folder.rglob("*"):
+        if path.is_file() and path.parent.name != "secrets":
+            assert password not in path.read_text(), path
+
+    code, out, _ = run("destroy", "compose", "--app", APP, "--yes")
+    assert code == 0
+    assert docker("ps", "-aq") == ""
+    assert PROJECT not in docker("volume", "ls", "-q")
+    assert not run.folder.exists()
+
+
+def test_what_answers_for_another_bundle_is_taken_back(penguins, flats, words, run, docker, free_port, tmp_path):
+    port = free_port()
+    more = ["--app", APP, "--port", str(port), "--auth", "none", "--no-ui", *words]
+    code, out, err = run("deploy", "compose", str(penguins.path), *more)
+    assert code == 0, out + err
+    image = re.search(r"image: \"(\S+)\"", (run.folder / "compose.yaml").read_text())[1]
+    (run.folder / "compose.override.yaml").write_text(f'services:\n  web:\n    image: "{image}"\n')
+    code, out, err = run("deploy", "compose", str(flats.path), *more)
+    assert code == 4
+    assert "v1 runs again" in err
+    assert run("status", "compose", "--app", APP)[0] == 0
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0

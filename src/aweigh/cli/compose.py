@@ -58,7 +58,7 @@ def project_named(app: str, folder: Path | None) -> "Project":
 def telling_of(steps: Steps) -> "Telling":
     """What is told of a deployment: a line a step, and what the programs say as it comes."""
     from aweigh.targets.compose.deployed import Telling
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     def hear(line: str) -> None:
         if line.strip():

@@ -83,7 +83,7 @@ def logs_compose(
     """Print the last lines of an app's containers. Invitations in them are withheld."""
     from aweigh.targets.compose.after import log_command, read_log
     from aweigh.targets.compose.program import find_programs
-    from aweigh.targets.heroku.stream import discreet
+    from aweigh.targets.invitations import discreet
 
     project = project_named(app, folder)
     words = log_command(project, find_programs(engine), lines=lines, tail=tail, process=process)
@@ -169,8 +169,9 @@ def scale_compose(
     With several web containers a Caddy stands in front of them, and whoever has a page open stays with one.
     """
     from aweigh.targets.compose import after
+    from aweigh.targets.quantities import parse_quantities
 
-    wanted = after.parse_quantities(quantities)
+    wanted = parse_quantities(quantities)
     steps = Steps(json=as_json)
     if wanted:
         with changing(app, folder, engine, steps) as going:

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, paint, print_document
 from aweigh.cli.trusting import trust_option
+from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.targets.heroku.api import Api
@@ -127,10 +129,10 @@ def deploy_heroku(
     none. When it is up the bundle's golden rows are asked of it: if it answers differently, or does not come up, what
     ran before runs again. The same command again goes on from where it stopped; with nothing new it only checks.
     """
-    from aweigh.errors import UsageError
     from aweigh.targets.heroku.button import check_repository
     from aweigh.targets.heroku.render import Shape, render, source_of
     from aweigh.targets.heroku.wish import Packed, Wish, check_wish
+    from aweigh.targets.release import START
     from aweigh.targets.releasing import Wishes, release_of
     from aweigh.targets.tarball import tarball
 
@@ -164,6 +166,8 @@ def deploy_heroku(
         source = source_of(release, documents)
         packed = Packed(tarball(source))
         step.says(_told_release(release, packed), size_bytes=len(packed.content))
+    if not release.processes.get("web", "").startswith(START):
+        _check_door(auth, steps)
     if release.requirements is not None and "--hash=" not in release.requirements:
         steps.line("unlocked", "what is installed is whatever is newest on the day: aweigh lock writes a lock")
     if output_dir is not None:
@@ -172,6 +176,21 @@ def deploy_heroku(
         _show(release, documents, packed, wish, steps=steps, as_json=as_json)
     else:
         _go(release, packed, wish, steps=steps, as_json=as_json, yes=yes, endpoint=endpoint)
+
+
+def _check_door(auth: str, steps: Steps) -> None:
+    """A web line of the owner's is run as it is, with no door of aweigh's before it: that is said, or refused.
+
+    Raises:
+        UsageError: a door was asked for.
+    """
+    asked = click.get_current_context().get_parameter_source("auth")
+    if asked is ParameterSource.COMMANDLINE and auth != "none":
+        raise UsageError(
+            f"The Procfile's web line is run as it is: no --auth {auth} stands before it.",
+            hint="write web: aweigh serve app.py --host 0.0.0.0 --auth password into it, or leave --auth out",
+        )
+    steps.line("open", "the Procfile's web line is run as it is: anybody may come in, unless it asks them itself")
 
 
 def _shape(release: "Release", wish: "Wish", repository: str | None) -> "Shape":
@@ -271,7 +290,6 @@ def _write(
     Raises:
         UsageError: something is there, or it cannot be written.
     """
-    from aweigh.errors import UsageError
     from aweigh.targets.heroku.button import README, badge, readme, too_large_for_github
 
     if folder.exists() and any(folder.iterdir()):

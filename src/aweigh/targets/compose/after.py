@@ -173,21 +173,6 @@ def rollback(going: Going, number: int | None = None) -> tuple[Record, Record]:
     return wanted, record
 
 
-def parse_quantities(words: Sequence[str]) -> dict[str, int]:
-    """What is to be scaled: ``web=2``, ``worker=1``; a number alone is ``web``'s.
-
-    Raises:
-        UsageError: one says neither.
-    """
-    found = {}
-    for word in words:
-        said = _QUANTITY.fullmatch(word)
-        if said is None:
-            raise UsageError(f"{word[:40]!a} scales nothing.", hint="write a number, or TYPE=NUMBER as in worker=2")
-        found[said[1] or WEB] = int(said[2])
-    return found
-
-
 def scale(going: Going, quantities: Mapping[str, int]) -> Record:
     """Changes how many replicas there are, as a release of its own; the release that runs then.
 

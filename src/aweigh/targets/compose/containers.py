@@ -9,7 +9,7 @@ from aweigh.targets.compose.kept import Project
 from aweigh.targets.compose.plan import MIGRATE, WEB, Plan
 from aweigh.targets.compose.program import Programs, ask, documents, said_anywhere
 from aweigh.targets.compose.render import LABEL
-from aweigh.targets.heroku.stream import discreet
+from aweigh.targets.invitations import discreet
 from aweigh.targets.live import get
 
 LOG_LINES = 200

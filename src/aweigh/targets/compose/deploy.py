@@ -22,8 +22,8 @@ from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, WEB, Chosen, Plan, Wish, plan_of
 from aweigh.targets.compose.program import Programs, carry_out, succeeds
-from aweigh.targets.heroku.stream import invitations
-from aweigh.targets.live import Golden, Replayed, get, golden_of, replay
+from aweigh.targets.invitations import first_invitation as first_of
+from aweigh.targets.live import Golden, Replayed, golden_of, replay
 from aweigh.targets.release import Release
 
 BOOT_S = 240.0
@@ -223,8 +223,4 @@ def first_invitation(going: Going, plan: Plan) -> Secret | None:
     for one in containers_of(going.programs, plan.app):
         if one.process == WEB:
             lines += log_of(going.programs, one)
-    for path in invitations(lines)[:MOST_INVITATIONS]:
-        reply = get(plan.url, path)
-        if reply is not None and reply.status == 200:
-            return Secret(path)
-    return None
+    return first_of(plan.url, lines)

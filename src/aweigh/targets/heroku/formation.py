@@ -7,6 +7,7 @@ from aweigh.errors import UsageError
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import Feature, Formation
+from aweigh.targets.heroku.dynos import DYNOS
 from aweigh.targets.heroku.errors import HerokuRefused
 from aweigh.targets.heroku.wish import Going, Telling, Wish
 from aweigh.targets.release import Release
@@ -25,9 +26,24 @@ def formation_updates(
         if kind == "web":
             quantity = web = wish.replicas if wish.replicas is not None else quantity
         size = wish.size if wish.size is not None and wish.size.lower() != now.size_name else None
+        _check_most(kind, quantity, size=(size or now.size_name or "").lower())
         if quantity != now.quantity or size is not None:
             updates.append(ask.of_type(kind, quantity=quantity, size=size))
     return updates, web
+
+
+def _check_most(kind: str, quantity: int, *, size: str) -> None:
+    """Refuse what Heroku would refuse when all else is done.
+
+    Raises:
+        UsageError: there can be one dyno of that size only.
+    """
+    known = DYNOS.get(size)
+    if known is not None and known.most is not None and quantity > known.most:
+        raise UsageError(
+            f"There can be {known.most} {kind} dyno of the size {known.name}, and no more.",
+            hint="take --size standard-1x for several",
+        )
 
 
 def apply_formation(going: Going, *, first: bool) -> tuple[int, list[dict[str, object]]]:

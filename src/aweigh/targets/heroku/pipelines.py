@@ -191,12 +191,14 @@ def promote(api: Api, app: str, to: Sequence[str] = (), *, patience: Patience | 
         ask.promote(place.pipeline.id, source=place.app.id, release=current.id, targets=sorted(names)), Promotion
     )
     until = time.monotonic() + patience.release_s
-    while begun.status == "pending":
+    ended = api.ask(ask.promotion_targets(begun.id), list[PromotionTarget])
+    # An app with a release phase is not done when the promotion is.
+    while begun.status == "pending" or any(one.status == "pending" for one in ended):
         if time.monotonic() > until:
             raise RemoteError("The promotion is still under way.", hint=AGAIN)
         api.pause(patience.poll_s)
         begun = api.ask(ask.get_promotion(begun.id), Promotion)
-    ended = api.ask(ask.promotion_targets(begun.id), list[PromotionTarget])
+        ended = api.ask(ask.promotion_targets(begun.id), list[PromotionTarget])
     return [
         Promoted(
             names.get(one.app.id, one.app.id),

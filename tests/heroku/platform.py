@@ -26,6 +26,8 @@ FEATURES = {
 }
 NOT_SCALED = ("release",)
 AT_ONCE_S = 0.2
+MOST_DYNOS = 20
+"""They are processes of this machine, and each of them takes a hundred megabytes."""
 
 
 class Platform:
@@ -261,6 +263,8 @@ class Platform:
                     404, "not_found", f"Couldn't find that process type ({update['type']}).", resource="formation"
                 )
             planned.append((formation, _quantity(formation, update.get("quantity")), _size(app, formation, update)))
+        if sum(quantity for _, quantity, _ in planned) > MOST_DYNOS:
+            raise ApiError(422, "invalid_params", f"This local platform starts {MOST_DYNOS} dynos at most.")
         for _, quantity, size in planned:
             most = size_of(size).most
             if most is not None and quantity > most:

@@ -189,3 +189,15 @@ def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
     assert (code, "nothing was destroyed" in err) == (2, True)
     assert run("destroy", "heroku", "--app", APP, said=f"{APP}\n")[0] == 0
     assert run("status", "heroku", "--app", APP)[0] == 1
+
+
+def test_a_web_line_of_ones_own_has_no_door_and_that_is_said(run, tmp_path):
+    (tmp_path / "app.py").write_text("import streamlit as st\nst.write('hello')\n")
+    (tmp_path / "requirements.txt").write_text("streamlit==1.67.0\n")
+    (tmp_path / "Procfile").write_text("web: streamlit run app.py --server.port $PORT --server.address 0.0.0.0\n")
+    code, out, _ = run("deploy", "heroku", str(tmp_path), "--app", APP, "--dry-run")
+    assert code == 0
+    assert "anybody may come in" in out
+    code, _, err = run("deploy", "heroku", str(tmp_path), "--app", APP, "--dry-run", "--auth", "password")
+    assert (code, "no --auth password stands before it" in err) == (2, True)
+    assert run("deploy", "heroku", str(tmp_path), "--app", APP, "--dry-run", "--auth", "none")[0] == 0

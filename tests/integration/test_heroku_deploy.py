@@ -348,7 +348,9 @@ def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
 
 @pytest.mark.shows("heroku", "promote", how="local server")
 def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
-    first, second = (go(released(), f"penguins-{stage}") for stage in ("staging", "production"))
+    # It has a release phase: where that is still under way, so is the promotion.
+    phased = released(processes={"release": "sleep 1"})
+    first, second = (go(phased, f"penguins-{stage}") for stage in ("staging", "production"))
     headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {heroku.token}"}
     with httpx.Client(base_url=heroku.url, headers=headers, trust_env=False) as client:
         owner = client.get("/apps/penguins-staging").json()["owner"]["id"]

@@ -1,4 +1,4 @@
-"""A release whose store is asked by several at once, or by nobody: what is newer stays, and what was counted is its own."""
+"""A release whose store is asked by several at once, or by nobody; one request put to two models; who may change it."""
 
 import asyncio
 import sys

@@ -1,9 +1,11 @@
 """A release whose store is asked by several at once, or by nobody; one request put to two models; who may change it."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from aweigh.runtime.release.compare import compile_compare
 from aweigh.runtime.release.policy import Limits
 from aweigh.runtime.release.state import Change
 from aweigh.runtime.release.tally import Tally
-from aweigh.schema import Answers
+from aweigh.schema import Answers, Column, Schema
 from aweigh.secret import Secret
 from aweigh.server.access.asked import Place
 from aweigh.server.access.door import IDENTITY, METER, Door
@@ -257,3 +259,23 @@ def test_behind_proxies_nobody_is_taken_for_this_machine():
     with tried(proxies=1, release_token=Secret("opens")) as client:
         assert change(client, action="promote").status_code == 403
         assert client.get("/v1/release", headers={"Authorization": "Bearer opens"}).status_code == 200
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_page_finds_out_about_a_model_is_found_of_that_model():
+    """It is kept for all who come: who is answered by the candidate must not find it out for them."""
+    pytest.importorskip("streamlit")
+    from aweigh.ui.api import Api, Documents
+    from aweigh.ui.influence import influence
+
+    ranged = Schema(
+        columns=(Column(name="x", type="number", dtype="float64", minimum=0.0, maximum=1.0),), output=SCHEMA.output
+    )
+    with tried(release_percent=100.0) as client, contextlib.closing(Api(str(client.base_url))) as api:
+        model = SimpleNamespace(version=OURS, examples=SimpleNamespace(rows=[]))  # a profile is no part of it
+        documents = Documents(model, ranged)
+        assert influence(api, documents) == {}
+        assert change(client, action="abort").status_code == 200
+        assert set(influence(api, documents)) == {"x"}

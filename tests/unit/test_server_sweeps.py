@@ -155,3 +155,13 @@ def test_rows_that_it_fails_on_are_logged_once_and_the_next_are_looked_at(told, 
         sweeps(somebody(), rows(3), 10)
         sweeps.close()
     assert [one.levelno for one in caplog.records] == [logging.ERROR]
+
+
+def test_rows_as_two_models_read_them_are_all_looked_at(sweeps, told):
+    """A candidate may know a column more than the current model."""
+    for i in range(30):
+        sweeps(somebody(2), rows(2, first=float(2 * i)), 100)
+        more = rows(2, first=float(2 * i))
+        sweeps(somebody(1), Table({"y": more["x"], "x": more["x"]}, 2), 100)
+    sweeps.close()
+    assert sorted(name for name, _ in told) == ["k_1", "k_2"]

@@ -164,4 +164,5 @@ def _limits(limits: dict[str, Any]) -> str:
         f"{limits['max_slower']:g} x the time" if limits["max_slower"] else "",
         f"{limits['max_disagreement']:.1%} other answers of a shadow" if limits["max_disagreement"] else "",
     ]
-    return "given up by itself beyond " + ", ".join(one for one in told if one)
+    beyond = ", ".join(one for one in told if one)
+    return f"given up by itself beyond {beyond}" if beyond else "none but its golden rows: all of them are 0"

@@ -246,15 +246,17 @@ def route_of(path: str) -> str:
 
 def may_read(scope: Scope, *, token: Secret | None) -> bool:
     """Whether the counters are this caller's to see: on this machine with no proxy between, or with the token."""
-    proxied, bearer = False, b""
-    for name, value in scope["headers"]:
-        if name in FORWARDED:
-            proxied = True
-        elif name == b"authorization":
-            bearer = value
-    if token is not None and hmac.compare_digest(bearer, b"Bearer " + token.reveal().encode()):
+    if has_token(scope, token=token):
         return True
-    return not proxied and _is_loopback(scope)
+    return all(name not in FORWARDED for name, _ in scope["headers"]) and _is_loopback(scope)
+
+
+def has_token(scope: Scope, *, token: Secret | None) -> bool:
+    """Whether the caller has said the token, which there must be."""
+    if token is None:
+        return False
+    bearer = next((value for name, value in reversed(scope["headers"]) if name == b"authorization"), b"")
+    return hmac.compare_digest(bearer, b"Bearer " + token.reveal().encode())
 
 
 def _is_loopback(scope: Scope) -> bool:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aweigh.errors import AweighError
-from aweigh.schema import Column, Schema
+from aweigh.errors import AweighError, NotReady
+from aweigh.schema import Column
 from aweigh.ui.api import Api, Documents
 from aweigh.ui.row import Cell, Row, example_row, start_row
 
@@ -26,7 +26,8 @@ _found: dict[str, dict[str, float]] = {}
 def influence(api: Api, documents: Documents) -> Mapping[str, float]:
     """For each column how far it moves the answer, 0 to 1 of what the strongest does; asked once a model.
 
-    Empty when the model does not answer: nothing else depends on it.
+    Empty when the model does not answer, or another does in its place, as where a candidate is tried: nothing else
+    depends on it, and what is found is everybody's.
     """
     version = documents.model.version
     if version not in _found:
@@ -43,7 +44,7 @@ def _measured(api: Api, documents: Documents) -> dict[str, float]:
     moved = dict.fromkeys(schema.names, 0.0)
     begun = time.perf_counter()
     for start in starts[:STARTS_AT_MOST]:
-        for name, distance in _from(api, schema, start).items():
+        for name, distance in _from(api, documents, start).items():
             moved[name] += distance
         if time.perf_counter() - begun > BUDGET_S:
             break
@@ -51,8 +52,13 @@ def _measured(api: Api, documents: Documents) -> dict[str, float]:
     return {name: distance / most for name, distance in moved.items()} if most > 0 else moved
 
 
-def _from(api: Api, schema: Schema, start: Row) -> dict[str, float]:
-    """The largest move of each column away from the answer to this row."""
+def _from(api: Api, documents: Documents, start: Row) -> dict[str, float]:
+    """The largest move of each column away from the answer to this row.
+
+    Raises:
+        NotReady: another model has answered.
+    """
+    schema, version = documents.schema, documents.model.version
     rows: list[Row] = [start]
     names: list[str] = []
     for column in schema.columns:
@@ -62,7 +68,10 @@ def _from(api: Api, schema: Schema, start: Row) -> dict[str, float]:
                 names.append(column.name)
     predictions: list[Mapping[str, Any]] = []
     for at in range(0, len(rows), ROWS_AT_ONCE):
-        predictions.extend(api.predict(rows[at : at + ROWS_AT_ONCE]).predictions)
+        reply = api.predict(rows[at : at + ROWS_AT_ONCE])
+        if reply.version not in {"", version}:
+            raise NotReady("Another model has answered.")
+        predictions.extend(reply.predictions)
     moved = dict.fromkeys(schema.names, 0.0)
     for name, prediction in zip(names, predictions[1:], strict=True):
         moved[name] = max(moved[name], distance(predictions[0], prediction))

@@ -110,6 +110,40 @@ class Meter:
         return Meter(None, self._identity, self._disclosure, self._watch)
 
 
+class Once(Meter):
+    """A meter for one request that may be put to two models: its rows are charged, and shown, for one of them."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__(meter._limits, meter._identity, meter._disclosure, meter._watch)  # noqa: SLF001  it is another
+        self._was_charged = False
+        self._was_shown = False
+
+    def __call__(self, table: "Table", size_bytes: int) -> None:
+        """Charge the rows, unless they were.
+
+        Raises:
+            OverBudget, MustAskStore: as ``charge``.
+        """
+        self.charge(table.rows)
+        if self._watch is not None and not self._was_shown:
+            self._was_shown = True
+            self._watch(self._identity, table, size_bytes)
+
+    def charge(self, rows: int) -> None:
+        """Charge so many rows, unless they were.
+
+        Raises:
+            OverBudget, MustAskStore: as ever.
+        """
+        if not self._was_charged:
+            super().charge(rows)
+            self._was_charged = True
+
+    def paid(self) -> Meter:
+        """The same: it knows what was charged."""
+        return self
+
+
 async def charged(meter: Meter | None, ask: Callable[[Meter | None], Awaitable[T]]) -> T:
     """What ``ask`` gives, its rows charged to the meter; where the store must be asked, in a thread beforehand.
 

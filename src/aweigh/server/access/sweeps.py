@@ -21,7 +21,8 @@ from aweigh.guard.identity import Identity
 from aweigh.guard.sweep import Looks, SweepReference, SweepWatch, Verdict
 from aweigh.profile import Profile
 from aweigh.runtime.predictor import Predictor
-from aweigh.table import Table
+from aweigh.table import Table, Values
+from aweigh.table.blocks import Blocks
 from aweigh.table.columns import concatenate
 
 GATHER_S = 0.25
@@ -63,6 +64,21 @@ class _Gathered:
     rows_of: dict[str, int] = field(default_factory=dict)
     rows: int = 0
     size_bytes: int = 0
+
+
+def _alike(tables: list[tuple[Identity, Table]]) -> list[list[tuple[Identity, Table]]]:
+    """The tables that can be put one behind another: two models in one process may name and type columns otherwise."""
+    found: dict[object, list[tuple[Identity, Table]]] = {}
+    for one in tables:
+        columns = one[1].columns
+        form: object = id(columns.layout) if isinstance(columns, Blocks) else tuple(map(_kind, columns.items()))
+        found.setdefault(form, []).append(one)
+    return list(found.values())
+
+
+def _kind(column: tuple[str, Values]) -> tuple[str, str, bool]:
+    name, values = column
+    return name, values.data.dtype.kind, values.categories is None
 
 
 class Sweeps:
@@ -127,12 +143,13 @@ class Sweeps:
             with self._lock:
                 gathered, self._gathered = self._gathered, _Gathered()
                 self._there.clear()
-            try:
-                self.look(gathered.tables)
-            except Exception:  # noqa: BLE001  whatever it is, the next rows are looked at
-                if not self._failed:  # once: whoever can make it fail is not to fill the log
-                    _LOG.exception("the watch for sweeps fails on some rows")
-                self._failed = True
+            for alike in _alike(gathered.tables):
+                try:
+                    self.look(alike)
+                except Exception:  # noqa: BLE001  whatever it is, the next rows are looked at
+                    if not self._failed:  # once: whoever can make it fail is not to fill the log
+                        _LOG.exception("the watch for sweeps fails on some rows")
+                    self._failed = True
             if self._closed.is_set():
                 return
 
@@ -142,8 +159,12 @@ class Sweeps:
             return
         if self._reference is None:
             self._reference = self._make()
+        for alike in _alike(tables):
+            self._look(self._reference, alike)
+
+    def _look(self, reference: SweepReference, tables: list[tuple[Identity, Table]]) -> None:
         tables = sorted(tables, key=lambda one: one[0].id)
-        looks = self._reference.look(concatenate([table for _, table in tables]))
+        looks = reference.look(concatenate([table for _, table in tables]))
         begin = 0
         for _, group in groupby(tables, key=lambda one: one[0].id):
             several = list(group)

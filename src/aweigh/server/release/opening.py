@@ -140,7 +140,9 @@ def two_models(
         predict=predicts[0],
         at_once=ways.at_once(*predicts),
         oip=Versions(trial, Either(trial, both), alone),
-        routes=[Route("/v1/release", Release(trial, door=door, token=settings.release_token))],
+        routes=[
+            Route("/v1/release", Release(trial, door=door, token=settings.release_token, proxies=settings.proxies))
+        ],
         candidate=candidate.predictor,
     )
 

@@ -11,9 +11,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from aweigh.runtime.release.compare import Compare
 from aweigh.runtime.release.tally import Shadow as Counts
@@ -25,7 +26,7 @@ MOST_WAITING, MOST_BYTES = 256, 8 * 2**20
 """So many requests, of bodies of so many bytes together, wait at most."""
 
 MOST_ROWS = 100
-"""Of a request with more rows so many are compared, from all of it."""
+"""Of a request with more rows so many are compared, from all of it. No more of the answers wait than these."""
 
 SWITCH_S = 0.0005
 """A candidate that is Python holds the interpreter for so long at most while a request waits for it, where there is a
@@ -38,12 +39,16 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """A request that was answered: ``read`` makes its table anew; ``counts`` are those of the trial that it is in."""
+    """A request that was answered: ``read`` makes its table anew; ``counts`` are those of the trial that it is in.
+
+    ``rows`` is how many ``answers`` were taken from.
+    """
 
     read: Callable[[Service], Table]
     answers: Answers
     size_bytes: int
     counts: Counts
+    rows: int = 0
 
 
 class Shadow:
@@ -70,6 +75,9 @@ class Shadow:
             if len(self._waiting) >= MOST_WAITING or self._bytes + answered.size_bytes > MOST_BYTES:
                 answered.counts.dropped += 1
                 return
+            rows = answered.answers.rows
+            if rows > MOST_ROWS:
+                answered = replace(answered, answers=answered.answers.take(_some(rows)), rows=rows)
             self._waiting.append(answered)
             self._bytes += answered.size_bytes
             if self._thread is None:
@@ -110,9 +118,8 @@ class Shadow:
         begun = time.perf_counter()
         try:
             table = answered.read(self._candidate)
-            if answers.rows > MOST_ROWS:
-                some = np.linspace(0, answers.rows - 1, MOST_ROWS).astype(np.int64)
-                table, answers = table.take(some), answers.take(some)
+            if answered.rows:
+                table = table.take(_some(answered.rows))
             found = self._compare(answers, self._candidate.predictor.predict(table))
         except Exception as error:  # noqa: BLE001  whatever the candidate raises, nobody asked it
             counts.requests += 1
@@ -131,3 +138,7 @@ class Shadow:
         counts.drawn += 1
         counts.drawn_differing += bool(found.differs[counts.requests % answers.rows])
         counts.requests += 1
+
+
+def _some(rows: int) -> NDArray[np.int64]:
+    return np.linspace(0, rows - 1, MOST_ROWS).astype(np.int64)

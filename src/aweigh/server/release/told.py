@@ -77,7 +77,7 @@ def metrics_text(trial: Trial) -> str:
 
 
 def _lines(trial: Trial) -> Iterator[str]:
-    state, tally, shadow = trial.state, trial.total, trial.total.shadow
+    state, tally, shadow = trial.stands, trial.total, trial.total.shadow
     labels = {
         "mode": state.mode,
         "current": trial.current.predictor.version,

@@ -33,6 +33,7 @@ COUNT_S = 2.0
 """How often what was counted is told to all, and looked at."""
 TRIES = 5
 JOIN_S = 10.0
+GOLDEN_ROWS, UNFIT = "golden_rows", "it does not answer its golden rows as it should"
 ITSELF, AT_START = "the server itself", "the start of the server"
 
 Which = Literal["current", "candidate"]
@@ -84,6 +85,7 @@ class Trial:
         self._tell = tell
         self._process = secrets.token_hex(8)
         self._lock = threading.Lock()
+        self._asking = threading.RLock()
         self._total = Tally()
         self._given_up: tuple[str, Verdict] | None = None
         self._counted: tuple[object, ...] = ()
@@ -98,6 +100,17 @@ class Trial:
     def answers_all(self) -> Which:
         """Whose documents are shown, and who answers whoever is in no trial."""
         return "candidate" if self.view.mode == "promoted" else "current"
+
+    @property
+    def stands(self) -> State:
+        """What the release does here: what the store said last, unless this process had to give the candidate up."""
+        state = self.state
+        if self.view.mode != "aborted" or state.mode == "aborted":
+            return state
+        limit, reason = GOLDEN_ROWS, UNFIT
+        if self._given_up is not None:
+            limit, reason = self._given_up[1].limit, self._given_up[1].reason
+        return msgspec.structs.replace(state, mode="aborted", percent=0.0, limit=limit, reason=reason)
 
     def service(self, which: Which) -> Service:
         """One of the two."""
@@ -145,8 +158,18 @@ class Trial:
 
     # -- what all share ----------------------------------------------------------------------------------------------
 
+    # What is read of the store is taken before anybody else here asks it: an older state must not come after a newer
+    # one, nor the counts of one trial after the next has begun.
+
     def step(self) -> None:
         """Learns what others have changed, tells what was counted, and gives the candidate up where it must."""
+        try:
+            with self._asking:
+                self._step()
+        except Exception:  # noqa: BLE001  the thread must outlive whatever it meets
+            _LOG.exception("the release cannot be followed")
+
+    def _step(self) -> None:
         try:
             self._follow()
             if time.monotonic() - self._looked_s >= COUNT_S:
@@ -159,8 +182,6 @@ class Trial:
                 _LOG.warning("the release's state cannot be read or written: %s", error.message)
             self._is_down = True
             self._judge_alone()
-        except Exception:  # noqa: BLE001  the thread must outlive whatever it meets
-            _LOG.exception("the release cannot be followed")
 
     def _follow(self) -> None:
         found = self._store.read()
@@ -174,12 +195,12 @@ class Trial:
             self._begun = True
         self.take(found or State())
         if not self.is_fit and self.state.mode in {"canary", "shadow", "promoted"}:
-            self._give_up(Verdict(limit="golden_rows", reason="it does not answer its golden rows as it should"))
+            self._give_up(Verdict(limit=GOLDEN_ROWS, reason=UNFIT))
 
     def take(self, state: State) -> None:
         """From now on this is what the release does."""
         with self._lock:
-            given_up = self._given_up is not None and self._given_up[0] == state.salt
+            given_up = self._given_up is not None and self._given_up[0] == state.salt and state.is_tried
             is_new = state.salt.encode() != self.view.salt
             tally = Tally() if is_new else self.view.tally
             if is_new:
@@ -194,27 +215,29 @@ class Trial:
         Raises:
             StorageDown, StorageFull: the store cannot be asked.
         """
-        if self._begun:
-            self.take(self._store.read() or State())
-        return self.tell_counts()
+        with self._asking:
+            if self._begun:
+                self.take(self._store.read() or State())
+            return self.tell_counts()
 
     def tell_counts(self) -> Tally:
         """Tells all what was counted here; what all have counted."""
-        view = self.view
-        if view.salt:
-            salt, tally = view.salt.decode(), view.tally
-            counted = (
-                salt,
-                tally.current.requests,
-                tally.candidate.requests,
-                tally.shadow.requests,
-                tally.shadow.dropped,
-            )
-            if counted != self._counted:
-                self._store.count(salt, self._process, tally, now=time.time())
-                self._counted = counted
-            self._total = self._store.total(salt)
-        return self._total
+        with self._asking:
+            view = self.view
+            if view.salt:
+                salt, tally = view.salt.decode(), view.tally
+                counted = (
+                    salt,
+                    tally.current.requests,
+                    tally.candidate.requests,
+                    tally.shadow.requests,
+                    tally.shadow.dropped,
+                )
+                if counted != self._counted:
+                    self._store.count(salt, self._process, tally, now=time.time())
+                    self._counted = counted
+                self._total = self._store.total(salt)
+            return self._total
 
     @property
     def total(self) -> Tally:
@@ -229,12 +252,13 @@ class Trial:
             StorageDown, StorageFull: the store cannot be asked.
             Busy: others change it at the same time.
         """
-        for _ in range(TRIES):
-            new = make(self._store.read() or State())
-            if self._store.write(new):
-                self._given_up = None
-                self.take(new)
-                return new
+        with self._asking:
+            for _ in range(TRIES):
+                new = make(self._store.read() or State())
+                if self._store.write(new):
+                    self._given_up = None
+                    self.take(new)
+                    return new
         raise Busy(retry_after_s=1)
 
     # -- giving up ---------------------------------------------------------------------------------------------------
@@ -252,7 +276,10 @@ class Trial:
         view = self.view
         if not self.terms.automatic or view.mode not in states.TRIED:
             return
-        verdict = decide(self.state, view.tally, self.terms.limits)
+        counted = msgspec.json.decode(
+            msgspec.json.encode(view.tally), type=Tally
+        )  # requests go on counting in the other
+        verdict = decide(self.state, counted, self.terms.limits)
         if verdict is not None:
             self._given_up = self.state.salt, verdict
             _LOG.error("the candidate is given up by this process: %s", verdict.reason)
@@ -267,6 +294,8 @@ class Trial:
         def make(state: State) -> State:
             if state.salt != salt:
                 raise states.WrongState("Another trial has begun.")
+            if state.mode == "promoted" and self.is_fit:
+                raise states.WrongState("Somebody has promoted it meanwhile.")
             return states.aborted(state, Change(by=ITSELF, at=time.time(), reason=verdict.reason, limit=verdict.limit))
 
         try:

@@ -11,14 +11,14 @@ from time import perf_counter
 
 from starlette.types import Scope
 
-from aweigh.errors import AweighError, DataError, StorageDown, StorageFull
+from aweigh.errors import AweighError, Busy, DataError, StorageDown, StorageFull
 from aweigh.guard.deploy_key import DEPLOYMENT
 from aweigh.guard.identity import Identity
 from aweigh.runtime.release.share import place_of, who_asks
 from aweigh.runtime.release.tally import Side
 from aweigh.schema.answers import Answers
 from aweigh.server.access.door import IDENTITY, METER, Door
-from aweigh.server.access.meter import Meter, OverBudget, charged
+from aweigh.server.access.meter import Meter, Once, OverBudget, charged
 from aweigh.server.api import Predict
 from aweigh.server.asking import Attempt, Question
 from aweigh.server.body import ClientGone
@@ -91,7 +91,9 @@ class Ways:
 
     async def _candidate(self, attempt: Attempt, question: Question, view: View) -> Reply:
         """The candidate's reply, or the current model's where it has none; what neither answers is nobody's fault."""
-        trial, meter, side, begun = self._trial, question.scope.get(METER), view.tally.candidate, perf_counter()
+        trial, side, begun = self._trial, view.tally.candidate, perf_counter()
+        said: Meter | None = question.scope.get(METER)
+        meter = None if said is None else Once(said)
         try:
             reply = await charged(meter, lambda one: attempt(trial.candidate, one, None))
         except (ClientGone, OverBudget, StorageDown, StorageFull):
@@ -102,10 +104,9 @@ class Ways:
         return reply
 
     async def _instead(self, attempt: Attempt, meter: Meter | None, side: Side, error: Exception) -> Reply:
-        # What is refused or turned away was not charged yet; what the model failed on was.
-        was_charged = isinstance(error, NoAnswer) or not isinstance(error, AweighError)
-        again = meter.paid() if meter is not None and was_charged else meter
-        reply = await charged(again, lambda one: attempt(self._trial.current, one, None))
+        reply = await charged(meter, lambda one: attempt(self._trial.current, one, None))
+        if isinstance(error, Busy):  # that is how much is asked of it, and nothing that it says
+            return reply
         side.failed()
         if not self._told:  # once: whoever can make it fail is not to fill the log
             _LOG.warning("the candidate fails on a request that the current model answers: %s", type(error).__name__)

@@ -222,6 +222,19 @@ def test_settings_are_read_back_as_they_were_written(live, typed, vps):
     assert "ODD_ONE" not in json.loads(out)["config"]
 
 
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
+def test_a_slot_that_was_begun_is_told_of_or_cleared(live, typed, folder, vps, how):
+    words = command("deploy", "ssh", folder("sleep 1000", begun=b"1"), "--app", APP, "--auth", "none")
+    with subprocess.Popen(words, env=environ(vps), stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if line.split()[:1] == ["start"]:
+                break
+        process.send_signal(how)
+    told = any("runs beside it" in one for one in status(typed)["notes"])
+    running = vps.sh(f"systemctl list-units --no-legend --plain 'aweigh-{APP}.*'").count("\n")
+    assert (told, running) == ((True, 2) if how == signal.SIGKILL else (False, 1))
+
+
 def test_settings_that_a_release_does_not_come_up_with_are_put_back(live, typed, vps):
     before = vps.sh(f"cat /opt/aweigh/{APP}/shared/env")
     code, _, err = typed("config", "ssh", "--app", APP, "AWEIGH_PROXIES=many")

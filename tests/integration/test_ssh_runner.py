@@ -244,7 +244,7 @@ def test_a_lock_is_one_persons_and_ends_with_them(sshd, host, tmp_path):
     ("config", "said", "fix"),
     [
         ("unknown", "is not known here", "ssh -p"),
-        ("moved", "another key than it did before", "ssh-keygen -R"),
+        ("moved", "another key than it did before", "ssh-keygen -R '[127.0.0.1]:"),
         ("stranger", "does not let this user in", "ssh-copy-id"),
     ],
 )

@@ -49,7 +49,7 @@ _SILENCES: tuple[tuple[str, str, str], ...] = (
     (
         r"IDENTIFICATION HAS CHANGED",
         "The host {host} shows another key than it did before.",
-        "if it was set up anew: ssh-keygen -R {name}, then {ssh}; else somebody stands in between",
+        "if it was set up anew: ssh-keygen -R {known}, then {ssh}; else somebody stands in between",
     ),
     (
         r"Host key verification failed|No \S+ host key is known",
@@ -89,9 +89,13 @@ _TELLING = re.compile(r"error|fail|cannot|unable|denied|not ", re.IGNORECASE)
 def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
     """The error of a connection that did not come about, or broke off, by what ssh said; ``ssh`` is how it is typed."""
     name = host.rpartition("@")[2]
+    port = re.search(r" -p ([0-9]+) ", ssh)
+    known = name if port is None else f"'[{name}]:{port[1]}'"
     for pattern, sentence, hint in _SILENCES:
         if re.search(pattern, stderr, re.IGNORECASE):
-            return HostSilent(sentence.format(host=host, name=name), hint=hint.format(host=host, name=name, ssh=ssh))
+            return HostSilent(
+                sentence.format(host=host, name=name), hint=hint.format(host=host, name=name, known=known, ssh=ssh)
+            )
     said = quoted(stderr)
     return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
 

@@ -158,7 +158,9 @@ class Host:
             try:
                 if process.stdout.readline(1000).strip() != b"held":
                     process.stdin.close()
-                    process.wait(CONNECT_S)
+                    with contextlib.suppress(subprocess.TimeoutExpired):
+                        process.wait(CONNECT_S)
+                    process.kill()
                     if process.returncode == TAKEN:
                         raise Occupied(
                             f"Somebody else is deploying this app on {self.name} just now.",

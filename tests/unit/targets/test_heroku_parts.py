@@ -120,9 +120,7 @@ def test_what_is_as_it_was_asked_for_is_left_alone():
     there = [Formation(type="web", quantity=2, size="Standard-1X"), Formation(type="worker", quantity=0)]
     assert formation_updates(RELEASE, there, Wish("penguins"), first=False) == ([], 2)
     with pytest.raises(UsageError, match="1 web dyno of the size basic"):
-        formation_updates(
-            RELEASE, (Formation(type="web", quantity=1, size_name="basic"),), Wish("a", replicas=2), first=True
-        )
+        formation_updates(RELEASE, (Formation(type="web", size="Basic"),), Wish("a", replicas=2), first=True)
     updates, web = formation_updates(RELEASE, there, Wish("penguins", replicas=3), first=False)
     assert (updates, web) == ([{"type": "web", "quantity": 3}], 3)
 

@@ -158,7 +158,7 @@ def test_a_line_of_the_owners_is_one_command_to_a_shell_and_nothing_to_compose(l
         "command"
     ]
     assert command[:2] == ["/bin/sh", "-c"]
-    assert command[2].replace("$$", "$").removeprefix("exec ") == line
+    assert command[2].replace("$$", "$").replace("exec ", "") == line
 
 
 def test_a_line_with_a_control_character_is_refused():

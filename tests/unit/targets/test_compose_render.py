@@ -158,7 +158,6 @@ def test_a_line_of_the_owners_is_one_command_to_a_shell_and_nothing_to_compose(l
         "command"
     ]
     assert command[:2] == ["/bin/sh", "-c"]
-    # The last of its commands takes the shell's place, so that it is told when it is to end.
     assert command[2].replace("$$", "$").replace("exec ", "") == line
 
 

@@ -38,11 +38,11 @@
         └── AnswersDiffer       what is live does not answer as its golden rows say      exit 4
 
 The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in; so have other places that
-are asked over the network an ``errors.py`` of their own, below ``RemoteError`` (``oci/errors.py``). Seven more stand
+are asked over the network an ``errors.py`` of their own, below ``RemoteError`` (``oci/errors.py``). Eight more stand
 where they arise, as a server turns them into its own answers and no command tells them: ``Unread``
 (``server/body.py``), ``NoAnswer`` (``server/service.py``), ``OverBudget`` (``server/access/meter.py``), ``Refused``
-(``server/problems.py``), ``SignInFailed`` (``guard/oidc/failures.py``), ``TooManyAtOnce`` (``guard/passwords.py``) and
-``WrongState`` (``runtime/release/state.py``).
+(``server/problems.py``), ``SignInFailed`` (``guard/oidc/failures.py``), ``TooManyAtOnce`` (``guard/passwords.py``),
+``WrongState`` (``runtime/release/state.py``) and ``AnotherModel`` (``ui/scoring.py``).
 
 Each error carries ``code``, a stable slug for programs, and ``hint``, what to do now. Its text is one sentence
 that names no path of the machine unless the user typed it.

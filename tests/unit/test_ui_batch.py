@@ -3,6 +3,9 @@
 import csv
 import gzip
 import io
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,10 +16,11 @@ from aweigh.schema import Column, Output, Schema
 from aweigh.schema.domain import Domain
 from aweigh.schema.policy import Policy
 from aweigh.ui import upload as upload_module
+from aweigh.ui.api import Api
 from aweigh.ui.fitting import fitted
 from aweigh.ui.flat import cells_of, names_of
 from aweigh.ui.results import csv_bytes, parquet_bytes, picture, results_of
-from aweigh.ui.scoring import Scoring
+from aweigh.ui.scoring import AnotherModel, Scoring
 from aweigh.ui.upload import read_upload
 
 SCHEMA = Schema(
@@ -132,6 +136,47 @@ def test_rows_outside_what_the_model_has_seen_are_bad_ones_where_the_policy_refu
     assert [(cell.row, cell.column, cell.text) for cell in fit.cells] == [(2, "length_mm", "12"), (3, "kind", "")]
     assert (fit.total, fit.refused, fit.good) == (2, 1, 2)
     assert fit.reasons[2] == "12 lies outside what the model has seen, 1 to 9"
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """A server whose model is another one from the second request on, and stays that one."""
+
+    def do_POST(self):
+        rows = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["rows"]
+        self.server.asked += 1
+        version = "b" * 12 if self.server.asked > 1 else "a" * 12
+        answer = {"label": "x", "probabilities": {"x": 0.75, "y": 0.25}}
+        document = {"model": {"name": "m", "version": version}, "predictions": [answer] * len(rows), "warnings": []}
+        body = json.dumps({"id": "1", **document}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_file_is_answered_by_one_model_though_another_takes_its_place():
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Answers) as server:
+        server.asked = 0
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        api = Api(f"http://127.0.0.1:{server.server_port}")
+        fit = fitted(DOMAIN, uploaded("kind,length_mm\n" + "a,1\n" * 60), taken={})
+        scoring = Scoring.of(DOMAIN, fit)
+        scoring.step(api)
+        assert scoring.version == "a" * 12
+        assert 0 < scoring.done < 60
+        scoring.step(api)
+        assert isinstance(scoring.error, AnotherModel)
+        assert sum(scoring.answered) == scoring.done, "nothing of the other model's was kept"
+        scoring.go_on()
+        assert (scoring.done, sum(scoring.answered)) == (0, 0)
+        while scoring.running:
+            scoring.step(api)
+        assert (scoring.finished, scoring.version) == (True, "b" * 12)
+        server.shutdown()
 
 
 FORMULAS = "kind,length_mm,note,id\na,-1.5,=1+1,-7\nb,2,@x,+07\na,abc,-cmd|x,007\n"

@@ -23,13 +23,25 @@ QUICK_S, SLOW_S = 1.0, 4.0
 """A part that took less is followed by a larger one, one that took more by a smaller one: the progress keeps moving."""
 
 
+class AnotherModel(AweighError):  # noqa: N818  named as those of errors.py
+    """In the middle of a file another model began to answer: its rows would be the answers of two."""
+
+    code = "another_model"
+
+    def __init__(self, before: str, now: str) -> None:
+        super().__init__(
+            f"The model changed while the file was scored: {before[:12]} answered, and {now[:12]} does now.",
+            hint="go on: it starts again with the first row, for the answers of one model",
+        )
+
+
 @dataclass(slots=True)
 class Scoring:
     """The answers to a file's good rows as they come. ``order`` are the rows to be asked, ``done`` how many were.
 
     ``columns`` hold the answers' cells, as many as the file has rows, None where no answer was given; ``answered`` says
     of each row whether it was. ``warned`` maps a row to what was said of it, ``refused`` one that the model had no
-    answer for to why.
+    answer for to why. ``version`` is the model's that answered the first part: a file gets the answers of one.
     """
 
     schema: Schema
@@ -44,6 +56,7 @@ class Scoring:
     wanted: bool = True
     spent_s: float = 0.0
     error: AweighError | None = None
+    version: str = ""
     at_once: int = FIRST_ROWS
     # Streamlit starts the next run of a page while the last one still waits for its part.
     turn: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -81,7 +94,11 @@ class Scoring:
         self.wanted = False
 
     def go_on(self) -> None:
-        """Ask again from where it stopped."""
+        """Ask again from where it stopped; from the first row where another model answers since."""
+        if isinstance(self.error, AnotherModel):
+            self.done, self.version = 0, ""
+            self.warned.clear()
+            self.answered[:] = bytes(len(self.answered))
         self.wanted, self.error = True, None
 
     def step(self, api: Api) -> None:
@@ -99,6 +116,10 @@ class Scoring:
             except AweighError as error:
                 self.error = error
             else:
+                if self.version not in {"", reply.version}:
+                    self.error = AnotherModel(self.version, reply.version)
+                    return
+                self.version = reply.version
                 self._keep(rows, table, reply.predictions)
                 self._pace(time.perf_counter() - begun)
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from aweigh.targets.heroku.wish import Deployed, Packed, Telling, Wish
     from aweigh.targets.release import Release
 
+STOPPED = 130
+"""The exit code of what was interrupted, as everywhere."""
+
 MOST_SHOWN = 4000
 """Characters of a document that a dry run prints."""
 
@@ -231,7 +234,7 @@ def _go(
             deployed = go(api, release, packed, wish, telling=telling_of(steps))
         except KeyboardInterrupt:
             steps.line("stopped", "what is under way at Heroku goes on there; the same command again goes on with it")
-            raise
+            raise SystemExit(STOPPED) from None
     if as_json:
         print_document(document(deployed))
         return
@@ -241,6 +244,9 @@ def _go(
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
+    elif deployed.created and "--auth password" in release.processes.get("web", ""):
+        steps.line("admin", "no first link is in the log (nobody can sign in yet, or somebody can already); another:")
+        steps.more(f"heroku run --app {shlex.quote(deployed.app)} aweigh users invite admin")
     steps.next(f"aweigh status heroku --app {shlex.quote(deployed.app)}")
 
 

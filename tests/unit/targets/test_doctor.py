@@ -153,7 +153,8 @@ def test_loose_requirements_are_told_to_leave_what_they_need_to_the_day_of_the_b
 
 HASH = "sha256:" + "0" * 64
 FAULTS = [
-    ({"Procfile": None}, "no_procfile", "fail", "web: streamlit run app.py"),
+    ({"Procfile": None}, "no_procfile", "warn", "web: streamlit run app.py"),
+    ({"Procfile": None, "app.py": None}, "no_procfile", "fail", "web: streamlit run app.py"),
     ({"Procfile": None, "procfile": WEB}, "procfile_name", "fail", "git mv procfile Procfile"),
     ({"Procfile": None, "Procfile.txt": WEB}, "procfile_name", "fail", "git mv Procfile.txt Procfile"),
     ({"Procfile": WEB.replace("\n", "\r\n")}, "procfile_crlf", "warn", "sed"),

@@ -52,8 +52,11 @@ def _faults(folder: Folder) -> Iterator[Finding]:
             what = (
                 "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
             )
-            fix = f"write one, of this line: {line}; aweigh deploy heroku writes one by itself"
-            yield Finding("no_procfile", "fail", what, fix, NAME)
+            fix = f"write one, of this line: {line}"
+            known = find_script(folder) is not None
+            if known:
+                fix = f"aweigh deploy heroku writes one, with a door before the app; to push it by git {fix}"
+            yield Finding("no_procfile", "warn" if known else "fail", what, fix, NAME)
         return
     procfile = read_procfile(text)
     if "\r" in text:

@@ -111,7 +111,7 @@ def test_the_road_from_nothing_to_nothing(run, live, docker, port, tmp_path, ver
     assert (code, json.loads(out)) == (0, {"to": 1, "as": 3})
 
     code, out, _ = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")
-    assert (code, "set: AWEIGH_SWEEPS" in out) == (0, True)
+    assert (code, "set: AWEIGH_SWEEPS" in out) == (0, True), out
     code, out, _ = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
     assert code == 0, out
     code, out, _ = run("config", "compose", "--app", APP)

@@ -94,6 +94,7 @@ def test_whatever_verifies_a_bundle_says_whose_signature_counts():
                 callers.add(place)
     commands = {f"cli/{name}.py" for name in ("eject", "inspect", "plan", "predict", "serve", "verify", "worker")}
     assert callers == commands | {
+        "bundle/remote.py",
         "runtime/notebook.py",
         "runtime/pace.py",
         "targets/heroku/doctor.py",

@@ -97,8 +97,12 @@ def _is_list(value: object) -> bool:
 def _scalar(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int | float):
+    if isinstance(value, int):
         return repr(value)
+    if isinstance(value, float):
+        # YAML 1.1 takes a number with an exponent for text where it has no point: 1e-05.
+        mantissa, e, exponent = repr(value).partition("e")
+        return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, Mapping) and not value:

@@ -61,10 +61,20 @@ def end(name: str) -> None:
         return
     os.killpg(told["pid"], signal.SIGTERM)
     until = time.monotonic() + STOP_S
-    while state_of(told)["Status"] == "running" and time.monotonic() < until:
+    # Its shell is gone at once; what it started still has the port, until it has finished what is under way.
+    while is_there(told["pid"]) and time.monotonic() < until:
         time.sleep(0.02)
-    if state_of(told)["Status"] == "running":
+    if is_there(told["pid"]):
         os.killpg(told["pid"], signal.SIGKILL)
+
+
+def is_there(group: int) -> bool:
+    """Whether a process of the group lives."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def start(name: str, service: dict[str, Any], project: Path) -> int:

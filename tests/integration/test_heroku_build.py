@@ -168,7 +168,9 @@ def test_a_bundle_builds_boots_is_guarded_and_answers(tmp_path, penguins, postgr
     rows, labels = golden(penguins.path)
     with Web(dyno, free_port()) as web:
         name = f"ana-{uuid.uuid4().hex[:8]}"  # others use the same database
-        added = dyno.run(f"aweigh users add {name} --role predictor > people && aweigh keys add ci --owner {name} --json")
+        added = dyno.run(
+            f"aweigh users add {name} --role predictor > people && aweigh keys add ci --owner {name} --json"
+        )
         assert added.returncode == 0, added.stderr
         key = json.loads(added.stdout)["secret"]
         assert web.client.post("/v1/predict", json={"rows": rows[:1]}).status_code == httpx.codes.UNAUTHORIZED

@@ -58,7 +58,9 @@ class Tab(StreamlitPage):
 
     def connect(self, *session):
         text = super().connect(*session)
-        return self.run() if text is None else text  # the run that the server began was broken off by the page's own
+        for _ in range(5):  # a run that the server began is broken off by the page's own, and on a busy machine again
+            text = self.run() if text is None else text
+        return text
 
     def make_later(self):
         """Press the button whose file is made when it is wanted; return the file's address."""

@@ -26,8 +26,6 @@ PATTERNS = {
 }
 # Locks of tools that record where each file was downloaded from.
 FORBIDDEN_NAMES = {"uv.lock", "pylock.toml", "poetry.lock", "Pipfile.lock"}
-# A lock of nothing, which a test needs under its own name: it has no address to record.
-LOCKS_OF_NOTHING = {"tests/data/heroku/two_locks/poetry.lock"}
 MAX_SHOWN = 160
 # Documents of other people, kept byte for byte: the folders in their examples are none of ours.
 OF_OTHERS = {"tests/heroku/platform-api-v3.schema.json"}
@@ -35,7 +33,7 @@ OF_OTHERS = {"tests/heroku/platform-api-v3.schema.json"}
 
 def offences(path: str, content: bytes) -> list[str]:
     """Return a line for each offence in one file's content; binary files (a NUL in the first 8 kB) are searched too."""
-    is_lock = Path(path).name in FORBIDDEN_NAMES and (path not in LOCKS_OF_NOTHING or b"://" in content)
+    is_lock = Path(path).name in FORBIDDEN_NAMES
     found = [f"{path}: a lock that records download addresses"] if is_lock else []
     for what, pattern in PATTERNS.items():
         if path in OF_OTHERS and what == "a path of one machine":

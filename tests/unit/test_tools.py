@@ -54,12 +54,6 @@ def test_what_is_harmless_is_let_be(check_tree, line):
     assert check_tree["offences"]("page.md", line.encode()) == []
 
 
-def test_a_lock_of_nothing_is_let_be_until_it_has_an_address(check_tree):
-    name = "tests/data/heroku/two_locks/poetry" + ".lock"
-    assert check_tree["offences"](name, b"package = []\n") == []
-    assert len(check_tree["offences"](name, b'url = "https://files.example/a.whl"\n')) == 1
-
-
 def test_a_lock_with_addresses_is_seen(check_tree):
     assert len(check_tree["offences"]("sub/uv" + ".lock", b"")) == 1
 

@@ -99,9 +99,12 @@ def test_a_good_folder_has_nothing_to_be_mended():
 
 
 @pytest.mark.parametrize("name", CLASSIC)
-def test_a_classic_failure_is_named_with_its_fix(name):
+def test_a_classic_failure_is_named_with_its_fix(name, tmp_path):
     code, level, fix = CLASSIC[name]
-    found = found_in(FOLDERS / name)
+    path = shutil.copytree(FOLDERS / name, tmp_path / name)
+    if name == "two_locks":  # no lock of Poetry's lies in this repository
+        (path / "poetry.lock").write_text("package = []\n")
+    found = found_in(path)
     assert found[code].level == level
     assert fix in found[code].fix
     extra = {"setup_sh": set(), "cors_off": {"xsrf_off"}}.get(name, set())

@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from aweigh.cli.compose import app_option, place_options, project_named, telling_of
 from aweigh.cli.door import json_option
 from aweigh.cli.terminal import Steps, aligned, clean, print_document
+from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
@@ -127,16 +128,6 @@ def releases_compose(app: str, most: int, as_json: bool, engine: str | None, fol
     click.echo("\n".join(aligned(rows)) if found else f"  there is no app {clean(app)} here")
 
 
-class Version(click.ParamType[int]):
-    """A release: ``v12`` or 12."""
-
-    name = "version"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number."""
-        return click.IntRange(1)(str(value).removeprefix("v"), param, ctx)
-
-
 @click.command("compose")
 @click.argument("version", type=Version(), required=False, metavar="[VERSION]")
 @app_option
@@ -209,16 +200,9 @@ def config_compose(
     Values of secrets are not shown, and neither are those of settings that aweigh does not know. What stands on a
     command line is everybody's on the machine to see: give secrets by --secret NAME.
     """
-    from aweigh.secret import Secret
     from aweigh.targets.compose import after
 
-    wanted: dict[str, str | Secret | None] = dict.fromkeys(unset)
-    for one in changes:
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
-        wanted[name] = value
-    wanted |= {name: _asked(name) for name in hidden}
+    wanted = changes_of(changes, unset=unset, hidden=hidden)
     steps = Steps(json=as_json)
     changed: tuple[str, ...] = ()
     if wanted:
@@ -236,17 +220,6 @@ def config_compose(
         return
     rows = [(key, WITHHELD if value is None else value) for key, value in shown.items()]
     click.echo("\n".join(aligned(rows)) if rows else "  no settings")
-
-
-def _asked(name: str) -> Any:
-    from aweigh.secret import Secret
-
-    if sys.stdin.isatty():
-        return Secret(click.prompt(name, hide_input=True, err=True))
-    value = sys.stdin.readline().rstrip("\n")
-    if not value:
-        raise UsageError(f"There is no value for {name[:40]}.", hint="standard input has a line for each --secret")
-    return Secret(value)
 
 
 @click.command("compose")

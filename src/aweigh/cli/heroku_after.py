@@ -8,7 +8,7 @@ import click
 from aweigh.cli.door import json_option
 from aweigh.cli.heroku import app_option, at_heroku, endpoint_option, telling_of
 from aweigh.cli.terminal import Steps, aligned, clean, print_document
-from aweigh.cli.typed import Version, asked_secret
+from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import RemoteError, UsageError
 
 if TYPE_CHECKING:
@@ -172,16 +172,9 @@ def config_heroku(
     Values of secrets are not shown, and neither are those of settings that aweigh does not know. What stands on a
     command line is everybody's on the machine to see: give secrets by --secret NAME.
     """
-    from aweigh.secret import Secret
     from aweigh.targets.heroku import after
 
-    wanted: dict[str, str | Secret | None] = dict.fromkeys(unset)
-    for one in changes:
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
-        wanted[name] = value
-    wanted |= {name: asked_secret(name) for name in hidden}
+    wanted = changes_of(changes, unset=unset, hidden=hidden)
     steps = Steps(json=as_json)
     with at_heroku(endpoint) as api:
         changed = after.set_config(api, app, wanted) if wanted else ()

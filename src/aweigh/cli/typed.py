@@ -1,6 +1,7 @@
 """What people type for every platform alike: the number of a release, and a secret that no command line shows."""
 
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -30,3 +31,20 @@ def asked_secret(name: str) -> Secret:
     if not value:
         raise UsageError(f"There is no value for {name[:40]}.", hint="standard input has a line for each --secret")
     return Secret(value)
+
+
+def changes_of(
+    changes: Sequence[str], *, unset: Sequence[str], hidden: Sequence[str]
+) -> dict[str, str | Secret | None]:
+    """What becomes of settings: ``NAME=VALUE``, those taken away (None), and secrets, which are asked for.
+
+    Raises:
+        UsageError: one changes nothing, or a secret has no value.
+    """
+    wanted: dict[str, str | Secret | None] = dict.fromkeys(unset)
+    for one in changes:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
+        wanted[name] = value
+    return wanted | {name: asked_secret(name) for name in hidden}

@@ -1,7 +1,7 @@
 """From a source to a release: uploaded, built and released, or found where an earlier run has done so."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from aweigh.errors import RemoteError
 from aweigh.targets.heroku import requests as ask
@@ -36,7 +36,7 @@ def begun(going: Going) -> tuple[Build, bool]:
         return live, False
     build = next((one for one in ours if one.status == "pending"), None)
     if build is None:
-        return _new_build(going), True
+        return _new_build(going, known={one.id for one in builds}), True
     going.telling.line("build", f"{going.packed.version} is being built already: going on with that", 0.0)
     return build, True
 
@@ -68,7 +68,7 @@ def new_source(api: Api, packed: Packed, *, telling: Telling) -> str:
     return blob.get_url
 
 
-def _new_build(going: Going) -> Build:
+def _new_build(going: Going, *, known: Collection[str]) -> Build:
     api, app, packed = going.api, going.app, going.packed
     url = new_source(api, packed, telling=going.telling)
     request = ask.create_build(
@@ -82,7 +82,8 @@ def _new_build(going: Going) -> Build:
         return api.ask(request, Build)
     except HerokuSilent:
         builds = api.ask(ask.list_builds(app), list[Build])
-        lost = [one for one in builds if one.source_blob.version == packed.version and one.status == "pending"]
+        # It may have ended by now: it is known by not having been there before, not by being under way.
+        lost = [one for one in builds if one.source_blob.version == packed.version and one.id not in known]
         if not lost:
             raise
         return max(lost, key=lambda one: one.created_at)

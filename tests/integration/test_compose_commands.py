@@ -6,8 +6,14 @@ The stand-in's containers are processes of this machine: what answers the golden
 import io
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -263,3 +269,191 @@ def test_what_is_not_there_is_told(run, words):
     code, _, err = run(*words)
     assert code == 2
     assert err.startswith("error: ")
+
+
+# -- releases beside what runs ---------------------------------------------------------------------------------------
+
+ROW = {"rows": [{"island": "Biscoe", "bill_length_mm": 50.0}]}
+
+
+@contextmanager
+def asked_all_the_while(port):
+    """Rows are asked until the block ends; yields how many, and what was answered otherwise than by 200."""
+    told, ended = {"asked": 0, "failed": []}, threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/predict", json.dumps(ROW).encode(), {"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=30) as reply:
+                    reply.read()
+            except OSError as error:
+                told["failed"].append(repr(error))
+            told["asked"] += 1
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_with_a_proxy_a_release_leaves_no_request_unanswered(run, live, docker, port, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    code, out, _ = run(*live, "--proxy")
+    assert code == 0, out
+    with asked_all_the_while(port) as told:
+        code, out, err = run(*live[:-1], TWO)
+        assert (code, err) == (0, ""), out
+        assert "beside what runs" in out
+        assert (place / "live" / "b").exists()
+        assert f"aweigh-{APP}-web-b-1" in docker.containers()
+        code, out, err = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
+        assert code == 0, err
+
+        # What does not start is never asked, and what runs is not touched.
+        before = docker.containers()
+        code, _, err = run("config", "compose", "--app", APP, "AWEIGH_DRAIN_S=nonsense")
+        assert (code, "runs again" in err) == (4, True), err
+        assert docker.containers() == before
+        assert not (place / "compose.next.yaml").exists()
+    assert told["failed"] == []
+    assert told["asked"] > 10
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["release"]) == (0, "v4")
+    assert json.loads(out)["replicas"] == {"proxy": 1, "web": 1}
+    code, out, _ = run("logs", "compose", "--app", APP, "--process", "web")
+    assert (code, f"{APP}-web" in out) == (0, True)
+
+
+def test_a_release_that_was_cut_off_beside_what_runs_is_gone_on_with(run, live, docker, port, tmp_path):
+    assert run(*live, "--proxy")[0] == 0
+    web_b = f"aweigh-{APP}-web-b-1"
+    docker.says(f"port aweigh-{APP}-proxy-1", code=0, out="")  # it is waited for in vain
+    words = [sys.executable, "-m", "aweigh", *live[:-1], TWO]
+    killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: web_b in docker.containers())
+    killed.kill()
+    killed.wait()
+    docker.quiet()
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["state"], json.loads(out)["release"]) == (0, "up", "v2")
+    assert json.loads(out)["replicas"]["web"] == 1
+    assert any(web_b in note for note in json.loads(out)["notes"])
+    code, out, err = run(*live[:-1], TWO)
+    assert code == 0, out + err
+    assert not (tmp_path / "data" / "aweigh" / "compose" / APP / "compose.next.yaml").exists()
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (json.loads(out)["release"], json.loads(out)["notes"]) == ("v4", [])
+
+
+def test_an_owners_document_for_the_web_containers_holds_in_every_release(run, live, docker, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    assert run(*live, "--proxy")[0] == 0
+    assert run(*live[:-1], TWO)[0] == 0
+    assert (place / "live" / "b").exists()
+    (place / "compose.override.yaml").write_text("services:\n  web:\n    cpus: 2\n")
+    code, out, err = run(*live)
+    assert code == 0, out + err
+    assert docker.containers()[f"aweigh-{APP}-web-1"]["service"]["cpus"] == 2
+    assert f"aweigh-{APP}-web-b-1" not in docker.containers()
+
+
+def test_a_first_deployment_that_was_killed_is_gone_on_with(run, folder, docker, port):
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "aweigh", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: docker.containers() and answers(int(port)))
+    killed.kill()
+    killed.wait()
+    code, out, err = run(*words)  # its own container has the port
+    assert (code, err) == (0, ""), out
+
+
+def wait_for(true, timeout_s=60):
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def answers(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_that_is_gone_back_to_brings_its_settings_and_they_can_be_set_again(run, live):
+    assert run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")[0] == 0
+    assert run("rollback", "compose", "v1", "--app", APP)[0] == 0
+    code, out, _ = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off", "--json")
+    assert (code, json.loads(out)["changed"]) == (0, ["AWEIGH_SWEEPS"])  # and not "as it was"
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_volumes_that_no_document_names_any_more_go_too(run, live, docker):
+    for name in ("database", "state"):
+        (docker.folder / "volumes" / f"aweigh-{APP}_{name}").mkdir(parents=True)
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
+    assert list((docker.folder / "volumes").iterdir()) == []
+
+
+def test_an_app_whose_folder_was_deleted_by_hand_is_destroyed_whole(run, live, docker, tmp_path):
+    shutil.rmtree(tmp_path / "data")
+    (docker.folder / "volumes" / f"aweigh-{APP}_database").mkdir(parents=True)
+    code, out, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert code == 0, out + err
+    assert docker.containers() == {}
+    assert list((docker.folder / "volumes").iterdir()) == []
+
+
+def test_a_volume_that_cannot_be_taken_away_is_told_and_the_folder_stays(run, live, docker, tmp_path):
+    (docker.folder / "volumes" / f"aweigh-{APP}_state").mkdir(parents=True)
+    docker.says("volume rm", err="Error response from daemon: volume is in use")
+    code, _, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert (code, "volume is in use" in err) == (4, True)
+    assert (tmp_path / "data" / "aweigh" / "compose" / APP / "releases").is_dir()
+
+
+def test_an_app_that_is_being_changed_is_not_destroyed(run, live, docker):
+    with project_of(APP, environ=os.environ).locked():
+        code, _, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert (code, "at this moment" in err) == (4, True)
+    assert len(docker.containers()) == 1
+
+
+def test_the_folder_of_another_app_is_neither_deployed_to_nor_destroyed(run, live, docker, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    more = ("--app", "other", "--dir", str(place))
+    for words in ((*live[:3], *more, *live[-2:]), ("destroy", "compose", *more, "--yes"), ("status", "compose", *more)):
+        code, _, err = run(*words)
+        assert (code, f"that of the app '{APP}'" in err) == (2, True), words
+    assert run("status", "compose", "--app", APP)[0] == 0
+
+
+def test_a_folder_with_other_things_in_it_is_refused(run, folder, docker, port, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("x")
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
+    code, _, err = run(*words, "--dir", str(tmp_path / "work"))
+    assert (code, "other files" in err) == (2, True)
+
+
+# -- what runs for months ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_started_again_long_ago_is_no_crash_of_today(run, live, docker):
+    path = docker.folder / "containers" / f"aweigh-{APP}-web-1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "restarts": 5}))
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["state"]) == (0, "up")
+    assert run(*live)[0] == 0

@@ -10,13 +10,17 @@ import re
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import contextmanager
 import urllib.error
 import urllib.request
 
 import pytest
 from tests.compose.stores import START, store_archive
 from tests.containers import base_in
+
+from aweigh.targets.live import golden_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -155,6 +159,57 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     assert docker("ps", "-aq") == ""
     assert PROJECT not in docker("volume", "ls", "-q")
     assert not run.folder.exists()
+
+
+@contextmanager
+def asked_all_the_while(port, row):
+    """Rows are asked from two sides until the block ends; yields what was answered otherwise than by 200, and counts."""
+    told, ended = {"asked": 0, "failed": []}, threading.Event()
+    body = json.dumps({"rows": [row]}).encode()
+
+    def ask():
+        while not ended.is_set():
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=30) as reply:
+                    reply.read()
+            except OSError as error:
+                told["failed"].append(repr(error))
+            told["asked"] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for one in threads:
+        one.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        for one in threads:
+            one.join()
+
+
+@pytest.mark.parametrize("more", [("--replicas", "2"), ("--proxy",)], ids=" ".join)
+def test_a_release_leaves_no_request_unanswered(penguins, words, run, docker, free_port, more):
+    port = free_port()
+    deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), "--auth", "none", "--no-ui"]
+    code, out, err = run(*deploy, *words, *more)
+    assert code == 0, out + err
+    row = golden_of(penguins.path).rows[0]
+    with asked_all_the_while(port, row) as told:
+        code, out, err = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")
+        assert code == 0, out + err
+        assert (run.folder / "live" / "b").exists()
+        code, out, err = run("rollback", "compose", "v1", "--app", APP)
+        assert code == 0, out + err
+    print(told["asked"], told["failed"][:5])
+    assert told["failed"] == []
+    assert told["asked"] > 100
+    names = docker("ps", "-a", "--format", "{{.Names}}")
+    assert f"{PROJECT}-web-1" in names
+    assert "web-b" not in names
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
 
 
 def test_what_answers_for_another_bundle_is_taken_back(penguins, flats, words, run, docker, free_port, tmp_path):

@@ -75,6 +75,8 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option("--host", "hosts", multiple=True, metavar="NAME",
               help="A name that it is asked by, beside this machine's own; may be given several times.")  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1, 20), help="How many web containers; unset: as many as there are.")
+@click.option("--proxy/--no-proxy", default=None,
+              help="A Caddy before one web container, too: releases leave no gap; unset: as it is.")  # fmt: skip
 @click.option("--memory", default="512M", show_default=True, metavar="SIZE", help="What each may take: 512M, 2G.")
 @click.option("--cpus", default="1", show_default=True, metavar="NUMBER", help="How many processors each may use.")
 @click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
@@ -110,7 +112,8 @@ def deploy_compose(**said: Any) -> None:
 
     path, app, as_json = said["path"], said["app"], said["as_json"]
     kinds = {kind: said[f"{kind}_image"] for kind in ("postgres", "valkey", "proxy") if said[f"{kind}_image"]}
-    wish = Wish(app, said["port"], said["replicas"], said["memory"], said["cpus"], said["public"], said["hosts"], kinds)
+    sizes = (said["port"], said["replicas"], said["memory"], said["cpus"], said["public"], said["hosts"])
+    wish = Wish(app, *sizes, kinds, said["proxy"])
     check_wish(wish)
     source = Source(said["base"], said["image"], said["insecure"], created_of(os.environ))
     steps = Steps(json=as_json)

@@ -66,6 +66,10 @@ class Docker:
         """What runs, or ran, by name."""
         return {one.stem: json.loads(one.read_text()) for one in (self.folder / "containers").glob("*.json")}
 
+    def images(self) -> set[str]:
+        """The names of the images that it has."""
+        return {json.loads(one.read_text())["name"] for one in (self.folder / "images").glob("*/image.json")}
+
     def stop(self) -> None:
         """End what still runs."""
         for name in self.containers():

@@ -240,6 +240,8 @@ def engine(words: list[str]) -> None:
     elif words[:2] == ["image", "rm"]:
         place, _ = images()[words[2]]
         (place / "image.json").unlink()
+    elif words[:1] == ["images"]:
+        say("\n".join(one for one in images() if one.rpartition(":")[0] == words[-1]))
     elif words[:1] == ["pull"]:
         fail(f"Error response from daemon: manifest unknown: {words[1]}")
     elif words[:1] == ["load"]:

@@ -387,6 +387,15 @@ def answers(port):
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
+def test_images_that_no_release_names_any_more_go(run, live, docker, version):
+    for app in (APP, f"{APP}-2"):
+        docker.add_image(f"localhost/aweigh-{app}:{'7' * 64}", b"", version=version)
+    assert run(*live)[0] == 0
+    left = docker.images()
+    assert f"localhost/aweigh-{APP}:{'7' * 64}" not in left
+    assert f"localhost/aweigh-{APP}-2:{'7' * 64}" in left
+
+
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 

@@ -12,9 +12,9 @@ import sys
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
 from tests.compose.stores import START, store_archive
@@ -41,9 +41,21 @@ def docker(tmp_path_factory):
     with tempfile.TemporaryDirectory(prefix="docker-") as short:
         host = f"unix://{short}/docker.sock"
         places = ["--data-root", str(place / "data"), "--exec-root", f"{short}/exec", "-p", f"{short}/pid"]
-        with (place / "log").open("w") as log:
-            words = ["dockerd", *DOCKERD, *places, "--bip", "172.31.251.1/24", "-H", host]
-            daemon = subprocess.Popen(words, stdout=log, stderr=log)
+        words = ["dockerd", *DOCKERD, *places, "--bip", "172.31.251.1/24", "-H", host]
+        daemons = []
+
+        def start():
+            with (place / "log").open("a") as log:
+                daemons.append(subprocess.Popen(words, stdout=log, stderr=log))
+            end = time.monotonic() + 60
+            while not typed("version", "--format", "{{.Server.Version}}", check=False):
+                assert time.monotonic() < end, (place / "log").read_text()[-2000:]
+                time.sleep(0.2)
+
+        def restart():
+            daemons[-1].terminate()
+            daemons[-1].wait(90)
+            start()
 
         def typed(*words, check=True):
             done = subprocess.run(
@@ -53,18 +65,16 @@ def docker(tmp_path_factory):
             return done.stdout.strip()
 
         try:
-            end = time.monotonic() + 60
-            while not typed("version", "--format", "{{.Server.Version}}", check=False):
-                assert time.monotonic() < end, (place / "log").read_text()[-2000:]
-                time.sleep(0.2)
+            start()
             for name, entry in START.items():
                 change = ["-c", f"ENV PATH={BIN}", *(["-c", f"ENTRYPOINT {json.dumps(entry)}"] if entry else [])]
                 typed("import", *change, str(store_archive()), f"localhost/test-{name}:1")
-            typed.host = host
+            typed.host, typed.restart = host, restart
             yield typed
         finally:
-            daemon.terminate()
-            daemon.wait(60)
+            for daemon in daemons:
+                daemon.terminate()
+                daemon.wait(60)
             subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
 
 
@@ -94,8 +104,8 @@ def words(penguins, image_registry):
     return ["--base", base_in(image_registry, "compose-base"), "--insecure", *images]
 
 
-def head_of(url, cookie=""):
-    request = urllib.request.Request(url, headers={"Cookie": cookie} if cookie else {})
+def head_of(url, cookie="", **more):
+    request = urllib.request.Request(url, headers={"Cookie": cookie} | more if cookie else more)
     try:
         with urllib.request.urlopen(request, timeout=20) as reply:
             return reply.headers
@@ -163,7 +173,7 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
 
 @contextmanager
 def asked_all_the_while(port, row):
-    """Rows are asked from two sides until the block ends; yields what was answered otherwise than by 200, and counts."""
+    """Rows are asked from two sides until the block ends; yields how many, and what was not answered by 200."""
     told, ended = {"asked": 0, "failed": []}, threading.Event()
     body = json.dumps({"rows": [row]}).encode()
 
@@ -203,12 +213,40 @@ def test_a_release_leaves_no_request_unanswered(penguins, words, run, docker, fr
         assert (run.folder / "live" / "b").exists()
         code, out, err = run("rollback", "compose", "v1", "--app", APP)
         assert code == 0, out + err
-    print(told["asked"], told["failed"][:5])
     assert told["failed"] == []
     assert told["asked"] > 100
     names = docker("ps", "-a", "--format", "{{.Names}}")
     assert f"{PROJECT}-web-1" in names
     assert "web-b" not in names
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
+
+
+def test_a_proxy_of_ones_own_is_believed_when_told_and_all_comes_up_with_the_machine(
+    penguins, words, run, docker, free_port
+):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/login"
+    deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), "--replicas", "2", "--no-ui"]
+    code, out, err = run(*deploy, *words, "--worker", "--redis")
+    assert code == 0, out + err
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+    assert head_of(url, **said).get("Strict-Transport-Security") is None  # anybody's word
+    code, out, err = run("config", "compose", "--app", APP, "AWEIGH_PROXIES=1")
+    assert code == 0, out + err
+    assert head_of(url, **said)["Strict-Transport-Security"]
+    assert head_of(url).get("Strict-Transport-Security") is None
+    code, out, err = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")  # into the second slot
+    assert code == 0, out + err
+    assert (run.folder / "live" / "b").exists()
+
+    docker.restart()
+    end = time.monotonic() + 120
+    while (told := json.loads(run("status", "compose", "--app", APP, "--json")[1]))["state"] != "up":
+        assert time.monotonic() < end, told
+    assert told["replicas"] == {"postgres": 1, "proxy": 1, "valkey": 1, "web": 2, "worker": 1}
+    assert head_of(url, **said)["Strict-Transport-Security"]
+    code, out, err = run("deploy", "compose", str(penguins.path), *deploy[3:], *words, "--worker", "--redis", "--json")
+    assert (code, json.loads(out)["changed"]) == (0, False), err
     assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import parse_reference
-from aweigh.targets.compose.plan import Chosen, Plan, Wish, check_wish, configured, plan_of, scaled
 from aweigh.targets.compose.caddy import caddyfile
+from aweigh.targets.compose.plan import Chosen, Plan, Wish, check_wish, configured, plan_of, scaled
 from aweigh.targets.compose.render import render, web_told
 from aweigh.targets.compose.yaml import Said, literal, to_yaml
 from aweigh.targets.release import Release
@@ -268,6 +268,15 @@ def test_a_proxy_of_the_owners_own_is_believed_when_they_say_so_and_counted_with
     assert scaled(several, {"web": 1}) == one  # what the owner said is not lost on the way
     public = plan_of(RELEASE, Wish("p", public=True, replicas=2), IMAGE, settings={"AWEIGH_PROXIES": "1"})
     assert "trusted_proxies 0.0.0.0/0 ::/0" in caddyfile(public)
+
+
+def test_names_that_the_owner_sets_leave_this_machines_own_by_which_a_release_is_looked_at():
+    def hosts(said):
+        return plan_of(RELEASE, Wish("p"), IMAGE, settings={"AWEIGH_HOSTS": said}).config["AWEIGH_HOSTS"]
+
+    assert hosts("models.example.org") == "models.example.org,localhost,127.0.0.1,[::1]"
+    assert hosts("localhost") == "localhost,127.0.0.1,[::1]"
+    assert hosts("*") == "*"
 
 
 @pytest.mark.parametrize("value", ["-1", "x", "", "16", "1.5", "١"])

@@ -12,6 +12,7 @@ from aweigh.secret import Secret
 from aweigh.targets.compose.containers import Container, containers_of, is_ready
 from aweigh.targets.compose.deploy import VOLUMES, Going, take_live
 from aweigh.targets.compose.errors import refusal
+from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, SERVICES, WEB, check_setting, configured, scaled
 from aweigh.targets.compose.program import Programs, ask, carry_out, environ_of, succeeds
@@ -106,11 +107,8 @@ def log_command(project: Project, programs: Programs, *, lines: int, tail: bool,
     Raises:
         UsageError: there is no such app or process.
     """
-    plan = live_of(project).plan if project.current() is not None else None
-    records = project.records()
-    if plan is None and not records:
-        live_of(project)
-    known = {*(plan or records[0].plan).processes, *(plan or records[0].plan).images}
+    record = project.current() or next(iter(project.records()), None) or live_of(project)
+    known = {*record.plan.processes, *record.plan.images}
     if process is not None and process not in known:
         raise UsageError(f"The app has no process {process[:40]!a}.", hint=f"it has {', '.join(sorted(known))}")
     follow = ["--follow"] if tail else []
@@ -256,14 +254,13 @@ def destroy(going: Going) -> None:
         raise UsageError(f"There is no app {project.app!r} here.", hint="is it in another folder? --dir DIR")
     with project.locked() if project.folder.is_dir() else nullcontext():
         records = project.records()
-        if records and not (project.folder / COMPOSE).is_file():
-            project.write(records[0].plan)
+        if records:
+            project.write(records[0].plan)  # whatever has become of the document
         if (project.folder / COMPOSE).is_file():
             words = programs.of(project, "down", "--volumes", "--remove-orphans")
             carry_out(words, what="to take it away", folder=project.folder, hear=lambda _: None)
         _sweep(going)
-        for image in {one.plan.image for one in records if not one.plan.pulled}:
-            succeeds(programs.engine("image", "rm", image))
+        forget_images(programs, project.app, but=())
         project.remove()
 
 

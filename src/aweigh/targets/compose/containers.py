@@ -16,6 +16,7 @@ LOG_LINES = 200
 PAUSE_S = 0.5
 CRASHES = 2
 """Starts again that are taken for a crash that comes back."""
+TRIES = 5
 _KILLED = 137
 
 
@@ -72,14 +73,18 @@ def containers_of(programs: Programs, app: str) -> list[Container]:
         ComposeRefused: the engine cannot be asked.
     """
     filters = ["--filter", f"label={LABEL}.app={app}"]
-    ids = ask(programs.engine("ps", "-aq", "--no-trunc", *filters), what="to say what runs").split()
-    if not ids:
-        return []
-    try:
-        told = ask(programs.engine("container", "inspect", *ids), what="to say what runs")
-    except ComposeRefused:
-        # One of them went away in between.
-        return []
+    told, tries = "", 0
+    while not told:
+        ids = ask(programs.engine("ps", "-aq", "--no-trunc", *filters), what="to say what runs").split()
+        if not ids:
+            return []
+        try:
+            told = ask(programs.engine("container", "inspect", *ids), what="to say what runs")
+        except ComposeRefused:
+            tries += 1
+            if tries == TRIES:
+                raise
+            # One of them went away in between: what is left is asked for anew.
     found = [_container(one) for one in documents(told)]
     return sorted(found, key=lambda one: (one.process, one.name))
 

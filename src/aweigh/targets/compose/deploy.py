@@ -14,6 +14,7 @@ from aweigh.secret import Secret
 from aweigh.targets.compose.containers import containers_of, log_of
 from aweigh.targets.compose.deployed import Deployed
 from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp
+from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Record
 from aweigh.targets.compose.plan import WEB, Chosen, Plan, Wish, plan_of
 from aweigh.targets.compose.program import carry_out, succeeds
@@ -49,6 +50,7 @@ def deploy(going: Going, release: Release, wish: Wish, image: Chosen) -> Deploye
     record = project.add(plan, why="deploy", golden=golden) if changed else before
     assert record is not None  # noqa: S101  it is new, or the one before
     replayed = take_live(going, record, golden, before=before)
+    forget_images(going.programs, plan.app, but={one.plan.image for one in project.records()})
     return Deployed(
         app=plan.app,
         url=plan.url,

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from aweigh.targets.compose.errors import ComposeRefused
 from aweigh.targets.compose.files import unwritable
 from aweigh.targets.compose.kept import IMAGE
 from aweigh.targets.compose.plan import Chosen
-from aweigh.targets.compose.program import Programs, ask, carry_out, documents, succeeds
+from aweigh.targets.compose.program import Programs, ask, carry_out, documents, said_anywhere, succeeds
 from aweigh.targets.image.base import USUAL, Tell, fetch_base
 from aweigh.targets.image.build import Built, build
 from aweigh.targets.image.packages import Making, find_compiler
@@ -101,6 +101,13 @@ def load(
     if not succeeds(programs.engine("image", "inspect", name)):
         raise ComposeRefused("The image was loaded, and is not found there.", hint="run the same command again")
     return Chosen(name, digest), True
+
+
+def forget_images(programs: Programs, app: str, *, but: Collection[str]) -> None:
+    """Takes away the images of an app that were built here, but these; the engine keeps those that still run."""
+    for name in said_anywhere(programs.engine("images", "--format", "{{.Repository}}:{{.Tag}}", f"{NAMES}{app}")):
+        if name.startswith(f"{NAMES}{app}:") and name not in but:
+            succeeds(programs.engine("image", "rm", name))
 
 
 def pulled(

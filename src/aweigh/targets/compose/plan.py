@@ -31,7 +31,8 @@ Slot = Literal["a", "b"]
 SERVICES: Mapping[Slot, str] = {"a": WEB, "b": "web-b"}
 """The web containers, by slot: while one is asked the next release starts in the other."""
 RESERVED = frozenset({MIGRATE, SERVICES["b"], *IMAGES})
-PROXIES = "AWEIGH_PROXIES"
+PROXIES, HOSTS = "AWEIGH_PROXIES", "AWEIGH_HOSTS"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MOST_PROXIES = 15
 """The app believes one more."""
 MOST_REPLICAS = 20
@@ -229,7 +230,7 @@ def plan_of(
     counts = ({} if before is None else before.replicas) | ({} if wish.replicas is None else {WEB: wish.replicas})
     base = {name: value for name, value in release.config.items() if name != PROXIES}
     if not wish.public or wish.hosts:
-        base["AWEIGH_HOSTS"] = ",".join(dict.fromkeys((*wish.hosts, "localhost", "127.0.0.1", "[::1]")))
+        base[HOSTS] = ",".join((*wish.hosts, *LOOPBACK))
     processes = _processes_of(release)
     kept = dict(IMAGES) | ({} if before is None else before.images) | dict(wish.images)
     # Of a store that is left out its image is remembered: its data is still there.
@@ -267,6 +268,8 @@ def configured(plan: Plan, settings: Mapping[str, str]) -> Plan:
     config = base | alone | dict(settings)  # several replicas without a store would know their own jobs alone
     for name, value in config.items():
         check_setting(name, value)
+    if HOSTS in config and config[HOSTS].strip() != "*":  # by which the deployment is looked at
+        config[HOSTS] = ",".join(dict.fromkeys((*config[HOSTS].split(","), *LOOPBACK)))
     config[PROXIES] = str(int(settings.get(PROXIES, "0")) + plan.has_proxy)
     return msgspec.structs.replace(
         plan, base=base, settings=dict(sorted(settings.items())), config=dict(sorted(config.items()))

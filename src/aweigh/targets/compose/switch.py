@@ -15,7 +15,7 @@ from functools import partial
 from aweigh.errors import RemoteError
 from aweigh.guard import deploy_key
 from aweigh.targets.compose.caddy import SIDE_DOOR
-from aweigh.targets.compose.containers import Awaited, Container, containers_of, wait_until_up, why_crashed
+from aweigh.targets.compose.containers import Awaited, Container, containers_of, wait_until_up, why_crashed, why_down
 from aweigh.targets.compose.deployed import Telling
 from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused
 from aweigh.targets.compose.kept import NEXT, Project
@@ -96,7 +96,7 @@ def _beside(going: Going, plan: Plan, golden: Golden | None, *, restarts: Mappin
         project.write(plan, slot=slot, document=NEXT)
         _prepare(going, plan, document=NEXT, restarts=restarts)
         _up(going, [SERVICES[slot]], document=NEXT)
-        proxy = next(one.name for one in containers_of(going.programs, plan.app) if one.process == PROXY)
+        proxy = next((one.name for one in containers_of(going.programs, plan.app) if one.process == PROXY), "")
         awaited = Awaited(plan, (WEB,), slot, partial(_side_door, going, proxy), restarts)
         wait_until_up(going.programs, project, awaited, timeout_s=going.boot_s)
         going.telling.line("start", f"web {plan.replicas[WEB]}, beside what runs: ready", time.monotonic() - started)
@@ -195,8 +195,14 @@ def _up(
         carry_out(command, what="to start it", folder=project.folder, hear=hear)
     except ComposeRefused as error:
         # Compose says which container it waited for in vain; the container says why.
-        crashed = next((one for one in containers_of(programs, project.app) if one.has_crashed), None)
-        raise error if crashed is None else why_crashed(programs, project, crashed) from error
+        there = containers_of(programs, project.app)
+        bad = next((one for one in there if one.has_crashed), None)
+        if bad is not None:
+            raise why_crashed(programs, project, bad) from error
+        ill = next((one for one in there if one.health == "unhealthy"), None)
+        if ill is not None:
+            raise why_down(programs, project, ill, what=f"{ill.name} does not get healthy") from error
+        raise
 
 
 def _end_migration(going: Going, there: Sequence[Container]) -> None:

@@ -27,10 +27,13 @@ class Docker:
             one.mkdir(parents=True)
         self.install("docker")
 
-    def install(self, name: str) -> None:
-        """Put the program there under a name."""
+    def install(self, name: str, *words: str) -> None:
+        """Put the program there under a name; it is typed with these words before all others."""
         path = self.bin / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{PROGRAM}" "{self.folder}" "{sys.prefix}" "$@"\n')
+        more = "".join(f'"{one}" ' for one in words)
+        path.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -I -S "{PROGRAM}" "{self.folder}" "{sys.prefix}" {more}"$@"\n'
+        )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def environ(self) -> dict[str, str]:
@@ -72,5 +75,6 @@ class Docker:
 
     def stop(self) -> None:
         """End what still runs."""
+        self.install("docker")
         for name in self.containers():
             subprocess.run([self.bin / "docker", "rm", "-f", name], check=False, capture_output=True, env=os.environ)

@@ -232,7 +232,7 @@ def load(path: str) -> None:
 
 
 def engine(words: list[str]) -> None:
-    if words[:1] == ["version"]:
+    if words[:1] in (["version"], ["info"]):
         say("linux/amd64")
     elif words[:2] == ["image", "inspect"]:
         found = images().get(words[2])

@@ -363,6 +363,21 @@ def test_an_owners_document_for_the_web_containers_holds_in_every_release(run, l
     assert f"aweigh-{APP}-web-b-1" not in docker.containers()
 
 
+def test_by_podman_a_release_and_a_secret_take_the_place_of_what_runs(run, folder, docker, port, tmp_path):
+    (docker.bin / "docker").unlink()
+    docker.install("podman")
+    docker.install("podman-compose", "compose")
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--proxy", "--image")
+    code, out, err = run(*words, ONE)
+    assert code == 0, out + err
+    first = docker.containers()[f"aweigh-{APP}-web-1"]["pid"]
+    code, _, err = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
+    assert code == 0, err
+    assert docker.containers()[f"aweigh-{APP}-web-1"]["pid"] != first  # it is told the new secret
+    assert not (tmp_path / "data" / "aweigh" / "compose" / APP / "live" / "b").exists()
+    assert not any("--wait" in one or "--no-deps" in one for one in docker.asked())
+
+
 def test_a_first_deployment_that_was_killed_is_gone_on_with(run, folder, docker, port):
     words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
     killed = subprocess.Popen(

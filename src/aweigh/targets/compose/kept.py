@@ -115,7 +115,7 @@ class Project:
             (self.folder / NEXT).replace(self.folder / COMPOSE)
 
     def is_bound(self) -> bool:
-        """Whether the owner's own document speaks of the web containers: it knows them by the name in the first slot."""
+        """Whether the owner's own document speaks of the web containers, as they are called in the first slot."""
         return re.search(rb"\bweb\b", read(self.folder / OVERRIDE) or b"") is not None
 
     def files(self, document: str = COMPOSE) -> list[str]:

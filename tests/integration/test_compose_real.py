@@ -135,6 +135,12 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
         assert held["State"]["Health"]["Status"] == "healthy"
         assert docker("exec", f"{PROJECT}-{process}-1", "id", "-u") == "10001"
 
+    # From the database nothing outside is reached, and it is reached from nowhere but the app.
+    for process, networks in (("postgres", {"stores"}), ("web", {"default", "stores"})):
+        held = json.loads(docker("inspect", f"{PROJECT}-{process}-1"))[0]
+        assert held["NetworkSettings"]["Networks"].keys() == {f"{PROJECT}_{one}" for one in networks}
+        assert not any(held["NetworkSettings"]["Ports"].values()) or process == "web"
+
     # A setting that the app refuses: what ran before runs again, and says why.
     code, _, err = run("config", "compose", "--app", APP, "AWEIGH_DRAIN_S=nonsense")
     assert code == 4
@@ -167,7 +173,8 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     code, out, _ = run("destroy", "compose", "--app", APP, "--yes")
     assert code == 0
     assert docker("ps", "-aq") == ""
-    assert PROJECT not in docker("volume", "ls", "-q")
+    assert PROJECT not in docker("volume", "ls", "-q") + docker("network", "ls", "--format", "{{.Name}}")
+    assert f"localhost/aweigh-{APP}" not in docker("images", "--format", "{{.Repository}}")
     assert not run.folder.exists()
 
 

@@ -125,7 +125,7 @@ def test_no_secret_is_in_a_document():
 def test_a_setting_comes_out_of_the_document_as_it_went_in(evil):
     found, documents = rendered(settings={"AWEIGH_NOTE": evil})
     assert found["services"]["web"]["environment"]["AWEIGH_NOTE"].replace("$$", "$") == evil
-    assert found.keys() == {"name", "services", "volumes", "secrets"}
+    assert found.keys() == {"name", "services", "volumes", "networks", "secrets"}
     plain, _ = rendered(settings={"AWEIGH_NOTE": "x"})
     for services in (found["services"], plain["services"]):
         services["web"]["labels"].pop("io.aweigh.told")  # it tells one from the other
@@ -341,6 +341,15 @@ def test_jobs_that_valkey_alone_keeps_are_never_thrown_away_whatever_was_there_b
 
     assert policy("redis") == "noeviction"
     assert policy("postgresql", "redis") == "allkeys-lru"
+
+
+def test_what_holds_data_has_a_network_that_leads_nowhere_and_no_port():
+    found = rendered(wish=Wish("penguins", replicas=2, public=True))[0]
+    assert found["networks"]["stores"] == {"internal": True}
+    for name, one in found["services"].items():
+        expected = ["stores"] if name in {"postgres", "valkey"} else None if name == "proxy" else ["default", "stores"]
+        assert one.get("networks") == expected, name
+        assert ("ports" in one) == (name == "proxy")
 
 
 def test_no_log_grows_without_an_end():

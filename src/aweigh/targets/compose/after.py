@@ -16,7 +16,7 @@ from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, SERVICES, WEB, check_setting, configured, scaled
 from aweigh.targets.compose.program import Programs, ask, carry_out, environ_of, succeeds
-from aweigh.targets.compose.render import COMPOSE
+from aweigh.targets.compose.render import COMPOSE, STORES
 from aweigh.targets.heroku.after import is_plain
 from aweigh.targets.target import Status
 
@@ -277,4 +277,5 @@ def _sweep(going: Going) -> None:
     for volume in volumes_of(project):
         if succeeds(programs.engine("volume", "inspect", volume)):
             ask(programs.engine("volume", "rm", volume), what=f"to take the volume {volume} away")
-    succeeds(programs.engine("network", "rm", f"aweigh-{project.app}_default"))
+    for network in ("default", STORES):
+        succeeds(programs.engine("network", "rm", f"aweigh-{project.app}_{network}"))

@@ -87,15 +87,18 @@ class Project:
             StorageFull: the disk is full.
         """
         documents = render(plan, slot=slot or self.slot(), mark=self.own.mark(plan))
-        if plan.has_proxy:
-            # The proxy's container reads there as another user; the folder above lets no other user in.
-            (self.folder / LIVE).mkdir(mode=0o755, exist_ok=True)
-            (self.folder / LIVE).chmod(0o755)
-        for name, content in documents.items():
-            path = self.folder / (document if name == COMPOSE else name)
-            if path.is_dir():
-                path.rmdir()  # an engine makes a folder of what a container wants and it does not find
-            write(path, content, mode=0o644)
+        try:
+            if plan.has_proxy:
+                # The proxy's container reads there as another user; the folder above lets no other user in.
+                (self.folder / LIVE).mkdir(mode=0o755, exist_ok=True)
+                (self.folder / LIVE).chmod(0o755)
+            for name, content in documents.items():
+                path = self.folder / (document if name == COMPOSE else name)
+                if path.is_dir():
+                    path.rmdir()  # an engine makes a folder of what a container wants and it does not find
+                write(path, content, mode=0o644)
+        except OSError as error:
+            raise unwritable(error) from error
 
     def slot(self) -> Slot:
         """Which of both slots the web containers run in that are asked."""
@@ -107,12 +110,15 @@ class Project:
         Raises:
             StorageFull: the disk is full.
         """
-        if slot == "b":
-            write(self.folder / LIVE / "b", b"", mode=0o644)
-        else:
-            (self.folder / LIVE / "b").unlink(missing_ok=True)
-        if (self.folder / NEXT).is_file():
-            (self.folder / NEXT).replace(self.folder / COMPOSE)
+        try:
+            if slot == "b":
+                write(self.folder / LIVE / "b", b"", mode=0o644)
+            else:
+                (self.folder / LIVE / "b").unlink(missing_ok=True)
+            if (self.folder / NEXT).is_file():
+                (self.folder / NEXT).replace(self.folder / COMPOSE)
+        except OSError as error:
+            raise unwritable(error) from error
 
     def is_bound(self) -> bool:
         """Whether the owner's own document speaks of the web containers, as they are called in the first slot."""

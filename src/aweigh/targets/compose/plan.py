@@ -13,6 +13,7 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import parse_reference
+from aweigh.targets.compose.sizes import check_count, check_cpus, check_memory
 from aweigh.targets.image.build import words_of
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import START, Release
@@ -35,12 +36,9 @@ PROXIES, HOSTS = "AWEIGH_PROXIES", "AWEIGH_HOSTS"
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 MOST_PROXIES = 15
 """The app believes one more."""
-MOST_REPLICAS = 20
 MEMORY = "512M"
 CPUS = "1"
 PORT = 8000
-LEAST_MEMORY_BYTES = 64 * 2**20
-MOST_CPUS = 256
 MOST_VALUE = 8000
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -48,9 +46,6 @@ NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 PROCESS = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*")
-_MEMORY = re.compile(r"([1-9][0-9]{0,9})([MmGg])[Bb]?", re.ASCII)
-_CPUS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,2})?", re.ASCII)
-_UNITS = {"m": 2**20, "g": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,50 +153,6 @@ def check_wish(wish: Wish) -> None:
         if kind not in IMAGES:
             raise UsageError(f"There is no container {kind[:40]!a} to choose an image for.")
         parse_reference(image)
-
-
-def check_memory(text: str) -> str:
-    """A size as Docker reads it, if it is one.
-
-    Raises:
-        UsageError: it is none, or less than any server needs.
-    """
-    found = _MEMORY.fullmatch(text)
-    if found is None or int(found[1]) * _UNITS[found[2].lower()] < LEAST_MEMORY_BYTES:
-        raise UsageError(f"{text[:40]!a} is no size for a server's memory.", hint="write 512M or 2G; 64M at least")
-    return f"{found[1]}{found[2].upper()}"
-
-
-def memory_bytes(text: str) -> int:
-    """How much a size is, as Docker reads it: ``512M``, ``2G``.
-
-    Raises:
-        UsageError: it is none.
-    """
-    size = check_memory(text)
-    return int(size[:-1]) * _UNITS[size[-1].lower()]
-
-
-def check_cpus(text: str) -> str:
-    """A number of processors, if it is one.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if _CPUS.fullmatch(text) is None or not 0.05 <= float(text) <= MOST_CPUS:
-        raise UsageError(f"{text[:40]!a} is no number of processors.", hint="write 1, 0.5 or 2")
-    return text
-
-
-def check_count(process: str, count: int) -> int:
-    """How many replicas, if so many can be.
-
-    Raises:
-        UsageError: not so many.
-    """
-    if not 0 <= count <= MOST_REPLICAS:
-        raise UsageError(f"There can be no {count} replicas of {process[:40]!a}.", hint=f"0 to {MOST_REPLICAS}")
-    return count
 
 
 def check_setting(name: str, value: str) -> None:

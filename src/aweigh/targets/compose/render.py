@@ -26,6 +26,8 @@ ADDRESSES: Mapping[str, str] = {"postgresql": "secrets/database.env", "redis": "
 DATABASE, USER = "aweigh", "aweigh"
 CLUSTER = "/var/lib/postgresql/cluster"
 """Said by name, since each major version of the image has another place by itself."""
+STORES = "stores"
+"""The network of what holds data."""
 HEALTH_PORT = 8001
 """Of a worker, in its own container."""
 STOP_S = 30
@@ -63,6 +65,9 @@ def render(plan: Plan, *, slot: Slot = "a", mark: str = "") -> dict[str, bytes]:
     if plan.has_proxy:
         services[PROXY] = _proxy(plan)
     document: dict[str, Any] = {"name": plan.project, "services": services, "volumes": _volumes(plan)}
+    if plan.stores:
+        inside = Said({"internal": True}, "The stores', and the app's that asks them: it leads nowhere else.")
+        document["networks"] = {STORES: inside, "default": {}}
     secrets = _secrets(plan)
     if secrets:
         document["secrets"] = secrets
@@ -117,6 +122,8 @@ def _process(plan: Plan, name: str, words: tuple[str, ...], mark: str) -> dict[s
     found |= _limits(memory=plan.memory, cpus=plan.cpus)
     found["volumes"] = ["state:/state"]
     found["healthcheck"] = health
+    if plan.stores:
+        found["networks"] = ["default", STORES]
     if name == WEB and not plan.has_proxy:
         found["ports"] = [_port(plan)]
     found["depends_on"] = _before(plan, name)
@@ -200,6 +207,7 @@ def _postgres(plan: Plan) -> dict[str, Any]:
         "shm_size": "128M",
         "secrets": ["database_password"],
         "volumes": ["database:/var/lib/postgresql"],
+        "networks": [STORES],
         "healthcheck": {
             "test": ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE],
             "interval": "3s",
@@ -236,6 +244,7 @@ def _valkey(plan: Plan) -> dict[str, Any]:
         "cap_add": Said([one for one in _CAPS if one != "FOWNER"], "As with the database."),
         "secrets": ["valkey.conf"],
         "volumes": ["cache:/data"],
+        "networks": [STORES],
         "healthcheck": {
             "test": ["CMD-SHELL", _PING],
             "interval": "3s",

@@ -20,7 +20,7 @@ from aweigh.targets.compose.deployed import Telling
 from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused
 from aweigh.targets.compose.kept import NEXT, Project
 from aweigh.targets.compose.plan import MIGRATE, OF_STORES, PROXY, SERVICES, WEB, Plan, Slot
-from aweigh.targets.compose.program import Programs, ask, carry_out, succeeds
+from aweigh.targets.compose.program import CHANGE_S, Programs, ask, carry_out, succeeds
 from aweigh.targets.compose.render import COMPOSE, proxy_told, web_told
 from aweigh.targets.live import Golden, Replayed, replay
 
@@ -147,7 +147,7 @@ def _prepare(going: Going, plan: Plan, *, document: str, restarts: Mapping[str, 
         return
     started = time.monotonic()
     _up(going, [MIGRATE], document=document, wait=False)
-    until = started + going.boot_s
+    until = started + CHANGE_S
     while True:
         found = [one for one in containers_of(going.programs, plan.app) if one.process == MIGRATE]
         if any(one.has_crashed_since(restarts.get(one.id)) for one in found):
@@ -156,7 +156,7 @@ def _prepare(going: Going, plan: Plan, *, document: str, restarts: Mapping[str, 
             break
         if time.monotonic() > until:
             raise ComposeRefused(
-                f"The migration did not end within {going.boot_s:.0f} s.",
+                f"The migration did not end within {CHANGE_S:.0f} s.",
                 hint=f"aweigh logs compose --app {plan.app} --process {MIGRATE} shows what it does",
             )
         time.sleep(0.1)

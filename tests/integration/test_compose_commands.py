@@ -302,6 +302,7 @@ def asked_all_the_while(port):
         thread.join()
 
 
+@pytest.mark.slow
 def test_with_a_proxy_a_release_leaves_no_request_unanswered(run, live, docker, port, tmp_path):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     code, out, _ = run(*live, "--proxy")
@@ -330,6 +331,7 @@ def test_with_a_proxy_a_release_leaves_no_request_unanswered(run, live, docker, 
     assert (code, f"{APP}-web" in out) == (0, True)
 
 
+@pytest.mark.slow
 def test_a_release_that_was_cut_off_beside_what_runs_is_gone_on_with(run, live, docker, port, tmp_path):
     assert run(*live, "--proxy")[0] == 0
     web_b = f"aweigh-{APP}-web-b-1"
@@ -351,6 +353,7 @@ def test_a_release_that_was_cut_off_beside_what_runs_is_gone_on_with(run, live, 
     assert (json.loads(out)["release"], json.loads(out)["notes"]) == ("v4", [])
 
 
+@pytest.mark.slow
 def test_an_owners_document_for_the_web_containers_holds_in_every_release(run, live, docker, tmp_path):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     assert run(*live, "--proxy")[0] == 0
@@ -363,6 +366,7 @@ def test_an_owners_document_for_the_web_containers_holds_in_every_release(run, l
     assert f"aweigh-{APP}-web-b-1" not in docker.containers()
 
 
+@pytest.mark.slow
 def test_by_podman_a_release_and_a_secret_take_the_place_of_what_runs(run, folder, docker, port, tmp_path):
     (docker.bin / "docker").unlink()
     docker.install("podman")

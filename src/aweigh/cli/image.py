@@ -1,6 +1,7 @@
 """``aweigh image``: a container image of a bundle, a folder or a Streamlit script, built without Docker."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -263,7 +264,9 @@ def _next(steps: Steps, named: "Reference", output: Path | None, base: "Base", *
     if "@" not in base.reference:
         steps.line("pinned", f"--base {base.reference.rpartition(':')[0]}@{base.digest} builds on the same again")
     name = f"{named.repository}:{named.tag}" if named.host == "localhost" else str(named)
-    state = f" -v {named.repository.rpartition('/')[2]}-state:/state" if keeps else ""
+    # A new model has another digest in its file's name, and the same people.
+    whose = re.sub(r"-[0-9a-f]{12}\Z", "", named.repository.rpartition("/")[2])
+    state = f" -v {whose}-state:/state" if keeps else ""
     run = f"docker run --rm --read-only --tmpfs /tmp -p 8000:8000{state} {shlex.quote(name)}"
     if pushed:
         steps.next(run)

@@ -82,10 +82,7 @@ class Door:
     def _is_blank(self) -> bool:
         if database_of(self._environ, inline=self._settings.jobs == "inline") is not None:
             return False
-        try:
-            return not (state_folder(self._environ, named=self._settings.state_dir) / RECORDS).exists()
-        except PermissionError:  # of another user than runs here: what is asked for a job is told so
-            return True
+        return not (state_folder(self._environ, named=self._settings.state_dir) / RECORDS).exists()
 
     async def _open_early(self) -> None:
         try:

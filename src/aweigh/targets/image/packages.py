@@ -132,7 +132,7 @@ def packages_layer(requirements: str, base: Base, *, python: str, making: Making
         making.tell(f"{len(pinned)} packages: fetching")
         _install(lines, pinned, folder, platform=platform, python=python)
         making.tell(f"{len(pinned)} packages: compiling")
-        _compile(folder / "packages", making)
+        compile_modules(folder / "packages", making)
         making.tell(f"{len(pinned)} packages: compressing")
         entries = _environment(base, python) | {
             f"{VENV}/bin/{name[len('bin/') :]}" if name.startswith("bin/") else f"{site}/{name}": entry
@@ -149,7 +149,7 @@ def wheel_layer(wheel: Wheel, *, python: str, making: Making) -> Layer:
     with making.store.workshop() as folder:
         with zipfile.ZipFile(BytesIO(wheel.content)) as archive:
             archive.extractall(folder)  # our own, and its names were made by us
-        _compile(folder, making)
+        compile_modules(folder, making)
         entries = entries_of(folder, below=_site(python))
         entries[f"{VENV}/bin/aweigh"] = Entry(_PROGRAM.encode(), PROGRAM_MODE)
         return _kept(key, entries, making, history=wheel.name)
@@ -175,7 +175,7 @@ def _whole_key(key: str, making: Making) -> str:
     return f"{made_by} {making.created_s} {'' if making.compiler is None else making.compiler.version} {key}"
 
 
-def _compile(folder: Path, making: Making, *, timeout_s: float = TIMEOUT_S) -> None:
+def compile_modules(folder: Path, making: Making, *, timeout_s: float = TIMEOUT_S) -> None:
     """Puts the bytecode beside the modules.
 
     Raises:

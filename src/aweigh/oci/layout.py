@@ -60,7 +60,10 @@ def check_layout(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{str(folder)!r} is a file.", hint="name a new folder, or a file that ends with .tar")
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{str(folder)!r} is not empty.", hint="name a new folder")
+        raise UsageError(
+            f"{str(folder)!r} is not empty.",
+            hint="name a new folder, or empty it: nothing half written is gone on with",
+        )
 
 
 def write_layout(named: Named, store: Store, folder: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from aweigh.targets.doctor.diagnosis import Diagnosis
 from aweigh.targets.doctor.run import Limits, Run, Web, measure_web
-from aweigh.targets.heroku.doctor import Diagnosis, Wishes, diagnose
+from aweigh.targets.heroku.doctor import Wishes, diagnose
 from aweigh.targets.local.environ import environ_of
 
 FOLDERS = Path(__file__).parents[1] / "data" / "heroku"

@@ -22,15 +22,15 @@ from aweigh.targets.doctor.finding import Finding, has_failed, sort_findings
 from aweigh.targets.doctor.folder import read_folder
 from aweigh.targets.doctor.load import Asked, exception_in, fields_of
 from aweigh.targets.doctor.requirements import read_lines
-from aweigh.targets.doctor.run import Limits, Run
+from aweigh.targets.doctor.run import Run
 from aweigh.targets.doctor.slug import Slug, measure_slug
-from aweigh.targets.heroku.doctor import Wishes, check_folder, diagnose
+from aweigh.targets.heroku.doctor import Wishes, check_folder, diagnose, platform_of
 
 FOLDERS = Path(__file__).parents[2] / "data" / "heroku"
 OFFLINE = Wishes(ask_index=False, measure=False)
 WEB = "web: streamlit run app.py --server.port $PORT --server.address 0.0.0.0\n"
 MB = 2**20
-BASIC = Limits(512 * MB, 1024 * MB, 60, 30, 55)
+BASIC = platform_of(Wishes())
 
 
 def found_in(path: Path) -> dict[str, Finding]:
@@ -479,7 +479,7 @@ def run_of(**figures) -> Run:
     ],
 )
 def test_each_figure_is_held_against_its_limit(figures, code, level):
-    found = list(measured.run_findings(run_of(**figures), limits=BASIC, workers=2, size="basic"))
+    found = list(measured.run_findings(run_of(**figures), platform=BASIC, workers=2))
     bad = [one for one in found if one.level != "pass"]
     assert [(one.code, one.level) for one in bad] == ([] if code is None else [(code, level)])
     assert all(one.fix for one in bad)
@@ -488,7 +488,7 @@ def test_each_figure_is_held_against_its_limit(figures, code, level):
 def test_more_workers_than_memory_are_told_of():
     (bad,) = [
         one
-        for one in measured.run_findings(run_of(peak_bytes=600 * MB), limits=BASIC, workers=2, size="basic")
+        for one in measured.run_findings(run_of(peak_bytes=600 * MB), platform=BASIC, workers=2)
         if one.level == "fail"
     ]
     assert "WEB_CONCURRENCY=1" in bad.fix
@@ -497,7 +497,7 @@ def test_more_workers_than_memory_are_told_of():
 @pytest.mark.parametrize(("size", "level"), [(200, "pass"), (350, "warn"), (605, "fail")])
 def test_the_slug_is_held_against_its_bound(size, level):
     slug = Slug(size * MB, size * 3 * MB, (("tensorflow", 400 * MB),))
-    (found,) = measured.slug_findings(slug, most_bytes=500 * MB, large_bytes=300 * MB)
+    (found,) = measured.built_findings(slug, bound=BASIC.built)
     assert found.level == level
     assert level == "pass" or "tensorflow 400 MB" in found.fix
 

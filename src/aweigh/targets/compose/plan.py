@@ -150,6 +150,16 @@ def check_memory(text: str) -> str:
     return f"{found[1]}{found[2].upper()}"
 
 
+def memory_bytes(text: str) -> int:
+    """How much a size is, as Docker reads it: ``512M``, ``2G``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    size = check_memory(text)
+    return int(size[:-1]) * _UNITS[size[-1].lower()]
+
+
 def check_cpus(text: str) -> str:
     """A number of processors, if it is one.
 

@@ -6,18 +6,15 @@ from collections.abc import Iterator
 
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.folder import Folder, dotted, parse, written
+from aweigh.targets.doctor.platform import Words
 
 _WRITES = frozenset({"to_csv", "to_excel", "to_parquet", "to_pickle", "to_feather", "write_text", "write_bytes"})
 _DUMPS = frozenset({"joblib.dump", "shelve.open", "np.save", "numpy.save"})
 _WRITING = re.compile(r"[wax][bt]?\+?[bt]?\Z")
 _TEMPORARY = ("/tmp", "tempfile", "tmp", "BytesIO", "StringIO", "buffer")  # noqa: S108  names to be recognized, not used
-FIX = (
-    "keep what must stay in a database (heroku addons:create heroku-postgresql, DATABASE_URL) or a bucket; "
-    "what may go is better in st.cache_data"
-)
 
 
-def check(folder: Folder) -> Iterator[Finding]:
+def check(folder: Folder, *, words: Words) -> Iterator[Finding]:
     """The first place in each script that writes; scripts that only tests or training need are not told apart."""
     for name in folder.scripts:
         if name.startswith(("tests/", "test_")):
@@ -26,8 +23,9 @@ def check(folder: Folder) -> Iterator[Finding]:
         for node in ast.walk(tree) if tree is not None else ():
             told = _written(node) if isinstance(node, ast.Call) else None
             if told is not None and isinstance(node, ast.Call):
-                what = f"{told} writes to the dyno's disk, which is emptied at every restart and is not shared by dynos"
-                yield Finding("disk_state", "warn", what, FIX, f"{name}, line {node.lineno}")
+                what = f"{told} writes to {words.disk}"
+                fix = f"keep what must stay in {words.keep}; what may go is better in st.cache_data"
+                yield Finding("disk_state", "warn", what, fix, f"{name}, line {node.lineno}")
                 break
 
 

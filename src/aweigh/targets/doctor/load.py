@@ -26,6 +26,8 @@ _FINISHED = 6
 _EXCEPTION = (5, 3, 8)
 """Of a ForwardMsg the delta, of that the new element, of that the exception, whose fields are its type and message."""
 SERVER_ERROR = 500
+READY, NOT_READY = "/health/ready", 503
+READY_S, READY_TICK_S = 10.0, 0.1
 
 
 @dataclass(slots=True)
@@ -58,6 +60,22 @@ class Asked:
         with self.lock:
             if len(self.failures) < 5:
                 self.failures.append(what)
+
+
+def await_ready(port: int, *, seconds: float) -> None:
+    """Waits while the server itself says that it is not ready: one of aweigh's listens before its app answers."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=READY_S)
+        try:
+            connection.request("GET", READY)
+            if connection.getresponse().status != NOT_READY:
+                return
+        except (OSError, http.client.HTTPException):
+            return
+        finally:
+            connection.close()
+        time.sleep(READY_TICK_S)
 
 
 def ask_pages(port: int, asked: Asked, *, first_byte_s: float, path: str = "/", count: int = PAGES) -> None:

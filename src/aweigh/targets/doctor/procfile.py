@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.folder import Folder, find_script
+from aweigh.targets.doctor.platform import Platform
 from aweigh.targets.procfile import Procfile, read_procfile
 
 NAME = "Procfile"
@@ -32,15 +33,15 @@ def shell_scripts(line: str) -> tuple[str, ...]:
     return tuple((one or other).removeprefix("./") for one, other in _SCRIPT.findall(line))
 
 
-def check(folder: Folder) -> Iterator[Finding]:
+def check(folder: Folder, *, platform: Platform) -> Iterator[Finding]:
     """What is wrong with the Procfile, or that nothing is."""
-    found = list(_faults(folder))
+    found = list(_faults(folder, platform))
     yield from found
     if not found:
         yield Finding("procfile", "pass", "the web line listens on $PORT", where=NAME)
 
 
-def _faults(folder: Folder) -> Iterator[Finding]:
+def _faults(folder: Folder, platform: Platform) -> Iterator[Finding]:
     text = folder.text(NAME)
     line = f"web: streamlit run {find_script(folder) or 'app.py'} {STREAMLIT_FLAGS}"
     if text is None:
@@ -49,13 +50,11 @@ def _faults(folder: Folder) -> Iterator[Finding]:
             what = f"{wrong[0]} is not read: the name is Procfile, with a capital P and nothing behind it"
             yield Finding("procfile_name", "fail", what, f"rename it: git mv {wrong[0]} Procfile", wrong[0])
         else:
-            what = (
-                "there is no Procfile: nothing says how the app is started, and the buildpack has no line for Streamlit"
-            )
+            what = "there is no Procfile: nothing says how the app is started"
             fix = f"write one, of this line: {line}"
             known = find_script(folder) is not None
             if known:
-                fix = f"aweigh deploy heroku writes one, with a door before the app; to push it by git {fix}"
+                fix = f"aweigh deploy {platform.target} writes one, with a door before the app; to have your own {fix}"
             yield Finding("no_procfile", "warn" if known else "fail", what, fix, NAME)
         return
     procfile = read_procfile(text)
@@ -82,17 +81,17 @@ def _faults(folder: Folder) -> Iterator[Finding]:
         what = f"it has no web line ({named}): no process gets requests"
         yield Finding("no_web", "fail", what, f"add: {line}", NAME)
         return
-    yield from _web(folder, web, at=f"{NAME}, line {_line_of(text, 'web')}")
+    yield from _web(folder, web, platform, at=f"{NAME}, line {_line_of(text, 'web')}")
 
 
-def _web(folder: Folder, web: str, *, at: str) -> Iterator[Finding]:
+def _web(folder: Folder, web: str, platform: Platform, *, at: str) -> Iterator[Finding]:
     scripts = [folder.text(name) or "" for name in shell_scripts(web)]
     everything = "\n".join([web, *scripts])
     if not _PORT.search(everything) and not _READS_PORT.search(web) and not _code_reads_port(folder, web):
-        what = "the web line does not use $PORT: nothing listens where requests come in (R10 after 60 s, H11 or H10)"
+        what = f"the web line does not use $PORT: nothing listens where requests come in{platform.words.unheard}"
         yield Finding("no_port", "fail", what, _with_port(web), at)
-    if _LOOPBACK.search(everything):
-        what = "it listens on the loopback address, which the router cannot reach"
+    if _LOOPBACK.search(everything) and not platform.reaches_loopback:
+        what = f"it listens on the loopback address, which {platform.words.router} cannot reach"
         yield Finding("loopback", "fail", what, "listen on every address: 0.0.0.0", at)
     for name in shell_scripts(web):
         if name not in folder.names:

@@ -31,7 +31,7 @@ def check(folder: Folder, *, supported: Sequence[str], default: str, better: str
         what = f"{OLD_FILE} is out of use, and read for the time being"
         yield Finding("runtime_txt", "warn", what, _write(better or python, remove=OLD_FILE), OLD_FILE)
     if text is None and old is None:
-        what = f"no file says which Python: a new app gets {default} today, and another one some day"
+        what = f"no file says which Python: it would be {default} today, and another one some day"
         yield Finding("no_python_version", "warn", what, _write(better or default), FILE)
         return
     wanted = _wanted(text)

@@ -118,15 +118,15 @@ def _needs_streamlit(folder: Folder) -> bool:
 def _large(lines: tuple[Line, ...], text: str) -> Iterator[Finding]:
     by_name = {one.name: one for one in lines}
     if "torch" in by_name and not _CPU_TORCH.search(text):
-        what = "torch as it is on the index brings CUDA, some gigabytes that no dyno can use (there are no GPUs)"
+        what = "torch as it is on the index brings CUDA, some gigabytes that nothing without a GPU can use"
         fix = f"put {CPU_INDEX} on the first line, and write torch==VERSION+cpu"
         yield Finding("cuda_torch", "fail", what, fix, f"{FILE}, line {by_name['torch'].number}")
     if "tensorflow" in by_name:
-        what = "tensorflow brings what GPUs need, and has led to slugs of more than 600 MB (at most 500 MB are built)"
+        what = "tensorflow brings what GPUs need, and has led to builds of more than 600 MB (Heroku takes 500)"
         fix = "write tensorflow-cpu, or have the model converted: aweigh pack"
         yield Finding("full_tensorflow", "fail", what, fix, f"{FILE}, line {by_name['tensorflow'].number}")
     if "xgboost" in by_name and "xgboost-cpu" not in by_name:
-        what = "xgboost brings NVIDIA's NCCL, a few hundred megabytes that no dyno can use"
+        what = "xgboost brings NVIDIA's NCCL, a few hundred megabytes that nothing without a GPU can use"
         fix = "write xgboost-cpu, which is imported by the same name (version 3.0 and later)"
         yield Finding("xgboost_nccl", "warn", what, fix, f"{FILE}, line {by_name['xgboost'].number}")
 

@@ -15,7 +15,7 @@ from typing import IO
 
 from aweigh.secret import REDACTED
 from aweigh.secret.scan import own_secrets
-from aweigh.targets.doctor.load import Asked, ask_pages, ask_rows, await_ping, open_sessions
+from aweigh.targets.doctor.load import Asked, ask_pages, ask_rows, await_ping, await_ready, open_sessions
 from aweigh.targets.local.run import listens, shell
 from aweigh.targets.local.tree import kill_tree, signal_tree, tree_bytes
 
@@ -166,6 +166,7 @@ def _ask(web: Web, port: int, process: "subprocess.Popen[bytes]", asked: Asked, 
     """All that is asked, after the look at rest; what it took at rest."""
     idle = Asked()
     time.sleep(SETTLE_S)
+    await_ready(port, seconds=limits.boot_s)
     ask_pages(port, asked, first_byte_s=limits.first_byte_s, count=1)
     rest = tree_bytes(process.pid)
     waiting = threading.Thread(target=await_ping, args=(port, idle), kwargs={"idle_s": limits.idle_s}, daemon=True)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.folder import Folder
+from aweigh.targets.doctor.platform import Words
 from aweigh.targets.doctor.procfile import NAME, read, shell_scripts
 
 CONFIG = ".streamlit/config.toml"
@@ -25,7 +26,7 @@ _OVERRIDDEN = "Streamlit overrides that for as long as XSRF protection is on; wi
 _PORT = re.compile(r"^\s*port\s*=\s*(\d+)", re.MULTILINE)
 
 
-def check(folder: Folder) -> Iterator[Finding]:
+def check(folder: Folder, *, words: Words) -> Iterator[Finding]:
     """The Procfile, the scripts that it runs, and the folder's own ``config.toml``."""
     procfile = read(folder)
     lines = list(procfile.processes.values()) if procfile is not None else []
@@ -42,13 +43,13 @@ def check(folder: Folder) -> Iterator[Finding]:
             if match is not None:
                 found = True
                 where = f"{name}, line {text.count(chr(10), 0, match.start()) + 1}"
-                fix = f"take {match[0].strip()} out; behind Heroku's router Streamlit works with the protection on"
+                fix = f"take {match[0].strip()} out; behind {words.router} Streamlit works with the protection on"
                 why = _WHY[code] if without_xsrf else _OVERRIDDEN
                 yield Finding(code, "fail" if without_xsrf else "warn", f"{what} is switched off: {why}", fix, where)
     port = _PORT.search(folder.text(CONFIG) or "")
     if port is not None and not re.search(r"server\.port|SERVER_PORT", "\n".join(lines)):
         found = True
-        what = f"the port is fixed at {port[1]}; a dyno is told another one each time"
+        what = f"the port is fixed at {port[1]}; it is told another one each time"
         yield Finding("fixed_port", "fail", what, "take it out, and say --server.port $PORT on the web line", CONFIG)
     if not found:
         yield Finding("protection", "pass", "protection against other sites is on")

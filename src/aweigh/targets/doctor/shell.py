@@ -32,7 +32,7 @@ def _echoes(name: str, text: str, *, by: str) -> Iterator[Finding]:
     for match in (one for one in _ECHO.finditer(text) if "\\n" in one[1]):
         position = text.count("\n", 0, match.start()) + 1
         wrong = _is_bash(name, text, by)
-        who = "bash, which runs it," if wrong else "bash (the shell of a dyno), unlike sh,"
+        who = "bash, which runs it," if wrong else "bash (where it runs it), unlike sh,"
         what = f'{who} writes the \\n of echo "..." as two characters: one line that is no TOML, and no port is set'
         yield Finding("echo_newline", "fail" if wrong else "warn", what, FIX, f"{name}, line {position}")
         return

@@ -5,8 +5,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from aweigh.targets.doctor import (
     formation,
     loads,
     login,
-    measured,
     procfile,
     python_version,
     requirements,
@@ -26,12 +25,14 @@ from aweigh.targets.doctor import (
     streamlit,
     wheels,
 )  # fmt: skip
+from aweigh.targets.doctor.diagnosis import Diagnosis, Subject, Tell, measure, not_measured
+from aweigh.targets.doctor.diagnosis import Wishes as General
 from aweigh.targets.doctor.environment import Environment, NotMade, make_environment
 from aweigh.targets.doctor.finding import Finding, sort_findings
 from aweigh.targets.doctor.folder import Folder, find_script, read_folder
-from aweigh.targets.doctor.run import Limits, Run, Web, measure_web
-from aweigh.targets.doctor.slug import Slug, measure_slug
-from aweigh.targets.heroku.dynos import BOOT_S, DYNOS, FIRST_BYTE_S, IDLE_S, LARGE_SLUG_BYTES, MOST_SLUG_BYTES, Dyno
+from aweigh.targets.doctor.platform import Bound, Platform, Words
+from aweigh.targets.doctor.run import Limits, Web
+from aweigh.targets.heroku.dynos import BOOT_S, DYNOS, FIRST_BYTE_S, IDLE_S, LARGE_SLUG_BYTES, MOST_SLUG_BYTES
 from aweigh.targets.local.dotenv import read_dotenv
 from aweigh.targets.local.environ import environ_of
 from aweigh.targets.local.lines import is_bundle, lines_of
@@ -45,9 +46,6 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 DEFAULT_PYTHON = "3.14"
 """What a new app gets that asks for none."""
 
-Tell = Callable[[str, str], None]
-"""Called before something that takes time: its name, and what is done."""
-
 
 @dataclass(frozen=True, slots=True)
 class Wishes:
@@ -59,16 +57,6 @@ class Wishes:
     limits: Limits | None = None
     """In place of the dyno's own."""
     build_slug: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    """All that was found, the worst first, and the figures behind it where there was a measurement."""
-
-    findings: tuple[Finding, ...]
-    run: Run | None = None
-    slug: Slug | None = None
-    choices: tuple[cost.Choice, ...] = ()
 
 
 def diagnose(path: Path, *, wishes: Wishes, tell: Tell, trust: "Trust | None" = None) -> Diagnosis:
@@ -85,30 +73,61 @@ def diagnose(path: Path, *, wishes: Wishes, tell: Tell, trust: "Trust | None" = 
     return _folder(read_folder(path), wishes=wishes, tell=tell)
 
 
-def limits_of(dyno: Dyno) -> Limits:
-    """A dyno's limits."""
-    return Limits(dyno.quota_bytes, dyno.kill_bytes, BOOT_S, FIRST_BYTE_S, IDLE_S)
+WORDS = Words(
+    place="Heroku",
+    machine="dyno",
+    set_variable="heroku config:set {}",
+    settings="config variables",
+    disk="the dyno's disk, which is emptied at every restart and is not shared by dynos",
+    keep="a database (heroku addons:create heroku-postgresql, DATABASE_URL) or a bucket",
+    router="Heroku's router",
+    unheard=" (R10 after 60 s, H11 or H10)",
+    crashed=": H10, App crashed",
+    late=": R10, and the dyno is ended",
+    over_quota=" (R14: it swaps, and becomes slow)",
+    killed=" (R15)",
+    slow=": H12",
+    quiet=" (H15)",
+)
+
+
+def platform_of(wishes: Wishes) -> Platform:
+    """Heroku, with a dyno's limits."""
+    dyno = DYNOS[wishes.size]
+    own = Limits(dyno.quota_bytes, dyno.kill_bytes, BOOT_S, FIRST_BYTE_S, IDLE_S)
+    return Platform(
+        target="heroku",
+        size=wishes.size,
+        limits=wishes.limits or own,
+        words=WORDS,
+        pythons=PYTHONS,
+        default_python=DEFAULT_PYTHON,
+        web_concurrency=dyno.web_concurrency,
+        built=Bound("slug", MOST_SLUG_BYTES, LARGE_SLUG_BYTES, "deploy an image, which has no such bound"),
+        more="take a dyno with more than {} MB",
+    )
 
 
 def check_folder(folder: Folder, *, wishes: Wishes) -> tuple[Finding, ...]:
     """Everything that can be told without running anything of it."""
+    platform = platform_of(wishes)
     python = python_version.python_of(folder, default=DEFAULT_PYTHON)
     script = find_script(folder)
     asked = wheels.Wheels(python)
     if wishes.ask_index:
         asked = wheels.ask_wheels(folder, python=python, offered=PYTHONS)
     return (
-        *procfile.check(folder),
+        *procfile.check(folder, platform=platform),
         *shell.check(folder),
-        *settings.check(folder),
+        *settings.check(folder, words=WORDS),
         *python_version.check(folder, supported=PYTHONS, default=DEFAULT_PYTHON, better=asked.near),
         *requirements.check(folder),
         *streamlit.check(folder, python=python),
         *(wheels.check(asked) if wishes.ask_index else ()),
-        *files.check(folder),
+        *files.check(folder, words=WORDS),
         *login.check(folder),
         *loads.check(folder),
-        *disk.check(folder),
+        *disk.check(folder, words=WORDS),
         *formation.check(folder, web_concurrency=DYNOS[wishes.size].web_concurrency, streamlit=script is not None),
     )
 
@@ -129,9 +148,9 @@ def _folder(folder: Folder, *, wishes: Wishes, tell: Tell) -> Diagnosis:
         return Diagnosis(sort_findings(found))
     stopped = [one for one in found if one.code in _STOPS_BUILD and one.level == "fail"]
     if stopped:
-        return Diagnosis(sort_findings([*found, _not_measured(f"there would be no build ({stopped[0].code})")]))
+        return Diagnosis(sort_findings([*found, not_measured(f"there would be no build ({stopped[0].code})")]))
     if requirements.FILE not in folder.names:
-        return Diagnosis(sort_findings([*found, _not_measured("only requirements.txt is installed here")]))
+        return Diagnosis(sort_findings([*found, not_measured("only requirements.txt is installed here")]))
     with tempfile.TemporaryDirectory(prefix="aweigh-doctor-") as name:
         python = python_version.python_of(folder, default=DEFAULT_PYTHON)
         tell("install", f"{requirements.FILE} for Python {python}, as the build would")
@@ -143,11 +162,11 @@ def _folder(folder: Folder, *, wishes: Wishes, tell: Tell) -> Diagnosis:
                 with_aweigh=False,
             )
         except NotMade as error:
-            return Diagnosis(sort_findings([*found, _not_measured(str(error))]))
+            return Diagnosis(sort_findings([*found, not_measured(str(error))]))
         copy = Path(name) / "app"
         copy.mkdir()
         web = _web_of_folder(folder, environment, wishes, copy=copy)
-        return _measured(folder, web, environment, found=found, wishes=wishes, tell=tell)
+        return _measured(Subject(folder, web, environment), found=found, wishes=wishes, tell=tell)
 
 
 _KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -171,11 +190,6 @@ def _web_of_folder(folder: Folder, environment: Environment, wishes: Wishes, *, 
     return Web(processes["web"], copy, environ)
 
 
-def _not_measured(why: str) -> Finding:
-    fix = "mend what is named above and ask again, or leave it out: --no-measure"
-    return Finding("not_measured", "warn", f"size, memory and times were not measured: {why}", fix)
-
-
 # -- a bundle --------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +206,7 @@ def _bundle(path: Path, *, wishes: Wishes, tell: Tell, trust: "Trust | None") ->
         if environment is None:
             found.append(_own_environment(why))
         web = _web_of_bundle(path.resolve(), bundle, environment, state=Path(name) / "state")
-        return _measured(folder, web, environment, found=tuple(found), wishes=wishes, tell=tell)
+        return _measured(Subject(folder, web, environment), found=found, wishes=wishes, tell=tell)
 
 
 def _of_bundle(bundle: "VerifiedBundle") -> Iterator[Finding]:
@@ -244,44 +258,16 @@ def _web_of_bundle(path: Path, bundle: "VerifiedBundle", environment: Environmen
     return Web(line, path.parent, environ, rows)
 
 
-# -- measured --------------------------------------------------------------------------------------------------------
-
-
-def _measured(
-    folder: Folder,
-    web: Web | None,
-    environment: Environment | None,
-    *,
-    found: tuple[Finding, ...],
-    wishes: Wishes,
-    tell: Tell,
-) -> Diagnosis:
-    """The web process run within the dyno's limits, and the slug built."""
-    more: list[Finding] = []
-    run: Run | None = None
-    choices: tuple[cost.Choice, ...] = ()
-    limits = limits_of(DYNOS[wishes.size]) if wishes.limits is None else wishes.limits
-    if web is not None:
-        tell("run", f"the web process, held to {limits.quota_bytes // 2**20:,} MB; up to {limits.idle_s:g} s")
-        run = measure_web(web, limits=limits)
-        workers = _workers_of(web)
-        more += measured.run_findings(run, limits=limits, workers=workers, size=wishes.size)
-        if run.boot_s is not None:
-            choices = tuple(
-                cost.Choice(
-                    one.name, run.peak_bytes <= one.quota_bytes, one.quota_bytes, one.dollars_a_month, one.sleeps
-                )
-                for one in DYNOS.values()
-            )
-            more.append(cost.finding_of(choices, peak_bytes=run.peak_bytes, wanted=wishes.size))
-    slug = None
-    if environment is not None and wishes.build_slug:
-        tell("slug", "the app, its packages and Python, compressed")
-        slug = measure_slug(folder, environment)
-        more += measured.slug_findings(slug, most_bytes=MOST_SLUG_BYTES, large_bytes=LARGE_SLUG_BYTES)
-    return Diagnosis(sort_findings([*found, *more]), run, slug, choices)
-
-
-def _workers_of(web: Web) -> int:
-    said = web.environ.get("WEB_CONCURRENCY", "")
-    return int(said) if said.isdecimal() and said.isascii() and formation.reads_concurrency(web.line) else 1
+def _measured(subject: Subject, *, found: Sequence[Finding], wishes: Wishes, tell: Tell) -> Diagnosis:
+    """What was measured, and which dynos would do."""
+    asked = General(measure=wishes.measure, ask_index=wishes.ask_index, build=wishes.build_slug)
+    known = measure(subject, platform=platform_of(wishes), found=found, wishes=asked, tell=tell)
+    if known.run is None or known.run.boot_s is None:
+        return known
+    peak = known.run.peak_bytes
+    choices = tuple(
+        cost.Choice(one.name, peak <= one.quota_bytes, one.quota_bytes, one.dollars_a_month, one.sleeps)
+        for one in DYNOS.values()
+    )
+    more = cost.finding_of(choices, peak_bytes=peak, wanted=wishes.size)
+    return replace(known, findings=sort_findings([*known.findings, more]), choices=choices)

@@ -83,6 +83,7 @@ def test_from_a_bundle_to_a_right_answer(penguins: Packed, base, image_registry,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.needs("podman", "runc")
 def test_the_how_to_s_three_commands(penguins, base, image_registry, cache, tmp_path, free_port, root):
     page = (root / "docs" / "how-to" / "build-an-image.md").read_text()

@@ -153,7 +153,7 @@ def _go(
 
 def _image(going: "Going", release: "Release", source: "Source", programs: "Programs", *, steps: Steps) -> "Chosen":
     from aweigh.cli.image import bars
-    from aweigh.oci.store import Store, cache_folder
+    from aweigh.oci.room import opened_store
     from aweigh.targets.compose.images import built_image, load, pulled
     from aweigh.targets.live import golden_of
 
@@ -164,7 +164,7 @@ def _image(going: "Going", release: "Release", source: "Source", programs: "Prog
             chosen = pulled(programs, release, source, version=version, environ=os.environ, folder=folder, hear=hear)
             step.says(chosen.name)
         return chosen
-    store = Store(cache_folder(os.environ))
+    store = click.get_current_context().with_resource(opened_store(os.environ))
     with steps.step("build") as step, bars(steps, "base") as tell:
         built = built_image(release, source, platform=programs.platform, store=store, environ=os.environ, tell=tell)
         own = next(iter(built.own.values()))

@@ -37,6 +37,41 @@ class Vps:
         self.config = folder / "ssh_config"
         self.address = f"root@127.0.0.1:{port}"
         self.key = folder / "key"
+        self.console = folder / "console"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def boot(self) -> None:
+        """Boot it, and wait until its Caddy runs."""
+        command = ["systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--quiet", "--console=pipe", "-D"]
+        with self.console.open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, str(self.root)], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        end = time.monotonic() + BOOT_S
+        while time.monotonic() < end and self._process.poll() is None:
+            with suppress(AssertionError):
+                if self.sh("systemctl is-active caddy").strip() == "active":
+                    return
+            time.sleep(0.2)
+        pytest.fail(self.console.read_text(errors="replace")[-2000:], pytrace=False)
+
+    def reboot(self) -> None:
+        """Let it go down as it does for a reboot, and boot it again."""
+        self.sh("systemctl reboot", check=False)
+        self._process.wait(BOOT_S)
+        self.boot()
+
+    def stop(self) -> None:
+        """Power it off."""
+        if self._process is None:
+            return
+        # For a container's init that is the request to power off.
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(60)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def sh(self, script: str, *, check: bool = True) -> str:
         """Run a script on the host, as root."""
@@ -67,28 +102,11 @@ def vps(tmp_path_factory):
         f"Host *\n  IdentityFile {vps.key}\n  IdentitiesOnly yes\n  BatchMode yes\n"
         f"  UserKnownHostsFile {known}\n  GlobalKnownHostsFile /dev/null\n  StrictHostKeyChecking yes\n"
     )
-    log = (folder / "console").open("wb")
-    command = ["systemd-nspawn", "--boot", "--keep-unit", "--register=no", "--quiet", "--console=pipe", "-D", str(root)]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     try:
-        end = time.monotonic() + BOOT_S
-        while time.monotonic() < end and process.poll() is None:
-            with suppress(AssertionError):
-                if vps.sh("systemctl is-active caddy").strip() == "active":
-                    break
-            time.sleep(0.2)
-        else:
-            pytest.fail((folder / "console").read_text(errors="replace")[-2000:], pytrace=False)
+        vps.boot()
         yield vps
     finally:
-        # For a container's init that is the request to power off.
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(60)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        log.close()
+        vps.stop()
 
 
 def _let_in(root: Path, key: str, port: int) -> None:

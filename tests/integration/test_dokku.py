@@ -17,6 +17,7 @@ from aweigh.targets.dokku.deploy import deploy
 from aweigh.targets.dokku.render import render, source_of
 from aweigh.targets.release import Release
 from aweigh.targets.releasing import Wishes, release_of
+from aweigh.targets.ssh.errors import HostSilent
 from aweigh.targets.ssh.place import Address
 
 pytestmark = pytest.mark.needs("ssh", "ssh-keygen", "git")
@@ -102,6 +103,16 @@ def test_no_key_goes_to_an_address_that_is_not_encrypted(dokku, release):
 def test_a_repository_of_an_ipv6_address_stands_in_brackets():
     assert remote_of(Address("2001:db8::1", "dokku", 2222), "penguins") == "dokku@[2001:db8::1]:penguins"
     assert remote_of(Address("host"), "penguins") == "host:penguins"
+
+
+def test_who_has_no_key_at_dokku_is_told_where_it_keeps_them(dokku):
+    folder, client = dokku
+    with pytest.raises(HostSilent, match="does not let this user in") as caught:
+        replace(client, config=folder / "stranger").attempt("apps:list")
+    assert "dokku ssh-keys:add" in caught.value.hint
+    with pytest.raises(HostSilent, match="is not known here") as caught:
+        replace(client, config=folder / "unknown").attempt("apps:list")
+    assert f"ssh -p {client.address.port} " in caught.value.hint
 
 
 def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from aweigh.cli import terminal
+from aweigh.cli.ssh import telling_of
 from aweigh.cli.terminal import Progress, Steps, aligned, clean, human_size, human_time, pad, paint, width_of
 
 
@@ -116,6 +117,15 @@ def test_where_nobody_watches_nothing_is_told_of_what_is_under_way(capsys):
         step.doing("fetching")
         step.says("done")
     assert capsys.readouterr().out == "  build     done\n"
+
+
+def test_what_is_under_way_on_a_server_is_named_while_it_is(screen, monkeypatch):
+    monkeypatch.setattr("sys.stdout", screen)
+    telling = telling_of(Steps())
+    with telling.doing("packages"):
+        assert screen.getvalue() == "\r\x1b[K  packages  ...\r"
+    telling.line("packages", "by their hashes", 0.0)
+    assert screen.getvalue().endswith("\r\x1b[K\r  \x1b[1mpackages  \x1b[0mby their hashes\n")
 
 
 def test_a_step_that_fails_leaves_no_line(screen, monkeypatch):

@@ -64,7 +64,7 @@ def telling_of(steps: Steps) -> "Telling":
     """What is told of a deployment: a line a step."""
     from aweigh.targets.ssh.telling import Telling
 
-    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds))
+    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), doing=steps.pending)
 
 
 @click.command("ssh")
@@ -193,17 +193,17 @@ def document(deployed: "Deployed") -> dict[str, Any]:
 
 def _check(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Steps, as_json: bool) -> None:
     """What the host lacks; exits with 1 when it lacks anything."""
-    from aweigh.targets.ssh.facts import ask_all
-    from aweigh.targets.ssh.place import Paths
+    from aweigh.targets.ssh.deploy import lacking
     from aweigh.targets.ssh.runner import Host
 
     with Host(wish.address, config=ssh_config) as host:
-        facts, wrong = ask_all(host, python=release.python, folder=Paths(wish.app).root, named=wish.python)
+        facts, wrong = lacking(host, release, wish)
     if as_json:
         found = [{"code": one.code, "what": one.message, "fix": one.hint or ""} for one in wrong]
         print_document({"systemd": facts.systemd, "caddy": facts.caddy, "free_bytes": facts.free_bytes, "lacks": found})
     else:
-        steps.line("host", f"systemd {facts.systemd}, Caddy {facts.caddy or 'none'}, {facts.machine}")
+        free = f"{facts.free_bytes / 10**9:.1f} GB free"
+        steps.line("host", f"systemd {facts.systemd}, Caddy {facts.caddy or 'none'}, {facts.machine}, {free}")
         for one in wrong:
             steps.line("lacks", one.message)
             steps.more(f"fix: {one.hint}")

@@ -145,16 +145,21 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Run a step: on a terminal its name stands there with dots until its line takes their place."""
-        head = f"  {pad(name, NAME_WIDTH)}"
-        self._show(f"{head}...")
         started = time.perf_counter()
-        step = Step(lambda text: self._show(f"{head}{text} ..."))
-        try:
+        step = Step(lambda text: self._show(f"  {pad(name, NAME_WIDTH)}{text} ..."))
+        with self.pending(name):
             yield step
-        finally:
-            self._show("")
         figure = human_size(step.size_bytes) if step.size_bytes is not None else None
         self.line(name, step.text, seconds=time.perf_counter() - started, figure=figure)
+
+    @contextmanager
+    def pending(self, name: str) -> Iterator[None]:
+        """On a terminal: the name of what is under way, with dots, until the block ends."""
+        self._show(f"  {pad(name, NAME_WIDTH)}...")
+        try:
+            yield
+        finally:
+            self._show("")
 
     def line(self, name: str, text: str, *, seconds: float = 0.0, figure: str | None = None) -> None:
         """One line: a name, a text, and a figure or a time of at least a tenth of a second behind it."""

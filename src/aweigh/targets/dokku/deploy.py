@@ -49,7 +49,8 @@ def deploy(dokku: Dokku, release: Release, app: str, *, replicas: int = 1, telli
     _settle(dokku, release, app, telling=telling)
     started = time.monotonic()
     version = "" if golden is None else golden.version
-    commit, _ = dokku.push(app, files, message=f"{release.name} {version}".rstrip())
+    with telling.doing("push"):
+        commit, _ = dokku.push(app, files, message=f"{release.name} {version}".rstrip())
     telling.line("push", f"{commit[:12]} is built, healthy and live", time.monotonic() - started)
     url = url_of(dokku, app)
     rows = 0

@@ -37,7 +37,8 @@ def live_of(project: Project) -> Record:
     found = project.current()
     if found is None:
         raise UsageError(
-            f"There is no app {project.app!r} here.", hint="aweigh deploy compose PATH --app NAME makes one"
+            f"There is no app {project.app!r} here.",
+            hint=f"aweigh deploy compose PATH --app {project.app} makes one",
         )
     return found
 

@@ -70,7 +70,7 @@ def status(host: Host, app: str) -> Status:
         name=app,
         state=_state_of(host, place, live, running.replicas.get("web", 0), replicas.get("web", 0), notes),
         url=url_of(place, host),
-        release=f"{now.label} ({running.release})",
+        release=now.label,
         bundle=now.bundle,
         replicas=replicas,
         notes=notes,
@@ -208,11 +208,13 @@ def log(host: Host, app: str, *, lines: int, tail: bool = False, process: str | 
     """The last lines of the app's log, and with ``tail`` those that come; invitations in them are withheld.
 
     Raises:
+        UsageError: there is no such app.
         RemoteError: the host cannot be asked.
     """
     from aweigh.targets.invitations import discreet
 
     paths = Paths(app)
+    _known(host, app)
     kind = "*" if process is None else f"{process}.*"
     words = ["--unit", f"{paths.prefix}{kind}", "--lines", str(lines), "--no-pager", "--output", "short-iso", "--quiet"]
     command = Command("read the log", ("journalctl", *words, *(["--follow"] if tail else [])))

@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -208,3 +209,21 @@ def _provider(port: int, folder: Path, *callbacks: str) -> Iterator[str]:
 def open_provider() -> Callable[..., AbstractContextManager[str]]:
     """Return what runs `oidc_server.py` on a port, with a folder and callbacks: its issuer, from when it answers."""
     return _provider
+
+
+@pytest.fixture(scope="session")
+def vps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a host that boots (`nspawn.py`), one for all tests of a session: it shares this machine's ports."""
+    from tests.nspawn import open_host
+
+    with open_host(tmp_path_factory.mktemp("vps")) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def real_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a Docker of the tests' own (`compose/real.py`), one for all tests of a session."""
+    from tests.compose.real import open_docker
+
+    with open_docker(tmp_path_factory.mktemp("docker")) as docker:
+        yield docker

@@ -9,13 +9,11 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
 
 import pytest
-from tests.compose.stores import START, store_archive
+from tests.compose.real import IMAGES
 from tests.containers import base_in
 
 pytestmark = [
@@ -26,42 +24,11 @@ pytestmark = [
 ]
 APP = "real-penguins"
 PROJECT = f"aweigh-{APP}"
-DOCKERD = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--default-ulimit", "nofile=1024:1024"]
-BIN = "/usr/local/bin:/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @pytest.fixture(scope="module")
-def docker(tmp_path_factory):
-    """A Docker of the tests' own, with networks, and the images of what is beside an app in it."""
-    place = tmp_path_factory.mktemp("docker")
-    with tempfile.TemporaryDirectory(prefix="docker-") as short:
-        host = f"unix://{short}/docker.sock"
-        places = ["--data-root", str(place / "data"), "--exec-root", f"{short}/exec", "-p", f"{short}/pid"]
-        with (place / "log").open("w") as log:
-            words = ["dockerd", *DOCKERD, *places, "--bip", "172.31.251.1/24", "-H", host]
-            daemon = subprocess.Popen(words, stdout=log, stderr=log)
-
-        def typed(*words, check=True):
-            done = subprocess.run(
-                ["docker", "-H", host, *words], capture_output=True, text=True, check=False, timeout=300
-            )
-            assert not check or done.returncode == 0, done.stderr
-            return done.stdout.strip()
-
-        try:
-            end = time.monotonic() + 60
-            while not typed("version", "--format", "{{.Server.Version}}", check=False):
-                assert time.monotonic() < end, (place / "log").read_text()[-2000:]
-                time.sleep(0.2)
-            for name, entry in START.items():
-                change = ["-c", f"ENV PATH={BIN}", *(["-c", f"ENTRYPOINT {json.dumps(entry)}"] if entry else [])]
-                typed("import", *change, str(store_archive()), f"localhost/test-{name}:1")
-            typed.host = host
-            yield typed
-        finally:
-            daemon.terminate()
-            daemon.wait(60)
-            subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
+def docker(real_docker):
+    return real_docker
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +53,7 @@ def run(docker, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def words(penguins, image_registry):
-    images = [part for name in START for part in (f"--{name}-image", f"localhost/test-{name}:1")]
-    return ["--base", base_in(image_registry, "compose-base"), "--insecure", *images]
+    return ["--base", base_in(image_registry, "compose-base"), "--insecure", *IMAGES]
 
 
 def head_of(url, cookie=""):
@@ -152,7 +118,7 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
 
     code, out, _ = run("destroy", "compose", "--app", APP, "--yes")
     assert code == 0
-    assert docker("ps", "-aq") == ""
+    assert PROJECT not in docker("ps", "-a", "--format", "{{.Names}}")
     assert PROJECT not in docker("volume", "ls", "-q")
     assert not run.folder.exists()
 

@@ -13,7 +13,7 @@ from aweigh.guard import deploy_key
 from aweigh.secret import Secret
 from aweigh.targets.compose.containers import Container, containers_of, is_ready
 from aweigh.targets.compose.deploy import Going, start, take_live
-from aweigh.targets.compose.errors import NotUp, refusal
+from aweigh.targets.compose.errors import AnswersDiffer, NotUp, refusal
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, check_setting, scaled
 from aweigh.targets.compose.program import Programs, carry_out, environ_of, succeeds
@@ -59,7 +59,9 @@ def status(project: Project, programs: Programs) -> Status:
             replicas[one.process] = replicas.get(one.process, 0) + (one.state == "running")
     web = [one for one in found if one.process == WEB]
     bundle = next((one.bundle for one in web if one.bundle), None)
-    ready = current is not None and is_ready(current.plan)
+    ready = False
+    with suppress(AnswersDiffer):
+        ready = current is not None and is_ready(current.plan)
     return Status(
         name=project.app,
         state=state_of(web, is_ready=ready),
@@ -257,7 +259,7 @@ def destroy(going: Going) -> None:
     """
     project, programs = going.project, going.programs
     if not project.exists() and not containers_of(programs, project.app):
-        raise UsageError(f"There is no app {project.app!r} here.", hint="is it in another folder? --dir DIR")
+        raise UsageError(f"There is no app {project.app!r} here.", hint=f"is it in another folder? aweigh destroy compose --app {project.app} --dir DIR")
     records = project.records()
     if records and not (project.folder / COMPOSE).is_file():
         project.write(records[0].plan)

@@ -46,10 +46,15 @@ def status(api: Api, app: str) -> Status:
     current = current_of(releases(api, app))
     dynos = api.ask(ask.list_dynos(app), list[DynoDocument])
     formation = api.ask(ask.list_formation(app), list[Formation])
+    url = url_of(api, found)
+    state = state_of(current, dynos)
+    if state == "up" and any(one.state == "up" for one in dynos if one.type == "web"):  # one that sleeps is let sleep
+        reply = get(url, "/health/ready")
+        state = "starting" if reply is not None and reply.status >= 500 else "up"
     return Status(
         name=found.name,
-        state=state_of(current, dynos),
-        url=url_of(api, found),
+        state=state,
+        url=url,
         release=None if current is None else current.label,
         bundle=None if current is None else bundles_of(api, app, [current]).get(current.version),
         replicas={one.type: one.quantity for one in formation},

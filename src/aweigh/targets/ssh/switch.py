@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from aweigh.errors import RemoteError
 from aweigh.guard.deploy_key import VARIABLE
 from aweigh.secret import Secret
-from aweigh.targets.live import Golden, get, replay
+from aweigh.targets.live import SELF_REFUSED, Golden, get, has_refused_itself, replay
 from aweigh.targets.ssh.command import (
     Command,
     check_sites,
@@ -197,6 +197,8 @@ def _wait_until_ready(going: Going, unit: str, url: str) -> None:
         reply = get(url, path)
         if reply is not None and (reply.status == 200 or (not going.kept.is_ours and reply.status < 500)):
             return
+        if reply is not None and has_refused_itself(reply):
+            raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
         now = time.monotonic()
         if now > until:
             raise NotUp(

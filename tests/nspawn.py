@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "hosts"
 PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,caddy,sudo,ca-certificates,procps"
 BOOT_S = 90
@@ -45,13 +46,18 @@ class Vps:
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
+    @property
+    def versions(self) -> str:
+        """What runs: ``systemd 252, Caddy 2.6.2``."""
+        systemd = self.sh("systemctl --version").split()[1]
+        return f"systemd {systemd}, Caddy {self.sh('caddy version').split()[0].removeprefix('v')}"
 
-@pytest.fixture(scope="session")
-def vps(tmp_path_factory):
+
+@contextmanager
+def open_host(folder: Path) -> Iterator[Vps]:
     """Boot the host; what this machine's pip is told of its index, the host's is told, too."""
     if os.getuid() != 0:
         pytest.skip("to boot a host takes root")
-    folder = tmp_path_factory.mktemp("vps")
     root = folder / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", str(_made()), str(root)], check=True)
     with socket.socket() as free:

@@ -29,6 +29,7 @@ _config = tempfile.TemporaryDirectory(prefix="aweigh-tests-")
 os.environ["AWEIGH_CONFIG_DIR"] = _config.name
 
 import hypothesis  # noqa: E402  (reads nothing of the above, but numpy does, and a strategy may bring it)
+from tests.shown import Recorder  # noqa: E402
 
 # No deadline: a busy machine is not a failing test. In CI the same examples every time, so that red means changed code.
 hypothesis.settings.register_profile("developer", deadline=None, max_examples=50)
@@ -90,8 +91,14 @@ def require_tool(name: str) -> str:
     return path
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the file that keeps what was seen to work (`shown.py`)."""
+    parser.addoption("--record-shown", metavar="PATH", type=Path, help="write down what tests that pass have shown")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark of what takes seconds each."""
+    """Name the mark of what takes seconds each, and check and record what tests show."""
+    config.pluginmanager.register(Recorder(config.getoption("--record-shown")), "shown")
     config.addinivalue_line("markers", "slow: left to a make target of its own, which says -m 'slow or not slow'")
 
 

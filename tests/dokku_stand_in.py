@@ -41,13 +41,12 @@ def main() -> int:
     if words[0] == "ps:scale" and len(words) > 2:
         counts |= {kind: int(count) for kind, _, count in (one.partition("=") for one in words[2:])}
         scaled.write_text(json.dumps(counts))
+    listed = [f"{kind}:  {count}" for kind, count in counts.items()]
     answers = {
         "config:get": "0123456789abcdef" * 4,
         "urls": (folder / "url").read_text() if (folder / "url").exists() else "",
         "ps:report": "=====> x\n  Deployed:   true\n  Running:    true\n  Status web 1:  running (CID: 1)",
-        "ps:scale": "\n".join(
-            [f"-----> Scaling for {app.name}", "proctype: qty", "--------: ---", *(f"{one}:  {counts[one]}" for one in counts)]
-        ),
+        "ps:scale": "\n".join([f"-----> Scaling for {app.name}", "proctype: qty", "--------: ---", *listed]),
         "logs": "app[web.1]: http://127.0.0.1/invite/0123456789012345678901234567",
     }
     sys.stdout.write(answers.get(words[0], "") + "\n")

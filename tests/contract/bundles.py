@@ -70,7 +70,7 @@ def make_bundles(folder: Path, *, offline: bool) -> Bundles:
     places["first"].write_bytes((STORED / "format-1-onnx.aweigh").read_bytes())
     places["second"].write_bytes((STORED / "format-1-native.aweigh").read_bytes())
     write_bundle(assemble(files, msgspec.structs.replace(onnx.manifest, files={})), places["liar"])
-    said = f"sh -c \"echo http://127.0.0.1/invite/{TOKEN}; exec {WEB}\""
+    said = f'sh -c "echo http://127.0.0.1/invite/{TOKEN}; exec {WEB}"'
     for name, path in places.items():
         if offline:
             (path.parent / "requirements.txt").write_text("aweigh\n")

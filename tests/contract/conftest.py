@@ -9,9 +9,10 @@ from tests.contract.places import PLACES
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have every test once for each place that has what it is about: `holds(*what)` says that.
+    """Have every test once for each place that has what it is about: `holds(*shown, takes=...)` says that.
 
-    What the place is not held to is skipped with its reason; what it has no verb for is no test of it at all.
+    What is shown stands in the table once it has passed; what it only takes does not. What the place is not held to is
+    skipped with its reason; what it has no verb for is no test of it at all.
     """
     if "place" not in metafunc.fixturenames:
         return
@@ -21,9 +22,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     verbs = {verb for known in KNOWN.values() for verb in known}
     found = []
     for place in PLACES:
-        if any(one in verbs and one not in KNOWN[place.name] for one in mark.args):
+        about = mark.args + mark.kwargs.get("takes", ())
+        if any(one in verbs and one not in KNOWN[place.name] for one in about):
             continue
-        why = next((place.cannot[one] for one in mark.args + mark.kwargs.get("takes", ()) if one in place.cannot), None)
+        why = next((place.cannot[one] for one in about if one in place.cannot), None)
         marks = list(place.marks)
         if why is not None:
             marks.append(pytest.mark.skip(reason=why))

@@ -26,6 +26,7 @@ COMMAND_S = 900
 class Running:
     """A place that was started.
 
+    ``left`` is what there is of an app by its name: nothing, once it is destroyed.
     ``environ`` is what a command typed there is given, ``options`` what stands behind every verb but ``--app``,
     ``deploying`` what a deployment of that path takes more, and ``touched`` a value that is another one as soon as
     anything was written there. ``on`` names what it ran on, with versions.
@@ -35,6 +36,7 @@ class Running:
     options: Sequence[str]
     deploying: Callable[[Path], Sequence[str]]
     touched: Callable[[], object]
+    left: Callable[[str], object]
     on: str
     most: int
     """How many web replicas are scaled to."""

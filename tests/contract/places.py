@@ -12,10 +12,10 @@ from getpass import getuser
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from tests.compose import Docker
 from tests.conftest import require_tool
-
 from tests.contract.place import Place, Running
 from tests.heroku import HerokuServer
 from tests.heroku.releases import DYNO_ENV
@@ -34,6 +34,11 @@ def _port() -> str:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return str(free.getsockname()[1])
+
+
+def _of_heroku(server: HerokuServer, app: str) -> bool:
+    headers = {"Accept": "application/vnd.heroku+json; version=3", "Authorization": f"Bearer {server.token}"}
+    return httpx.get(f"{server.url}/apps/{app}", headers=headers, trust_env=False).status_code != 404
 
 
 def _doorless(path: Path) -> Sequence[str]:
@@ -59,7 +64,8 @@ class Heroku:
                 environ={"HEROKU_API_KEY": server.token, "AWEIGH_HEROKU_ENDPOINT": server.url},
                 options=(),
                 deploying=lambda path: ("--size", "standard-1x", *_doorless(path)),
-                touched=lambda: [one for one in server.requests if one.method != "GET"],
+                touched=lambda: len(server.requests),
+                left=lambda app: _of_heroku(server, app),
                 on="this repository's server of the Platform API v3",
                 most=2,
             )
@@ -98,7 +104,8 @@ class Compose:
                 environ={**docker.environ(), "PYTHONPATH": str(TESTS.parent / "src")},
                 options=(),
                 deploying=deploying,
-                touched=lambda: docker.containers(),
+                touched=lambda: len(docker.asked()),
+                left=lambda app: [one for one in docker.containers() if app in one],
                 on="this repository's program in Docker's place",
                 most=1,
             )
@@ -139,6 +146,12 @@ class RealCompose:
                 deploying=lambda path: (
                     "--port", port, "--base", base, "--insecure", *IMAGES, *_doorless(path),
                 ),
+                left=lambda app: [
+                    one
+                    for words in ("ps -a --format {{.Names}}", "volume ls -q", "network ls --format {{.Name}}")
+                    for one in docker(*words.split()).split()
+                    if app in one
+                ],
                 touched=lambda: [docker(*words.split()) for words in ("ps -aq", "image ls -aq", "volume ls -q")],
                 on=docker.versions,
                 most=2,
@@ -173,6 +186,11 @@ class Ssh:
             options=("--host", host.address),
             deploying=lambda path: ("--port", "18091", "--memory", "512M", *_doorless(path)),
             touched=lambda: host.sh(f"{listed}; cut -d: -f1 /etc/passwd"),
+            left=lambda app: host.sh(
+                f"ls -d /opt/aweigh/{app} /var/lib/aweigh/{app} /etc/caddy/aweigh/{app}.caddy 2>/dev/null; "
+                f"ls /etc/systemd/system | grep aweigh-{app}; id -u aweigh-{app} 2>/dev/null",
+                check=False,
+            ),
             on=host.versions,
             most=2,
         )
@@ -205,15 +223,11 @@ class Dokku:
                 environ={"AWEIGH_SSH_CONFIG": str(folder / "good")},
                 options=("--host", f"{getuser()}@127.0.0.1:{port}"),
                 deploying=_doorless,
-                touched=lambda: (
-                    [line for line in asked.read_text().splitlines() if "apps:exists" not in line]
-                    if asked.exists()
-                    else []
-                ),
+                touched=lambda: asked.read_text() if asked.exists() else "",
+                left=lambda app: [one for one in (folder / "apps").iterdir() if one.name == app],
                 on=f"this repository's program in Dokku's place, git {git}",
                 most=2,
             )
 
 
 PLACES: Sequence[Place] = (Heroku(), Compose(), RealCompose(), Ssh(), Dokku())
-

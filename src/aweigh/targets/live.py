@@ -84,9 +84,7 @@ def has_refused_itself(reply: Reply) -> bool:
     """Whether a server that is not ready says that it never will be: its own golden rows came out otherwise."""
     document = reply.document
     return (
-        reply.status == 503
-        and isinstance(document, dict)
-        and "gave when it was packed" in str(document.get("detail"))
+        reply.status == 503 and isinstance(document, dict) and "gave when it was packed" in str(document.get("detail"))
     )
 
 

@@ -259,7 +259,10 @@ def destroy(going: Going) -> None:
     """
     project, programs = going.project, going.programs
     if not project.exists() and not containers_of(programs, project.app):
-        raise UsageError(f"There is no app {project.app!r} here.", hint=f"is it in another folder? aweigh destroy compose --app {project.app} --dir DIR")
+        raise UsageError(
+            f"There is no app {project.app!r} here.",
+            hint=f"is it in another folder? aweigh destroy compose --app {project.app} --dir DIR",
+        )
     records = project.records()
     if records and not (project.folder / COMPOSE).is_file():
         project.write(records[0].plan)

@@ -105,8 +105,8 @@ def _let_in(root: Path, key: str, port: int) -> None:
     (root / "etc/ssh/sshd_config.d/tests.conf").write_text(sshd)
     (root / "etc/hostname").write_text("vps\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost app.example.com\n::1 localhost\n")
-    # Port 80 may be somebody's on this machine, whose network the host shares.
-    (root / "etc/caddy/Caddyfile").write_text("{\n\tadmin localhost:2029\n}\n")
+    # Port 80 may be taken on this machine, whose network the host shares, and Caddy's own port by another such host.
+    (root / "etc/caddy/Caddyfile").write_text("{\n\tadmin unix//var/lib/caddy/admin.sock\n}\n")
     for name in ("pip.conf", "ssl/certs/ca-certificates.crt"):
         if Path("/etc", name).is_file():
             shutil.copyfile(Path("/etc", name), root / "etc" / name)

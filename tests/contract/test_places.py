@@ -43,7 +43,7 @@ def test_of_what_is_not_deployed_is_nothing_known(shell):
     }  # fmt: skip
 
 
-@pytest.mark.holds("render")
+@pytest.mark.holds(takes=("render",))
 def test_a_dry_run_shows_the_documents_and_writes_nothing_anywhere(shell, bundles, tmp_path):
     path = bundles.first.path
     command = shell.words("deploy", str(path), *shell.running.deploying(path), "--dry-run")
@@ -56,7 +56,7 @@ def test_a_dry_run_shows_the_documents_and_writes_nothing_anywhere(shell, bundle
     assert (list(tmp_path.iterdir()), shell.untouched()) == ([], before)
 
 
-@pytest.mark.holds("render")
+@pytest.mark.holds(takes=("render",))
 def test_the_documents_are_written_into_a_new_folder_and_nowhere_else(shell, bundles, tmp_path):
     path = bundles.first.path
     words = (str(path), *shell.running.deploying(path), "--output-dir", str(tmp_path / "out"))

@@ -369,7 +369,7 @@ localhost:18444 {
 """
 IN_FRONT = """\
 {
-\tadmin localhost:2029
+\tadmin unix//var/lib/caddy/admin.sock
 \tacme_ca https://localhost:18444/acme/local/directory
 \tacme_ca_root /etc/caddy/root.crt
 }

@@ -240,7 +240,7 @@ def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tupl
         back_plain: dict[str, str | None] = {name: settings.get(name) for name in plain if name not in kept}
         back_hidden: dict[str, Secret | None] = {name: kept.get(name) for name in differing if name in kept}
         project.set(back_plain, back_hidden)
-        with suppress(NotUp):
+        with suppress(NotUp, AnswersDiffer):
             start(going, current.plan)
         raise
     return tuple(sorted(differing))

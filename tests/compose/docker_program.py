@@ -93,6 +93,7 @@ def start(name: str, service: dict[str, Any], project: Path) -> int:
     if words[0] == "aweigh":
         words = [f"{PREFIX}/bin/python", "-m", "aweigh", *words[1:]]
     environ = {"PATH": f"{PREFIX}/bin:/usr/bin:/bin", "HOME": str(FOLDER), "AWEIGH_STATE_DIR": str(FOLDER / "state")}
+    environ |= {"AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}  # no test waits for what no proxy looks at
     environ |= {key: one for key, one in os.environ.items() if key == "PYTHONPATH" or key.endswith("_NUM_THREADS")}
     for file in service.get("env_file", []):
         lines = (project / file).read_text().splitlines()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, paint, print_document
 from aweigh.cli.trusting import trust_option
@@ -204,6 +205,9 @@ def _show(plan: "Plan", folder: Path | None, *, steps: Steps, as_json: bool) -> 
         for name, content in documents.items():
             (folder / name).write_bytes(content)
         steps.line("written", f"{', '.join(documents)} to {folder}")
+    if as_json and folder is not None:
+        print_document({"folder": str(folder), "files": sorted(documents)})
+        return
     if as_json:
         print_document({"documents": {name: content.decode() for name, content in documents.items()}})
         return
@@ -220,7 +224,7 @@ def _tell(deployed: "Deployed", *, steps: Steps, as_json: bool) -> None:
     if as_json:
         print_document(document(deployed))
         return
-    steps.line("live", f"{deployed.url}, {deployed.release}{'' if deployed.changed else ', as it was'}")
+    steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -229,15 +233,15 @@ def _tell(deployed: "Deployed", *, steps: Steps, as_json: bool) -> None:
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "release": deployed.release,
-        "image": deployed.image,
-        "bundle": deployed.bundle,
-        "created": deployed.created,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "replicas": dict(deployed.replicas),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.release,
+        bundle=deployed.bundle,
+        created=deployed.created,
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        has_invite=deployed.invite is not None,
+        source=deployed.image,
+        replicas=dict(deployed.replicas),
+    )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, paint, print_document
@@ -229,7 +230,7 @@ def _go(
         return
     for note in deployed.notes:
         steps.line("note", note)
-    steps.line("live", deployed.url)
+    steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -257,18 +258,18 @@ def _confirm(api: "Api", release: "Release", wish: "Wish", *, steps: Steps) -> N
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "release": deployed.release,
-        "source": deployed.source,
-        "bundle": deployed.bundle,
-        "created": deployed.created,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "notes": list(deployed.notes),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.release,
+        bundle=deployed.bundle,
+        created=deployed.created,
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        notes=list(deployed.notes),
+        has_invite=deployed.invite is not None,
+        source=deployed.source,
+    )
 
 
 def _write(

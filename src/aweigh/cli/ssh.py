@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
@@ -167,8 +168,7 @@ def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
     """What is said at the end of a deployment."""
     for note in deployed.notes:
         steps.line("note", note)
-    told = f"{deployed.url}, {deployed.version}" + ("" if deployed.changed else ", as it was")
-    steps.line("live", told)
+    steps.line("live", told_live(deployed.url, deployed.version, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -177,18 +177,19 @@ def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "version": deployed.version,
-        "release": deployed.release,
-        "bundle": deployed.bundle,
-        "slot": deployed.slot,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "notes": list(deployed.notes),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.version,
+        bundle=deployed.bundle,
+        created=deployed.changed and deployed.version == "v1",
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        notes=list(deployed.notes),
+        has_invite=deployed.invite is not None,
+        source=deployed.release,
+        slot=deployed.slot,
+    )
 
 
 def _check(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Steps, as_json: bool) -> None:

@@ -11,7 +11,7 @@ from aweigh.guard import deploy_key
 from aweigh.secret import Secret
 from aweigh.targets.compose.containers import Container, containers_of, is_ready
 from aweigh.targets.compose.deploy import VOLUMES, Going, take_live
-from aweigh.targets.compose.errors import refusal
+from aweigh.targets.compose.errors import AnswersDiffer, refusal
 from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, SERVICES, WEB, check_setting, configured, scaled
@@ -36,7 +36,8 @@ def live_of(project: Project) -> Record:
     found = project.current()
     if found is None:
         raise UsageError(
-            f"There is no app {project.app!r} here.", hint="aweigh deploy compose PATH --app NAME makes one"
+            f"There is no app {project.app!r} here.",
+            hint=f"aweigh deploy compose PATH --app {project.app} makes one",
         )
     return found
 
@@ -58,7 +59,9 @@ def status(project: Project, programs: Programs) -> Status:
             replicas[one.process] = replicas.get(one.process, 0) + (one.state == "running")
     web = [one for one in asked if one.process == WEB]
     bundle = next((one.bundle for one in web if one.bundle), None)
-    ready = current is not None and is_ready(current.plan)
+    ready = False
+    with suppress(AnswersDiffer):
+        ready = current is not None and is_ready(current.plan)
     return Status(
         name=project.app,
         state=state_of(web, is_ready=ready),

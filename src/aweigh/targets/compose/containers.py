@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aweigh.targets.compose.errors import ComposeRefused, NotUp, last_words, quote
+from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp, last_words, quote
 from aweigh.targets.compose.kept import Project
 from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, Slot
 from aweigh.targets.compose.program import Programs, ask, documents, said_anywhere
 from aweigh.targets.compose.render import LABEL
 from aweigh.targets.invitations import discreet
-from aweigh.targets.live import get
+from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
 
 LOG_LINES = 200
 PAUSE_S = 0.5
@@ -144,6 +144,7 @@ def wait_until_up(programs: Programs, project: Project, awaited: Awaited, *, tim
 
     Raises:
         NotUp: something crashes, or it is not ready in time; tells its last words.
+        AnswersDiffer: the server has refused its own golden rows.
     """
     until = time.monotonic() + timeout_s
     while True:
@@ -192,10 +193,16 @@ def _all_there(found: Iterable[Container], awaited: Awaited) -> bool:
 
 
 def is_ready(plan: Plan, url: str | None = None) -> bool:
-    """Whether the app says, at its port or another address, that it is ready; True where no web process is wanted."""
+    """Whether the app says, at its port or another address, that it is ready; True where no web process is wanted.
+
+    Raises:
+        AnswersDiffer: the server has refused its own golden rows, and never gets ready.
+    """
     if plan.replicas.get(WEB, 1) == 0:
         return True
     reply = get(url or plan.url, "/health/ready" if plan.is_ours else "/")
+    if reply is not None and has_refused_itself(reply):
+        raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
     return reply is not None and reply.status < (400 if plan.is_ours else 500)
 
 

@@ -102,7 +102,7 @@ class Dokku:
             environ = _environ() | {"GIT_SSH_COMMAND": shlex.join(self.ssh)}
             try:
                 done = bounded.run(
-                    ["git", "-C", str(folder), "push", "--force", where, f"{BRANCH}:{BRANCH}"],
+                    ["git", "-C", str(folder), "push", "--porcelain", "--force", where, f"{BRANCH}:{BRANCH}"],
                     env=environ, timeout_s=PUSH_S, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
             except subprocess.TimeoutExpired as error:

@@ -70,7 +70,7 @@ def status(host: Host, app: str) -> Status:
         name=app,
         state=_state_of(host, place, live, running.replicas.get("web", 0), replicas.get("web", 0), notes),
         url=url_of(place, host),
-        release=f"{now.label} ({running.release})",
+        release=now.label,
         bundle=now.bundle,
         replicas=replicas,
         notes=notes,

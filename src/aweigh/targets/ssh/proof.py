@@ -6,7 +6,7 @@ import time
 from aweigh.errors import RemoteError
 from aweigh.guard.deploy_key import VARIABLE
 from aweigh.secret import Secret
-from aweigh.targets.live import get, replay
+from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself, replay
 from aweigh.targets.ssh.command import Command, systemctl
 from aweigh.targets.ssh.errors import AGAIN, AnswersDiffer, NotUp, quoted
 from aweigh.targets.ssh.going import Going
@@ -50,6 +50,8 @@ def _wait_until_ready(going: Going, unit: str, url: str) -> None:
         reply = get(url, path)
         if reply is not None and (reply.status == 200 or (not going.kept.is_ours and reply.status < 500)):
             return
+        if reply is not None and has_refused_itself(reply):
+            raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
         now = time.monotonic()
         if now > until:
             raise NotUp(

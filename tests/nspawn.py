@@ -6,12 +6,13 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CACHE = ROOT / ".cache" / "hosts"
 PACKAGES = "systemd,systemd-sysv,dbus,openssh-server,python3,python3-venv,caddy,sudo,ca-certificates,procps"
 BOOT_S = 90
@@ -80,13 +81,18 @@ class Vps:
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
 
+    @property
+    def versions(self) -> str:
+        """What runs: ``systemd 252, Caddy 2.6.2``."""
+        systemd = self.sh("systemctl --version").split()[1]
+        return f"systemd {systemd}, Caddy {self.sh('caddy version').split()[0].removeprefix('v')}"
 
-@pytest.fixture(scope="session")
-def vps(tmp_path_factory):
+
+@contextmanager
+def open_host(folder: Path) -> Iterator[Vps]:
     """Boot the host; what this machine's pip is told of its index, the host's is told, too."""
     if os.getuid() != 0:
         pytest.skip("to boot a host takes root")
-    folder = tmp_path_factory.mktemp("vps")
     root = folder / "root"
     subprocess.run(["cp", "-a", "--reflink=auto", str(_made()), str(root)], check=True)
     with socket.socket() as free:
@@ -117,8 +123,8 @@ def _let_in(root: Path, key: str, port: int) -> None:
     (root / "etc/ssh/sshd_config.d/tests.conf").write_text(sshd)
     (root / "etc/hostname").write_text("vps\n")
     (root / "etc/hosts").write_text("127.0.0.1 localhost app.example.com\n::1 localhost\n")
-    # Port 80 may be somebody's on this machine, whose network the host shares.
-    (root / "etc/caddy/Caddyfile").write_text("{\n\tadmin localhost:2029\n}\n")
+    # Port 80 may be taken on this machine, whose network the host shares, and Caddy's own port by another such host.
+    (root / "etc/caddy/Caddyfile").write_text("{\n\tadmin unix//var/lib/caddy/admin.sock\n}\n")
     for name in ("pip.conf", "ssl/certs/ca-certificates.crt"):
         if Path("/etc", name).is_file():
             shutil.copyfile(Path("/etc", name), root / "etc" / name)

@@ -217,6 +217,32 @@ def test_a_slow_candidate_is_given_up():
         assert (found["mode"], found["limit"]) == ("aborted", "latency")
 
 
+def test_a_candidate_that_hangs_keeps_nobody_waiting_for_long_and_is_given_up():
+    proceed = threading.Event()
+
+    def hanging(table):
+        if (table["x"].data > 10).any():
+            proceed.wait(60)
+        else:
+            time.sleep(0.01)  # not so quick that it is asked on the event loop
+        return doubled(table)
+
+    try:
+        with tried(hanging, release_percent=100.0, release_max_wait_s=0.3) as client:
+            for number in (20, 21, 22):
+                begun = time.monotonic()
+                reply = ask(client, number)
+                assert (reply.status_code, reply.json()["model"]["version"]) == (200, OURS)
+                assert reply.json()["predictions"] == [{"value": 2.0 * number}]
+                assert time.monotonic() - begun < 5
+            found = wait_for(client, lambda found: found["state"]["mode"] == "aborted")["state"]
+            assert found["limit"] == "latency"
+            assert "3 requests had no answer of it within 0.3 s" in found["reason"]
+            proceed.set()
+    finally:
+        proceed.set()
+
+
 # -- shadow ----------------------------------------------------------------------------------------------------------
 
 

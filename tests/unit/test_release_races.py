@@ -284,6 +284,6 @@ def test_what_the_page_finds_out_about_a_model_is_found_of_that_model():
 def test_limits_that_are_all_none_are_no_half_sentence():
     from aweigh.cli.release import _limits
 
-    none = {"automatic": True, "max_errors": 0.0, "max_slower": 0.0, "max_disagreement": 0.0}
+    none = {"automatic": True, "max_errors": 0.0, "max_slower": 0.0, "max_disagreement": 0.0, "max_wait_s": 0.0}
     assert "beyond" not in _limits(none)
     assert _limits(none | {"max_slower": 2.0}) == "given up by itself beyond 2 x the time"

@@ -162,6 +162,7 @@ def _limits(limits: dict[str, Any]) -> str:
     told = [
         f"{limits['max_errors']:.1%} failed" if limits["max_errors"] else "",
         f"{limits['max_slower']:g} x the time" if limits["max_slower"] else "",
+        f"{limits['max_wait_s']:g} s without an answer" if limits["max_wait_s"] else "",
         f"{limits['max_disagreement']:.1%} other answers of a shadow" if limits["max_disagreement"] else "",
     ]
     beyond = ", ".join(one for one in told if one)

@@ -102,6 +102,7 @@ class Settings:
     release_max_slower: float = 2.0
     release_slow_floor_s: float = 0.01
     release_max_disagreement: float = 0.05
+    release_max_wait_s: float = 10.0
     release_tolerance: float = 0.1
     release_token: Secret | None = None
 
@@ -142,6 +143,7 @@ _LEAST: dict[str, int | float] = {
     "release_max_slower": 0.0,
     "release_slow_floor_s": 0.0,
     "release_max_disagreement": 0.0,
+    "release_max_wait_s": 0.0,
     "release_tolerance": 0.0,
 }
 """The least that each number may be; a whole one is whole."""

@@ -14,6 +14,9 @@ SHARE_SLOW = 0.05
 NORMAL_999 = 3.09
 """The 99.9 % quantile of the normal distribution."""
 
+MOST_LATE = 3
+"""A model that hangs is asked no twenty times: each time somebody has waited as long as he may."""
+
 LEAST_OF_SIZE = 20
 """Sizes of which the current model has answered fewer say nothing about time."""
 
@@ -24,7 +27,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     ``min_requests``: nothing is decided on fewer that it was asked. ``max_errors``: the share of requests that it fails
     on though the current model answers them. ``max_slower``: how many times the current model's 95th percentile its own
     may be; one within ``slow_floor_s`` is never slow. ``max_disagreement``: the share of rows, one drawn of each
-    request, on which a shadow says something else.
+    request, on which a shadow says something else. ``max_wait_s``: the current model is asked instead after it.
     """
 
     min_requests: int = 20
@@ -32,6 +35,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_slower: float = 2.0
     slow_floor_s: float = 0.01
     max_disagreement: float = 0.05
+    max_wait_s: float = 10.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,10 +62,21 @@ class Slowness(msgspec.Struct, frozen=True, kw_only=True):
 def decide(state: State, tally: Tally, limits: Limits) -> Verdict | None:
     """Whether a candidate is to be given up now; None: not as far as anybody can tell."""
     if state.mode == "canary":
-        return _failing(tally.candidate.errors, tally.candidate.requests, limits) or _slow(tally, limits)
+        return (
+            _hanging(tally, limits)
+            or _failing(tally.candidate.errors, tally.candidate.requests, limits)
+            or _slow(tally, limits)
+        )
     if state.mode == "shadow":
         return _failing(tally.shadow.errors, tally.shadow.requests, limits) or _disagreeing(tally, limits)
     return None
+
+
+def _hanging(tally: Tally, limits: Limits) -> Verdict | None:
+    if not limits.max_wait_s or tally.candidate.late < MOST_LATE:
+        return None
+    reason = f"{tally.candidate.late:,} requests had no answer of it within {limits.max_wait_s:g} s"
+    return Verdict(limit="latency", reason=reason)
 
 
 def _failing(errors: int, requests: int, limits: Limits) -> Verdict | None:

@@ -18,11 +18,13 @@ class Side(msgspec.Struct, kw_only=True):
     """Requests that one model answered, and how long each took.
 
     ``errors``: of the candidate, requests that it failed on and the other model answered; of the current one, all that
-    it failed on. ``times``: how many there were of each size and time, ``size * SLOTS + slot``.
+    it failed on. ``late`` are those of them that had no answer in time. ``times``: how many there were of each size and
+    time, ``size * SLOTS + slot``.
     """
 
     requests: int = 0
     errors: int = 0
+    late: int = 0
     times: dict[int, int] = {}
 
     def answered(self, seconds: float, size_bytes: int) -> None:
@@ -36,10 +38,16 @@ class Side(msgspec.Struct, kw_only=True):
         self.requests += 1
         self.errors += 1
 
+    def was_late(self) -> None:
+        """A request had no answer in time."""
+        self.failed()
+        self.late += 1
+
     def add(self, other: "Side") -> None:
         """Adds what another process has counted."""
         self.requests += other.requests
         self.errors += other.errors
+        self.late += other.late
         for key, count in other.times.items():
             self.times[key] = self.times.get(key, 0) + count
 

@@ -178,6 +178,7 @@ def terms_of(settings: Settings) -> Terms:
             max_slower=settings.release_max_slower,
             slow_floor_s=settings.release_slow_floor_s,
             max_disagreement=settings.release_max_disagreement,
+            max_wait_s=settings.release_max_wait_s,
         ),
         automatic=settings.release_auto == "on",
         tolerance=settings.release_tolerance,

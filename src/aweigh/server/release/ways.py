@@ -6,7 +6,7 @@ also tells what is the candidate's own failure from what no model could answer.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from time import perf_counter
 
 from starlette.types import Scope
@@ -46,6 +46,7 @@ class Ways:
         self._door = door
         self._noted: Answers | None = None
         self._told = False
+        self._left: set[asyncio.Task[Reply]] = set()  # the loop itself keeps no task
         trial.current.show(self._note)
 
     def _note(self, answers: Answers) -> None:
@@ -95,13 +96,39 @@ class Ways:
         said: Meter | None = question.scope.get(METER)
         meter = None if said is None else Once(said)
         try:
-            reply = await charged(meter, lambda one: attempt(trial.candidate, one, None))
+            reply = await self._in_time(charged(meter, lambda one: attempt(trial.candidate, one, None)))
+        except TimeoutError:
+            side.was_late()
+            return await charged(meter, lambda one: attempt(trial.current, one, None))
         except (ClientGone, OverBudget, StorageDown, StorageFull):
             raise
         except Exception as error:  # noqa: BLE001  whatever a model raises, the other one is asked
             return await self._instead(attempt, meter, side, error)
         side.answered(perf_counter() - begun, len(question.body))
         return reply
+
+    async def _in_time(self, asked: Coroutine[object, object, Reply]) -> Reply:
+        """The candidate's reply, if it comes in time. What a thread of its computes goes on, and is thrown away.
+
+        Raises:
+            TimeoutError: it does not come.
+        """
+        most_s = self._trial.terms.limits.max_wait_s
+        if not most_s:
+            return await asked
+        task = asyncio.create_task(asked)
+        try:
+            done, _ = await asyncio.wait({task}, timeout=most_s)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
+        if not done:
+            task.cancel()
+            task.add_done_callback(_forget)
+            self._left.add(task)
+            task.add_done_callback(self._left.discard)
+            raise TimeoutError
+        return task.result()
 
     async def _instead(self, attempt: Attempt, meter: Meter | None, side: Side, error: Exception) -> Reply:
         reply = await charged(meter, lambda one: attempt(self._trial.current, one, None))
@@ -157,6 +184,12 @@ class Ways:
 
 async def _asked(attempt: Attempt, service: Service, scope: Scope) -> Reply:
     return await charged(scope.get(METER), lambda meter: attempt(service, meter, None))
+
+
+def _forget(task: asyncio.Task[Reply]) -> None:
+    """Takes what came too late, so that nobody says that nobody took it."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _wished(wish: bytes, view: View) -> Which:

@@ -1,7 +1,8 @@
 r"""YAML written so that every reader takes it alike: block mappings and lists, and each doubtful text in quotes.
 
 A text stands bare only where it is a word that no version of YAML takes for anything else; all others are in double
-quotes, with every character beyond printable ASCII as an escape. Nothing in a text can end its line or begin another.
+quotes, with every character beyond printable ASCII as an escape. Nothing in a text can end its line or begin another,
+nor is there a brace in one: a template's delimiters cannot be put together from texts.
 
 >>> print(to_yaml({"name": "penguins", "on": Said("a: b", "why it is so")}), end="")
 name: penguins
@@ -26,6 +27,22 @@ class Said:
 
     value: object
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What is written as it stands, on one line: a template's expression, which is ours and nobody else's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """An entry of a mapping between two lines that are written as they stand: a template's condition and its end."""
+
+    value: object
+    before: str
+    after: str
 
 
 def to_yaml(value: Mapping[str, object], *, head: str = "") -> str:
@@ -60,6 +77,11 @@ def _mapping(value: Mapping[str, object], indent: str) -> Iterator[str]:
         if isinstance(one, Said):
             yield from _comment(one.comment, indent)
             one = one.value  # noqa: PLW2901  the value without its comment
+        if isinstance(one, Between):
+            yield f"{indent}{one.before}"
+            yield from _mapping({key: one.value}, indent)
+            yield f"{indent}{one.after}"
+            continue
         name = f"{indent}{_text(key)}:"
         if isinstance(one, Mapping) and one:
             yield name
@@ -105,6 +127,8 @@ def _scalar(value: object) -> str:
         return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, Raw):
+        return value.text
     if isinstance(value, Mapping) and not value:
         return "{}"
     if _is_list(value) and not value:
@@ -129,7 +153,7 @@ def _escaped(one: str) -> str:
     if 0xD800 <= code < 0xE000:
         msg = "half a character is no text"
         raise TypeError(msg)
-    if 0x20 <= code < 0x7F:
+    if 0x20 <= code < 0x7F and one not in "{}":
         return one
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

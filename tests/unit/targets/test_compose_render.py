@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from aweigh.errors import UsageError
 from aweigh.targets.compose.plan import Chosen, Wish, check_wish, plan_of, scaled
 from aweigh.targets.compose.render import caddyfile, render
-from aweigh.targets.yaml import Said, literal, to_yaml
 from aweigh.targets.release import Release
+from aweigh.targets.yaml import Said, literal, to_yaml
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "compose" / "compose-spec.json").read_text())
 DIGEST = "sha256:" + "ab" * 32

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from aweigh.targets.compose.plan import MIGRATE, POSTGRES, PROXY, VALKEY, WEB, Plan
-from aweigh.targets.yaml import Said, literal, to_yaml
 from aweigh.targets.image.build import HEALTH
 from aweigh.targets.image.build import PORT as INSIDE
 from aweigh.targets.image.packages import VENV
+from aweigh.targets.yaml import Said, literal, to_yaml
 
 COMPOSE, CADDYFILE = "compose.yaml", "Caddyfile"
 ENVIRONMENT = "app.env"

@@ -7,7 +7,7 @@ give, it holds the names.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -144,8 +144,6 @@ def plan_of(
     """
     check_wish(wish)
     reference = parse_reference(known.image)
-    if not reference.digest:
-        raise UsageError("An image in a cluster is named by its digest.", hint="REGISTRY/NAME@sha256:...")
     counts = dict(counts or {}) | ({} if wish.replicas is None else {WEB: wish.replicas})
     processes = processes_of(release)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
@@ -156,7 +154,7 @@ def plan_of(
     found = Plan(
         app=wish.app,
         namespace=wish.namespace,
-        image=f"{reference.host}/{reference.repository}@{reference.digest}".replace("registry-1.docker.io", "docker.io"),
+        image=str(replace(reference, tag="")),
         processes=processes,
         replicas={name: check_count(counts.get(name, 1)) for name in processes if name != MIGRATE},
         resources={
@@ -194,6 +192,12 @@ def check_plan(plan: Plan) -> None:
     Raises:
         UsageError: a setting, a version or a combination that cannot be.
     """
+    check_wish(
+        Wish(plan.app, plan.namespace, entry=plan.entry, scaling=plan.scaling, stores=plan.where,
+             metrics_namespace=plan.metrics_namespace, pull_secret=plan.pull_secret)
+    )  # fmt: skip
+    if not parse_reference(plan.image).digest:
+        raise UsageError("An image in a cluster is named by its digest.", hint="REGISTRY/NAME@sha256:...")
     for name, value in (plan.config | plan.settings).items():
         check_setting(name, value)
     for name in (*plan.made_up, *plan.given):

@@ -33,7 +33,7 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How an app is reached from outside: by an Ingress, or by a route of a Gateway that is there.
 
     ``class_name`` is the Ingress class, ``tls_secret`` holds its certificate, ``issuer`` is the cert-manager issuer of
-    the cluster that writes it there. ``namespace`` is where whatever stands in front runs, or ``any``. ``sticky``:
+    the cluster that writes it there. ``namespace`` is where whatever stands in front runs, or ``any``; empty: the usual one. ``sticky``:
     whether a route asks for session persistence, which is in the experimental channel of the Gateway API.
     """
 
@@ -44,8 +44,13 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     issuer: str = ""
     gateway: str = ""
     gateway_namespace: str = ""
-    namespace: str = NGINX
+    namespace: str = ""
     sticky: bool = True
+
+    @property
+    def front(self) -> str:
+        """The namespace of whatever stands in front; of a Gateway its own; empty: the app's."""
+        return self.namespace or (NGINX if self.way == "ingress" else self.gateway_namespace)
 
     @property
     def has_tls(self) -> bool:
@@ -136,7 +141,9 @@ def check_name(text: str, *, what: str) -> str:
         UsageError: it is none.
     """
     if LABEL_NAME.fullmatch(text) is None:
-        raise UsageError(f"No {what} can be called {text[:60]!a}.", hint="small letters, digits and hyphens, at most 63")
+        raise UsageError(
+            f"No {what} can be called {text[:60]!a}.", hint="small letters, digits and hyphens, at most 63"
+        )
     return text
 
 
@@ -201,5 +208,3 @@ def _check_stores(stores: Stores) -> None:
     for port in (stores.postgresql_port, stores.redis_port):
         if not 0 < port < 65536:
             raise UsageError(f"{port} is no port.", hint="a number from 1 to 65535")
-
-

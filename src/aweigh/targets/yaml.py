@@ -38,7 +38,7 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """An entry of a mapping between two lines that are written as they stand: a template's condition and its end."""
+    """An entry of a mapping or a list between two lines, written as they stand: a template's condition and its end."""
 
     value: object
     before: str
@@ -94,7 +94,7 @@ def _mapping(value: Mapping[str, object], indent: str) -> Iterator[str]:
 
 def _listed(name: str, items: object, indent: str) -> Iterator[str]:
     assert isinstance(items, Sequence)  # noqa: S101  _is_list said so
-    if all(not _is_list(one) and not isinstance(one, Mapping | Said) for one in items):
+    if all(not _is_list(one) and not isinstance(one, Mapping | Said | Between) for one in items):
         flow = f"{name} [{', '.join(_scalar(one) for one in items)}]"
         if len(flow) <= 110:
             yield flow
@@ -103,13 +103,20 @@ def _listed(name: str, items: object, indent: str) -> Iterator[str]:
     for one in items:
         if isinstance(one, Said):
             yield from _comment(one.comment, indent + INDENT)
-        value = one.value if isinstance(one, Said) else one
-        if isinstance(value, Mapping) and value:
-            first, *rest = _mapping(value, indent + INDENT + INDENT)
-            yield f"{indent}{INDENT}- {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}{INDENT}- {_scalar(value)}"
+        if isinstance(one, Between):
+            yield f"{indent}{INDENT}{one.before}"
+        yield from _item(one.value if isinstance(one, Said | Between) else one, indent + INDENT)
+        if isinstance(one, Between):
+            yield f"{indent}{INDENT}{one.after}"
+
+
+def _item(value: object, indent: str) -> Iterator[str]:
+    if isinstance(value, Mapping) and value:
+        first, *rest = _mapping(value, indent + INDENT)
+        yield f"{indent}- {first.lstrip()}"
+        yield from rest
+    else:
+        yield f"{indent}- {_scalar(value)}"
 
 
 def _is_list(value: object) -> bool:

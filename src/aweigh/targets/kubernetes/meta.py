@@ -1,5 +1,7 @@
 """What every object has: its name, its labels, its namespace; and the names of those that others refer to."""
 
+import hashlib
+import json
 from typing import Any
 
 from aweigh.targets.compose.plan import WEB
@@ -12,6 +14,7 @@ DESCRIPTION, SECRETS = "aweigh.io/description", "aweigh.io/secrets"
 MOST_DESCRIPTION = 500
 DATABASE, REDIS = "db", "redis"
 SHORT = 12
+_NOT_IN_HTML = "<>&\u2028\u2029"
 
 Object = dict[str, Any]
 
@@ -62,8 +65,18 @@ def config_name(plan: Plan) -> str:
 
 
 def release_config_name(plan: Plan) -> str:
-    """The ConfigMap of what a release says of itself."""
-    return f"{plan.app}-release"
+    """The ConfigMap of what a release says of itself: another content, another name, so that the way back is whole."""
+    return f"{plan.app}-release-{hashlib.sha256(compact(plan.config).encode()).hexdigest()[:SHORT]}"
+
+
+def compact(value: object) -> str:
+    """A value as JSON, to the byte as Go writes it: the templates of a chart make the same digests.
+
+    >>> compact({"b": "<é>", "a": 1}) == '{"a":1,"b":"' + chr(92) + "u003cé" + chr(92) + 'u003e"}'
+    True
+    """
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return "".join(f"\\u{ord(one):04x}" if one in _NOT_IN_HTML else one for one in text)
 
 
 def secrets_name(plan: Plan) -> str:

@@ -5,12 +5,11 @@ that of all objects of a release; it stands at every pod, so that one that chang
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 
 from aweigh.targets.compose.plan import MIGRATE, WEB
 from aweigh.targets.kubernetes.kserve import inference_service
-from aweigh.targets.kubernetes.meta import Object
+from aweigh.targets.kubernetes.meta import Object, compact
 from aweigh.targets.kubernetes.network import ingress, policies, route, service
 from aweigh.targets.kubernetes.plan import Plan, check_plan
 from aweigh.targets.kubernetes.scaling import autoscaler, disruption_budget, scaled_object
@@ -35,9 +34,13 @@ def release_digest(plan: Plan) -> str:
 
 
 def digest_of(objects: Iterable[Object]) -> str:
-    """The sha256 of objects, as JSON with sorted keys."""
-    text = json.dumps(list(objects), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()
+    """The sha256 of objects, whatever the number of replicas: more of the same is no other release."""
+    plain = [{**one, "spec": {**one["spec"], "replicas": 0}} if _is_counted(one) else one for one in objects]
+    return hashlib.sha256(compact(plain).encode()).hexdigest()
+
+
+def _is_counted(one: Object) -> bool:
+    return one["kind"] == "Deployment" and "replicas" in one["spec"]
 
 
 def objects_named(plan: Plan, release: str) -> list[Object]:

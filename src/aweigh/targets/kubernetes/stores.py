@@ -23,7 +23,6 @@ def database(plan: Plan) -> Object:
         "storage": {"size": plan.where.size},
         "bootstrap": {"initdb": {"database": DATABASE, "owner": USER}},
         "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}, "limits": {"memory": "512Mi"}},
-        "inheritedMetadata": {"labels": labels_of(plan, "db")},
     }
     if plan.where.postgresql_image:
         spec = {"imageName": plan.where.postgresql_image, **spec}
@@ -33,6 +32,8 @@ def database(plan: Plan) -> Object:
 def valkey(plan: Plan) -> list[Object]:
     """A StatefulSet and its Service."""
     name, chosen = redis_name(plan), selector_of(plan, "redis")
+    # Without the release's version: another release does not start it anew.
+    labels = {key: one for key, one in labels_of(plan, "redis").items() if not key.endswith("/version")}
     port = {"name": "redis", "port": PORT, "targetPort": "redis", "protocol": "TCP"}
     service = {"clusterIP": "None", "selector": chosen, "ports": [port]}
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -40,7 +41,7 @@ def valkey(plan: Plan) -> list[Object]:
         "replicas": 1,
         "serviceName": name,
         "selector": {"matchLabels": chosen},
-        "template": {"metadata": {"labels": labels_of(plan, "redis")}, "spec": _valkey_pod(plan)},
+        "template": {"metadata": {"labels": labels}, "spec": _valkey_pod(plan)},
         "volumeClaimTemplates": [
             {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"}, "spec": claim}
         ],

@@ -33,8 +33,8 @@ class Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How an app is reached from outside: by an Ingress, or by a route of a Gateway that is there.
 
     ``class_name`` is the Ingress class, ``tls_secret`` holds its certificate, ``issuer`` is the cert-manager issuer of
-    the cluster that writes it there. ``namespace`` is where whatever stands in front runs, or ``any``; empty: the usual one. ``sticky``:
-    whether a route asks for session persistence, which is in the experimental channel of the Gateway API.
+    the cluster that writes it there. ``namespace`` is where whatever stands in front runs, or ``any``; empty: the usual
+    one. ``sticky``: whether a route asks for session persistence, which is in the Gateway API's experimental channel.
     """
 
     way: Way = "none"

@@ -45,7 +45,7 @@ HOSTNAME, ZONE = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 
 def config_maps(plan: Plan) -> list[Object]:
     """What the release says of itself, and the owner's settings over it, where there are any."""
-    found = [made(plan, "v1", "ConfigMap", release_config_name(plan), data=dict(plan.config))]
+    found = [made(plan, "v1", "ConfigMap", release_config_name(plan), data=dict(plan.config), immutable=True)]
     if plan.settings:
         found.append(made(plan, "v1", "ConfigMap", config_name(plan), data=dict(plan.settings)))
     return found

@@ -60,7 +60,7 @@ def templates_of(plan: Plan) -> dict[str, tuple[str, Object]]:
             "ingress",
             "x.example.org",
             class_name="x",
-            tls_secret="x",
+            tls_secret=_STANDING,
             issuer="x",
             gateway="x",
             gateway_namespace="x",

@@ -216,7 +216,7 @@ def _planned(
     plan = plan_of(release, wish, Known(image, measured), counts=counts)
     takes = plan.resources[WEB]
     guess = f", {MEASURE}" if plan.is_estimated and measured is not None else ""
-    steps.line("replica", f"{takes.memory_mi} MiB and {takes.cpu_m / 1000:g} CPUs{guess}")
+    steps.line("replica", f"{takes.memory_mi} MiB and {takes.cpu_m / 1000:g} CPU{guess}")
     return plan
 
 

@@ -1,4 +1,4 @@
-"""Plans for tests, and what an object is held to: Kubernetes' own schemas, strictly, and those of what is added to it."""
+"""Plans for tests, and what an object is held to: Kubernetes' own schemas, strictly, and those of its additions."""
 
 import importlib.util
 import json
@@ -54,8 +54,8 @@ STORES = {"address": Stores(), "inside": Stores("inside", "inside")}
 EVIL = (
     "$(touch x)", "$(AWEIGH_PROXIES)", "${HOME}", "$HOME", "$$", "; rm -rf /", "'\"", "a: b", "#", "\\", "\\n", "- x",
     "{}", "[a]", "yes", "No", "null", "~", "0x1f", "1e3", "1_000", "12:30:00", "2026-01-01", ".inf", "&a", "*a",
-    "!!python/object:os.system", "%YAML", "---", "é🐧", "<b>&amp;", "{{ .Values.image }}", "{{- fail \"x\" -}}", "}}",
-    "{{/*", "{{ include \"aweigh.config\" . }}", "`{{`", "{{ \"{{\" }}", "",
+    "!!python/object:os.system", "%YAML", "---", "é🐧", "<b>&amp;", "{{ .Values.image }}", '{{- fail "x" -}}', "}}",
+    "{{/*", '{{ include "aweigh.config" . }}', "`{{`", '{{ "{{" }}', "",
 )  # fmt: skip
 """Texts that some reader may take for more; a line break is in no setting, but in descriptions."""
 

@@ -1,4 +1,4 @@
-"""Kubernetes' objects: what its newest schemas allow, shut in, called by digests, and nothing that is more than a text."""
+"""Kubernetes' objects: what its newest schemas allow, shut in, called by digests, and no text more than a text."""
 
 import json
 from dataclasses import replace
@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.kube_plans import ALONE, DIGEST, ENTRIES, EVIL, IMAGE, RELEASE, SCALINGS, STORES, held, plan
 
 from aweigh.errors import UsageError
 from aweigh.targets.kubernetes.objects import objects_of, release_digest
 from aweigh.targets.kubernetes.plan import check_plan, scaled
 from aweigh.targets.kubernetes.wish import Entry, Scaling, Stores
-from tests.kube_plans import ALONE, DIGEST, ENTRIES, EVIL, IMAGE, RELEASE, SCALINGS, STORES, held, plan
 
 INSIDE = STORES["inside"]
 
@@ -182,7 +182,9 @@ def test_whoever_is_not_in_front_cannot_reach_the_app_and_it_reaches_only_what_i
     names = [one["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for one in allowed]
     assert names == ["ingress-nginx", "monitoring"]
     assert {one["ports"][0]["port"] for one in allowed} == {8000}
-    assert found["NetworkPolicy", "penguins-worker"]["spec"]["ingress"][0]["ports"] == [{"protocol": "TCP", "port": 8001}]
+    assert found["NetworkPolicy", "penguins-worker"]["spec"]["ingress"][0]["ports"] == [
+        {"protocol": "TCP", "port": 8001}
+    ]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,9 @@ def test_a_new_replica_is_ready_before_an_old_one_ends_and_that_one_finishes_wha
     pod = one["template"]["spec"]
     said = made()
     config = next(each["data"] for (kind, name), each in said.items() if kind == "ConfigMap")
-    assert pod["terminationGracePeriodSeconds"] == int(config["AWEIGH_DRAIN_DELAY_S"]) + int(config["AWEIGH_DRAIN_S"]) + 10
+    assert (
+        pod["terminationGracePeriodSeconds"] == int(config["AWEIGH_DRAIN_DELAY_S"]) + int(config["AWEIGH_DRAIN_S"]) + 10
+    )
     container = pod["containers"][0]
     assert container["startupProbe"]["httpGet"] == {"path": "/health/live", "port": "http"}
     assert container["livenessProbe"]["httpGet"]["path"] == "/health/live"
@@ -281,7 +285,10 @@ def test_a_page_stays_with_its_replica_whichever_controller_there_is():
     assert "stickiness.enabled=true" in notes["alb.ingress.kubernetes.io/target-group-attributes"]
     assert notes["cert-manager.io/cluster-issuer"] == "letsencrypt"
     service = found["Service", "penguins"]
-    assert service["metadata"]["annotations"]["traefik.ingress.kubernetes.io/service.sticky.cookie.name"] == "aweigh_replica"
+    assert (
+        service["metadata"]["annotations"]["traefik.ingress.kubernetes.io/service.sticky.cookie.name"]
+        == "aweigh_replica"
+    )
     route = made(entry=ENTRIES["gateway"])["HTTPRoute", "penguins"]["spec"]["rules"][0]
     assert route["sessionPersistence"]["sessionName"] == "aweigh_replica"
     assert "sessionPersistence" not in made(entry=ENTRIES["gateway here"])["HTTPRoute", "penguins"]["spec"]["rules"][0]

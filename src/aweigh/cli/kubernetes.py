@@ -98,7 +98,8 @@ def deploy_kubernetes(**said: Any) -> None:
     With --output-dir it is files for kubectl, kustomize or helm, and the cluster is not asked.
     """
     from aweigh.targets.image.build import created_of
-    from aweigh.targets.kubernetes.images import PLATFORMS, Source, check_source
+    from aweigh.targets.kubernetes.images import PLATFORMS, Source, check_source, unbuilt
+    from aweigh.targets.kubernetes.plan import Known, plan_of
     from aweigh.targets.kubernetes.wish import check_wish
     from aweigh.targets.releasing import Wishes, release_of
 
@@ -117,6 +118,7 @@ def deploy_kubernetes(**said: Any) -> None:
         release = release_of(path, name=said["app"], wishes=wishes)
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
     measured = _measured(release, path, said["trust"])
+    plan_of(release, wish, Known(unbuilt(source), measured))  # whatever cannot be is said before an image is built
     image = _image(release, source, steps, dry_run=said["dry_run"])
     if live:
         _go(release, wish, image, measured, _connection(said), steps=steps, as_json=said["as_json"])

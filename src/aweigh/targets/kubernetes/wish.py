@@ -12,7 +12,7 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import check_host
-from aweigh.targets.compose.plan import HOST, NAME
+from aweigh.targets.compose.plan import HOST, NAME, check_cpus, check_memory
 
 By = Literal["fixed", "cpu", "queue", "keda"]
 Way = Literal["none", "ingress", "gateway"]
@@ -129,6 +129,9 @@ def check_wish(wish: Wish) -> None:
             check_name(getattr(wish, name), what=name.replace("_", " "))
     if wish.replicas is not None:
         check_count(wish.replicas)
+    check_cpus(wish.cpus)
+    if wish.memory is not None:
+        check_memory(wish.memory)
     _check_entry(wish.entry)
     _check_scaling(wish.scaling)
     _check_stores(wish.stores)

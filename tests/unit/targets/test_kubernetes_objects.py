@@ -244,7 +244,6 @@ def test_what_is_not_ours_is_asked_by_its_port_and_waits_before_it_ends():
     assert container["readinessProbe"]["tcpSocket"] == {"port": "http"}
     assert "livenessProbe" not in container
     assert container["lifecycle"]["preStop"]["exec"]["command"] == ["sleep", "5"]
-    assert "AWEIGH_HOSTS" not in environment(container)
     clock = found["Deployment", "penguins-clock"]["spec"]["template"]["spec"]["containers"][0]
     assert clock["command"] == ["python", "clock.py"]
     assert "ports" not in clock
@@ -301,11 +300,9 @@ def test_an_api_alone_takes_no_cookies():
     assert "annotations" not in found["Service", "penguins"]["metadata"]
 
 
-def test_the_app_is_asked_by_its_own_names_and_by_its_pods_address_for_the_counters():
-    hosts = environment(web(entry=ENTRIES["ingress"]))["AWEIGH_HOSTS"].split(",")
-    assert hosts[0] == "models.example.org"
-    assert {"penguins.models.svc", "localhost", "[$(POD_IP)]"} <= set(hosts)
-    assert "AWEIGH_HOSTS" not in environment(web(settings={"AWEIGH_HOSTS": "*"}))
+def test_what_runs_is_said_by_the_release_whatever_the_image_says():
+    assert web()["command"] == RELEASE.processes["web"].split()
+    assert web()["env"] == [{"name": "PORT", "value": "8000"}]
 
 
 @pytest.mark.parametrize(("entry", "proxies", "url"), [

@@ -93,10 +93,10 @@ def _objects(whole: Plan, plan: Plan) -> Iterator[tuple[str, str, Object]]:
         job["metadata"]["name"] = Raw(
             f'{{{{ printf "{plan.app}-migrate-%s" (include "aweigh.release" . | trunc 12) | toJson }}}}'
         )
-        yield "migrate", "", _run(job, MIGRATE, plan)
+        yield "migrate", "", _run(job, MIGRATE)
     for name in plan.replicas:
         if name != WEB or plan.serving == "deployment":
-            yield f"deployment-{name}", "", _deployment(whole, name, plan)
+            yield f"deployment-{name}", "", _deployment(whole, name)
     if plan.serving == "kserve":
         yield "inferenceservice", "", _inference_service(whole, plan)
         return
@@ -135,42 +135,35 @@ def _label(metadata: Object, plan: Plan) -> None:
 # -- what runs -------------------------------------------------------------------------------------------------------
 
 
-def _deployment(whole: Plan, name: str, plan: Plan) -> Object:
+def _deployment(whole: Plan, name: str) -> Object:
     one = deployment(whole, name, _STANDING)
     count = value(f'index .Values.replicas "{name}"')
     one["spec"]["replicas"] = only(f'eq {BY} "fixed"', count) if name == WEB else count
-    return _run(one, name, plan)
+    return _run(one, name)
 
 
-def _run(one: Object, name: str, plan: Plan) -> Object:
-    _pod(one["spec"]["template"]["spec"], name, plan)
+def _run(one: Object, name: str) -> Object:
+    _pod(one["spec"]["template"]["spec"], name)
     return one
 
 
-def _pod(pod: Object, name: str, plan: Plan) -> None:
+def _pod(pod: Object, name: str) -> None:
     container = pod["containers"][0]
     container["image"] = Raw('{{ printf "%s@%s" .Values.image.repository .Values.image.digest | toJson }}')
     container["resources"] = value(f'index .Values.resources "{name}"')
     container["envFrom"][1]["configMapRef"]["optional"] = Raw("{{ not .Values.settings }}")
     container["envFrom"][0]["configMapRef"]["name"] = included("configName")
     pod["imagePullSecrets"] = only(".Values.pullSecret", [{"name": value(".Values.pullSecret")}])
-    if name == WEB and plan.is_ours and plan.serving == "deployment":
-        said = 'not (hasKey .Values.settings "AWEIGH_HOSTS")'
-        hosts = [
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
-            {"name": "AWEIGH_HOSTS", "value": included("hosts")},
-        ]
-        others = [each for each in container["env"] if each["name"] not in {"POD_IP", "AWEIGH_HOSTS"}]
-        container["env"] = [others[0], *(only(said, each) for each in hosts), *others[1:]]
 
 
 def _inference_service(whole: Plan, plan: Plan) -> Object:
     one = inference_service(whole, _STANDING)
     predictor = one["spec"]["predictor"]
-    _pod(predictor, WEB, plan)
+    _pod(predictor, WEB)
     several = f'ne {BY} "fixed"'
-    for key, end in (("minReplicas", "least"), ("maxReplicas", "most")):
-        predictor[key] = Raw(f"{{{{ ternary .Values.scaling.{end} .Values.replicas.web ({several}) | toJson }}}}")
+    least, most = "int .Values.replicas.web", "max 1 (int .Values.replicas.web)"
+    predictor["minReplicas"] = Raw(f"{{{{ ternary (int .Values.scaling.least) ({least}) ({several}) | toJson }}}}")
+    predictor["maxReplicas"] = Raw(f"{{{{ ternary (int .Values.scaling.most) (int ({most})) ({several}) | toJson }}}}")
     predictor["scaleMetric"] = only(several, "cpu")
     predictor["scaleTarget"] = only(several, value(".Values.scaling.cpuPercent"))
     bundle = {BUNDLE: value(".Values.version")} if plan.bundle else {}

@@ -17,7 +17,6 @@ from aweigh.targets.kubernetes.meta import SHORT, Object, compact, secrets_name
 from aweigh.targets.kubernetes.objects import objects_of, release_digest
 from aweigh.targets.kubernetes.plan import Plan, Resources
 from aweigh.targets.kubernetes.wish import ANYWHERE, NGINX
-from aweigh.targets.kubernetes.workload import hosts_of
 from aweigh.targets.yaml import to_yaml
 
 OF_ENTRY = ("AWEIGH_PROXIES", "AWEIGH_PUBLIC_URL")
@@ -145,9 +144,6 @@ def _counts(plan: Plan) -> bool:
 
 def _names(plan: Plan) -> str:
     """What the templates take by a name."""
-    inside = ",".join(hosts_of(msgspec.structs.replace(plan, entry=type(plan.entry)(), namespace="%s")))
-    times = inside.count("%s")
-    namespaces = " ".join([".Release.Namespace"] * times)
     return f"""\
 {{{{- /* The digest of what is rendered; the Job of the migration is called by it. */ -}}}}
 {{{{- define "aweigh.release" -}}}}
@@ -162,11 +158,6 @@ def _names(plan: Plan) -> str:
 
 {{{{- define "aweigh.configName" -}}}}
 {plan.app}-release-{{{{ include "aweigh.config" . | sha256sum | trunc {SHORT} }}}}
-{{{{- end -}}}}
-
-{{{{- define "aweigh.hosts" -}}}}
-{{{{- if ne .Values.entry.way "none" }}}}{{{{ .Values.entry.host }}}},{{{{ end -}}}}
-{{{{- printf "{inside},[$(POD_IP)]" {namespaces} -}}}}
 {{{{- end -}}}}
 
 {{{{- define "aweigh.webIn" -}}}}

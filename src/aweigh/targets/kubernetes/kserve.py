@@ -22,7 +22,7 @@ def inference_service(plan: Plan, release: str) -> Object:
     count = plan.replicas.get(WEB, 1)
     predictor: Object = {
         "minReplicas": scaling.least if by_itself else count,
-        "maxReplicas": scaling.most if by_itself else count,
+        "maxReplicas": scaling.most if by_itself else max(1, count),
         "labels": {"app.kubernetes.io/instance": plan.app, "app.kubernetes.io/component": WEB},
         "annotations": {RELEASE: release} | ({BUNDLE: plan.bundle} if plan.bundle else {}),
         **pod,

@@ -54,7 +54,7 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     image: str
     """A registry's name and the digest: what runs is never another."""
     processes: dict[str, tuple[str, ...]]
-    """By name, the words to run; ``web`` runs what the image says, and has none."""
+    """By name, the words to run: an image may say others for its first process."""
     replicas: dict[str, int]
     resources: dict[str, Resources]
     config: dict[str, str]
@@ -268,7 +268,7 @@ def processes_of(release: Release) -> dict[str, tuple[str, ...]]:
         words = tuple(words_of(line))
         if any("\0" in one or not one.isprintable() for one in words):
             raise UsageError(f"The line of the process {name!a} has characters that no command has.")
-        found[called] = () if called == WEB else words
+        found[called] = words
     if WEB not in found:
         raise UsageError("The release has no web process.", hint="write web: into its Procfile")
     return found

@@ -148,8 +148,7 @@ def container(plan: Plan, process: str) -> Object:
         words = (*words, "--health-port", str(HEALTH_PORT))
         ports, more = [_port(HEALTH_PORT)], _probes(start="/health/live")
     found: Object = {"name": process, "image": plan.image, "imagePullPolicy": "IfNotPresent"}
-    if words:
-        found["command"] = [one.replace("$", "$$") for one in words]
+    found["command"] = [one.replace("$", "$$") for one in words]
     found["env"] = _environment(plan, process)
     found["envFrom"] = _environments(plan)
     if ports:
@@ -212,22 +211,12 @@ def _environment(plan: Plan, process: str) -> list[Object]:
     found: list[Object] = []
     if process == WEB:
         found.append({"name": "PORT", "value": str(PORT)})
-        if plan.is_ours and plan.serving == "deployment" and "AWEIGH_HOSTS" not in plan.settings:
-            found.append({"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}})
-            found.append({"name": "AWEIGH_HOSTS", "value": ",".join([*hosts_of(plan), "[$(POD_IP)]"])})
     if "postgresql" in plan.stores and plan.where.postgresql == "inside":
         found.append(_of_secret(DATABASE_URL, f"{database_name(plan)}-app", "uri"))
     if "redis" in plan.stores and plan.where.redis == "inside":
         found.append(_of_secret(REDIS_PASSWORD, secrets_name(plan), REDIS_PASSWORD))
         found.append({"name": REDIS_URL, "value": f"redis://:$({REDIS_PASSWORD})@{redis_name(plan)}:6379/0"})
     return found
-
-
-def hosts_of(plan: Plan) -> list[str]:
-    """The names that the app is asked by: from outside, in the cluster, and through a port that is forwarded."""
-    inside = [plan.app, f"{plan.app}.{plan.namespace}", f"{plan.app}.{plan.namespace}.svc"]
-    outside = [plan.entry.host] if plan.entry.way != "none" else []
-    return [*outside, *inside, f"{inside[-1]}.cluster.local", "localhost", "127.0.0.1", "[::1]"]
 
 
 def _of_secret(name: str, secret: str, key: str) -> Object:

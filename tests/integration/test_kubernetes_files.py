@@ -2,11 +2,13 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
 import pytest
 import yaml
+from tests.conftest import find_tool
 from tests.containers import base_in
 from tests.kube_plans import held
 from tests.registry_server import running
@@ -64,6 +66,26 @@ def test_what_is_shown_is_what_people_read(penguins, tmp_path):
     assert "penguins-secrets holds AWEIGH_DEPLOY_SECRET, AWEIGH_METRICS_TOKEN, DATABASE_URL" in both
     assert "none is built: its digest stands for none" in both
     assert "an estimate: 'aweigh plan' measures it" in both
+
+
+@pytest.mark.needs("helm", "kubectl")
+def test_what_the_page_says_of_files_is_done_as_it_says(penguins, root, tmp_path):
+    page = (root / "docs" / "how-to" / "deploy-to-kubernetes.md").read_text()
+    block = page.split("<!-- run by tests/integration/test_kubernetes_files.py -->\n```sh\n")[1].split("```")[0]
+    (tmp_path / "penguins.aweigh").write_bytes(penguins.path.read_bytes())
+    lines = block.splitlines()
+    assert len(lines) == 6
+    for line in lines:
+        program, *words = shlex.split(line)
+        if program == "aweigh":
+            aweigh(*words, cwd=tmp_path)
+            continue
+        done = subprocess.run(
+            [find_tool(program), *words], capture_output=True, text=True, check=False, timeout=60, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    deployment = next(one for one in yaml.safe_load_all(done.stdout) if one["kind"] == "Deployment")
+    assert deployment["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,16 @@
 import json
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.kube_plans import ALONE, DIGEST, ENTRIES, EVIL, IMAGE, RELEASE, SCALINGS, STORES, held, plan
 
 from aweigh.errors import UsageError
+from aweigh.runtime.machine import Machine
+from aweigh.runtime.measured import Call, Measured, Memory
+from aweigh.runtime.plan import Wishes, make_plan
 from aweigh.targets.kubernetes.objects import objects_of, release_digest
 from aweigh.targets.kubernetes.plan import check_plan, scaled
 from aweigh.targets.kubernetes.wish import Entry, Scaling, Stores
@@ -76,8 +80,6 @@ def test_kserves_own_definition_allows_the_service_of_a_bundle(release, scaling,
 
 
 def kserve_plan(release, **wish):
-    import msgspec
-
     return msgspec.structs.replace(plan(release, **wish), serving="kserve", bundle="3f9c0a77b1d2")
 
 
@@ -130,8 +132,6 @@ def test_every_object_says_whose_it_is_and_what_runs():
 
 
 def test_the_pods_of_a_bundle_name_it():
-    import msgspec
-
     found = made(msgspec.structs.replace(plan(), bundle="3f9c0a77b1d2"))
     notes = found["Deployment", "penguins-web"]["spec"]["template"]["metadata"]["annotations"]
     assert notes["aweigh.io/bundle"] == "3f9c0a77b1d2"
@@ -352,6 +352,48 @@ def test_replicas_that_share_no_store_take_no_jobs():
     assert scaled(plan(ALONE), {"web": 2}).config["AWEIGH_JOBS"] == "off"
 
 
+# -- how much --------------------------------------------------------------------------------------------------------
+
+MEGA = 10**6
+MEASURED = Measured(
+    memory=Memory(
+        alone=110 * MEGA, both=170 * MEGA, parent=20 * MEGA, worker=60 * MEGA, ui=90 * MEGA, files=50 * MEGA, peak=120 * MEGA
+    ),
+    largest_rows=100_000,
+    largest_bytes=2**24,
+    calls=(Call(rows=100, threads=1, cpu_us=5_000, wall_us=5_000), Call(rows=1, threads=1, cpu_us=200, wall_us=200)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("cpus", ["0.25", "1", "2", "8"])
+@pytest.mark.parametrize("has_ui", [True, False])
+def test_a_replica_takes_so_much_that_the_plan_that_is_made_in_it_fits(cpus, has_ui):
+    release = replace(ALONE, has_ui=has_ui)
+    takes = plan(release, measured=MEASURED, cpus=cpus).resources["web"]
+    inside = Machine(takes.memory_mi * 2**20, "its limit", float(cpus), "its quota", bounded=True)
+    assert make_plan(MEASURED, inside, wishes=Wishes(ui=has_ui)).fit == "fits"
+    less = Machine((takes.memory_mi - 64) * 2**20, "its limit", float(cpus), "its quota", bounded=True)
+    other = make_plan(MEASURED, less, wishes=Wishes(ui=has_ui))
+    assert other.fit != "fits" or other.processes < make_plan(MEASURED, inside, wishes=Wishes(ui=has_ui)).processes
+    assert takes.cpu_m == round(float(cpus) * 1000)
+
+
+def test_what_is_said_counts_more_than_what_was_measured_and_a_guess_is_called_one():
+    said = plan(ALONE, measured=MEASURED, memory="1g")
+    assert said.resources["web"].memory_mi == 1024
+    assert not said.is_estimated
+    assert not plan(ALONE, measured=MEASURED).is_estimated
+    assert plan(ALONE, measured=msgspec.structs.replace(MEASURED, estimated=True)).is_estimated
+    assert plan(ALONE).resources["web"].memory_mi == 512
+
+
+def test_as_many_rows_wait_as_the_measured_model_answers_in_a_moment():
+    assert plan(measured=MEASURED, scaling=SCALINGS["queue"]).scaling.queue_rows == 1000
+    assert plan(scaling=SCALINGS["queue"]).scaling.queue_rows == 32
+    own = Scaling("queue", 2, 9, queue_rows=7)
+    assert plan(measured=MEASURED, scaling=own).scaling.queue_rows == 7
+
+
 # -- secrets and texts -----------------------------------------------------------------------------------------------
 
 
@@ -373,8 +415,6 @@ def test_of_secrets_there_are_names_alone():
 
 
 def test_who_changes_a_secret_starts_the_pods_anew():
-    import msgspec
-
     one = made(msgspec.structs.replace(plan(), secrets_version="12"))["Deployment", "penguins-web"]
     assert one["spec"]["template"]["metadata"]["annotations"]["aweigh.io/secrets"] == "12"
     assert release_digest(msgspec.structs.replace(plan(), secrets_version="12")) != release_digest(plan())
@@ -460,8 +500,6 @@ def test_an_image_without_a_digest_is_refused(image):
 
 
 def test_a_plan_that_was_read_is_held_to_the_same():
-    import msgspec
-
     written = msgspec.json.encode(plan(stores=INSIDE))
     from aweigh.targets.kubernetes.plan import Plan
 

@@ -133,7 +133,7 @@ def _chart(plan: Plan) -> Object:
         "type": "application",
         "version": f"0.1.0+{release_digest(plan)[:SHORT]}",
         "appVersion": plan.version,
-        "kubeVersion": ">=1.25.0-0",
+        "kubeVersion": ">=1.27.0-0",
     }
 
 

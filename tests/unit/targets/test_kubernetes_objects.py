@@ -357,7 +357,8 @@ def test_replicas_that_share_no_store_take_no_jobs():
 MEGA = 10**6
 MEASURED = Measured(
     memory=Memory(
-        alone=110 * MEGA, both=170 * MEGA, parent=20 * MEGA, worker=60 * MEGA, ui=90 * MEGA, files=50 * MEGA, peak=120 * MEGA
+        alone=110 * MEGA, both=170 * MEGA, parent=20 * MEGA, worker=60 * MEGA, ui=90 * MEGA, files=50 * MEGA,
+        peak=120 * MEGA,
     ),
     largest_rows=100_000,
     largest_bytes=2**24,

@@ -20,7 +20,9 @@ PIP = $(BIN)/python -m pip --disable-pip-version-check --no-input -qq install
 INSTALL_LOCKED = $(PIP) --no-deps --require-hashes -r
 INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
 
-PYTEST = $(BIN)/python -m pytest
+# With RECORD=1 the tests that pass leave their records behind docs/reference/targets.md, whatever target runs them.
+SHOWN = --record-shown=docs/reference/shown.json
+PYTEST = $(BIN)/python -m pytest $(if $(RECORD),$(SHOWN))
 # Two workers, a file to a worker: fixtures that start a server are started once.
 PARALLEL = -n 2 --dist loadfile
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -163,7 +165,14 @@ host-tools: ## Install systemd-analyze, caddy and sshd where this user may; say 
 .PHONY: hosts
 hosts: $(DEV) ## Deploy over ssh to a real host with systemd and Caddy, in a container: under load, cut off, broken, rolled back
 	@tools/install_host_tools hosts
-	$(PYTEST) -m "slow or not slow" tests/hosts $(ARGS)
+	$(PYTEST) -m "slow or not slow" tests/hosts tests/contract -k "hosts or ssh" $(ARGS)
+
+# Hosts and containers take root and a quarter of an hour each; what is left out (ARGS="tests/contract -k heroku") keeps its records.
+.PHONY: shown
+shown: $(DEV) containers-tools host-tools ## Run the tests behind docs/reference/targets.md, record what passes, and write the page (ARGS="tests/contract")
+	@tools/install_host_tools hosts
+	$(PYTEST) -m shows $(SHOWN) $(or $(ARGS),tests)
+	$(BIN)/python tools/targets_table.py
 
 .PHONY: containers-tools
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
@@ -174,6 +183,7 @@ containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker a
 	$(PYTEST) -m "slow or not slow" tests/integration/test_images.py tests/integration/test_image_packages.py \
 	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci \
 	  tests/integration/test_compose_real.py tests/integration/test_compose_commands.py $(ARGS)
+	$(PYTEST) -m "slow or not slow" tests/contract -k compose $(ARGS)
 
 .PHONY: docs
 docs: $(DEV) ## Write the reference pages that are made from the code

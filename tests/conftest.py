@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,7 @@ _config = tempfile.TemporaryDirectory(prefix="aweigh-tests-")
 os.environ["AWEIGH_CONFIG_DIR"] = _config.name
 
 import hypothesis  # noqa: E402  (reads nothing of the above, but numpy does, and a strategy may bring it)
+from tests.shown import Recorder  # noqa: E402
 
 # No deadline: a busy machine is not a failing test. In CI the same examples every time, so that red means changed code.
 hypothesis.settings.register_profile("developer", deadline=None, max_examples=50)
@@ -98,8 +100,14 @@ def require_tool(name: str) -> str:
     return path
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Take the file that keeps what was seen to work (`shown.py`)."""
+    parser.addoption("--record-shown", metavar="PATH", type=Path, help="write down what tests that pass have shown")
+
+
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the mark of what takes seconds each."""
+    """Name the mark of what takes seconds each, and check and record what tests show."""
+    config.pluginmanager.register(Recorder(config.getoption("--record-shown")), "shown")
     config.addinivalue_line("markers", "slow: left to a make target of its own, which says -m 'slow or not slow'")
 
 
@@ -217,3 +225,21 @@ def _provider(port: int, folder: Path, *callbacks: str) -> Iterator[str]:
 def open_provider() -> Callable[..., AbstractContextManager[str]]:
     """Return what runs `oidc_server.py` on a port, with a folder and callbacks: its issuer, from when it answers."""
     return _provider
+
+
+@pytest.fixture(scope="session")
+def vps(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a host that boots (`nspawn.py`), one for all tests of a session: it shares this machine's ports."""
+    from tests.nspawn import open_host
+
+    with open_host(tmp_path_factory.mktemp("vps")) as host:
+        yield host
+
+
+@pytest.fixture(scope="session")
+def real_docker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return a Docker of the tests' own (`compose/real.py`), one for all tests of a session."""
+    from tests.compose.real import open_docker
+
+    with open_docker(tmp_path_factory.mktemp("docker")) as docker:
+        yield docker

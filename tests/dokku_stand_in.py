@@ -6,6 +6,7 @@ It builds and runs nothing, and knows of Dokku what its documentation says: a te
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,12 +30,23 @@ def main() -> int:
         return 0 if app.is_dir() else 20
     if words[0] == "apps:create":
         app.mkdir(parents=True)
+    if not app.is_dir():
+        sys.stderr.write(f" !     App {app.name} does not exist\n")
+        return 20
     if words[0] == "apps:destroy":
-        app.rename(folder / "gone")
+        shutil.rmtree(app)
+        return 0
+    scaled = app / "scale.json"
+    counts = json.loads(scaled.read_text()) if scaled.exists() else {"web": 1}
+    if words[0] == "ps:scale" and len(words) > 2:
+        counts |= {kind: int(count) for kind, _, count in (one.partition("=") for one in words[2:])}
+        scaled.write_text(json.dumps(counts))
+    listed = [f"{kind}:  {count}" for kind, count in counts.items()]
     answers = {
         "config:get": "0123456789abcdef" * 4,
         "urls": (folder / "url").read_text() if (folder / "url").exists() else "",
         "ps:report": "=====> x\n  Deployed:   true\n  Running:    true\n  Status web 1:  running (CID: 1)",
+        "ps:scale": "\n".join([f"-----> Scaling for {app.name}", "proctype: qty", "--------: ---", *listed]),
         "logs": "app[web.1]: http://127.0.0.1/invite/0123456789012345678901234567",
     }
     sys.stdout.write(answers.get(words[0], "") + "\n")

@@ -27,10 +27,13 @@ class Docker:
             one.mkdir(parents=True)
         self.install("docker")
 
-    def install(self, name: str) -> None:
-        """Put the program there under a name."""
+    def install(self, name: str, *words: str) -> None:
+        """Put the program there under a name; it is typed with these words before all others."""
         path = self.bin / name
-        path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -I -S "{PROGRAM}" "{self.folder}" "{sys.prefix}" "$@"\n')
+        more = "".join(f'"{one}" ' for one in words)
+        path.write_text(
+            f'#!/bin/sh\nexec "{sys.executable}" -I -S "{PROGRAM}" "{self.folder}" "{sys.prefix}" {more}"$@"\n'
+        )
         path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
     def environ(self) -> dict[str, str]:
@@ -66,7 +69,12 @@ class Docker:
         """What runs, or ran, by name."""
         return {one.stem: json.loads(one.read_text()) for one in (self.folder / "containers").glob("*.json")}
 
+    def images(self) -> set[str]:
+        """The names of the images that it has."""
+        return {json.loads(one.read_text())["name"] for one in (self.folder / "images").glob("*/image.json")}
+
     def stop(self) -> None:
         """End what still runs."""
+        self.install("docker")
         for name in self.containers():
             subprocess.run([self.bin / "docker", "rm", "-f", name], check=False, capture_output=True, env=os.environ)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -79,18 +80,30 @@ def is_there(group: int) -> bool:
 
 def start(name: str, service: dict[str, Any], project: Path) -> int:
     """Run a container; its process's number."""
-    place, image = images()[service["image"]]
-    words = service.get("command") or image["Config"]["Cmd"]
+    ports = []
+    is_proxy = service["labels"]["io.aweigh.process"] == "proxy"
+    if is_proxy:
+        ports = [int(service["ports"][0].split(":")[-2]), free_port()]
+        program = str(Path(__file__).with_name("proxy_program.py"))
+        place, words = FOLDER, [sys.executable, "-I", "-S", program, str(FOLDER), str(project / "live")]
+        words += [name.removesuffix("-proxy-1"), *map(str, ports)]
+    else:
+        place, image = images()[service["image"]]
+        words = service.get("command") or image["Config"]["Cmd"]
     if words[0] == "aweigh":
         words = [f"{PREFIX}/bin/python", "-m", "aweigh", *words[1:]]
     environ = {"PATH": f"{PREFIX}/bin:/usr/bin:/bin", "HOME": str(FOLDER), "AWEIGH_STATE_DIR": str(FOLDER / "state")}
+    environ |= {"AWEIGH_WORKERS": "1", "AWEIGH_DRAIN_DELAY_S": "0"}  # no test waits for what no proxy looks at
     environ |= {key: one for key, one in os.environ.items() if key == "PYTHONPATH" or key.endswith("_NUM_THREADS")}
     for file in service.get("env_file", []):
         lines = (project / file).read_text().splitlines()
         environ |= dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     environ |= {key: str(one) for key, one in service.get("environment", {}).items()}
-    for port in service.get("ports", []):
+    for port in [] if is_proxy else service.get("ports", []):
         environ["PORT"] = port.split(":")[-2]  # no network of its own: it listens where it is published
+        ports = [int(environ["PORT"])]
+    if service["labels"]["io.aweigh.process"] == "web" and not ports:
+        environ["PORT"] = str(free_port())
     log, code = FOLDER / f"{name}.log", FOLDER / f"{name}.code"
     code.unlink(missing_ok=True)
     with log.open("ab") as out:
@@ -98,8 +111,31 @@ def start(name: str, service: dict[str, Any], project: Path) -> int:
         process = subprocess.Popen(
             shell, cwd=place, env=environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
-    keep(name, {"pid": process.pid, "code": str(code), "log": str(log), "service": service})
+    told = {"pid": process.pid, "code": str(code), "log": str(log), "service": service}
+    keep(name, {**told, "port": int(environ.get("PORT", 0)), "published": ports})
     return process.pid
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_until_ready(name: str) -> None:
+    """As ``--wait`` does for what has a health check."""
+    told = containers()[name]
+    while told["port"] and state_of(told)["Status"] == "running":
+        try:
+            with socket.create_connection(("127.0.0.1", told["port"]), timeout=5) as there:
+                there.sendall(b"GET /health/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                if b" 200 " in there.recv(64):
+                    return
+        except OSError:
+            pass
+        time.sleep(0.05)
+    if told["port"]:
+        fail(f"container {name} exited")
 
 
 def read_documents(files: list[str]) -> dict[str, Any]:
@@ -126,7 +162,7 @@ def compose(words: list[str]) -> None:
     document = read_documents(files)
     mine = {name: told for name, told in containers().items() if name.startswith(f"{project}-")}
     if verb == "up":
-        up(document, project, mine, force="--force-recreate" in rest)
+        up(document, project, mine, words=rest)
     elif verb in {"stop", "down"}:
         for name in mine:
             end(name)
@@ -143,26 +179,33 @@ def compose(words: list[str]) -> None:
         fail(f"unknown command: {verb}")
 
 
-def up(document: dict[str, Any], project: str, mine: dict[str, dict[str, Any]], *, force: bool) -> None:
+def up(document: dict[str, Any], project: str, mine: dict[str, dict[str, Any]], *, words: list[str]) -> None:
+    named = [one for one in words if not one.startswith("-")]
     services = sorted(document["services"].items(), key=lambda one: one[0] != "migrate")
     wanted = {}
     for name, service in services:
         for number in range(1, service.get("deploy", {}).get("replicas", 1) + 1):
-            wanted[f"{project}-{name}-{number}"] = service
+            if not named or name in named:
+                wanted[f"{project}-{name}-{number}"] = service
     for name in mine.keys() - wanted.keys():
-        end(name)
-        (FOLDER / "containers" / f"{name}.json").unlink()
+        of = name.removeprefix(f"{project}-").rpartition("-")[0]
+        is_orphan = of not in document["services"]
+        if ("--remove-orphans" in words) if is_orphan else (not named or of in named):
+            end(name)
+            (FOLDER / "containers" / f"{name}.json").unlink()
     for name, service in wanted.items():
         told = mine.get(name)
-        if told and told["service"] == service and state_of(told)["Status"] == "running" and not force:
+        if told and told["service"] == service and state_of(told)["Status"] == "running":
             continue
         end(name)
-        if service["image"] not in images():
+        if service["image"] not in images() and service["labels"]["io.aweigh.process"] != "proxy":
             fail(f"Error response from daemon: pull access denied for {service['image']}")
         sys.stderr.write(f" Container {name}  Creating\n")
         start(name, service, Path.cwd())
-        if service["restart"] == "no":
+        if service["restart"] == "no" and not named:
             wait_for_end(name)
+    for name in wanted if "--wait" in words else ():
+        wait_until_ready(name)
 
 
 def wait_for_end(name: str) -> None:
@@ -190,7 +233,7 @@ def load(path: str) -> None:
 
 
 def engine(words: list[str]) -> None:
-    if words[:1] == ["version"]:
+    if words[:1] in (["version"], ["info"]):
         say("linux/amd64")
     elif words[:2] == ["image", "inspect"]:
         found = images().get(words[2])
@@ -198,6 +241,8 @@ def engine(words: list[str]) -> None:
     elif words[:2] == ["image", "rm"]:
         place, _ = images()[words[2]]
         (place / "image.json").unlink()
+    elif words[:1] == ["images"]:
+        say("\n".join(one for one in images() if one.rpartition(":")[0] == words[-1]))
     elif words[:1] == ["pull"]:
         fail(f"Error response from daemon: manifest unknown: {words[1]}")
     elif words[:1] == ["load"]:
@@ -216,6 +261,12 @@ def engine(words: list[str]) -> None:
     elif words[:2] == ["volume", "inspect"]:
         if not (FOLDER / "volumes" / words[2]).exists():
             fail("Error: no such volume")
+    elif words[:2] == ["volume", "rm"]:
+        (FOLDER / "volumes" / words[2]).rmdir()
+    elif words[:2] == ["network", "rm"]:
+        pass
+    elif words[:1] == ["port"]:
+        say(f"127.0.0.1:{containers()[words[1]]['published'][1]}")
     else:
         fail(f"unknown command: {words}")
 
@@ -223,6 +274,8 @@ def engine(words: list[str]) -> None:
 def inspected(name: str, told: dict[str, Any]) -> dict[str, Any]:
     return {
         "Name": f"/{name}",
+        "Id": f"{name}-{told['pid']}",
+        "HostConfig": {"PortBindings": {str(one): [{"HostPort": str(one)}] for one in told["published"]}},
         "State": {**state_of(told), "OOMKilled": False},
         "Config": {"Labels": told["service"]["labels"]},
         "RestartCount": told.get("restarts", 0),

@@ -7,6 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+from contextlib import closing, suppress
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -176,7 +178,7 @@ def test_cut_off_anywhere_the_next_run_goes_on(live, typed, folder, vps):
             code, out, err = typed("deploy", "ssh", made, "--app", APP, "--auth", "none", "--json")
             assert code == 0, f"after {stage}: {err}"
             found = status(typed)
-            assert (found["state"], json.loads(out)["release"] in found["release"]) == ("up", True), stage
+            assert (found["state"], found["release"]) == ("up", json.loads(out)["release"]), stage
     assert clients.failures == []
     assert vps.sh(f"systemctl list-units --no-legend --plain 'aweigh-{APP}.*'").count("\n") == 1
     assert len(vps.sh(f"ls /opt/aweigh/{APP}/releases").split()) <= 6
@@ -206,6 +208,83 @@ def test_the_units_are_shut_in_and_the_host_starts_the_right_one(live, vps):
         "600", "root", "700", f"aweigh-{APP}",
     ]  # fmt: skip
     assert vps.sh(f"find /opt/aweigh/{APP}/releases /opt/aweigh/{APP}/venvs -user aweigh-{APP}") == ""
+
+
+def _is_ready():
+    with suppress(OSError, http.client.HTTPException), closing(http.client.HTTPConnection("127.0.0.1", PORT)) as asked:
+        asked.request("GET", "/health/ready")
+        answer = asked.getresponse()
+        answer.read()
+        return answer.status == 200
+    return False
+
+
+WATCH = """
+[Unit]
+Wants=aweigh-penguins.web.a@0.service aweigh-penguins.web.b@0.service
+[Service]
+ExecStart=sleep infinity
+"""
+"""By a unit that names others they are remembered, when they are gone, too."""
+
+
+def test_after_a_reboot_the_app_is_there_and_units_that_are_gone_stop_no_change(live, typed, vps):
+    before = status(typed)["release"]
+    vps.reboot()
+    end = time.monotonic() + 120
+    while not _is_ready() and time.monotonic() < end:
+        time.sleep(0.2)
+    assert status(typed)["release"] == before
+    (vps.root / "etc/systemd/system/watch.service").write_text(WATCH)
+    vps.sh("systemctl daemon-reload; systemctl start watch")
+    for memory in ("600M", "512M", "600M"):
+        code, out, err = typed("scale", "ssh", "1", "--memory", memory, "--app", APP)
+        assert code == 0, out + err
+
+
+def test_caddy_is_administered_by_root_alone(live, typed, vps, folder):
+    for port in (2019, 80):
+        with socket.socket() as taken:
+            if taken.connect_ex(("127.0.0.1", port)) == 0:
+                pytest.skip(f"port {port} of this machine, whose network the host shares, is taken")
+    before = vps.sh("cat /etc/caddy/Caddyfile")
+    (vps.root / "etc/caddy/Caddyfile").write_text("# the host's own\n:18098 {\n\trespond own\n}\n")
+    vps.sh("systemctl restart caddy")
+    ask = "runuser -u nobody -- python3 -c 'import socket; socket.create_connection((\"127.0.0.1\", 2019))'"
+    open_socket = (
+        "runuser -u nobody -- python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("
+        '"/var/lib/caddy/admin.sock")\' 2>&1'
+    )
+    vps.sh(ask)
+    try:
+        code, out, err = typed("deploy", "ssh", folder(SERVE, shut=b"1"), "--app", "shut", "--auth", "none",
+                               "--port", PORT + 5)  # fmt: skip
+        assert code == 0, out + err
+        assert "is administered at /var/lib/caddy/admin.sock" in out
+        with pytest.raises(AssertionError, match="refused"):
+            vps.sh(ask)
+        assert "Permission denied" in vps.sh(open_socket, check=False)
+        # It is so after Caddy died, too, and a file that was changed and not taken is taken by the next run.
+        vps.sh("kill -9 $(systemctl show -P MainPID caddy); sleep 0.5; systemctl restart caddy; systemctl reload caddy")
+        vps.sh(
+            "cp /etc/caddy/Caddyfile /etc/caddy/shut; sed -i 1,3d /etc/caddy/Caddyfile; systemctl restart caddy; "
+            "rm -f /var/lib/caddy/admin.sock; cp /etc/caddy/shut /etc/caddy/Caddyfile; rm /opt/aweigh/shut/shared/site"
+        )
+        code, out, err = typed("deploy", "ssh", folder(SERVE, shut=b"2"), "--app", "shut", "--auth", "none")
+        assert code == 0, out + err
+        with pytest.raises(AssertionError, match="refused"):
+            vps.sh(ask)
+    finally:
+        typed("destroy", "ssh", "--app", "shut", "--yes")
+        (vps.root / "etc/caddy/Caddyfile").write_text(before)
+        vps.sh("systemctl restart caddy")
+
+
+def test_what_is_half_there_can_be_destroyed(typed, vps):
+    vps.sh("mkdir -p /opt/aweigh/half")
+    code, out, err = typed("destroy", "ssh", "--app", "half", "--yes")
+    assert code == 0, out + err
+    assert vps.sh("ls -d /opt/aweigh/half 2>&1", check=False).count("No such file") == 1
 
 
 def test_settings_are_read_back_as_they_were_written(live, typed, vps):
@@ -332,7 +411,12 @@ def test_a_port_that_is_taken_is_refused_and_what_ran_runs_on(live, typed, vps, 
         code, _, err = typed("deploy", "ssh", folder(SERVE, taken=b"1"), "--app", "second", "--auth", "none",
                                "--port", 18099)  # fmt: skip
         assert code == 4
-        assert "Caddy does not take the site" in err
+        assert "Another program than Caddy listens at port 18099" in err
+        assert "/opt/aweigh/second/venvs/" not in vps.sh("ls -d /opt/aweigh/second/venvs/*", check=False)
+        code, out, _ = typed("deploy", "ssh", folder(SERVE, taken=b"2"), "--app", "second", "--auth", "none",
+                               "--port", PORT, "--check")  # fmt: skip
+        assert code == 1
+        assert f"is the app {APP}'s" in out
         assert status(typed)["state"] == "up"
     finally:
         vps.sh("systemctl stop squatter", check=False)
@@ -369,7 +453,7 @@ localhost:18444 {
 """
 IN_FRONT = """\
 {
-\tadmin localhost:2029
+\tadmin unix//var/lib/caddy/admin.sock
 \tacme_ca https://localhost:18444/acme/local/directory
 \tacme_ca_root /etc/caddy/root.crt
 }
@@ -397,6 +481,7 @@ def test_a_domain_gets_its_certificate_from_an_authority(typed, vps, folder):
         "deploy", "ssh", folder(SERVE, tls=b"1"), "--app", "secure", "--auth", "none", "--domain", "app.example.com"
     )
     assert code == 0, out + err
+    assert "is not reached at https://app.example.com yet, as seen from here" in out
     asked = [
         "curl", "-sS", "--retry", "20", "--retry-all-errors", "--retry-delay", "1", "-D", "-",
         "--cacert", str(vps.root / "etc/caddy/root.crt"), "--connect-to", "app.example.com:443:127.0.0.1:443",

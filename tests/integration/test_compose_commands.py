@@ -6,8 +6,14 @@ The stand-in's containers are processes of this machine: what answers the golden
 import io
 import json
 import os
+import shutil
 import socket
+import subprocess
 import sys
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,59 +99,15 @@ def live(run, folder, port):
     return words
 
 
-def test_the_road_from_nothing_to_nothing(run, live, docker, port, tmp_path, version):
-    place = tmp_path / "data" / "aweigh" / "compose" / APP
-    code, out, _ = run("status", "compose", "--app", APP, "--json")
-    assert code == 0
-    told = json.loads(out)
-    assert (told["state"], told["release"], told["bundle"], told["replicas"]) == ("up", "v1", version, {"web": 1})
-
-    code, out, _ = run(*live, "--json")
-    assert code == 0
-    assert json.loads(out)["changed"] is False  # the same command again changes nothing, and checks
-
-    code, out, _ = run(*live[:-1], TWO)
-    assert code == 0, out
-    assert ", v2" in out
-    code, out, _ = run("rollback", "compose", "--app", APP, "--json")
-    assert (code, json.loads(out)) == (0, {"to": 1, "as": 3})
-
-    code, out, _ = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")
-    assert (code, "set: AWEIGH_SWEEPS" in out) == (0, True), out
-    code, out, _ = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
-    assert code == 0, out
-    code, out, _ = run("config", "compose", "--app", APP)
-    assert "tok-1" not in out
-    assert "AWEIGH_SWEEPS" in out
-    code, out, _ = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off", "--json")
-    assert json.loads(out)["changed"] == []
-
-    code, out, _ = run("releases", "compose", "--app", APP, "--json")
-    assert [one["version"] for one in json.loads(out)["releases"]] == [5, 4, 3, 2, 1]
-    assert json.loads(out)["releases"][0]["current"] is True
-
+def test_the_log_of_one_process_and_no_codes_of_a_terminal(run, live, tmp_path):
     code, out, _ = run("logs", "compose", "--app", APP, "--lines", "3", "--process", "web")
     assert code == 0
     assert "Ctrl-C" in out
     assert "\\x1b" not in out
-
-    code, out, _ = run("open", "compose", "--app", APP, "--print")
-    assert out == f"http://127.0.0.1:{port}\n"
-
-    code, out, _ = run("scale", "compose", "--app", APP)
-    assert "web" in out
-    code, out, _ = run("scale", "compose", "0", "--app", APP, "--json")
-    assert (code, json.loads(out)["replicas"]) == (0, {"web": 0})
-    assert run("status", "compose", "--app", APP)[0] == 1
-
-    code, _, err = run("destroy", "compose", "--app", APP, said="other\n")
-    assert (code, "nothing was destroyed" in err) == (2, True)
-    code, out, _ = run("destroy", "compose", "--app", APP, "--yes")
-    assert code == 0, out
-    assert docker.containers() == {}
-    assert not place.exists()
-    assert run("status", "compose", "--app", APP)[0] == 1
-    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 2
+    code, _, err = run("logs", "compose", "--app", APP, "--process", "nothing")
+    assert (code, "no process" in err) == (2, True)
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
+    assert not (tmp_path / "data" / "aweigh" / "compose" / APP).exists()
 
 
 def test_what_answers_for_another_bundle_is_taken_back(run, live, docker, tmp_path):
@@ -233,33 +195,223 @@ def test_an_image_of_another_architecture_or_bundle_is_refused(run, folder, dock
     assert (code, "cannot be fetched" in err) == (4, True)
 
 
-def test_the_documents_are_shown_and_written_and_nobody_is_asked(run, folder, docker, tmp_path):
-    words = ("deploy", "compose", str(folder), "--app", APP, "--replicas", "2")
-    code, out, _ = run(*words, "--dry-run", "--json")
+def test_several_replicas_are_shown_with_what_stands_before_them(run, folder):
+    code, out, _ = run("deploy", "compose", str(folder), "--app", APP, "--replicas", "2", "--dry-run", "--json")
     assert code == 0
     assert json.loads(out)["documents"].keys() == {"compose.yaml", "Caddyfile"}
-    code, out, _ = run(*words, "--output-dir", str(tmp_path / "out"))
-    assert code == 0
-    assert (tmp_path / "out" / "compose.yaml").read_text().startswith("# Written by aweigh")
-    assert run(*words, "--output-dir", str(tmp_path / "out"))[0] == 2
-    assert docker.asked() == []
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("status", "compose", "--app", "No;thing"),
-        ("rollback", "compose", "--app", "nothing"),
-        ("scale", "compose", "2", "--app", "nothing"),
-        ("scale", "compose", "two", "--app", "nothing"),
-        ("logs", "compose", "--app", "nothing"),
-        ("open", "compose", "--app", "nothing"),
-        ("config", "compose", "A", "--app", "nothing"),
-        ("destroy", "compose", "--app", "nothing", "--yes"),
-    ],
-    ids=" ".join,
-)
-def test_what_is_not_there_is_told(run, words):
-    code, _, err = run(*words)
-    assert code == 2
-    assert err.startswith("error: ")
+# -- releases beside what runs ---------------------------------------------------------------------------------------
+
+ROW = {"rows": [{"island": "Biscoe", "bill_length_mm": 50.0}]}
+
+
+@contextmanager
+def asked_all_the_while(port):
+    """Rows are asked until the block ends; yields how many, and what was answered otherwise than by 200."""
+    told, ended = {"asked": 0, "failed": []}, threading.Event()
+
+    def ask():
+        while not ended.is_set():
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/predict", json.dumps(ROW).encode(), {"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=30) as reply:
+                    reply.read()
+            except OSError as error:
+                told["failed"].append(repr(error))
+            told["asked"] += 1
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.mark.slow
+def test_with_a_proxy_a_release_leaves_no_request_unanswered(run, live, docker, port, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    code, out, _ = run(*live, "--proxy")
+    assert code == 0, out
+    with asked_all_the_while(port) as told:
+        code, out, err = run(*live[:-1], TWO)
+        assert (code, err) == (0, ""), out
+        assert "beside what runs" in out
+        assert (place / "live" / "b").exists()
+        assert f"aweigh-{APP}-web-b-1" in docker.containers()
+        code, out, err = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
+        assert code == 0, err
+
+        # What does not start is never asked, and what runs is not touched.
+        before = docker.containers()
+        code, _, err = run("config", "compose", "--app", APP, "AWEIGH_DRAIN_S=nonsense")
+        assert (code, "runs again" in err) == (4, True), err
+        assert docker.containers() == before
+        assert not (place / "compose.next.yaml").exists()
+    assert told["failed"] == []
+    assert told["asked"] > 10
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["release"]) == (0, "v4")
+    assert json.loads(out)["replicas"] == {"proxy": 1, "web": 1}
+    code, out, _ = run("logs", "compose", "--app", APP, "--process", "web")
+    assert (code, f"{APP}-web" in out) == (0, True)
+
+
+@pytest.mark.slow
+def test_a_release_that_was_cut_off_beside_what_runs_is_gone_on_with(run, live, docker, port, tmp_path):
+    assert run(*live, "--proxy")[0] == 0
+    web_b = f"aweigh-{APP}-web-b-1"
+    docker.says(f"port aweigh-{APP}-proxy-1", code=0, out="")  # it is waited for in vain
+    words = [sys.executable, "-m", "aweigh", *live[:-1], TWO]
+    killed = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: web_b in docker.containers())
+    killed.kill()
+    killed.wait()
+    docker.quiet()
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["state"], json.loads(out)["release"]) == (0, "up", "v2")
+    assert json.loads(out)["replicas"]["web"] == 1
+    assert any(web_b in note for note in json.loads(out)["notes"])
+    code, out, err = run(*live[:-1], TWO)
+    assert code == 0, out + err
+    assert not (tmp_path / "data" / "aweigh" / "compose" / APP / "compose.next.yaml").exists()
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (json.loads(out)["release"], json.loads(out)["notes"]) == ("v4", [])
+
+
+@pytest.mark.slow
+def test_an_owners_document_for_the_web_containers_holds_in_every_release(run, live, docker, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    assert run(*live, "--proxy")[0] == 0
+    assert run(*live[:-1], TWO)[0] == 0
+    assert (place / "live" / "b").exists()
+    (place / "compose.override.yaml").write_text("services:\n  web:\n    cpus: 2\n")
+    code, out, err = run(*live)
+    assert code == 0, out + err
+    assert docker.containers()[f"aweigh-{APP}-web-1"]["service"]["cpus"] == 2
+    assert f"aweigh-{APP}-web-b-1" not in docker.containers()
+
+
+@pytest.mark.slow
+def test_by_podman_a_release_and_a_secret_take_the_place_of_what_runs(run, folder, docker, port, tmp_path):
+    (docker.bin / "docker").unlink()
+    docker.install("podman")
+    docker.install("podman-compose", "compose")
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--proxy", "--image")
+    code, out, err = run(*words, ONE)
+    assert code == 0, out + err
+    first = docker.containers()[f"aweigh-{APP}-web-1"]["pid"]
+    code, _, err = run("config", "compose", "--app", APP, "--secret", "AWEIGH_METRICS_TOKEN", said="tok-1\n")
+    assert code == 0, err
+    assert docker.containers()[f"aweigh-{APP}-web-1"]["pid"] != first  # it is told the new secret
+    assert not (tmp_path / "data" / "aweigh" / "compose" / APP / "live" / "b").exists()
+    assert not any("--wait" in one or "--no-deps" in one for one in docker.asked())
+
+
+def test_a_first_deployment_that_was_killed_is_gone_on_with(run, folder, docker, port):
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "aweigh", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    wait_for(lambda: docker.containers() and answers(int(port)))
+    killed.kill()
+    killed.wait()
+    code, out, err = run(*words)  # its own container has the port
+    assert (code, err) == (0, ""), out
+
+
+def wait_for(true, timeout_s=60):
+    until = time.monotonic() + timeout_s
+    while not true():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def answers(port):
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_images_that_no_release_names_any_more_go(run, live, docker, version):
+    for app in (APP, f"{APP}-2"):
+        docker.add_image(f"localhost/aweigh-{app}:{'7' * 64}", b"", version=version)
+    assert run(*live)[0] == 0
+    left = docker.images()
+    assert f"localhost/aweigh-{APP}:{'7' * 64}" not in left
+    assert f"localhost/aweigh-{APP}-2:{'7' * 64}" in left
+
+
+# -- settings ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_release_that_is_gone_back_to_brings_its_settings_and_they_can_be_set_again(run, live):
+    assert run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")[0] == 0
+    assert run("rollback", "compose", "v1", "--app", APP)[0] == 0
+    code, out, _ = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off", "--json")
+    assert (code, json.loads(out)["changed"]) == (0, ["AWEIGH_SWEEPS"])  # and not "as it was"
+
+
+# -- the end ----------------------------------------------------------------------------------------------------------
+
+
+def test_volumes_that_no_document_names_any_more_go_too(run, live, docker):
+    for name in ("database", "state"):
+        (docker.folder / "volumes" / f"aweigh-{APP}_{name}").mkdir(parents=True)
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
+    assert list((docker.folder / "volumes").iterdir()) == []
+
+
+def test_an_app_whose_folder_was_deleted_by_hand_is_destroyed_whole(run, live, docker, tmp_path):
+    shutil.rmtree(tmp_path / "data")
+    (docker.folder / "volumes" / f"aweigh-{APP}_database").mkdir(parents=True)
+    code, out, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert code == 0, out + err
+    assert docker.containers() == {}
+    assert list((docker.folder / "volumes").iterdir()) == []
+
+
+def test_a_volume_that_cannot_be_taken_away_is_told_and_the_folder_stays(run, live, docker, tmp_path):
+    (docker.folder / "volumes" / f"aweigh-{APP}_state").mkdir(parents=True)
+    docker.says("volume rm", err="Error response from daemon: volume is in use")
+    code, _, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert (code, "volume is in use" in err) == (4, True)
+    assert (tmp_path / "data" / "aweigh" / "compose" / APP / "releases").is_dir()
+
+
+def test_an_app_that_is_being_changed_is_not_destroyed(run, live, docker):
+    with project_of(APP, environ=os.environ).locked():
+        code, _, err = run("destroy", "compose", "--app", APP, "--yes")
+    assert (code, "at this moment" in err) == (4, True)
+    assert len(docker.containers()) == 1
+
+
+def test_the_folder_of_another_app_is_neither_deployed_to_nor_destroyed(run, live, docker, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    more = ("--app", "other", "--dir", str(place))
+    for words in ((*live[:3], *more, *live[-2:]), ("destroy", "compose", *more, "--yes"), ("status", "compose", *more)):
+        code, _, err = run(*words)
+        assert (code, f"that of the app '{APP}'" in err) == (2, True), words
+    assert run("status", "compose", "--app", APP)[0] == 0
+
+
+def test_a_folder_with_other_things_in_it_is_refused(run, folder, docker, port, tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").write_text("x")
+    words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
+    code, _, err = run(*words, "--dir", str(tmp_path / "work"))
+    assert (code, "other files" in err) == (2, True)
+
+
+# -- what runs for months ---------------------------------------------------------------------------------------------
+
+
+def test_what_was_started_again_long_ago_is_no_crash_of_today(run, live, docker):
+    path = docker.folder / "containers" / f"aweigh-{APP}-web-1.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "restarts": 5}))
+    code, out, _ = run("status", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["state"]) == (0, "up")
+    assert run(*live)[0] == 0

@@ -9,14 +9,17 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 
 import pytest
-from tests.compose.stores import START, store_archive
+from tests.compose.real import IMAGES
 from tests.containers import base_in
+
+from aweigh.targets.live import golden_of
 
 pytestmark = [
     pytest.mark.slow,
@@ -26,42 +29,11 @@ pytestmark = [
 ]
 APP = "real-penguins"
 PROJECT = f"aweigh-{APP}"
-DOCKERD = ["--exec-opt", "native.cgroupdriver=cgroupfs", "--default-ulimit", "nofile=1024:1024"]
-BIN = "/usr/local/bin:/usr/lib/postgresql/17/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @pytest.fixture(scope="module")
-def docker(tmp_path_factory):
-    """A Docker of the tests' own, with networks, and the images of what is beside an app in it."""
-    place = tmp_path_factory.mktemp("docker")
-    with tempfile.TemporaryDirectory(prefix="docker-") as short:
-        host = f"unix://{short}/docker.sock"
-        places = ["--data-root", str(place / "data"), "--exec-root", f"{short}/exec", "-p", f"{short}/pid"]
-        with (place / "log").open("w") as log:
-            words = ["dockerd", *DOCKERD, *places, "--bip", "172.31.251.1/24", "-H", host]
-            daemon = subprocess.Popen(words, stdout=log, stderr=log)
-
-        def typed(*words, check=True):
-            done = subprocess.run(
-                ["docker", "-H", host, *words], capture_output=True, text=True, check=False, timeout=300
-            )
-            assert not check or done.returncode == 0, done.stderr
-            return done.stdout.strip()
-
-        try:
-            end = time.monotonic() + 60
-            while not typed("version", "--format", "{{.Server.Version}}", check=False):
-                assert time.monotonic() < end, (place / "log").read_text()[-2000:]
-                time.sleep(0.2)
-            for name, entry in START.items():
-                change = ["-c", f"ENV PATH={BIN}", *(["-c", f"ENTRYPOINT {json.dumps(entry)}"] if entry else [])]
-                typed("import", *change, str(store_archive()), f"localhost/test-{name}:1")
-            typed.host = host
-            yield typed
-        finally:
-            daemon.terminate()
-            daemon.wait(60)
-            subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
+def docker(real_docker):
+    return real_docker
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +58,11 @@ def run(docker, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def words(penguins, image_registry):
-    images = [part for name in START for part in (f"--{name}-image", f"localhost/test-{name}:1")]
-    return ["--base", base_in(image_registry, "compose-base"), "--insecure", *images]
+    return ["--base", base_in(image_registry, "compose-base"), "--insecure", *IMAGES]
 
 
-def head_of(url, cookie=""):
-    request = urllib.request.Request(url, headers={"Cookie": cookie} if cookie else {})
+def head_of(url, cookie="", **more):
+    request = urllib.request.Request(url, headers={"Cookie": cookie} | more if cookie else more)
     try:
         with urllib.request.urlopen(request, timeout=20) as reply:
             return reply.headers
@@ -99,9 +70,8 @@ def head_of(url, cookie=""):
         return error.headers
 
 
-@pytest.mark.shows("compose", "deploy", "status", "logs", "releases", "open", "golden rows", how="real run")
-@pytest.mark.shows("compose", "rollback", "scale", "config", "destroy", how="real run")
-def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
+@pytest.mark.shows("compose", "deploy", "status", "scale", "golden rows", how="real run")
+def test_with_stores_a_worker_and_a_proxy_nothing_may_more_than_it_must(penguins, words, run, docker, free_port):
     port = free_port()
     deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), *words]
     code, out, err = run(*deploy, "--worker", "--redis")
@@ -121,13 +91,18 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
         assert held["State"]["Health"]["Status"] == "healthy"
         assert docker("exec", f"{PROJECT}-{process}-1", "id", "-u") == "10001"
 
+    # From the database nothing outside is reached, and it is reached from nowhere but the app.
+    for process, networks in (("postgres", {"stores"}), ("web", {"default", "stores"})):
+        held = json.loads(docker("inspect", f"{PROJECT}-{process}-1"))[0]
+        assert held["NetworkSettings"]["Networks"].keys() == {f"{PROJECT}_{one}" for one in networks}
+        assert not any(held["NetworkSettings"]["Ports"].values()) or process == "web"
+
     # A setting that the app refuses: what ran before runs again, and says why.
     code, _, err = run("config", "compose", "--app", APP, "AWEIGH_DRAIN_S=nonsense")
     assert code == 4
     assert "AWEIGH_DRAIN_S" in err
     assert "v1 runs again" in err
 
-    assert run("open", "compose", "--app", APP, "--print")[1] == f"http://127.0.0.1:{port}\n"
     code, out, err = run("scale", "compose", "2", "--app", APP)
     assert code == 0, out + err
     url = f"http://127.0.0.1:{port}/"
@@ -136,10 +111,6 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     for cookie in given:  # and who shows one is sent where it leads
         assert head_of(url, cookie)["Set-Cookie"] is None
 
-    code, out, err = run("rollback", "compose", "v1", "--app", APP)
-    assert code == 0, out + err
-    code, out, _ = run("releases", "compose", "--app", APP, "--json")
-    assert [one["status"] for one in json.loads(out)["releases"]] == ["live", "live", "failed", "live"]
     code, out, _ = run("logs", "compose", "--app", APP, "--process", "web")
     assert code == 0
     assert "/invite/(withheld)" in out or "/invite/" not in out
@@ -153,8 +124,88 @@ def test_the_whole_road_by_docker(penguins, words, run, docker, free_port):
     code, out, _ = run("destroy", "compose", "--app", APP, "--yes")
     assert code == 0
     assert docker("ps", "-aq") == ""
-    assert PROJECT not in docker("volume", "ls", "-q")
+    assert PROJECT not in docker("volume", "ls", "-q") + docker("network", "ls", "--format", "{{.Name}}")
+    assert f"localhost/aweigh-{APP}" not in docker("images", "--format", "{{.Repository}}")
     assert not run.folder.exists()
+
+
+@contextmanager
+def asked_all_the_while(port, row):
+    """Rows are asked from two sides until the block ends; yields how many, and what was not answered by 200."""
+    told, ended = {"asked": 0, "failed": []}, threading.Event()
+    body = json.dumps({"rows": [row]}).encode()
+
+    def ask():
+        while not ended.is_set():
+            request = urllib.request.Request(
+                f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
+            )
+            try:
+                with urllib.request.urlopen(request, timeout=30) as reply:
+                    reply.read()
+            except OSError as error:
+                told["failed"].append(repr(error))
+            told["asked"] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(2)]
+    for one in threads:
+        one.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        for one in threads:
+            one.join()
+
+
+@pytest.mark.parametrize("more", [("--replicas", "2"), ("--proxy",)], ids=" ".join)
+def test_a_release_leaves_no_request_unanswered(penguins, words, run, docker, free_port, more):
+    port = free_port()
+    deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), "--auth", "none", "--no-ui"]
+    code, out, err = run(*deploy, *words, *more)
+    assert code == 0, out + err
+    row = golden_of(penguins.path).rows[0]
+    with asked_all_the_while(port, row) as told:
+        code, out, err = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")
+        assert code == 0, out + err
+        assert (run.folder / "live" / "b").exists()
+        code, out, err = run("rollback", "compose", "v1", "--app", APP)
+        assert code == 0, out + err
+    assert told["failed"] == []
+    assert told["asked"] > 100
+    names = docker("ps", "-a", "--format", "{{.Names}}")
+    assert f"{PROJECT}-web-1" in names
+    assert "web-b" not in names
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
+
+
+def test_a_proxy_of_ones_own_is_believed_when_told_and_all_comes_up_with_the_machine(
+    penguins, words, run, docker, free_port
+):
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/login"
+    deploy = ["deploy", "compose", str(penguins.path), "--app", APP, "--port", str(port), "--replicas", "2", "--no-ui"]
+    code, out, err = run(*deploy, *words, "--worker", "--redis")
+    assert code == 0, out + err
+    said = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.7"}
+    assert head_of(url, **said).get("Strict-Transport-Security") is None  # anybody's word
+    code, out, err = run("config", "compose", "--app", APP, "AWEIGH_PROXIES=1")
+    assert code == 0, out + err
+    assert head_of(url, **said)["Strict-Transport-Security"]
+    assert head_of(url).get("Strict-Transport-Security") is None
+    code, out, err = run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")  # into the second slot
+    assert code == 0, out + err
+    assert (run.folder / "live" / "b").exists()
+
+    docker.restart()
+    end = time.monotonic() + 120
+    while (told := json.loads(run("status", "compose", "--app", APP, "--json")[1]))["state"] != "up":
+        assert time.monotonic() < end, told
+    assert told["replicas"] == {"postgres": 1, "proxy": 1, "valkey": 1, "web": 2, "worker": 1}
+    assert head_of(url, **said)["Strict-Transport-Security"]
+    code, out, err = run("deploy", "compose", str(penguins.path), *deploy[3:], *words, "--worker", "--redis", "--json")
+    assert (code, json.loads(out)["changed"]) == (0, False), err
+    assert run("destroy", "compose", "--app", APP, "--yes")[0] == 0
 
 
 def test_what_answers_for_another_bundle_is_taken_back(penguins, flats, words, run, docker, free_port, tmp_path):

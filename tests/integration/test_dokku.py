@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from tests.sshd_server import open_sshd
 
-from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.targets.dokku.client import Dokku, remote_of
-from aweigh.targets.dokku.deploy import deploy
-from aweigh.targets.dokku.render import render, source_of
+from aweigh.targets.dokku.deploy import deploy, planned, replicas_of, scale
+from aweigh.targets.dokku.render import render
 from aweigh.targets.release import Release
 from aweigh.targets.releasing import Wishes, release_of
+from aweigh.targets.ssh.errors import HostSilent
 from aweigh.targets.ssh.place import Address
 
 pytestmark = pytest.mark.needs("ssh", "ssh-keygen", "git")
@@ -67,8 +67,7 @@ def test_app_json_is_what_dokku_reads():
 
 
 @pytest.mark.parametrize("odd", ["a\nb", "$(id)", "a;b", "a b", "-a", "é", "A", ""])
-def test_nothing_odd_is_the_name_of_an_app(odd, capsys):
-    assert main(["status", "dokku", "--app", odd, "--host", "dokku@no-such-host.invalid"]) == 2
+def test_nothing_odd_is_the_name_of_an_app(odd):
     with pytest.raises(UsageError):
         render(Release(odd, "3.12", RELEASE.processes, RELEASE.files, requirements=RELEASE.requirements))
 
@@ -88,8 +87,9 @@ def test_a_release_is_pushed_as_the_same_commit_each_time(dokku, release):
     settings = next(one for one in commands if one[0] == "config:set")
     assert settings[:3] == ["config:set", "--no-restart", "penguins"]
     assert {"AWEIGH_PROXIES=1", "AWEIGH_STATE_DIR=/data"} <= set(settings)
-    again, _ = client.push("penguins", source_of(release), message=f"penguins {first.bundle}")
-    assert again == first.commit
+    assert (first.created, first.changed) == (True, True)
+    second = deploy(client, release, "penguins")
+    assert (second.commit, second.created, second.changed) == (first.commit, False, False)
 
 
 def test_no_key_goes_to_an_address_that_is_not_encrypted(dokku, release):
@@ -104,6 +104,16 @@ def test_a_repository_of_an_ipv6_address_stands_in_brackets():
     assert remote_of(Address("host"), "penguins") == "host:penguins"
 
 
+def test_who_has_no_key_at_dokku_is_told_where_it_keeps_them(dokku):
+    folder, client = dokku
+    with pytest.raises(HostSilent, match="does not let this user in") as caught:
+        replace(client, config=folder / "stranger").attempt("apps:list")
+    assert "dokku ssh-keys:add" in caught.value.hint
+    with pytest.raises(HostSilent, match="is not known here") as caught:
+        replace(client, config=folder / "unknown").attempt("apps:list")
+    assert f"ssh -p {client.address.port} " in caught.value.hint
+
+
 def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):
     folder, client = dokku
     (folder / "refuses").touch()
@@ -112,16 +122,19 @@ def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):
     assert "what ran before runs on" in caught.value.hint
 
 
-@pytest.mark.shows("dokku", "deploy", "status", "logs", "scale", "destroy", how="documentation")
-def test_as_people_type_it(dokku, capsys):
-    folder, _ = dokku
-    with pytest.raises(SystemExit, match="1"):
-        main(["status", "dokku", "--app", "penguins"])
-    assert main(["deploy", "dokku", str(BUNDLE), "--app", "penguins", "--auth", "none", "--no-ui"]) == 0
-    assert main(["status", "dokku", "--app", "penguins"]) == 0
-    assert main(["scale", "dokku", "2", "--app", "penguins"]) == 0
-    assert main(["logs", "dokku", "--app", "penguins"]) == 0
-    assert "/invite/(withheld)" in capsys.readouterr().out
-    assert main(["destroy", "dokku", "--app", "penguins", "--yes"]) == 0
-    assert ["ps:scale", "penguins", "web=2"] in asked(folder)
-    assert ["apps:destroy", "penguins", "--force"] in asked(folder)
+def test_scaling_says_each_process_type_in_one_command(dokku):
+    folder, client = dokku
+    client.run("apps:create", "penguins")
+    assert replicas_of(client, "penguins") == {"web": 1}
+    assert scale(client, "penguins", {"web": 2, "worker": 1}) == {"web": 2, "worker": 1}
+    assert ["ps:scale", "penguins", "web=2", "worker=1"] in asked(folder)
+    with pytest.raises(RemoteError, match="does not exist"):
+        replicas_of(client, "nothing")
+
+
+def test_the_commands_that_are_shown_are_those_that_are_sent(dokku, release):
+    folder, client = dokku
+    deploy(client, release, "penguins")
+    sent = asked(folder)
+    for command in planned(release, "penguins"):
+        assert any(one[: len(command)] == command for one in sent), command

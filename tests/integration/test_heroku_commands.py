@@ -60,7 +60,6 @@ def folder(tmp_path_factory):
     return found
 
 
-@pytest.mark.shows("heroku", "render", how="local server")
 def test_a_dry_run_asks_nothing_of_anybody_and_shows_all(run, heroku, folder):
     before = len(heroku.requests)
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", HEROKU_API_KEY="")
@@ -71,15 +70,6 @@ def test_a_dry_run_asks_nothing_of_anybody_and_shows_all(run, heroku, folder):
     assert len(heroku.requests) == before
     code, out, _ = run("deploy", "heroku", str(folder), "--app", APP, "--dry-run", "--json", HEROKU_API_KEY="")
     assert json.loads(out)["requests"][1]["body"] == {"name": APP}
-
-
-def test_a_folder_is_written_once(run, folder, tmp_path):
-    code, _, _ = run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(tmp_path / "out"))
-    assert code == 0
-    assert (tmp_path / "out" / "Procfile").read_text() == f"web: {WEB}\n"
-    code, _, err = run("deploy", "heroku", str(folder), "--app", APP, "--output-dir", str(tmp_path / "out"))
-    assert code == 2
-    assert "is not empty" in err
 
 
 def test_a_readme_of_ones_own_is_kept_and_the_button_is_told(run, folder, tmp_path):
@@ -107,14 +97,6 @@ def test_plans_that_were_asked_for_are_those_of_the_button(run, folder, tmp_path
     assert plan in (out / "README.md").read_text()
 
 
-@pytest.mark.parametrize("verb", ["status", "logs", "releases", "rollback", "scale", "config", "open", "destroy"])
-def test_what_is_no_name_leads_nowhere_in_the_api(run, heroku, verb):
-    since = len(heroku.requests)
-    code, _, err = run(verb, "heroku", "--app", "../pipelines/x", *(["--yes"] if verb == "destroy" else []))
-    assert (code, "No app at Heroku can be named" in err) == (2, True)
-    assert heroku.requests[since:] == []
-
-
 @pytest.mark.parametrize(
     ("environ", "sentence", "code"),
     [
@@ -134,20 +116,7 @@ def test_what_is_wrong_with_the_token_or_the_endpoint_is_said_without_it(run, en
     assert len(err.splitlines()) <= 4
 
 
-@pytest.mark.shows(
-    "heroku",
-    "deploy",
-    "status",
-    "logs",
-    "releases",
-    "rollback",
-    "scale",
-    "config",
-    "open",
-    "destroy",
-    how="local server",
-)
-def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
+def test_behind_a_door_the_first_administrator_gets_a_link_that_no_log_or_document_tells(run, heroku, folder):
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP)
     assert (code, err) == (0, ""), out
     assert "golden rows agree" in out
@@ -155,40 +124,20 @@ def test_from_nothing_to_live_and_to_nothing_again(run, heroku, folder):
     assert link is not None
     assert f"next      aweigh status heroku --app {APP}" in out
     secret = link[0].rpartition("/")[2]
-
     code, out, err = run("deploy", "heroku", str(folder), "--app", APP, "--json")
     told = json.loads(out)
     assert (code, told["changed"], told["created"], told["has_invite"]) == (0, False, False, True)
     assert secret not in out + err
-
-    code, out, _ = run("status", "heroku", "--app", APP, "--json")
-    assert (code, json.loads(out)["state"], json.loads(out)["bundle"]) == (0, "up", told["bundle"])
-    assert f"{APP}: up" in run("status", "heroku", "--app", APP)[1]
-    code, out, _ = run("logs", "heroku", "--app", APP)
-    assert code == 0
+    out = run("logs", "heroku", "--app", APP)[1]
     assert "/invite/(withheld)" in out
     assert secret not in out
-    assert "current" in run("releases", "heroku", "--app", APP)[1]
-    assert run("open", "heroku", "--app", APP, "--print")[1].strip() == told["url"]
     assert "1 x basic" in run("scale", "heroku", "--app", APP)[1]
     assert run("scale", "heroku", "2", "--app", APP)[0] == 2
-
-    value = "a value that nobody is to see"
-    code, out, _ = run("config", "heroku", "--app", APP, "AWEIGH_SWEEPS=off", "--secret", "MINE", said=f"{value}\n")
-    assert (code, "AWEIGH_SWEEPS, MINE" in out, value in out) == (0, True, False)
-    out = run("config", "heroku", "--app", APP)[1]
-    assert re.search(r"AWEIGH_SWEEPS\s+off", out)
-    assert re.search(r"MINE\s+\(withheld", out)
-    assert value not in out + run("config", "heroku", "--app", APP, "--json")[1]
-    assert value in run("config", "heroku", "--app", APP, "--reveal")[1]
-
     code, _, err = run("rollback", "heroku", "--app", APP)
     assert code == 2
     assert "There is no earlier release that ran something else." in err
-    code, _, err = run("destroy", "heroku", "--app", APP, said="another\n")
-    assert (code, "nothing was destroyed" in err) == (2, True)
-    assert run("destroy", "heroku", "--app", APP, said=f"{APP}\n")[0] == 0
-    assert run("status", "heroku", "--app", APP)[0] == 1
+    assert run("config", "heroku", "--app", APP, "--secret", "MINE", said="a value\n")[0] == 0
+    assert "a value" in run("config", "heroku", "--app", APP, "--reveal")[1]
 
 
 def test_a_web_line_of_ones_own_has_no_door_and_that_is_said(run, tmp_path):

@@ -13,13 +13,23 @@ import pytest
 
 from aweigh.bundle.lock import resolve
 from aweigh.bundle.requirements import write_lock
-from aweigh.errors import ConfigError, UnsuitableImage
+from aweigh.errors import ConfigError, StorageFull, UnsuitableImage
 from aweigh.oci.documents import Platform
 from aweigh.oci.image import Config, RootFs
 from aweigh.oci.layers import Layer
 from aweigh.oci.store import Store
 from aweigh.targets.image.base import Base
-from aweigh.targets.image.packages import Making, find_compiler, packages_layer, platform_of, split_own, wheel_layer
+from aweigh.targets.image.packages import (
+    Compiler,
+    Making,
+    compile_modules,
+    find_compiler,
+    packages_layer,
+    pinned_of,
+    platform_of,
+    split_own,
+    wheel_layer,
+)
 from aweigh.targets.wheel import own_wheel
 
 MACHINES = {"amd64": 62, "arm64": 183}
@@ -99,7 +109,11 @@ def test_the_same_lock_is_the_same_bytes_in_another_folder_and_another_process(l
         place = tmp_path / name
         place.mkdir()
         (place / "lock.txt").write_text(lock)
-        environ = os.environ | {"TMPDIR": str(place), "PYTHONHASHSEED": str(len(found)), "PYTHONPATH": str(root)}
+        environ = os.environ | {
+            "TMPDIR": str(place),
+            "PYTHONHASHSEED": str(len(found)),
+            "PYTHONPATH": f"{root}:{root / 'src'}",
+        }
         done = subprocess.run(
             [sys.executable, "-c", SCRIPT.format(root=str(root)), str(place / "store"), str(place / "lock.txt")],
             capture_output=True, text=True, check=True, env=environ, cwd=place, timeout=300,
@@ -167,7 +181,54 @@ def test_modules_are_compiled_as_the_same_bytes_wherever_they_lay(tmp_path):
     assert compiled[:4] == importlib.util.MAGIC_NUMBER
     assert compiled[8:16] == importlib.util.source_hash(files[f"{site}/aweigh/errors.py"])
     assert str(tmp_path).encode() not in compiled
-    assert b"/aweigh-image-" not in compiled
+    assert b".part-" not in compiled
+
+
+def program(folder: Path, line: str) -> Path:
+    """A program that stands for an interpreter."""
+    path = folder / "python"
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("exec sleep 60", "it has not ended after 0.2 s"),
+        ("echo no luck >&2; exit 3", "no luck"),
+        ("exit 3", "status 3"),
+        (None, "No such file"),
+    ],
+)
+def test_an_interpreter_that_does_not_compile_is_told_in_a_sentence(line, told, tmp_path):
+    python = tmp_path / "none" if line is None else program(tmp_path, line)
+    made = Making(Store(tmp_path / "store"), CREATED_S, Compiler(python, "3.12.1"))
+    with pytest.raises(ConfigError, match=told) as caught:
+        compile_modules(tmp_path, made, timeout_s=0.2 if line and "sleep" in line else 20)
+    assert "--no-bytecode" in caught.value.hint
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_interpreter_s(tmp_path):
+    python = program(tmp_path, "echo 'OSError: [Errno 28] No space left on device' >&2; exit 1")
+    with pytest.raises(StorageFull):
+        compile_modules(tmp_path, Making(Store(tmp_path / "store"), CREATED_S, Compiler(python, "3.12.1")))
+
+
+@pytest.mark.parametrize(
+    ("requirements", "told"), [("streamlit\n", "'streamlit'"), ("click==8.1.8\nclick==8.1.8\n", "click twice")]
+)
+def test_requirements_that_are_no_lock_are_told_with_what_writes_one(requirements, told):
+    with pytest.raises(ConfigError, match=r"requirements\.txt is no lock") as caught:
+        pinned_of(requirements)
+    assert told in caught.value.message
+    assert "aweigh lock" in caught.value.hint
+
+
+def test_what_is_under_way_is_told(tmp_path, lock):
+    heard = []
+    packages_layer(lock, base_of("amd64"), python="3.12", making=Making(Store(tmp_path), CREATED_S, tell=heard.append))
+    assert [one.rpartition(": ")[2] for one in heard] == ["fetching", "compiling", "compressing"]
 
 
 def test_aweigh_s_own_layer_holds_its_wheel_and_its_program(tmp_path):

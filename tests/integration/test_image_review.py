@@ -9,7 +9,7 @@ from tests.registry_server import DockerRegistry
 from aweigh import Packed
 from aweigh.bundle.keys import make_key
 from aweigh.bundle.remote import push_bundle
-from aweigh.cli.image import _named
+from aweigh.cli.image_checks import named_by
 from aweigh.errors import DamagedImage
 from aweigh.oci.client import open_registry
 from aweigh.oci.documents import OCI_LAYER_GZIP, OCI_MANIFEST, descriptor_of, encode, manifest_of, read_manifest
@@ -57,4 +57,4 @@ def test_a_bundle_s_digest_is_not_of_its_file_s_name(penguins: Packed, image_reg
 
 @pytest.mark.parametrize(("name", "called"), [("My Model (1).aweigh", "my-model-1"), ("模型.aweigh", "app")])
 def test_an_image_without_a_name_is_called_after_any_file(name, called):
-    assert _named(Path(name), None, push=False).repository == called
+    assert named_by(Path(name), None, push=False).repository == called

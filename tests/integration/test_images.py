@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from tests.containers import PYTHON, Podman, answers, base_in, post, skopeo
-from tests.registry_server import DockerRegistry
+from tests.registry_server import USERNAME, DockerRegistry, running, with_passwords
 
 from aweigh import Packed
 from aweigh.bundle.examples import load_examples
@@ -82,6 +83,7 @@ def test_from_a_bundle_to_a_right_answer(penguins: Packed, base, image_registry,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.needs("podman", "runc")
 def test_the_how_to_s_three_commands(penguins, base, image_registry, cache, tmp_path, free_port, root):
     page = (root / "docs" / "how-to" / "build-an-image.md").read_text()
@@ -366,6 +368,7 @@ def test_what_is_no_bundle_is_not_pulled(base, image_registry, cache, tmp_path):
     [
         (["-t", "example.org/a:1", "--push", "--base", "example.org/b:1"], "is not this machine"),
         (["--push"], "takes its name"),
+        (["-t", "team/penguins:1", "--push"], "names no registry"),
         (["-t", "a b"], "no repository's name"),
         (["-t", "$(id):1"], "no repository's name"),
         (["-t", "a:1\nRUN x"], "no tag"),
@@ -379,6 +382,81 @@ def test_what_cannot_be_is_said_before_anything_is_built(penguins, base, cache, 
     refused = aweigh("image", str(penguins.path), "--base", base, "--insecure", *options, cache=cache, check=False)
     assert refused.returncode == 2, refused.stderr
     assert told in refused.stderr
+
+
+def test_a_registry_that_is_not_there_is_told_before_anything_is_built(penguins, base, cache, free_port):
+    name = f"127.0.0.1:{free_port()}/team/penguins:1"
+    refused = aweigh(
+        "image", str(penguins.path), "--base", base, "--insecure", "-t", name, "--push", cache=cache, check=False
+    )
+    assert refused.returncode == 4
+    assert "Nothing answers" in refused.stderr
+    assert refused.stdout == "", "not a step was taken"
+
+
+def test_a_wrong_account_is_told_before_anything_is_built(penguins, base, cache, tmp_path):
+    with running(shutil.which("docker-registry"), tmp_path, **with_passwords(tmp_path)) as locked:
+        words = ["image", str(penguins.path), "--base", base, "--insecure", "-t", f"{locked.host}/a:1", "--push"]
+        account = {"AWEIGH_REGISTRY_HOST": locked.host, "AWEIGH_REGISTRY_USERNAME": USERNAME}
+        refused = aweigh(*words, cache=cache, check=False, AWEIGH_REGISTRY_PASSWORD="wrong", **account)
+        assert (refused.returncode, refused.stdout) == (4, "")
+        assert "does not accept the account" in refused.stderr
+        nowhere = aweigh(
+            *words, cache=cache, check=False, AWEIGH_REGISTRY_PASSWORD="x", **(account | {"AWEIGH_REGISTRY_HOST": ""})
+        )
+        assert (nowhere.returncode, nowhere.stdout) == (2, "")
+        assert f"here {locked.host}" in nowhere.stderr
+
+
+def test_who_cannot_reach_docker_hub_is_told_of_other_bases(penguins, cache, free_port):
+    proxy = f"http://127.0.0.1:{free_port()}"
+    words = ["image", str(penguins.path), "--no-ui", "--auth", "none"]
+    refused = aweigh(*words, cache=cache, check=False, HTTPS_PROXY=proxy, https_proxy=proxy)
+    assert refused.returncode == 4
+    assert "--base HOST/NAME:TAG" in refused.stderr
+
+
+def test_a_folder_of_its_own_without_a_lock_or_a_door(base, cache, tmp_path):
+    app = tmp_path / "my app"
+    app.mkdir()
+    (app / "app.py").write_text("import streamlit\n")
+    (app / "requirements.txt").write_text("streamlit\n")
+    (app / "Procfile").write_text("web: streamlit run app.py --server.port $PORT\n")
+    unlocked = aweigh("image", str(app), "--base", base, "--insecure", cache=cache, check=False)
+    assert (unlocked.returncode, unlocked.stdout) == (2, "")
+    assert f"aweigh lock '{app}'" in unlocked.stderr
+    (app / "requirements.txt").write_text(f"click==8.1.8 --hash=sha256:{'0' * 64}\n")
+    asked = aweigh("image", str(app), "--base", base, "--insecure", "--auth", "password", cache=cache, check=False)
+    assert asked.returncode == 2
+    assert "no --auth password stands before it" in asked.stderr
+    told = aweigh("image", str(app), "--base", f"{base}x", "--insecure", cache=cache, check=False)
+    assert "anybody may come in" in told.stdout
+
+
+def test_what_is_typed_next_works_as_it_stands(penguins, base, image_registry, cache, tmp_path):
+    name = f"{image_registry.host}/bundles/next:1"
+    pushed = aweigh("push", str(penguins.path), name, "--insecure", cache=cache).stdout
+    command = re.search(r"next +aweigh (pull .+)", pushed)[1].split()
+    aweigh(*command, cache=cache, cwd=tmp_path)
+    assert (tmp_path / "penguins.aweigh").read_bytes() == penguins.path.read_bytes()
+    pinned = re.search(r"digest +(\S+)", pushed)[1]
+    aweigh("pull", pinned, "--insecure", "-o", str(tmp_path / "again.aweigh"), cache=cache)
+    left = tmp_path / ".aweigh-pull-killed"
+    left.mkdir()
+    again = aweigh("pull", name, "--insecure", "-o", str(tmp_path / "third.aweigh"), cache=cache)
+    assert again.returncode == 0
+    assert not left.exists(), "what a killed command left is gone with the next"
+    for words in (["push", str(penguins.path), "penguins"], ["pull", "penguins"]):
+        assert "names no registry" in aweigh(*words, cache=cache, check=False, cwd=tmp_path).stderr
+
+
+@pytest.mark.slow
+def test_what_people_are_known_by_outlives_the_container(penguins, base, cache):
+    words = ["image", str(penguins.path), "--base", base, "--insecure", "--no-ui"]
+    open_door = aweigh(*words, "--auth", "none", "-o", "open.tar", cache=cache, cwd=cache).stdout
+    assert ":/state" not in open_door
+    guarded = aweigh(*words, "-o", "guarded.tar", cache=cache, cwd=cache).stdout
+    assert "-v penguins-state:/state" in guarded
 
 
 def test_a_base_without_the_right_python_is_refused(penguins, image_registry, cache, tmp_path):

@@ -2,15 +2,17 @@
 
 import logging
 import os
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
 import redis
 
-from aweigh.database.place import private_folder, state_folder
+from aweigh.database.place import check_readable, private_folder, state_folder
 from aweigh.errors import ConfigError, StorageDown, StorageFull
 from aweigh.jobs import store as steps
 from aweigh.jobs.job import MAX_ATTEMPTS, Failure, Job, Wish, ended, new_id
@@ -216,6 +218,27 @@ def test_a_folder_that_others_write_to_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="others may write"):
         private_folder(tmp_path)
     tmp_path.chmod(0o700)
+
+
+def test_a_folder_that_is_shut_to_who_runs_it_is_told_at_the_start():
+    with tempfile.TemporaryDirectory() as name:  # the folders of the tests are shut to others themselves
+        state = Path(name) / "state"
+        state.mkdir(mode=0o700)
+        check_readable(state)
+        check_readable(state / "none")
+        Path(name).chmod(0o755)
+        user = os.geteuid()
+        if user == 0:
+            os.seteuid(12345)
+        else:
+            state.chmod(0)
+        try:
+            with pytest.raises(ConfigError, match="belongs to another user") as caught:
+                check_readable(state)
+        finally:
+            os.seteuid(user)
+            state.chmod(0o700)
+    assert "AWEIGH_STATE_DIR" in caught.value.hint
 
 
 def test_the_folder_is_the_users_own_or_a_temporary_one(tmp_path):

@@ -33,7 +33,6 @@ def documents(text):
 
 
 @pytest.mark.needs("kubernetes-validate")
-@pytest.mark.shows("kubernetes", "resources from the plan", how="schema")
 def test_a_dry_run_asks_nobody_and_shows_what_the_bundle_takes(penguins, tmp_path):
     image = f"registry.invalid/penguins@{DIGEST}"
     out, _ = aweigh("deploy", "kubernetes", penguins.path, *HERE, "--image", image, "--dry-run", "--json", cwd=tmp_path)
@@ -130,7 +129,6 @@ def test_a_registry_that_cannot_be_reached_is_said_and_nothing_is_written(pengui
 
 
 @pytest.mark.slow
-@pytest.mark.shows("kubernetes", "image by digest", how="real run")
 @pytest.mark.needs("docker-registry", "mmdebstrap", "helm", "kubectl")
 @pytest.mark.skipif(os.geteuid() != 0, reason="a base takes root")
 def test_an_image_is_pushed_once_and_called_by_its_digest_in_every_form(

@@ -9,8 +9,10 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.sshd_server import open_sshd
 
@@ -18,19 +20,26 @@ from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.live import get
+from aweigh.targets.ssh import after, front, install, place
 from aweigh.targets.ssh import deploy as deploying
-from aweigh.targets.ssh import place
-from aweigh.targets.ssh.command import CHANGE, MADE_UP, WRITE, Command, shell, taken_site, write
+from aweigh.targets.ssh.command import CHANGE, MADE_UP, POINT, WRITE, Command, shell, taken_site, write
 from aweigh.targets.ssh.deploy import free_base, is_open, own_base
 from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
 from aweigh.targets.ssh.facts import ask_all, faults, probe, read_facts
+from aweigh.targets.ssh.front import CERTIFICATE_S, check_address, unreached
+from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.install import KEEP, UNPACK
+from aweigh.targets.ssh.kept import Kept, Place
 from aweigh.targets.ssh.live import look
 from aweigh.targets.ssh.place import Address, Paths
 from aweigh.targets.ssh.runner import Host
+from aweigh.targets.ssh.site import render_site
+from aweigh.targets.ssh.telling import Patience, Telling
 
 pytestmark = pytest.mark.needs("ssh", "ssh-keygen")
 ROOT = Path(__file__).parents[2]
+PLACE = Place(app="penguins", base=20_040)
+KEPT = Kept(name="penguins", python="3.11", processes={"web": "aweigh serve p.aweigh --auth none"})
 ODD = [
     "a b",
     "$(touch pwned)",
@@ -243,9 +252,9 @@ def test_a_lock_is_one_persons_and_ends_with_them(sshd, host, tmp_path):
 @pytest.mark.parametrize(
     ("config", "said", "fix"),
     [
-        ("unknown", "is not known here", "ssh -p"),
+        ("unknown", "is not known here", "/unknown -p "),
         ("moved", "another key than it did before", "ssh-keygen -R '[127.0.0.1]:"),
-        ("stranger", "does not let this user in", "ssh-copy-id"),
+        ("stranger", "does not let this user in", "ssh-copy-id -p "),
     ],
 )
 def test_who_cannot_come_in_is_told_why(sshd, config, said, fix):
@@ -301,6 +310,87 @@ def test_a_version_keeps_its_number_however_many_there_are(host, app):
     Path(app.history).write_text("".join(f"{i:012x} - 1700000000\n" for i in range(1, 1201)))
     last = look(host, app).history[-1]
     assert (last.label, last.release) == ("v1200", f"{1200:012x}")
+
+
+def test_of_an_app_that_is_not_there_no_log_is_read(host):
+    with pytest.raises(UsageError, match="There is no app 'nobody'"):
+        list(after.log(host, "nobody", lines=5))
+
+
+STAND_IN = """#!/bin/sh
+echo "$* | $(ls $LIVE | tr '\\n' ' ')" >> "$LOG"
+[ -z "$FAILS" ]
+"""
+"""Writes down what was there when the disk was asked to keep it."""
+
+
+@pytest.mark.parametrize("fails", ["", "1"], ids=["kept", "refused"])
+def test_people_are_sent_only_to_what_is_on_the_disk(tmp_path, fails):
+    live, log = tmp_path / "live", tmp_path / "log"
+    live.mkdir()
+    (live / "a1").touch()
+    (tmp_path / "sync").write_text(STAND_IN)
+    (tmp_path / "sync").chmod(0o755)
+    environ = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "LIVE": str(live), "LOG": str(log), "FAILS": fails}
+    done = subprocess.run(["sh", "-c", POINT, "sh", live, "b1", tmp_path, tmp_path / "none"], env=environ, check=False)
+    if fails:
+        assert done.returncode != 0
+        assert [one.name for one in live.iterdir()] == ["a1"]
+    else:
+        assert log.read_text().splitlines() == [f"-f {tmp_path} | a1 ", f"-f {live} | a1 b1 ", f"-f {live} | b1 "]
+
+
+UNREACHED = (
+    b"WARNING: Retrying (Retry(total=0, connect=None, read=None, redirect=None, status=None)) after connection broken "
+    b"by 'NewConnectionError('<pip._vendor.urllib3.connection.HTTPConnection object at 0x7f9b>: Failed to establish a "
+    b"new connection: [Errno 111] Connection refused')': /simple/anyio/\n"
+)
+MISSING = b"ERROR: No matching distribution found for anyio==4.16.0\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (UNREACHED + UNREACHED + MISSING, "does not reach its package index: Connection refused[.]"),
+        (MISSING, "could not install the requirements: ERROR: No matching distribution"),
+        (UNREACHED + b"ERROR: [Errno 28] No space left on device\n", "disk .* is full"),
+    ],
+)
+def test_an_index_that_is_not_reached_is_told_as_that(host, said, told):
+    with pytest.raises(RemoteError, match=told):
+        install.run_step(host, shell("install the requirements", "cat >&2; exit 1", stdin=said))
+
+
+def test_a_name_that_leads_nowhere_is_told_of_and_not_waited_for(host):
+    there = msgspec.structs.replace(PLACE, domain="nobody.invalid")
+    going = Going(host, Paths("penguins"), there, KEPT, "0" * 12, None, 252, Telling(), Patience())
+    started = time.monotonic()
+    assert "https://nobody.invalid yet, as seen from here: the name is not known" in unreached(going)
+    assert time.monotonic() - started < CERTIFICATE_S
+    assert unreached(replace(going, place=PLACE)) is None
+
+
+def test_a_port_is_free_or_it_is_said_who_has_it(host, tmp_path, monkeypatch):
+    sites = tmp_path / "sites"
+    monkeypatch.setattr(front, "SITES", str(sites))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        place = msgspec.structs.replace(PLACE, port=port)
+        check_address(host, place)
+        listening.listen()
+        with pytest.raises(HostUnfit, match=f"Another program than Caddy listens at port {port}"):
+            check_address(host, place)
+    sites.mkdir()
+    (sites / "penguins.caddy").write_bytes(render_site(place))
+    check_address(host, place)
+    (sites / "other.caddy").write_bytes(render_site(msgspec.structs.replace(place, app="other", base=20_080)))
+    with pytest.raises(HostUnfit, match=f"Port {port} of .* is the app other's"):
+        check_address(host, place)
+    named = msgspec.structs.replace(place, app="other", base=20_080, domain="app.example.org")
+    (sites / "other.caddy").write_bytes(render_site(named))
+    with pytest.raises(HostUnfit, match=r"app[.]example[.]org is the app other's"):
+        check_address(host, msgspec.structs.replace(place, domain="app.example.org"))
 
 
 def test_two_first_deployments_at_once_get_ports_of_their_own(host, app, monkeypatch):

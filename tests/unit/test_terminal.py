@@ -7,6 +7,7 @@ import re
 import pytest
 
 from aweigh.cli import terminal
+from aweigh.cli.ssh import telling_of
 from aweigh.cli.terminal import Progress, Steps, aligned, clean, human_size, human_time, pad, paint, width_of
 
 
@@ -100,6 +101,31 @@ def test_on_a_terminal_a_running_step_shows_and_is_overwritten(screen, monkeypat
         assert screen.getvalue() == "\r\x1b[K  proof     ...\r"
         step.says("agrees")
     assert screen.getvalue().endswith("\r\x1b[K\r  \x1b[1mproof     \x1b[0magrees\n")
+
+
+def test_what_a_step_is_doing_takes_the_place_of_its_dots(screen, monkeypatch):
+    monkeypatch.setattr("sys.stdout", screen)
+    with Steps().step("build") as step:
+        step.doing("57 packages: \x1bfetching")
+        assert screen.getvalue().endswith("  build     57 packages: \\x1bfetching ...\r")
+        step.says("done")
+    assert "fetching" not in screen.getvalue().rpartition("\x1b[K")[2]
+
+
+def test_where_nobody_watches_nothing_is_told_of_what_is_under_way(capsys):
+    with Steps().step("build") as step:
+        step.doing("fetching")
+        step.says("done")
+    assert capsys.readouterr().out == "  build     done\n"
+
+
+def test_what_is_under_way_on_a_server_is_named_while_it_is(screen, monkeypatch):
+    monkeypatch.setattr("sys.stdout", screen)
+    telling = telling_of(Steps())
+    with telling.doing("packages"):
+        assert screen.getvalue() == "\r\x1b[K  packages  ...\r"
+    telling.line("packages", "by their hashes", 0.0)
+    assert screen.getvalue().endswith("\r\x1b[K\r  \x1b[1mpackages  \x1b[0mby their hashes\n")
 
 
 def test_a_step_that_fails_leaves_no_line(screen, monkeypatch):

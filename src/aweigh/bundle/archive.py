@@ -126,7 +126,10 @@ def list_archive(path: Path) -> dict[str, Member]:
     return {name: Member(path, entry.start, entry.size, entry.crc) for name, entry in zip(names, entries, strict=True)}
 
 
-def _refuse(why: str, *, hint: str | None = None) -> NoReturn:
+CHANGED = "it was changed or damaged since it was packed: copy it again from where it came, or pack it anew"
+
+
+def _refuse(why: str, *, hint: str = CHANGED) -> NoReturn:
     raise DamagedBundle(f"The archive is not a bundle as aweigh writes it: {why}.", hint=hint)
 
 

@@ -97,7 +97,10 @@ class Member:
 
     def _check_crc(self, crc: int) -> None:
         if self.crc is not None and crc != self.crc:
-            raise DamagedBundle("The archive's checksum of a file is not that of its bytes.")
+            raise DamagedBundle(
+                "The archive's checksum of a file is not that of its bytes.",
+                hint="it was changed or damaged since it was packed: copy it again from where it came",
+            )
 
 
 def size_limit(name: str, *, bundle_bytes: int) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aweigh.bundle.requirements import Pinned, canonical, read_lock, write_lock
-from aweigh.bundle.resolver import PLATFORM, QUIET, is_unreachable, run_uv, without_addresses
+from aweigh.bundle.resolver import PLATFORM, QUIET, is_unreachable, refuse_full_disk, run_uv, without_addresses
 from aweigh.errors import ConfigError, DamagedBundle, UsageError
 
 if TYPE_CHECKING:
@@ -162,6 +162,7 @@ def resolve(requirements: Sequence[str], *, python: str, fixed: Mapping[str, str
         except subprocess.TimeoutExpired:
             return f"no package index answered within {TIMEOUT_S} s"
     if done.returncode != 0:
+        refuse_full_disk(done.stderr)
         return _why_not(done.stderr)
     try:
         return read_lock(done.stdout)

@@ -96,6 +96,8 @@ def _as_file(path: Path) -> Iterator[tuple[Path, str, bytes]]:
     """The bundle as one file, its name, and the bytes of its manifest; whole, or refused."""
     if not path.exists():
         raise UsageError(f"There is no {path.name!r}.", hint="name a bundle")
+    if path.is_dir() and not (path / MANIFEST).is_file():
+        raise DamagedBundle("The folder is no bundle.", hint="name the .aweigh file that aweigh pack wrote")
     bundle = open_bundle(path)
     check(bundle)
     name, manifest = bundle.manifest.name, bundle.members[MANIFEST].read()

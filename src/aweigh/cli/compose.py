@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, paint, print_document
 from aweigh.cli.trusting import trust_option
@@ -75,6 +76,8 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option("--host", "hosts", multiple=True, metavar="NAME",
               help="A name that it is asked by, beside this machine's own; may be given several times.")  # fmt: skip
 @click.option("--replicas", type=click.IntRange(1, 20), help="How many web containers; unset: as many as there are.")
+@click.option("--proxy/--no-proxy", default=None,
+              help="A Caddy before one web container, too: releases leave no gap; unset: as it is.")  # fmt: skip
 @click.option("--memory", default="512M", show_default=True, metavar="SIZE", help="What each may take: 512M, 2G.")
 @click.option("--cpus", default="1", show_default=True, metavar="NUMBER", help="How many processors each may use.")
 @click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
@@ -110,7 +113,8 @@ def deploy_compose(**said: Any) -> None:
 
     path, app, as_json = said["path"], said["app"], said["as_json"]
     kinds = {kind: said[f"{kind}_image"] for kind in ("postgres", "valkey", "proxy") if said[f"{kind}_image"]}
-    wish = Wish(app, said["port"], said["replicas"], said["memory"], said["cpus"], said["public"], said["hosts"], kinds)
+    sizes = (said["port"], said["replicas"], said["memory"], said["cpus"], said["public"], said["hosts"])
+    wish = Wish(app, *sizes, kinds, said["proxy"])
     check_wish(wish)
     source = Source(said["base"], said["image"], said["insecure"], created_of(os.environ))
     steps = Steps(json=as_json)
@@ -150,7 +154,7 @@ def _go(
 
 def _image(going: "Going", release: "Release", source: "Source", programs: "Programs", *, steps: Steps) -> "Chosen":
     from aweigh.cli.image import bars
-    from aweigh.oci.store import Store, cache_folder
+    from aweigh.oci.room import opened_store
     from aweigh.targets.compose.images import built_image, load, pulled
     from aweigh.targets.live import golden_of
 
@@ -161,7 +165,7 @@ def _image(going: "Going", release: "Release", source: "Source", programs: "Prog
             chosen = pulled(programs, release, source, version=version, environ=os.environ, folder=folder, hear=hear)
             step.says(chosen.name)
         return chosen
-    store = Store(cache_folder(os.environ))
+    store = click.get_current_context().with_resource(opened_store(os.environ))
     with steps.step("build") as step, bars(steps, "base") as tell:
         built = built_image(release, source, platform=programs.platform, store=store, environ=os.environ, tell=tell)
         own = next(iter(built.own.values()))
@@ -201,6 +205,9 @@ def _show(plan: "Plan", folder: Path | None, *, steps: Steps, as_json: bool) -> 
         for name, content in documents.items():
             (folder / name).write_bytes(content)
         steps.line("written", f"{', '.join(documents)} to {folder}")
+    if as_json and folder is not None:
+        print_document({"folder": str(folder), "files": sorted(documents)})
+        return
     if as_json:
         print_document({"documents": {name: content.decode() for name, content in documents.items()}})
         return
@@ -217,7 +224,7 @@ def _tell(deployed: "Deployed", *, steps: Steps, as_json: bool) -> None:
     if as_json:
         print_document(document(deployed))
         return
-    steps.line("live", f"{deployed.url}, {deployed.release}{'' if deployed.changed else ', as it was'}")
+    steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -226,15 +233,15 @@ def _tell(deployed: "Deployed", *, steps: Steps, as_json: bool) -> None:
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "release": deployed.release,
-        "image": deployed.image,
-        "bundle": deployed.bundle,
-        "created": deployed.created,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "replicas": dict(deployed.replicas),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.release,
+        bundle=deployed.bundle,
+        created=deployed.created,
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        has_invite=deployed.invite is not None,
+        source=deployed.image,
+        replicas=dict(deployed.replicas),
+    )

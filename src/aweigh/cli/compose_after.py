@@ -1,8 +1,5 @@
 """What comes after ``aweigh deploy compose``: status, logs, releases, rollback, scale, config, open, destroy."""
 
-import shlex
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,16 +7,31 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aweigh.cli.after import (
+    App,
+    Listed,
+    ask_to_destroy,
+    change_options,
+    lines_option,
+    moment,
+    most_option,
+    quantities_argument,
+    tail_option,
+    tell_config,
+    tell_destroyed,
+    tell_releases,
+    tell_rollback,
+    tell_scale,
+    tell_status,
+    yes_option,
+)
 from aweigh.cli.compose import app_option, place_options, project_named, telling_of
 from aweigh.cli.door import json_option
-from aweigh.cli.terminal import Steps, aligned, clean, print_document
+from aweigh.cli.terminal import Steps, clean
 from aweigh.cli.typed import Version, changes_of
-from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.targets.compose.deploy import Going
-
-WITHHELD = "(withheld; --reveal shows it)"
 
 
 @contextmanager
@@ -46,36 +58,17 @@ def changing(app: str, folder: Path | None, engine: str | None, steps: Steps) ->
 @place_options
 def status_compose(app: str, as_json: bool, engine: str | None, folder: Path | None) -> None:
     """Say what runs of an app in containers here. Exits with 1 when it is not up."""
-    import dataclasses
-
     from aweigh.targets.compose import after
     from aweigh.targets.compose.program import find_programs
 
     found = after.status(project_named(app, folder), find_programs(engine))
-    if as_json:
-        print_document(dataclasses.asdict(found))
-    else:
-        steps = Steps()
-        steps.line("app", f"{found.name}: {found.state}")
-        replicas = ", ".join(f"{kind} {count}" for kind, count in (found.replicas or {}).items())
-        for name, text in (
-            ("release", found.release), ("bundle", found.bundle), ("running", replicas or None), ("address", found.url)
-        ):  # fmt: skip
-            if text is not None:
-                steps.line(name, text)
-        for note in found.notes:
-            steps.line("note", note)
-        if found.state in {"crashed", "down"}:
-            steps.next(f"aweigh logs compose --app {shlex.quote(app)}")
-    if found.state not in {"up", "starting"}:
-        raise SystemExit(1)
+    tell_status(App("compose", app), found, as_json=as_json)
 
 
 @click.command("compose")
 @app_option
-@click.option("--tail", is_flag=True, help="Go on reading, until Ctrl-C.")
-@click.option("--lines", type=click.IntRange(1, 10_000), default=100, show_default=True,
-              help="How many of the last of each container.")  # fmt: skip
+@tail_option
+@lines_option(10_000, of=" of each container")
 @click.option("--process", metavar="NAME", help="Only of one: web, worker, migrate, postgres, valkey, proxy.")
 @place_options
 def logs_compose(
@@ -94,38 +87,30 @@ def logs_compose(
 
 @click.command("compose")
 @app_option
-@click.option("--most", type=click.IntRange(1, 50), default=15, show_default=True, help="How many of the newest.")
+@most_option(50)
 @json_option
 @place_options
 def releases_compose(app: str, most: int, as_json: bool, engine: str | None, folder: Path | None) -> None:  # noqa: ARG001
     """List the newest releases of an app here."""
+    from aweigh.targets.compose.after import live_of
+
     project = project_named(app, folder)
-    found, current = project.records()[:most], project.current()
-    if as_json:
-        print_document(
-            {
-                "releases": [
-                    {
-                        "version": one.number,
-                        "status": one.state or "unfinished",
-                        "current": current is not None and one.number == current.number,
-                        "created_s": one.created_s,
-                        "why": one.why,
-                        "bundle": one.plan.bundle,
-                        "image": one.plan.digest,
-                    }
-                    for one in found
-                ]
-            }
+    found = project.records()[:most]
+    current = project.current() if found else live_of(project)
+    listed = [
+        Listed(
+            version=one.number,
+            status=one.state or "pending",
+            current=current is not None and one.number == current.number,
+            created=moment(one.created_s),
+            bundle=one.plan.bundle,
+            source=one.plan.digest,
+            description=one.why,
+            eligible_for_rollback=one.state == "live",
         )
-        return
-    rows = [("release", "status", "created", "bundle", "")]
-    for one in found:
-        is_current = current is not None and one.number == current.number
-        created = time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.created_s))
-        state = "current" if is_current else one.state or "unfinished"
-        rows.append((one.label, state, created, one.plan.bundle or one.plan.digest[7:19], one.why))
-    click.echo("\n".join(aligned(rows)) if found else f"  there is no app {clean(app)} here")
+        for one in found
+    ]
+    tell_releases(listed, as_json=as_json)
 
 
 @click.command("compose")
@@ -140,15 +125,11 @@ def rollback_compose(version: int | None, app: str, as_json: bool, engine: str |
     steps = Steps(json=as_json)
     with changing(app, folder, engine, steps) as going:
         was, now = after.rollback(going, version)
-    if as_json:
-        print_document({"to": was.number, "as": now.number})
-    else:
-        steps.line("rollback", f"to {was.label}, as {now.label}: up")
-        steps.next(f"aweigh status compose --app {shlex.quote(app)}")
+    tell_rollback(App("compose", app), steps, to=was.number, now=now.number)
 
 
 @click.command("compose")
-@click.argument("quantities", nargs=-1, metavar="[NUMBER|TYPE=NUMBER]...")
+@quantities_argument
 @app_option
 @json_option
 @place_options
@@ -164,24 +145,17 @@ def scale_compose(
 
     wanted = parse_quantities(quantities)
     steps = Steps(json=as_json)
+    record = before = after.live_of(project_named(app, folder))
     if wanted:
         with changing(app, folder, engine, steps) as going:
             record = after.scale(going, wanted)
-    else:
-        record = after.live_of(project_named(app, folder))
-    if as_json:
-        print_document({"replicas": record.plan.replicas, "release": record.number})
-        return
-    for name, count in record.plan.replicas.items():
-        steps.line(name, str(count))
+    plan = record.plan
+    tell_scale(steps, plan.replicas, size=dict.fromkeys(plan.replicas, plan.memory), changed=record != before)
 
 
 @click.command("compose")
-@click.argument("changes", nargs=-1, metavar="[NAME=VALUE]...")
+@change_options
 @app_option
-@click.option("--secret", "hidden", multiple=True, metavar="NAME",
-              help="Ask for this one's value at the terminal, or read it from standard input.")  # fmt: skip
-@click.option("--unset", multiple=True, metavar="NAME", help="Take a setting away.")
 @click.option("--reveal", is_flag=True, help="Show the values of secrets, too.")
 @json_option
 @place_options
@@ -204,22 +178,11 @@ def config_compose(
 
     wanted = changes_of(changes, unset=unset, hidden=hidden)
     steps = Steps(json=as_json)
-    changed: tuple[str, ...] = ()
+    changed = None
     if wanted:
         with changing(app, folder, engine, steps) as going:
             changed = after.set_config(going, wanted)
-    there = after.config(project_named(app, folder))
-    shown = {
-        key: value if isinstance(value, str) else value.reveal() if reveal else None for key, value in there.items()
-    }
-    if as_json:
-        print_document({"config": shown, "changed": list(changed)})
-        return
-    if wanted:
-        steps.line("config", f"set: {', '.join(changed)}" if changed else "as it was")
-        return
-    rows = [(key, WITHHELD if value is None else value) for key, value in shown.items()]
-    click.echo("\n".join(aligned(rows)) if rows else "  no settings")
+    tell_config(steps, after.config(project_named(app, folder)), changed, reveal=reveal)
 
 
 @click.command("compose")
@@ -238,7 +201,7 @@ def open_compose(app: str, only_print: bool, engine: str | None, folder: Path | 
 
 @click.command("compose")
 @app_option
-@click.option("--yes", is_flag=True, help="Do not ask for the app's name.")
+@yes_option
 @json_option
 @place_options
 def destroy_compose(app: str, yes: bool, as_json: bool, engine: str | None, folder: Path | None) -> None:
@@ -247,16 +210,8 @@ def destroy_compose(app: str, yes: bool, as_json: bool, engine: str | None, fold
     from aweigh.targets.compose.deploy import Going
     from aweigh.targets.compose.program import find_programs
 
-    project = project_named(app, folder)
-    if not yes:
-        if not sys.stdin.isatty() and as_json:
-            raise UsageError("To destroy an app unasked takes --yes.")
-        told = f"type the app's name to destroy it, its volumes (database, cache, state) included ({app})"
-        if click.prompt(told, err=True).strip() != app:
-            raise UsageError("That is not the app's name: nothing was destroyed.")
+    project, there = project_named(app, folder), App("compose", app)
+    ask_to_destroy(there, yes=yes, included="its volumes (database, cache, state)")
     steps = Steps(json=as_json)
     after.destroy(Going(project, find_programs(engine), telling_of(steps)))
-    if as_json:
-        print_document({"destroyed": app})
-    else:
-        steps.line("destroyed", f"{app}, with its volumes")
+    tell_destroyed(there, steps)

@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
+    from aweigh.cli.terminal import Steps
     from aweigh.guard.guard import Guard, Key, Person
     from aweigh.guard.identity import Identity, Role
 
@@ -101,3 +103,18 @@ def key_document(key: "Key") -> dict[str, object]:
         "revoked": key.revoked,
         "last_used": key.last_used,
     }
+
+
+def check_own_door(auth: str, steps: "Steps") -> None:
+    """A web line of the owner's is run as it is, with no door of aweigh's before it: that is said, or refused.
+
+    Raises:
+        UsageError: a door was asked for.
+    """
+    asked = click.get_current_context().get_parameter_source("auth")
+    if asked is ParameterSource.COMMANDLINE and auth != "none":
+        raise UsageError(
+            f"The Procfile's web line is run as it is: no --auth {auth} stands before it.",
+            hint="write web: aweigh serve app.py --host 0.0.0.0 --auth password into it, or leave --auth out",
+        )
+    steps.line("open", "the Procfile's web line is run as it is: anybody may come in, unless it asks them itself")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
+from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, paint, print_document
 from aweigh.cli.trusting import trust_option
@@ -170,7 +171,7 @@ def deploy_heroku(
         packed = Packed(tarball(source))
         step.says(_told_release(release, packed), size_bytes=len(packed.content))
     if not release.processes.get("web", "").startswith(START):
-        _check_door(auth, steps)
+        check_own_door(auth, steps)
     if release.requirements is not None and "--hash=" not in release.requirements:
         steps.line("unlocked", "what is installed is whatever is newest on the day: aweigh lock writes a lock")
     if output_dir is not None:
@@ -178,22 +179,11 @@ def deploy_heroku(
     elif dry_run:
         _show(release, documents, packed, wish, steps=steps, as_json=as_json)
     else:
+        if container:
+            from aweigh.oci.room import opened_store
+
+            click.get_current_context().with_resource(opened_store(os.environ))  # for as long as it is built and sent
         _go(release, packed, wish, steps=steps, as_json=as_json, yes=yes, endpoint=endpoint)
-
-
-def _check_door(auth: str, steps: Steps) -> None:
-    """A web line of the owner's is run as it is, with no door of aweigh's before it: that is said, or refused.
-
-    Raises:
-        UsageError: a door was asked for.
-    """
-    asked = click.get_current_context().get_parameter_source("auth")
-    if asked is ParameterSource.COMMANDLINE and auth != "none":
-        raise UsageError(
-            f"The Procfile's web line is run as it is: no --auth {auth} stands before it.",
-            hint="write web: aweigh serve app.py --host 0.0.0.0 --auth password into it, or leave --auth out",
-        )
-    steps.line("open", "the Procfile's web line is run as it is: anybody may come in, unless it asks them itself")
 
 
 def _shape(release: "Release", wish: "Wish", repository: str | None) -> "Shape":
@@ -240,7 +230,7 @@ def _go(
         return
     for note in deployed.notes:
         steps.line("note", note)
-    steps.line("live", deployed.url)
+    steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -268,18 +258,18 @@ def _confirm(api: "Api", release: "Release", wish: "Wish", *, steps: Steps) -> N
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "release": deployed.release,
-        "source": deployed.source,
-        "bundle": deployed.bundle,
-        "created": deployed.created,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "notes": list(deployed.notes),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.release,
+        bundle=deployed.bundle,
+        created=deployed.created,
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        notes=list(deployed.notes),
+        has_invite=deployed.invite is not None,
+        source=deployed.source,
+    )
 
 
 def _write(

@@ -1,20 +1,58 @@
 """What comes after ``aweigh deploy heroku``: status, logs, releases, rollback, scale, config, promote, destroy."""
 
-import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
 
 import click
 
+from aweigh.cli.after import (
+    App,
+    Listed,
+    ask_to_destroy,
+    change_options,
+    lines_option,
+    most_option,
+    quantities_argument,
+    tail_option,
+    tell_config,
+    tell_destroyed,
+    tell_releases,
+    tell_rollback,
+    tell_scale,
+    tell_status,
+    yes_option,
+)
 from aweigh.cli.door import json_option
 from aweigh.cli.heroku import app_option, at_heroku, endpoint_option, telling_of
-from aweigh.cli.terminal import Steps, aligned, clean, print_document
+from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.typed import Version, changes_of
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import RemoteError
 
 if TYPE_CHECKING:
-    from aweigh.targets.heroku.documents import Formation, HerokuRelease
+    from aweigh.targets.heroku.api import Api
+    from aweigh.targets.heroku.documents import HerokuRelease
 
-WITHHELD = "(withheld; --reveal shows it)"
+WHERE = "at Heroku"
+
+
+@contextmanager
+def app_at_heroku(app: str, endpoint: str | None) -> "Iterator[Api]":
+    """The Platform API, for an app that has to be there.
+
+    Raises:
+        UsageError: there is no such app.
+    """
+    from aweigh.targets.heroku.errors import HerokuRefused
+    from aweigh.targets.heroku.settings import find_app
+
+    with at_heroku(endpoint) as api:
+        try:
+            yield api
+        except HerokuRefused as error:
+            if error.status != 404 or find_app(api, app) is not None:
+                raise
+            raise App("heroku", app).absent(WHERE) from error
 
 
 @click.command("heroku")
@@ -23,35 +61,17 @@ WITHHELD = "(withheld; --reveal shows it)"
 @endpoint_option
 def status_heroku(app: str, as_json: bool, endpoint: str | None) -> None:
     """Say what runs of an app at Heroku. Exits with 1 when it is not up."""
-    import dataclasses
-
     from aweigh.targets.heroku import after
 
     with at_heroku(endpoint) as api:
         found = after.status(api, app)
-    if as_json:
-        print_document(dataclasses.asdict(found))
-    else:
-        steps = Steps()
-        steps.line("app", f"{found.name}: {found.state}")
-        replicas = ", ".join(f"{kind} {count}" for kind, count in (found.replicas or {}).items())
-        for name, text in (
-            ("release", found.release), ("bundle", found.bundle), ("dynos", replicas or None), ("address", found.url)
-        ):  # fmt: skip
-            if text is not None:
-                steps.line(name, text)
-        for note in found.notes:
-            steps.line("log", note)
-        if found.state in {"crashed", "down"}:
-            steps.next(f"aweigh logs heroku --app {app}")
-    if found.state not in {"up", "starting", "deploying"}:
-        raise SystemExit(1)
+    tell_status(App("heroku", app), found, as_json=as_json)
 
 
 @click.command("heroku")
 @app_option
-@click.option("--tail", is_flag=True, help="Go on reading, until Ctrl-C.")
-@click.option("--lines", type=click.IntRange(1, 1500), default=100, show_default=True, help="How many of the last.")
+@tail_option
+@lines_option(1500)
 @click.option("--process", metavar="TYPE", help="Only of one process type (web), or one dyno (web.1).")
 @endpoint_option
 def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint: str | None) -> None:
@@ -59,7 +79,7 @@ def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint:
     from aweigh.targets.heroku.stream import read_log, tail_log
     from aweigh.targets.invitations import discreet
 
-    with at_heroku(endpoint) as api:
+    with app_at_heroku(app, endpoint) as api:
         told = (tail_log if tail else read_log)(api, app, lines=lines, process=process)
         count = 0
         for count, line in enumerate(told, 1):  # noqa: B007
@@ -70,35 +90,35 @@ def logs_heroku(app: str, tail: bool, lines: int, process: str | None, endpoint:
 
 @click.command("heroku")
 @app_option
-@click.option("--most", type=click.IntRange(1, 200), default=15, show_default=True, help="How many of the newest.")
+@most_option(200)
 @json_option
 @endpoint_option
 def releases_heroku(app: str, most: int, as_json: bool, endpoint: str | None) -> None:
     """List the newest releases of an app at Heroku."""
     from aweigh.targets.heroku import after
 
-    with at_heroku(endpoint) as api:
+    with app_at_heroku(app, endpoint) as api:
         found = after.releases(api, app, most=most)
-    if as_json:
-        print_document({"releases": [_release_document(one) for one in found]})
-        return
-    rows = [("release", "status", "created", "")]
-    rows += [
-        (one.label, "current" if one.current else one.status, one.created_at[:16].replace("T", " "), one.description)
-        for one in found
-    ]
-    click.echo("\n".join(aligned(rows)))
+        bundles = after.bundles_of(api, app, found)
+    tell_releases([_listed(one, bundles.get(one.version)) for one in found], as_json=as_json)
 
 
-def _release_document(one: "HerokuRelease") -> dict[str, Any]:
-    return {
-        "version": one.version,
-        "status": one.status,
-        "current": one.current,
-        "created": one.created_at,
-        "description": one.description,
-        "eligible_for_rollback": one.eligible_for_rollback,
-    }
+_STATUS: dict[str, Literal["live", "failed", "pending", "expired"]] = {
+    "succeeded": "live", "failed": "failed", "pending": "pending", "expired": "expired",
+}  # fmt: skip
+
+
+def _listed(one: "HerokuRelease", bundle: str | None) -> Listed:
+    return Listed(
+        version=one.version,
+        status=_STATUS.get(one.status, "pending"),
+        current=one.current,
+        created=one.created_at,
+        bundle=bundle,
+        source=one.code,
+        description=one.description,
+        eligible_for_rollback=one.eligible_for_rollback,
+    )
 
 
 @click.command("heroku")
@@ -111,17 +131,13 @@ def rollback_heroku(version: int | None, app: str, as_json: bool, endpoint: str 
     from aweigh.targets.heroku import after
 
     steps = Steps(json=as_json)
-    with at_heroku(endpoint) as api, steps.step("rollback") as step:
+    with app_at_heroku(app, endpoint) as api:
         was, now = after.rollback(api, app, version, telling=telling_of(steps))
-        step.says(f"to {was.label}, as {now.label}: up")
-    if as_json:
-        print_document({"to": was.version, "as": now.version})
-    else:
-        steps.next(f"aweigh status heroku --app {app}")
+    tell_rollback(App("heroku", app), steps, to=was.version, now=now.version)
 
 
 @click.command("heroku")
-@click.argument("quantities", nargs=-1, metavar="[NUMBER|TYPE=NUMBER]...")
+@quantities_argument
 @app_option
 @click.option("--size", metavar="NAME", help="Of these dynos, or without a number of all: basic, standard-1x, ...")
 @json_option
@@ -136,25 +152,21 @@ def scale_heroku(quantities: tuple[str, ...], app: str, size: str | None, as_jso
 
     wanted = parse_quantities(quantities)
     steps = Steps(json=as_json)
-    with at_heroku(endpoint) as api:
-        found = after.scale(api, app, wanted, size=size, telling=telling_of(steps))
-    if as_json:
-        print_document({"formation": [_formation_document(one) for one in found]})
-        return
-    for one in found:
-        steps.line(one.type, f"{one.quantity} x {one.size_name or '?'}")
-
-
-def _formation_document(one: "Formation") -> dict[str, Any]:
-    return {"type": one.type, "quantity": one.quantity, "size": one.size_name}
+    with app_at_heroku(app, endpoint) as api:
+        found = before = after.scale(api, app, {})
+        if wanted or size is not None:
+            found = after.scale(api, app, wanted, size=size, telling=telling_of(steps))
+    tell_scale(
+        steps,
+        {one.type: one.quantity for one in found},
+        size={one.type: one.size_name for one in found if one.size_name},
+        changed=found != before,
+    )
 
 
 @click.command("heroku")
-@click.argument("changes", nargs=-1, metavar="[NAME=VALUE]...")
+@change_options
 @app_option
-@click.option("--secret", "hidden", multiple=True, metavar="NAME",
-              help="Ask for this one's value at the terminal, or read it from standard input.")  # fmt: skip
-@click.option("--unset", multiple=True, metavar="NAME", help="Take a setting away.")
 @click.option("--reveal", is_flag=True, help="Show the values of secrets, too.")
 @json_option
 @endpoint_option
@@ -175,21 +187,10 @@ def config_heroku(
     from aweigh.targets.heroku import after
 
     wanted = changes_of(changes, unset=unset, hidden=hidden)
-    steps = Steps(json=as_json)
-    with at_heroku(endpoint) as api:
-        changed = after.set_config(api, app, wanted) if wanted else ()
+    with app_at_heroku(app, endpoint) as api:
+        changed = after.set_config(api, app, wanted) if wanted else None
         there = after.config(api, app)
-    shown = {
-        key: value if isinstance(value, str) else value.reveal() if reveal else None for key, value in there.items()
-    }
-    if as_json:
-        print_document({"config": shown, "changed": list(changed)})
-        return
-    if wanted:
-        steps.line("config", f"set: {', '.join(changed)}" if changed else "as it was")
-        return
-    rows = [(key, WITHHELD if value is None else value) for key, value in shown.items()]
-    click.echo("\n".join(aligned(rows)) if rows else "  no settings")
+    tell_config(Steps(json=as_json), there, changed, reveal=reveal)
 
 
 @click.command("heroku")
@@ -203,7 +204,7 @@ def open_heroku(app: str, only_print: bool, endpoint: str | None) -> None:
     with at_heroku(endpoint) as api:
         url = after.address_of(api, app)
     if url is None:
-        raise UsageError(f"There is no app {app!r}.", hint="aweigh deploy heroku PATH --app NAME makes one")
+        raise App("heroku", app).absent(WHERE)
     click.echo(clean(url))
     if not only_print:
         click.launch(url)
@@ -232,22 +233,15 @@ def promote_heroku(app: str, to: tuple[str, ...], as_json: bool, endpoint: str |
 
 @click.command("heroku")
 @app_option
-@click.option("--yes", is_flag=True, help="Do not ask for the app's name.")
+@yes_option
 @json_option
 @endpoint_option
 def destroy_heroku(app: str, yes: bool, as_json: bool, endpoint: str | None) -> None:
     """Destroy an app at Heroku, with its add-ons and all that they hold. Nothing of it can be had back."""
     from aweigh.targets.heroku import after
 
-    if not yes:
-        if not sys.stdin.isatty() and as_json:
-            raise UsageError("To destroy an app unasked takes --yes.")
-        typed = click.prompt(f"type the app's name to destroy it, its database included ({app})", err=True)
-        if typed.strip() != app:
-            raise UsageError("That is not the app's name: nothing was destroyed.")
-    with at_heroku(endpoint) as api:
+    there = App("heroku", app)
+    ask_to_destroy(there, yes=yes, included="its database")
+    with app_at_heroku(app, endpoint) as api:
         after.destroy(api, app)
-    if as_json:
-        print_document({"destroyed": app})
-    else:
-        Steps().line("destroyed", app)
+    tell_destroyed(there, Steps(json=as_json))

@@ -10,6 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aweigh.cli.door import check_own_door
+from aweigh.cli.image_checks import (
+    check_insecure,
+    check_lock,
+    check_output,
+    check_registry,
+    named_by,
+    plain_name,
+)
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, human_size, print_document
 from aweigh.cli.trusting import private_key, trust_option
@@ -78,38 +87,47 @@ def image(
 
     It has a layer for the packages, one for aweigh and one for the bundle on top of a slim Python, runs as nobody's
     user (10001) on a read-only root, and is the same bytes each time. What was built before is kept and not built
-    again, and of a new model only its own layer is sent. SOURCE_DATE_EPOCH sets the time of everything in it.
+    again, and of a new model only its own layer is sent. SOURCE_DATE_EPOCH sets the time of everything in it; at most
+    AWEIGH_IMAGES_MAX_BYTES (5 GB) are kept below XDG_CACHE_HOME, what was used last.
 
     Where this machine has the bundle's Python, that compiles the modules; the label io.aweigh.bytecode names it.
 
     A name without a host is for this machine: write it with -o and load it. A registry's account is looked for where
     Docker keeps it, or in AWEIGH_REGISTRY_USERNAME, _PASSWORD and _HOST.
     """
-    from aweigh.oci.store import Store, cache_folder
+    from aweigh.oci.room import opened_store
     from aweigh.targets.image.build import build, created_of
     from aweigh.targets.image.packages import Making, find_compiler
+    from aweigh.targets.release import START
     from aweigh.targets.releasing import Wishes, release_of
 
-    named = _named(path, tag, push=push)
+    named = named_by(path, tag, push=push)
     if insecure:
-        _check_insecure(named, base, push=push)
+        check_insecure(named, base, push=push)
     if key_path is not None and not push:
         raise UsageError("A signature lies beside the image in a registry.", hint="add --push")
     if output is not None:
-        _check_output(output)
+        check_output(output)
     key = None if key_path is None else private_key(key_path)
     created_s = created_of(os.environ)
-    steps, store = Steps(json=as_json), Store(cache_folder(os.environ))
+    steps, store = Steps(json=as_json), click.get_current_context().with_resource(opened_store(os.environ))
+    if push:
+        check_registry(named, insecure=insecure)
     with steps.step("release") as step:
         wishes = Wishes(auth=auth, ui=not no_ui, worker=worker, trust=trust)  # type: ignore[arg-type]  # one of AUTHS
-        release = release_of(path, name=_plain_name(named), wishes=wishes)
+        release = release_of(path, name=plain_name(named), wishes=wishes)
+        check_lock(release, path)
         step.says(f"{release.bundle or path.name}, Python {release.python}")
+    is_ours = release.processes.get("web", "").startswith(START)
+    if not is_ours:
+        check_own_door(auth, steps)
     with steps.step("base") as step:
         bases = _bases(release, base, platforms or PLATFORMS[:1], store=store, insecure=insecure, steps=steps)
         step.says(f"{bases[0].reference.partition('@')[0]} {bases[0].digest[7:19]}, glibc {bases[0].libc}")
     with steps.step("build") as step:
         compiler = find_compiler(".".join(release.python.split(".")[:2])) if bytecode else None
-        built = build(release, bases, Making(store, created_s, compiler), flavour=flavour)  # type: ignore[arg-type]
+        making = Making(store, created_s, compiler, step.doing)
+        built = build(release, bases, making, flavour=flavour)  # type: ignore[arg-type]  # one of the two
         step.says(f"{built.top.digest[:19]}, {_sizes(built)}")
     if output is not None:
         with steps.step("write") as step:
@@ -123,52 +141,7 @@ def image(
     if as_json:
         print_document(_document(built, bases, named, published))
         return
-    _next(steps, named, output, bases[0], pushed=push)
-
-
-def _named(path: Path, tag: str | None, *, push: bool) -> "Reference":
-    from aweigh.oci.reference import parse_reference
-
-    if push and tag is None:
-        raise UsageError("To push an image takes its name.", hint="-t ghcr.io/team/app:1.0")
-    plain = re.sub(r"[^a-z0-9]+", "-", path.resolve().stem.lower()).strip("-")
-    words = tag or f"localhost/{plain or 'app'}"
-    named = parse_reference(words if _has_host(words) or push else f"localhost/{words}")
-    if named.digest:
-        raise UsageError("An image is named by a tag: its digest comes of what is in it.", hint="-t NAME:TAG")
-    return named
-
-
-def _check_output(output: Path) -> None:
-    """Refuses, before anything is built, a place where nothing can be written."""
-    from aweigh.oci.layout import check_layout
-
-    if output.suffix != ".tar":
-        check_layout(output)
-    elif output.is_dir() or not output.parent.is_dir():
-        wrong = "is a folder" if output.is_dir() else "would be in a folder that is not there"
-        raise UsageError(f"{str(output)!r} {wrong}.", hint="name another place with -o")
-
-
-def _check_insecure(named: "Reference", base: str | None, *, push: bool) -> None:
-    """Refuses to leave out TLS where that changes nothing: registries elsewhere are never asked without it."""
-    from aweigh.oci.reference import is_loopback, parse_reference
-
-    hosts = [parse_reference(base).host] if base is not None else []
-    hosts += [named.host] if push else []
-    if hosts and not any(is_loopback(one) for one in hosts):
-        raise UsageError(f"{hosts[-1]} is not this machine, and is not asked without TLS.", hint="leave out --insecure")
-
-
-def _has_host(words: str) -> bool:
-    first, slash, _ = words.partition("/")
-    return bool(slash) and ("." in first or ":" in first or first == "localhost")
-
-
-def _plain_name(named: "Reference") -> str:
-    """The release's name: the last part of the image's, in what all platforms take."""
-    last = re.sub(r"[^a-z0-9]+", "-", named.repository.rsplit("/", 1)[-1]).strip("-")
-    return last if last[:1].isalpha() else f"app-{last}"
+    _next(steps, named, output, bases[0], pushed=push, keeps=is_ours and auth != "none")
 
 
 def _bases(
@@ -287,11 +260,14 @@ def _document(
     }
 
 
-def _next(steps: Steps, named: "Reference", output: Path | None, base: "Base", *, pushed: bool) -> None:
+def _next(steps: Steps, named: "Reference", output: Path | None, base: "Base", *, pushed: bool, keeps: bool) -> None:
     if "@" not in base.reference:
         steps.line("pinned", f"--base {base.reference.rpartition(':')[0]}@{base.digest} builds on the same again")
     name = f"{named.repository}:{named.tag}" if named.host == "localhost" else str(named)
-    run = f"docker run --rm --read-only --tmpfs /tmp -p 8000:8000 {shlex.quote(name)}"
+    # A new model has another digest in its file's name, and the same people.
+    whose = re.sub(r"-[0-9a-f]{12}\Z", "", named.repository.rpartition("/")[2])
+    state = f" -v {whose}-state:/state" if keeps else ""
+    run = f"docker run --rm --read-only --tmpfs /tmp -p 8000:8000{state} {shlex.quote(name)}"
     if pushed:
         steps.next(run)
     elif output is None:

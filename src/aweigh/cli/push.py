@@ -3,15 +3,20 @@
 import os
 import shlex
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from aweigh.cli.door import json_option
 from aweigh.cli.image import insecure_option
+from aweigh.cli.image_checks import require_host
 from aweigh.cli.terminal import Steps, print_document
 from aweigh.cli.trusting import signed_by, trust_option, trusted
 from aweigh.errors import StorageFull, UsageError
+
+PULLING = ".aweigh-pull-"
+"""How the folder begins, beside its place, in which a bundle arrives."""
 
 
 @click.command("push")
@@ -29,6 +34,7 @@ def push_bundle(path: Path, name: str, insecure: bool, as_json: bool) -> None:
     from aweigh.oci.client import open_registry
     from aweigh.oci.reference import parse_reference
 
+    require_host(name, "aweigh push BUNDLE")
     named = parse_reference(name)
     if named.digest:
         raise UsageError("A bundle is put under a tag: its digest comes of what is in it.", hint="REGISTRY/NAME:TAG")
@@ -43,8 +49,8 @@ def push_bundle(path: Path, name: str, insecure: bool, as_json: bool) -> None:
     if as_json:
         print_document({"name": str(named), "digest": pushed.digest, "sent": pushed.sent})
         return
-    steps.line("digest", f"{named.repository}@{pushed.digest}")
-    steps.next(f"aweigh pull {shlex.quote(str(named))}")
+    steps.line("digest", f"{replace(named, tag='', digest=pushed.digest)}")
+    steps.next(f"aweigh pull {shlex.quote(str(named))}{' --insecure' if insecure else ''}")
 
 
 @click.command("pull")
@@ -63,18 +69,25 @@ def pull_bundle(name: str, output: Path | None, force: bool, trust: Path | None,
     """
     from aweigh.bundle import remote
     from aweigh.oci.client import open_registry
+    from aweigh.oci.leftovers import clear, held
     from aweigh.oci.reference import parse_reference
 
+    require_host(name, "aweigh pull")
     named = parse_reference(name)
     steps = Steps(json=as_json)
     if output is not None and output.exists() and not force:
         raise _is_there(output)
     beside = Path() if output is None else output.parent
+    clear(beside, f"{PULLING}*")
     try:
-        place = tempfile.TemporaryDirectory(prefix=".aweigh-pull-", dir=beside)
+        place = tempfile.TemporaryDirectory(prefix=PULLING, dir=beside)
     except OSError as error:
         raise _unwritable(beside, error) from error
-    with place as folder, open_registry(named.host, insecure=insecure, environ=os.environ) as registry:
+    with (
+        place as folder,
+        held(Path(folder)),
+        open_registry(named.host, insecure=insecure, environ=os.environ) as registry,
+    ):
         with steps.step("pull") as step, steps.progress("pull", total=None, unit="bytes") as bar:
             bundle, path = remote.pull_bundle(
                 registry, named, Path(folder), trust=trusted(trust), progress=lambda done, _: bar.add(done - bar.done)
@@ -93,7 +106,9 @@ def pull_bundle(name: str, output: Path | None, force: bool, trust: Path | None,
 
 
 def _is_there(path: Path) -> UsageError:
-    return UsageError(f"{path} is there already.", hint="name another with -o, or put it in its place with --force")
+    return UsageError(
+        f"{str(path)!r} is there already.", hint="name another with -o, or put it in its place with --force"
+    )
 
 
 def _unwritable(folder: Path, error: OSError) -> StorageFull | UsageError:

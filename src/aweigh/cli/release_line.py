@@ -65,6 +65,7 @@ def _read(status: int, content: bytes) -> dict[str, Any]:
     if status in {401, 403}:
         raise RemoteError(
             f"The server does not let you: {said.get('detail') or status}",
-            hint="AWEIGH_KEY takes a key of an admin: aweigh keys add LABEL --owner NAME --scope admin",
+            hint="AWEIGH_KEY takes the server's AWEIGH_RELEASE_TOKEN, or where people sign in a key of an admin: "
+            "aweigh keys add LABEL --owner NAME --scope admin",
         )
     raise RemoteError(str(said.get("detail") or f"The server answers with the status {status}."), hint=said.get("hint"))

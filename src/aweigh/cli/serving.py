@@ -297,10 +297,12 @@ def _candidate(wanted: Wanted) -> "Candidate | None":
 
 def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness") -> "Door | None":
     """Jobs of the bundle, run by ``aweigh worker`` beside this process unless the settings say otherwise."""
+    from aweigh.database.place import check_readable, state_folder
     from aweigh.server.jobs.door import Door
 
     if predictor is None or wanted.settings.jobs == "off":
         return None
+    check_readable(state_folder(os.environ, named=wanted.settings.state_dir))
     command = [sys.executable, "-P", "-m", "aweigh", "worker", "--beside", str(wanted.path.resolve())]
     return Door(wanted.settings, predictor=predictor, readiness=readiness, command=command, environ=os.environ)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
@@ -64,7 +65,7 @@ def telling_of(steps: Steps) -> "Telling":
     """What is told of a deployment: a line a step."""
     from aweigh.targets.ssh.telling import Telling
 
-    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds))
+    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), doing=steps.pending)
 
 
 @click.command("ssh")
@@ -167,8 +168,7 @@ def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
     """What is said at the end of a deployment."""
     for note in deployed.notes:
         steps.line("note", note)
-    told = f"{deployed.url}, {deployed.version}" + ("" if deployed.changed else ", as it was")
-    steps.line("live", told)
+    steps.line("live", told_live(deployed.url, deployed.version, changed=deployed.changed))
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url}{deployed.invite.reveal()}")
@@ -177,33 +177,34 @@ def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
 
 def document(deployed: "Deployed") -> dict[str, Any]:
     """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "url": deployed.url,
-        "version": deployed.version,
-        "release": deployed.release,
-        "bundle": deployed.bundle,
-        "slot": deployed.slot,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "notes": list(deployed.notes),
-        "has_invite": deployed.invite is not None,
-    }
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.version,
+        bundle=deployed.bundle,
+        created=deployed.changed and deployed.version == "v1",
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        notes=list(deployed.notes),
+        has_invite=deployed.invite is not None,
+        source=deployed.release,
+        slot=deployed.slot,
+    )
 
 
 def _check(release: "Release", wish: "Wish", ssh_config: Path | None, *, steps: Steps, as_json: bool) -> None:
     """What the host lacks; exits with 1 when it lacks anything."""
-    from aweigh.targets.ssh.facts import ask_all
-    from aweigh.targets.ssh.place import Paths
+    from aweigh.targets.ssh.deploy import lacking
     from aweigh.targets.ssh.runner import Host
 
     with Host(wish.address, config=ssh_config) as host:
-        facts, wrong = ask_all(host, python=release.python, folder=Paths(wish.app).root, named=wish.python)
+        facts, wrong = lacking(host, release, wish)
     if as_json:
         found = [{"code": one.code, "what": one.message, "fix": one.hint or ""} for one in wrong]
         print_document({"systemd": facts.systemd, "caddy": facts.caddy, "free_bytes": facts.free_bytes, "lacks": found})
     else:
-        steps.line("host", f"systemd {facts.systemd}, Caddy {facts.caddy or 'none'}, {facts.machine}")
+        free = f"{facts.free_bytes / 10**9:.1f} GB free"
+        steps.line("host", f"systemd {facts.systemd}, Caddy {facts.caddy or 'none'}, {facts.machine}, {free}")
         for one in wrong:
             steps.line("lacks", one.message)
             steps.more(f"fix: {one.hint}")

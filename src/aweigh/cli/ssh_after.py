@@ -1,17 +1,34 @@
 """What comes after ``aweigh deploy ssh``: status, logs, releases, rollback, scale, config, destroy."""
 
-import shlex
-import sys
-import time
 from pathlib import Path
 
 import click
 
+from aweigh.cli.after import (
+    App,
+    Listed,
+    ask_to_destroy,
+    change_options,
+    lines_option,
+    moment,
+    most_option,
+    quantities_argument,
+    tail_option,
+    tell_config,
+    tell_destroyed,
+    tell_releases,
+    tell_rollback,
+    tell_scale,
+    tell_status,
+    yes_option,
+)
 from aweigh.cli.door import json_option
-from aweigh.cli.ssh import app_option, document, host_of, host_options, tell_deployed, telling_of
-from aweigh.cli.terminal import Steps, aligned, clean, print_document
-from aweigh.cli.typed import Version, asked_secret
+from aweigh.cli.ssh import app_option, host_of, host_options, telling_of
+from aweigh.cli.terminal import Steps, clean
+from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import UsageError
+
+WITHHELD = "(on the host alone)"
 
 
 @click.command("ssh")
@@ -20,36 +37,18 @@ from aweigh.errors import UsageError
 @json_option
 def status_ssh(app: str, host: str, ssh_config: Path | None, as_json: bool) -> None:
     """Say what runs of an app on a server. Exits with 1 when it is not up."""
-    import dataclasses
-
     from aweigh.targets.ssh import after
 
     with host_of(host, ssh_config) as there:
         found = after.status(there, app)
-    if as_json:
-        print_document(dataclasses.asdict(found))
-    else:
-        steps = Steps()
-        steps.line("app", f"{found.name}: {found.state}")
-        replicas = ", ".join(f"{kind} {count}" for kind, count in (found.replicas or {}).items())
-        for name, text in (
-            ("release", found.release), ("bundle", found.bundle), ("replicas", replicas or None), ("address", found.url)
-        ):  # fmt: skip
-            if text is not None:
-                steps.line(name, text)
-        for note in found.notes:
-            steps.line("note", note)
-        if found.state in {"crashed", "down"}:
-            steps.next(f"aweigh logs ssh --app {app} --host {shlex.quote(host)}")
-    if found.state not in {"up", "starting", "deploying"}:
-        raise SystemExit(1)
+    tell_status(App("ssh", app, host), found, as_json=as_json)
 
 
 @click.command("ssh")
 @app_option
 @host_options
-@click.option("--tail", is_flag=True, help="Go on reading, until Ctrl-C.")
-@click.option("--lines", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many of the last.")
+@tail_option
+@lines_option(100_000)
 @click.option("--process", metavar="TYPE", help="Only of one process type: web, worker, release.")
 def logs_ssh(app: str, host: str, ssh_config: Path | None, tail: bool, lines: int, process: str | None) -> None:
     """Print the last lines of an app's log, from the host's journal. Invitations in it are withheld."""
@@ -67,7 +66,7 @@ def logs_ssh(app: str, host: str, ssh_config: Path | None, tail: bool, lines: in
 @click.command("ssh")
 @app_option
 @host_options
-@click.option("--most", type=click.IntRange(1, 200), default=15, show_default=True, help="How many of the newest.")
+@most_option(200)
 @json_option
 def releases_ssh(app: str, host: str, ssh_config: Path | None, most: int, as_json: bool) -> None:
     """List the newest releases of an app on a server."""
@@ -75,25 +74,20 @@ def releases_ssh(app: str, host: str, ssh_config: Path | None, most: int, as_jso
 
     with host_of(host, ssh_config) as there:
         found = after.releases(there, app, most=most)
-    if as_json:
-        listed = [
-            {"version": one.number, "release": one.release, "bundle": one.bundle, "created": one.at, "current": i == 0}
-            for i, one in enumerate(found)
-        ]
-        print_document({"releases": listed})
-        return
-    rows = [("release", "status", "created (UTC)", "files", "bundle")]
-    rows += [
-        (
-            one.label,
-            "" if i else "current",
-            time.strftime("%Y-%m-%d %H:%M", time.gmtime(one.at)),
-            one.release,
-            one.bundle or "",
+    listed = [
+        Listed(
+            version=one.number,
+            status="live",
+            current=place == 0,
+            created=moment(one.at),
+            bundle=one.bundle,
+            source=one.release,
+            description="",
+            eligible_for_rollback=None,
         )
-        for i, one in enumerate(found)
+        for place, one in enumerate(found)
     ]
-    click.echo("\n".join(aligned(rows)))
+    tell_releases(listed, as_json=as_json)
 
 
 @click.command("ssh")
@@ -108,15 +102,13 @@ def rollback_ssh(version: int | None, app: str, host: str, ssh_config: Path | No
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         was, deployed = after.rollback(there, app, version, telling=telling_of(steps))
-    if as_json:
-        print_document({"to": was.number, **document(deployed)})
-        return
-    steps.line("rollback", f"to {was.label}, as {deployed.version}")
-    tell_deployed(deployed, host, steps=steps)
+    for note in deployed.notes:
+        steps.line("note", note)
+    tell_rollback(App("ssh", app, host), steps, to=was.number, now=int(deployed.version.removeprefix("v")))
 
 
 @click.command("ssh")
-@click.argument("quantities", nargs=-1, metavar="[NUMBER|TYPE=NUMBER]...")
+@quantities_argument
 @app_option
 @host_options
 @click.option("--memory", metavar="SIZE", help="What each process may take: 512M, 2G.")
@@ -137,20 +129,14 @@ def scale_ssh(
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         place, deployed = after.scale(there, wish, telling=telling_of(steps))
-    if as_json:
-        print_document({"replicas": place.replicas, "memory": place.memory, "changed": deployed is not None})
-        return
-    for kind, count in place.replicas.items():
-        steps.line(kind, f"{count} x {place.memory}")
+    size = dict.fromkeys(place.replicas, str(place.memory))
+    tell_scale(steps, place.replicas, size=size, changed=deployed is not None)
 
 
 @click.command("ssh")
-@click.argument("changes", nargs=-1, metavar="[NAME=VALUE]...")
+@change_options
 @app_option
 @host_options
-@click.option("--secret", "hidden", multiple=True, metavar="NAME",
-              help="Ask for this one's value at the terminal, or read it from standard input.")  # fmt: skip
-@click.option("--unset", multiple=True, metavar="NAME", help="Take a setting away.")
 @json_option
 def config_ssh(
     changes: tuple[str, ...],
@@ -169,44 +155,27 @@ def config_ssh(
     from aweigh.secret import Secret
     from aweigh.targets.ssh import after
 
-    wanted: dict[str, Secret | None] = dict.fromkeys(unset)
-    for one in changes:
-        name, sign, value = one.partition("=")
-        if not sign:
-            raise UsageError(f"{one[:40]!r} changes nothing.", hint="write NAME=VALUE, or --unset NAME")
-        wanted[name] = Secret(value)
-    wanted |= {name: asked_secret(name) for name in hidden}
+    asked = changes_of(changes, unset=unset, hidden=hidden)
+    wanted = {name: Secret(value) if isinstance(value, str) else value for name, value in asked.items()}
     steps = Steps(json=as_json)
     with host_of(host, ssh_config) as there:
         if wanted:
             after.set_config(there, app, wanted, telling=telling_of(steps))
         names = after.config(there, app)
-    if as_json:
-        print_document({"config": names, "changed": sorted(wanted)})
-    elif wanted:
-        steps.line("config", f"set: {', '.join(sorted(wanted))}")
-    else:
-        click.echo("\n".join(f"  {clean(name)}" for name in names) if names else "  no settings")
+    tell_config(steps, dict.fromkeys(names), sorted(wanted) if wanted else None, withheld=WITHHELD)
 
 
 @click.command("ssh")
 @app_option
 @host_options
-@click.option("--yes", is_flag=True, help="Do not ask for the app's name.")
+@yes_option
 @json_option
 def destroy_ssh(app: str, host: str, ssh_config: Path | None, yes: bool, as_json: bool) -> None:
     """Destroy an app on a server, with its settings and its data. Nothing of it can be had back."""
     from aweigh.targets.ssh import after
 
-    if not yes:
-        if not sys.stdin.isatty() and as_json:
-            raise UsageError("To destroy an app unasked takes --yes.")
-        typed = click.prompt(f"type the app's name to destroy it, its data included ({app})", err=True)
-        if typed.strip() != app:
-            raise UsageError("That is not the app's name: nothing was destroyed.")
+    known = App("ssh", app, host)
+    ask_to_destroy(known, yes=yes, included="its data")
     with host_of(host, ssh_config) as there:
         after.destroy(there, app)
-    if as_json:
-        print_document({"destroyed": app})
-    else:
-        Steps().line("destroyed", app)
+    tell_destroyed(known, Steps(json=as_json))

@@ -9,7 +9,7 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TextIO
@@ -109,9 +109,14 @@ def print_document(value: object) -> None:
 class Step:
     """One step while it runs; what it ``says`` is its line when it is done."""
 
-    def __init__(self) -> None:
+    def __init__(self, show: Callable[[str], None] = lambda _: None) -> None:
         self.text = ""
         self.size_bytes: int | None = None
+        self._show = show
+
+    def doing(self, text: str) -> None:
+        """What is under way, in the place of the dots; only a terminal shows it."""
+        self._show(clean(text))
 
     def says(self, text: str, *, size_bytes: int | None = None) -> None:
         """What the line tells when the step is done, and a size to stand behind it instead of the time."""
@@ -140,15 +145,21 @@ class Steps:
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
         """Run a step: on a terminal its name stands there with dots until its line takes their place."""
-        self._show(f"  {pad(name, NAME_WIDTH)}...")
         started = time.perf_counter()
-        step = Step()
-        try:
+        step = Step(lambda text: self._show(f"  {pad(name, NAME_WIDTH)}{text} ..."))
+        with self.pending(name):
             yield step
-        finally:
-            self._show("")
         figure = human_size(step.size_bytes) if step.size_bytes is not None else None
         self.line(name, step.text, seconds=time.perf_counter() - started, figure=figure)
+
+    @contextmanager
+    def pending(self, name: str) -> Iterator[None]:
+        """On a terminal: the name of what is under way, with dots, until the block ends."""
+        self._show(f"  {pad(name, NAME_WIDTH)}...")
+        try:
+            yield
+        finally:
+            self._show("")
 
     def line(self, name: str, text: str, *, seconds: float = 0.0, figure: str | None = None) -> None:
         """One line: a name, a text, and a figure or a time of at least a tenth of a second behind it."""

@@ -49,6 +49,19 @@ def state_folder(environ: Mapping[str, str], *, named: str | None = None) -> Pat
     return Path(tempfile.gettempdir()) / f"aweigh-{os.getuid()}"
 
 
+def check_readable(path: Path) -> None:
+    """Passes unless the folder is there and shut to who runs this, as a container's is to another user than its own.
+
+    Raises:
+        ConfigError: it is.
+    """
+    if os.path.exists(path) and not os.access(path, os.R_OK | os.X_OK, effective_ids=True):  # noqa: PTH110  Path.exists raises of what is shut
+        raise ConfigError(
+            "The state folder belongs to another user, and is shut to the one who runs this.",
+            hint="run it as that user, or name a folder of this user's own with AWEIGH_STATE_DIR",
+        )
+
+
 def private_folder(path: Path) -> Path:
     """The folder, made if it is not there, with nobody else able to write to it.
 

@@ -58,12 +58,13 @@ def newest_interpreter(python: str) -> tuple[Path, str] | None:
     It is the same one whichever Python asks.
     """
     found = {_patch(one): one for one in _own_candidates(python) if _is(one, python)}
+    found.pop("", None)
     newest = max(found, key=lambda version: [int(one) for one in version.split(".")], default=None)
     return None if newest is None else (found[newest], newest)
 
 
 def _patch(program: Path) -> str:
-    """The whole version of a program, where it runs."""
+    """The whole version of a program; empty where it does not tell."""
     try:
         done = subprocess.run(
             [program, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
@@ -74,8 +75,9 @@ def _patch(program: Path) -> str:
             timeout=_ASK_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return "0.0.0"
-    return done.stdout.strip() or "0.0.0"
+        return ""
+    said = done.stdout.strip()
+    return said if re.fullmatch(r"\d+\.\d+\.\d+", said, re.ASCII) else ""
 
 
 def _own_candidates(python: str) -> Iterator[Path]:
@@ -84,7 +86,10 @@ def _own_candidates(python: str) -> Iterator[Path]:
     on_path = shutil.which(f"python{python}")
     if on_path is not None:
         yield Path(on_path)
-    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    try:
+        root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    except RuntimeError:  # a user of no name and no home, as containers have
+        return
     versions = sorted((root / "versions").glob(f"{python}.*"), key=lambda one: one.name.split(".")[2].zfill(4))
     yield from (one / "bin" / "python" for one in reversed(versions))
 

@@ -66,15 +66,15 @@ class Registry:
         """Closes its connections."""
         self.connection.line.client.close()
 
-    def ping(self) -> None:
-        """Asks whether it is a registry that lets this account in at all.
+    def ping(self, what: str = "say that it is a registry") -> None:
+        """Asks whether it is a registry that lets this account in at all; ``what`` is wanted of it, for its errors.
 
         Raises:
             RemoteError: it is none, it is not there, or nobody is let in.
         """
-        reply = self.connection.ask(Request("GET", f"{self.connection.base}/v2/", "say that it is one", "registry"))
+        reply = self.connection.ask(Request("GET", f"{self.connection.base}/v2/", what, "registry"))
         if "html" in reply.headers.get("content-type", "").lower():
-            raise no_registry(host=self.host, what="say that it is one")
+            raise no_registry(host=self.host, what=what)
 
     # -- manifests ---------------------------------------------------------------------------------------------------
 
@@ -204,7 +204,7 @@ def open_registry(
     near = is_loopback(host)
     if insecure and not near:
         raise UsageError(
-            f"{host} is not this machine, and is not asked without TLS.",
+            f"{name_of(host)} is not this machine, and is not asked without TLS.",
             hint="leave out --insecure, or name a registry on 127.0.0.1",
         )
     try:

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from aweigh.errors import ConfigError, UsageError
-from aweigh.oci.errors import quote
+from aweigh.oci.errors import name_of, quote
 from aweigh.oci.reference import HUB, HUB_NAME, HUB_NAMES, check_host
 from aweigh.secret import Secret
 from aweigh.secret.read import read_secret
@@ -98,7 +98,7 @@ def _of_variables(host: str, environ: Mapping[str, str]) -> Credential | None:
         # Without a host, the password for one registry would be sent to the one that the base image comes from.
         raise ConfigError(
             f"{USERNAME_VARIABLE} is set, and nothing says for which registry.",
-            hint=f"set {HOST_VARIABLE} to its host, such as ghcr.io",
+            hint=f"set {HOST_VARIABLE} to its host, here {name_of(host)}",
         )
     try:
         check_host(said)

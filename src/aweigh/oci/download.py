@@ -152,8 +152,8 @@ def check_room(descriptor: Descriptor, folder: Path) -> None:
         return
     if descriptor.size > left:
         raise StorageFull(
-            f"A blob of {descriptor.size:,} bytes is to be kept, and the disk has room for {left:,}.",
-            hint="make room, then run the same command again",
+            f"{descriptor.size / 1e6:,.1f} MB are to be kept, and the disk has room for {left / 1e6:,.1f} MB.",
+            hint="make room, or name another disk: with -o for a file, by XDG_CACHE_HOME for what images are made of",
         )
 
 

@@ -3,6 +3,7 @@
 The archive holds what ``docker load`` of any age looks for as well, a ``manifest.json`` of Docker's own form.
 """
 
+import glob
 import io
 import secrets
 import tarfile
@@ -16,6 +17,7 @@ import msgspec
 from aweigh.errors import StorageFull, UsageError
 from aweigh.oci.documents import Descriptor, Index, encode, index_of
 from aweigh.oci.image import Image
+from aweigh.oci.leftovers import clear, held
 from aweigh.oci.store import Store
 
 LAYOUT, INDEX = "oci-layout", "index.json"
@@ -58,7 +60,10 @@ def check_layout(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{str(folder)!r} is a file.", hint="name a new folder, or a file that ends with .tar")
     if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
+        raise UsageError(
+            f"{str(folder)!r} is not empty.",
+            hint="name a new folder, or empty it: nothing half written is gone on with",
+        )
 
 
 def write_layout(named: Named, store: Store, folder: Path) -> None:
@@ -107,9 +112,15 @@ def write_archive(named: Named, store: Store, path: Path, *, created_s: int) -> 
         UsageError: nothing can be written there.
         DamagedImage: a blob was changed on this machine.
     """
-    temporary = path.with_name(f".{path.name[:64]}-{secrets.token_hex(8)}.part")
+    start = f".{path.name[:64]}-"
+    clear(path.parent, f"{glob.escape(start)}{'[0-9a-f]' * 16}.part")
+    temporary = path.with_name(f"{start}{secrets.token_hex(8)}.part")
     try:
-        with temporary.open("xb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        with (
+            temporary.open("xb") as file,
+            held(temporary),
+            tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
+        ):
             small = {f"blobs/sha256/{one.digest[7:]}": content for one, content in _documents(named)}
             small |= {INDEX: encode(_top(named)), LAYOUT: _LAYOUT, "manifest.json": _for_docker(named)}
             sizes = {f"blobs/sha256/{one.digest[7:]}": one for one in _blobs(named)}

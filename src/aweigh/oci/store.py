@@ -11,7 +11,7 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
@@ -41,11 +41,15 @@ class Store:
         return self.folder / "blobs" / algorithm / hexadecimal
 
     def has(self, blob: Descriptor) -> bool:
-        """Whether the blob is there, by its size."""
+        """Whether the blob is there, by its size; one that is counts as used now."""
+        path = self.path(blob.digest)
         try:
-            return self.path(blob.digest).stat().st_size == blob.size
+            if path.stat().st_size != blob.size:
+                return False
         except OSError:
             return False
+        _used(path)
+        return True
 
     def read(self, blob: Descriptor) -> bytes:
         """The bytes of a small blob.
@@ -128,11 +132,14 @@ class Store:
 
     def noted(self, key: str, kind: type[T]) -> T | None:
         """What was noted under a key, where it still reads so."""
+        path = self._note(key)
         try:
-            with self._note(key).open("rb") as file:
-                return msgspec.json.decode(file.read(MAX_NOTE_BYTES), type=kind)
+            with path.open("rb") as file:
+                found = msgspec.json.decode(file.read(MAX_NOTE_BYTES), type=kind)
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
+        _used(path)
+        return found
 
     def note(self, key: str, value: object) -> None:
         """Notes a value under a key."""
@@ -151,9 +158,28 @@ class Store:
     def _note(self, key: str) -> Path:
         return self.folder / "notes" / f"{digest_of(f'{NOTE_FORMAT}:{key}'.encode())[7:]}.json"
 
+    @contextmanager
+    def workshop(self) -> Iterator[Path]:
+        """A folder beside the blobs to make one in; it is gone afterwards, or at the next run.
+
+        Raises:
+            StorageFull: the disk is.
+            ConfigError: it cannot be made.
+        """
+        with _storing(self.folder):
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=PART, dir=self.folder, ignore_cleanup_errors=True) as name:
+                yield Path(name)
+
     def empty(self) -> None:
         """Throws away all that is kept."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _used(path: Path) -> None:
+    """Notes by its time that a file was used: what was not for the longest time makes room for others."""
+    with suppress(OSError):
+        os.utime(path)
 
 
 @contextmanager
@@ -166,11 +192,16 @@ def _storing(folder: Path) -> Iterator[None]:
             raise StorageFull(
                 "The disk is full.", hint="make room, or name a cache elsewhere: XDG_CACHE_HOME"
             ) from error
-        if error.filename is not None and str(error.filename).startswith(str(folder)):
+        if error.filename is not None and _is_of(Path(os.fsdecode(error.filename)), folder):
             raise ConfigError(
                 f"The cache {folder} cannot be written: {error.strerror}.", hint="name another: XDG_CACHE_HOME"
             ) from error
         raise
+
+
+def _is_of(path: Path, folder: Path) -> bool:
+    """Whether the path is the folder's, above it or below."""
+    return path == folder or path in folder.parents or folder in path.parents
 
 
 def cache_folder(environ: "os._Environ[str] | dict[str, str]") -> Path:

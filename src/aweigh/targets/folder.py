@@ -60,7 +60,9 @@ def list_folder(root: Path) -> Listing:
     try:
         _descend(walk, "", ())
     except OSError as error:
-        raise UsageError(f"{root.name!r} cannot be read: {error.strerror or error}.") from error
+        raise UsageError(
+            f"{str(root)!r} cannot be read: {error.strerror or error}.", hint="name the folder of one application"
+        ) from error
     return Listing(dict(sorted(walk.files.items())), tuple(sorted(walk.left_out)))
 
 

@@ -73,6 +73,21 @@ class Reply:
         return str(found.get("code", "")) if isinstance(found, dict) else ""
 
 
+SELF_REFUSED = (
+    "The server itself refuses to answer: its golden rows do not come out as they did when it was packed.",
+    "aweigh verify checks the bundle; the app's log names the rows",
+)
+"""What is said of one, and what to do."""
+
+
+def has_refused_itself(reply: Reply) -> bool:
+    """Whether a server that is not ready says that it never will be: its own golden rows came out otherwise."""
+    document = reply.document
+    return (
+        reply.status == 503 and isinstance(document, dict) and "gave when it was packed" in str(document.get("detail"))
+    )
+
+
 def golden_of(content: bytes | Path) -> Golden:
     """The golden rows of a bundle, of its bytes or its path. Nothing of it is run.
 

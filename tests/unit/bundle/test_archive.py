@@ -132,7 +132,8 @@ def test_extra_fields_and_comments_of_entries_are_refused(path, change):
      {"internal_attr": 1}, {"create_version": 63}],
 )  # fmt: skip
 def test_a_zip_of_another_program_is_refused(path, change):
-    refused(zip_of(path, **change), "not a bundle as aweigh writes it")
+    error = refused(zip_of(path, **change), "not a bundle as aweigh writes it")
+    assert "pack it anew" in error.hint
 
 
 def test_a_comment_of_the_archive_is_refused(path):

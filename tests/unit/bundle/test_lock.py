@@ -21,8 +21,8 @@ from aweigh.bundle.lock import (
     serving_requirements,
 )
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
-from aweigh.bundle.resolver import uv_environment
-from aweigh.errors import ConfigError, DamagedBundle, MissingExtra, UsageError
+from aweigh.bundle.resolver import refuse_full_disk, uv_environment
+from aweigh.errors import ConfigError, DamagedBundle, MissingExtra, StorageFull, UsageError
 
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -342,3 +342,16 @@ def test_comments_and_blank_lines_are_passed_over():
     assert read_lock("# made by uv\n\nA_b==1\n") == (Pinned("a-b", "1", ()),)
     with pytest.raises(DamagedBundle):
         read_lock("a==1 # why\n")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "error: failed to write to file `/c/uv/.lock`: No space left on device (os error 28)",
+        "OSError: [Errno 122] Disk quota exceeded: 'x.pyc'",
+    ],
+)
+def test_a_full_disk_is_told_as_one(told):
+    with pytest.raises(StorageFull, match="disk is full"):
+        refuse_full_disk(told)
+    refuse_full_disk("error: no such package as os-error-28 (os error 2)")

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from aweigh.__main__ import main
 from aweigh.bundle.requirements import Pinned, read_lock
 from aweigh.errors import MissingExtra, RemoteError, StorageFull
 from aweigh.locking.accelerators import card_notes
-from aweigh.locking.interpreter import find_interpreter
+from aweigh.locking.interpreter import find_interpreter, newest_interpreter
 from aweigh.locking.lock import make_lock
 from aweigh.locking.loose import OWN_HEAD
 from aweigh.locking.proof import Tried, install_arguments, not_installed, prove
@@ -146,6 +147,26 @@ def test_where_no_interpreter_is_the_lock_is_written_unproven(app, capsys, monke
     assert f"not tried: there is no Python {other} on this machine" in told
     assert f"uv python install {other}" in told
     assert len(packages(app / "requirements.txt")) == 3
+
+
+def test_a_program_that_does_not_tell_its_version_compiles_nothing(tmp_path, monkeypatch):
+    shim = tmp_path / "python3.9"
+    shim.write_text('#!/bin/sh\ncase "$*" in *implementation*) echo cpython 3.9;; *) exit 1;; esac\n')
+    shim.chmod(0o755)
+    for name in ("PYENV_ROOT", "PATH", "HOME"):
+        monkeypatch.setenv(name, f"{tmp_path}:{os.environ['PATH']}" if name == "PATH" else str(tmp_path))
+    assert find_interpreter("3.9") == shim
+    assert newest_interpreter("3.9") is None
+
+
+def test_a_user_without_a_home_has_no_pyenv_and_no_error(tmp_path, monkeypatch):
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("PYENV_ROOT", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert newest_interpreter("3.99") is None
 
 
 def test_a_shim_that_stands_for_no_python_is_passed_over(tmp_path, monkeypatch):

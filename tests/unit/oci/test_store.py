@@ -46,6 +46,12 @@ def test_a_cache_where_a_file_is_is_told_in_a_sentence(tmp_path):
         cache_folder({"XDG_CACHE_HOME": str(tmp_path)})
 
 
+def test_a_cache_in_a_place_where_no_folder_can_be_is_told_in_a_sentence():
+    with pytest.raises(ConfigError, match="cannot be written") as caught:
+        cache_folder({"XDG_CACHE_HOME": "/proc/none"})
+    assert "XDG_CACHE_HOME" in caught.value.hint
+
+
 def test_an_archive_holds_no_blob_that_was_changed(tmp_path):
     store = Store(tmp_path / "store")
     image = image_in(store)

@@ -1,18 +1,22 @@
 """Compose's documents: what the specification allows, no variable put in, and nothing that becomes more than a text."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh.errors import UsageError
-from aweigh.targets.compose.plan import Chosen, Wish, check_wish, plan_of, scaled
-from aweigh.targets.compose.render import caddyfile, render
+from aweigh.oci.reference import parse_reference
+from aweigh.targets.compose.caddy import caddyfile
+from aweigh.targets.compose.plan import Chosen, Plan, Wish, check_wish, configured, plan_of, scaled
+from aweigh.targets.compose.render import render, web_told
 from aweigh.targets.release import Release
 from aweigh.targets.yaml import Said, literal, to_yaml
 
@@ -87,8 +91,11 @@ def test_what_stands_in_front_is_believed_and_nobody_else():
     assert several["services"]["web"]["environment"]["AWEIGH_PROXIES"] == "1"
     assert one["services"]["web"]["ports"] == ["127.0.0.1:8000:8000"]
     assert "ports" not in several["services"]["web"]
-    assert several["services"]["proxy"]["ports"] == ["127.0.0.1:8000:8000"]
-    assert "lb_policy cookie" in caddyfile()
+    assert several["services"]["proxy"]["ports"][0] == "127.0.0.1:8000:8000"
+    assert several["services"]["proxy"]["ports"][1] == "127.0.0.1::8002"
+    plan = plan_of(RELEASE, Wish("penguins", replicas=2), IMAGE)
+    assert "lb_policy cookie" in caddyfile(plan)
+    assert "trusted_proxies" not in caddyfile(plan)
 
 
 def test_the_port_is_this_machines_alone_unless_it_is_public():
@@ -111,18 +118,20 @@ def test_no_secret_is_in_a_document():
     text = b"".join(rendered(wish=Wish("penguins", replicas=2))[1].values()).decode()
     assert "postgresql://" not in text
     assert "redis://" not in text
-    assert "requirepass" not in text
+    assert re.search(r"requirepass \w", text) is None
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_a_setting_comes_out_of_the_document_as_it_went_in(evil):
     found, documents = rendered(settings={"AWEIGH_NOTE": evil})
     assert found["services"]["web"]["environment"]["AWEIGH_NOTE"].replace("$$", "$") == evil
-    assert found.keys() == {"name", "services", "volumes", "secrets"}
+    assert found.keys() == {"name", "services", "volumes", "networks", "secrets"}
     plain, _ = rendered(settings={"AWEIGH_NOTE": "x"})
-    assert {name: {**one, "environment": 0} for name, one in found["services"].items()} == {
-        name: {**one, "environment": 0} for name, one in plain["services"].items()
-    }
+    for services in (found["services"], plain["services"]):
+        services["web"]["labels"].pop("io.aweigh.told")  # it tells one from the other
+        for one in services.values():
+            one["environment"] = 0
+    assert found["services"] == plain["services"]
     # Of what compose would put in for a variable there is nothing: every $ has its twin.
     assert b"$" not in documents["compose.yaml"].replace(b"$$", b"")
 
@@ -197,7 +206,9 @@ def test_more_replicas_are_another_plan_with_a_proxy_in_front():
 def test_replicas_that_share_no_store_take_no_jobs_and_counts_stay_where_none_is_said():
     alone = replace(RELEASE, processes={"web": "aweigh serve x"}, config={}, stores=())
     assert plan_of(alone, Wish("a", replicas=2), IMAGE).config["AWEIGH_JOBS"] == "off"
-    assert plan_of(RELEASE, Wish("a"), IMAGE, counts={"web": 2, "worker": 3}).replicas == {"web": 2, "worker": 3}
+    assert plan_of(
+        RELEASE, Wish("a"), IMAGE, before=scaled(plan_of(RELEASE, Wish("a"), IMAGE), {"web": 2, "worker": 3})
+    ).replicas == {"web": 2, "worker": 3}
 
 
 # -- YAML ------------------------------------------------------------------------------------------------------------
@@ -243,3 +254,109 @@ def test_a_comment_cannot_become_more_than_one():
 
 def test_every_dollar_is_doubled_in_keys_and_values():
     assert literal({"A": ["$x", {"k": Said("$$", "why")}]}) == {"A": ["$$x", {"k": Said("$$$$", "why")}]}
+
+
+# -- proxies, slots, and what is beside the app ----------------------------------------------------------------------
+
+
+def test_a_proxy_of_the_owners_own_is_believed_when_they_say_so_and_counted_with_ours():
+    one = plan_of(RELEASE, Wish("p"), IMAGE, settings={"AWEIGH_PROXIES": "1"})
+    assert one.config["AWEIGH_PROXIES"] == "1"
+    several = scaled(one, {"web": 2})
+    assert several.config["AWEIGH_PROXIES"] == "2"
+    assert caddyfile(several).count("trusted_proxies private_ranges") == 4
+    assert scaled(several, {"web": 1}) == one  # what the owner said is not lost on the way
+    public = plan_of(RELEASE, Wish("p", public=True, replicas=2), IMAGE, settings={"AWEIGH_PROXIES": "1"})
+    assert "trusted_proxies 0.0.0.0/0 ::/0" in caddyfile(public)
+
+
+def test_names_that_the_owner_sets_leave_this_machines_own_by_which_a_release_is_looked_at():
+    def hosts(said):
+        return plan_of(RELEASE, Wish("p"), IMAGE, settings={"AWEIGH_HOSTS": said}).config["AWEIGH_HOSTS"]
+
+    assert hosts("models.example.org") == "models.example.org,localhost,127.0.0.1,[::1]"
+    assert hosts("localhost") == "localhost,127.0.0.1,[::1]"
+    assert hosts("*") == "*"
+
+
+@pytest.mark.parametrize("value", ["-1", "x", "", "16", "1.5", "١"])
+def test_a_number_of_proxies_that_is_none_is_refused(value):
+    with pytest.raises(UsageError, match="AWEIGH_PROXIES"):
+        rendered(settings={"AWEIGH_PROXIES": value})
+
+
+def test_a_setting_that_is_taken_away_is_again_as_the_release_says():
+    set_ = plan_of(RELEASE, Wish("p"), IMAGE, settings={"AWEIGH_JOBS": "off", "AWEIGH_PROXIES": "1"})
+    assert set_.config["AWEIGH_JOBS"] == "off"
+    assert configured(set_, {}) == plan_of(RELEASE, Wish("p"), IMAGE)
+    assert configured(set_, {}).config["AWEIGH_JOBS"] == "worker"
+
+
+def test_images_beside_the_app_stay_what_they_are_unless_others_are_named():
+    first = plan_of(RELEASE, Wish("p", images={"postgres": "docker.io/library/postgres:17"}), IMAGE)
+    second = plan_of(replace(RELEASE, stores=()), Wish("p"), IMAGE, before=first)
+    third = plan_of(RELEASE, Wish("p"), IMAGE, before=second)
+    assert third.images["postgres"] == "docker.io/library/postgres:17"  # its data is still what 17 has written
+    assert plan_of(RELEASE, Wish("p", images={"postgres": "a/b:18"}), IMAGE, before=third).images["postgres"] == (
+        str(parse_reference("a/b:18"))
+    )
+
+
+def test_a_plan_that_an_older_version_kept_is_read():
+    plan = plan_of(RELEASE, Wish("p", replicas=2), IMAGE)
+    told = json.loads(msgspec.json.encode(plan))
+    for name in ("base", "settings", "proxy"):
+        del told[name]
+    old = msgspec.convert(told, Plan)
+    assert scaled(old, {"web": 1}).config == plan_of(RELEASE, Wish("p"), IMAGE).config
+    assert old.has_proxy
+
+
+def test_both_slots_run_the_same_and_nothing_of_the_proxy_changes_with_a_release():
+    plan = plan_of(RELEASE, Wish("p", replicas=2), IMAGE)
+    other = plan_of(RELEASE, Wish("p", replicas=3, memory="1G"), Chosen("localhost/aweigh-p:cd", "sha256:" + "cd" * 32))
+    first, second = (yaml.safe_load(render(plan, slot=slot)["compose.yaml"])["services"] for slot in "ab")
+    web, web_b = first.pop("web"), second.pop("web-b")
+    assert (web["labels"].pop("io.aweigh.slot"), web_b["labels"].pop("io.aweigh.slot")) == ("a", "b")
+    assert web == web_b
+    assert first == second
+    assert yaml.safe_load(render(other, slot="b", mark="x")["compose.yaml"])["services"]["proxy"] == first["proxy"]
+    assert web_told(plan, "") != web_told(other, "")
+    assert web_told(plan, "") != web_told(plan, "x")
+    assert web_told(plan, "") == web_told(scaled(plan, {"web": 3}), "")
+
+
+def test_a_single_web_container_may_have_a_proxy_too_and_keeps_it():
+    plan = plan_of(RELEASE, Wish("p", proxy=True), IMAGE)
+    assert plan.has_proxy
+    assert plan.config["AWEIGH_PROXIES"] == "1"
+    assert plan_of(RELEASE, Wish("p"), IMAGE, before=plan).has_proxy
+    assert not plan_of(RELEASE, Wish("p", proxy=False), IMAGE, before=plan).has_proxy
+
+
+def test_jobs_that_valkey_alone_keeps_are_never_thrown_away_whatever_was_there_before():
+    def policy(*stores):
+        command = rendered(replace(RELEASE, stores=stores))[0]["services"]["valkey"]["command"]
+        return command[command.index("--maxmemory-policy") + 1]
+
+    assert policy("redis") == "noeviction"
+    assert policy("postgresql", "redis") == "allkeys-lru"
+
+
+def test_what_holds_data_has_a_network_that_leads_nowhere_and_no_port():
+    found = rendered(wish=Wish("penguins", replicas=2, public=True))[0]
+    assert found["networks"]["stores"] == {"internal": True}
+    for name, one in found["services"].items():
+        expected = ["stores"] if name in {"postgres", "valkey"} else None if name == "proxy" else ["default", "stores"]
+        assert one.get("networks") == expected, name
+        assert ("ports" in one) == (name == "proxy")
+
+
+def test_no_log_grows_without_an_end():
+    for one in rendered(wish=Wish("penguins", replicas=2))[0]["services"].values():
+        assert one["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+
+
+def test_a_process_cannot_have_the_name_of_the_second_slot():
+    with pytest.raises(UsageError, match="container"):
+        rendered(replace(RELEASE, processes={"web": "aweigh serve x", "web-b": "run"}))

@@ -77,7 +77,7 @@ def test_an_arm_machine_with_its_variant_and_programs_that_stay_programs(tmp_pat
 
 
 def test_sets_of_an_older_python_are_the_same_bytes(tmp_path):
-    from aweigh.targets.image.packages import _compile
+    from aweigh.targets.image.packages import compile_modules
 
     compiler = find_compiler("3.10")
     if compiler is None:
@@ -87,6 +87,6 @@ def test_sets_of_an_older_python_are_the_same_bytes(tmp_path):
         folder = tmp_path / str(at)
         folder.mkdir()
         (folder / "m.py").write_text("def f(x):\n    return x in {'a', 'b', 'c', 'd', 'e', 'f', 'g'}\n")
-        _compile(folder, Making(Store(tmp_path), 0, Compiler(compiler.program, compiler.version)))
+        compile_modules(folder, Making(Store(tmp_path), 0, Compiler(compiler.program, compiler.version)))
         found.add((folder / "__pycache__" / "m.cpython-310.pyc").read_bytes())
     assert len(found) == 1

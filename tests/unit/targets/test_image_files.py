@@ -125,6 +125,7 @@ def test_what_unpacks_without_end_is_refused(store, monkeypatch):
         gzip.compress(header(tarfile.XHDTYPE, 512) + b"999999 path=x\n".ljust(512, b"\0")),
         gzip.compress(header(tarfile.XHDTYPE, 512) + b"12 size=-512\n".ljust(512, b"\0") + header(tarfile.REGTYPE, 0)),
     ],
+    ids=["empty", "text", "cut off", "short", "noise", "long header", "negative size"],
 )
 def test_what_is_no_archive_is_refused(content, store):
     with pytest.raises(DamagedImage):

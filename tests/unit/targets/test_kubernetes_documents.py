@@ -84,7 +84,6 @@ def test_plain_yaml_is_one_file_for_each_object_in_their_order(name):
     assert plain_of(PLANS[name]()) == files
 
 
-@pytest.mark.shows("kubernetes", "render as a chart", how="vendor's client")
 @pytest.mark.needs("helm")
 @pytest.mark.parametrize("name", PLANS)
 def test_helm_makes_the_plain_yaml_of_the_charts_own_values(name, tmp_path):
@@ -167,7 +166,6 @@ def test_the_schema_of_the_values_holds_for_them():
 # -- kustomize -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.shows("kubernetes", "render for kustomize", how="vendor's client")
 @pytest.mark.needs("kubectl")
 @pytest.mark.parametrize("name", PLANS)
 def test_kustomize_makes_the_plain_yaml_of_the_base(name, tmp_path):

@@ -60,6 +60,7 @@ def test_the_documents_and_nothing_else():
     assert set(source_of(RELEASE, files)) == {*files, *RELEASE.files}
 
 
+@pytest.mark.shows("heroku", "render", how="schema")
 def test_app_json_is_what_the_schema_takes():
     document = valid(json.loads(render(SAID, Shape(size="standard-2x", replicas=2))["app.json"]))
     assert document["formation"] == {

@@ -299,6 +299,14 @@ def test_streamlit_is_asked_by_caddy_alone_unless_it_is_told_otherwise():
     assert "STREAMLIT_SERVER_ADDRESS" not in unit()
 
 
+def test_gunicorn_is_asked_by_caddy_alone_unless_it_is_told_otherwise():
+    own = replace(RELEASE, processes={"web": "gunicorn app:app"}, own=frozenset({"Procfile"}), config={})
+    assert "Environment=GUNICORN_CMD_ARGS=--bind=127.0.0.1:2005%i\n" in unit(kept_of(own, bundle=None))
+    told = replace(own, config={"GUNICORN_CMD_ARGS": "--threads=4"})
+    assert "Environment=GUNICORN_CMD_ARGS=--threads=4\n" in unit(kept_of(told, bundle=None))
+    assert "GUNICORN" not in unit()
+
+
 def test_pip_runs_shut_in_and_not_as_root():
     commands = [one for one in planned(RELEASE, WISH) if "systemd-run" in one.argv]
     assert len(commands) == 2

@@ -3,21 +3,20 @@
 import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Literal
 
-import msgspec
-
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import UsageError
 from aweigh.guard import deploy_key
 from aweigh.secret import Secret
 from aweigh.targets.compose.containers import Container, containers_of, is_ready
-from aweigh.targets.compose.deploy import Going, start, take_live
-from aweigh.targets.compose.errors import NotUp, refusal
+from aweigh.targets.compose.deploy import VOLUMES, Going, take_live
+from aweigh.targets.compose.errors import AnswersDiffer, refusal
+from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Project, Record
-from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, check_setting, scaled
-from aweigh.targets.compose.program import Programs, carry_out, environ_of, succeeds
-from aweigh.targets.compose.render import COMPOSE
+from aweigh.targets.compose.plan import MIGRATE, SERVICES, WEB, check_setting, configured, scaled
+from aweigh.targets.compose.program import Programs, ask, carry_out, environ_of, succeeds
+from aweigh.targets.compose.render import COMPOSE, STORES
 from aweigh.targets.heroku.after import is_plain
 from aweigh.targets.target import Status
 
@@ -37,7 +36,8 @@ def live_of(project: Project) -> Record:
     found = project.current()
     if found is None:
         raise UsageError(
-            f"There is no app {project.app!r} here.", hint="aweigh deploy compose PATH --app NAME makes one"
+            f"There is no app {project.app!r} here.",
+            hint=f"aweigh deploy compose PATH --app {project.app} makes one",
         )
     return found
 
@@ -53,12 +53,15 @@ def status(project: Project, programs: Programs) -> Status:
     if not found:
         return Status(name=project.app, state="absent" if current is None else "down")
     replicas: dict[str, int] = {}
-    for one in found:
+    asked = [one for one in found if one.slot in {"", project.slot()}]
+    for one in asked:
         if one.process != MIGRATE:
             replicas[one.process] = replicas.get(one.process, 0) + (one.state == "running")
-    web = [one for one in found if one.process == WEB]
+    web = [one for one in asked if one.process == WEB]
     bundle = next((one.bundle for one in web if one.bundle), None)
-    ready = current is not None and is_ready(current.plan)
+    ready = False
+    with suppress(AnswersDiffer):
+        ready = current is not None and is_ready(current.plan)
     return Status(
         name=project.app,
         state=state_of(web, is_ready=ready),
@@ -66,7 +69,7 @@ def status(project: Project, programs: Programs) -> Status:
         release=_release_of(project, web, current),
         bundle=bundle,
         replicas=replicas,
-        notes=tuple(_notes(found)),
+        notes=tuple(_notes(found, project.slot())),
     )
 
 
@@ -87,9 +90,11 @@ def _release_of(project: Project, web: Sequence[Container], current: Record | No
     return next((one.label for one in project.records() if one.plan.digest in images), None)
 
 
-def _notes(found: Sequence[Container]) -> Iterator[str]:
+def _notes(found: Sequence[Container], slot: str) -> Iterator[str]:
     for one in found:
-        if one.out_of_memory:
+        if one.slot not in {"", slot}:
+            yield f"{one.name} is of a release that is not asked: the next deployment takes it away"
+        elif one.out_of_memory:
             yield f"{one.name} took more memory than it may and was killed: deploy with a larger --memory"
         elif one.process == MIGRATE and one.exit_code:
             yield f"{one.name} failed with {one.exit_code}"
@@ -105,15 +110,13 @@ def log_command(project: Project, programs: Programs, *, lines: int, tail: bool,
     Raises:
         UsageError: there is no such app or process.
     """
-    plan = live_of(project).plan if project.current() is not None else None
-    records = project.records()
-    if plan is None and not records:
-        live_of(project)
-    known = {*(plan or records[0].plan).processes, *(plan or records[0].plan).images}
+    record = project.current() or next(iter(project.records()), None) or live_of(project)
+    known = {*record.plan.processes, *record.plan.images}
     if process is not None and process not in known:
         raise UsageError(f"The app has no process {process[:40]!a}.", hint=f"it has {', '.join(sorted(known))}")
     follow = ["--follow"] if tail else []
-    return programs.of(project, "logs", "--tail", str(lines), *follow, *([process] if process else []))
+    service = SERVICES[project.slot()] if process == WEB else process
+    return programs.of(project, "logs", "--tail", str(lines), *follow, *([service] if service else []))
 
 
 def read_log(words: Sequence[str], project: Project) -> Iterator[str]:
@@ -168,8 +171,11 @@ def rollback(going: Going, number: int | None = None) -> tuple[Record, Record]:
             f"The image of {wanted.label} is not here any more.", hint="deploy its bundle: aweigh deploy compose PATH"
         )
     golden = project.golden(wanted)
-    record = project.add(wanted.plan, why=f"rollback to {wanted.label}", golden=golden)
-    take_live(going, record, golden, before=current)
+    with project.tried():
+        if wanted.plan.base is not None:  # older versions kept no settings of their own
+            project.own.replace(wanted.plan.settings)
+        record = project.add(wanted.plan, why=f"rollback to {wanted.label}", golden=golden)
+        take_live(going, record, golden, before=current)
     return wanted, record
 
 
@@ -197,7 +203,7 @@ def config(project: Project) -> dict[str, str | Secret]:
     shown: dict[str, str | Secret] = {
         name: value if is_plain(name) else Secret(value) for name, value in plan.config.items()
     }
-    return dict(sorted((shown | project.secrets(plan)).items()))
+    return dict(sorted((shown | project.own.secrets(plan)).items()))
 
 
 def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tuple[str, ...]:
@@ -211,7 +217,7 @@ def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tupl
     current = live_of(project)
     for name, value in changes.items():
         check_setting(name, "" if value is None else value.reveal() if isinstance(value, Secret) else value)
-    settings, kept = project.settings(), project.secrets(current.plan)
+    settings, kept = project.own.plain(), project.own.secrets(current.plan)
     there: dict[str, str | Secret] = {**settings, **kept}
     shown = {key: Secret(one) if isinstance(one, str) else one for key, one in there.items()}
     differing = {
@@ -225,44 +231,54 @@ def set_config(going: Going, changes: Mapping[str, str | Secret | None]) -> tupl
         raise UsageError(f"{deploy_key.VARIABLE} is what deployments are checked by.", hint="give it another value")
     plain = {name: one for name, one in differing.items() if not isinstance(one, Secret)}
     hidden: dict[str, Secret | None] = {name: one for name, one in differing.items() if isinstance(one, Secret)}
-    project.set(plain, hidden)
-    base = {name: one for name, one in current.plan.config.items() if name not in differing}
-    plan = _with_config(current, base | {name: one for name, one in plain.items() if one is not None})
-    golden = project.golden(current)
-    record = project.add(plan, why=f"config {', '.join(sorted(differing))}", golden=golden)
-    try:
-        # podman-compose sees what the documents say, and not what lies beside them.
-        take_live(going, record, golden, before=current, anew=not going.programs.waits)
-    except RemoteError:
-        back_plain: dict[str, str | None] = {name: settings.get(name) for name in plain if name not in kept}
-        back_hidden: dict[str, Secret | None] = {name: kept.get(name) for name in differing if name in kept}
-        project.set(back_plain, back_hidden)
-        with suppress(NotUp):
-            start(going, current.plan)
-        raise
+    with project.tried():
+        project.own.set(plain, hidden)
+        plan = configured(current.plan, project.own.plain())
+        golden = project.golden(current)
+        record = project.add(plan, why=f"config {', '.join(sorted(differing))}", golden=golden)
+        take_live(going, record, golden, before=current)
     return tuple(sorted(differing))
-
-
-def _with_config(current: Record, config: Mapping[str, str]) -> Plan:
-    return msgspec.structs.replace(current.plan, config=dict(sorted(config.items())))
 
 
 def destroy(going: Going) -> None:
     """Takes containers, volumes with all data in them, and the folder away.
 
+    Also what the documents name no more: the volumes of a store that the last release went without, and all of it
+    where the folder was deleted by hand.
+
     Raises:
-        UsageError: there is nothing of that name.
-        RemoteError: compose fails; then the folder stays.
+        UsageError: there is nothing of that name, or the folder is another app's.
+        RemoteError: the engine fails; then the folder stays.
+        Occupied: somebody else changes it.
     """
     project, programs = going.project, going.programs
-    if not project.exists() and not containers_of(programs, project.app):
+    there = [one for one in volumes_of(project) if succeeds(programs.engine("volume", "inspect", one))]
+    if not project.exists() and not there and not containers_of(programs, project.app):
         raise UsageError(f"There is no app {project.app!r} here.", hint="is it in another folder? --dir DIR")
-    records = project.records()
-    if records and not (project.folder / COMPOSE).is_file():
-        project.write(records[0].plan)
-    if (project.folder / COMPOSE).is_file():
-        words = programs.of(project, "down", "--volumes", "--remove-orphans")
-        carry_out(words, what="to take it away", folder=project.folder, hear=lambda _: None)
-    for image in {one.plan.image for one in records if not one.plan.pulled}:
-        succeeds(programs.engine("image", "rm", image))
-    project.remove()
+    with project.locked() if project.folder.is_dir() else nullcontext():
+        records = project.records()
+        if records:
+            project.write(records[0].plan)  # whatever has become of the document
+        if (project.folder / COMPOSE).is_file():
+            words = programs.of(project, "down", "--volumes", "--remove-orphans")
+            carry_out(words, what="to take it away", folder=project.folder, hear=lambda _: None)
+        _sweep(going)
+        forget_images(programs, project.app, but=())
+        project.remove()
+
+
+def volumes_of(project: Project) -> list[str]:
+    """What the volumes of an app may be called."""
+    return [f"aweigh-{project.app}_{name}" for name in ("state", *VOLUMES.values())]
+
+
+def _sweep(going: Going) -> None:
+    """Takes away what is left of an app's containers, volumes and network, whichever document named them."""
+    project, programs = going.project, going.programs
+    for one in containers_of(programs, project.app):
+        ask(programs.engine("rm", "-f", one.name), what="to take it away")
+    for volume in volumes_of(project):
+        if succeeds(programs.engine("volume", "inspect", volume)):
+            ask(programs.engine("volume", "rm", volume), what=f"to take the volume {volume} away")
+    for network in ("default", STORES):
+        succeeds(programs.engine("network", "rm", f"aweigh-{project.app}_{network}"))

@@ -1,29 +1,34 @@
 """What runs of an app, asked of the engine: containers found by our labels, and what they say of themselves."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aweigh.targets.compose.errors import ComposeRefused, NotUp, last_words, quote
+from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp, last_words, quote
 from aweigh.targets.compose.kept import Project
-from aweigh.targets.compose.plan import MIGRATE, WEB, Plan
+from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, Slot
 from aweigh.targets.compose.program import Programs, ask, documents, said_anywhere
 from aweigh.targets.compose.render import LABEL
 from aweigh.targets.invitations import discreet
-from aweigh.targets.live import get
+from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
 
 LOG_LINES = 200
 PAUSE_S = 0.5
 CRASHES = 2
 """Starts again that are taken for a crash that comes back."""
+TRIES = 5
 _KILLED = 137
 
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One container. ``state`` is the engine's own word, ``health`` is empty where nobody looks."""
+    """One container. ``state`` is the engine's own word, ``health`` is empty where nobody looks.
+
+    ``slot`` and ``told`` are of web containers and of the proxy; ``ports`` are the machine's that it has.
+    """
 
     name: str
+    id: str
     process: str
     state: str
     health: str
@@ -32,6 +37,9 @@ class Container:
     out_of_memory: bool
     image: str
     bundle: str
+    slot: str = ""
+    told: str = ""
+    ports: frozenset[int] = frozenset()
 
     @property
     def is_up(self) -> bool:
@@ -39,10 +47,23 @@ class Container:
         return self.state == "running" and self.health in {"", "healthy"}
 
     @property
+    def has_ended(self) -> bool:
+        """Whether it is no more, and did not end well."""
+        return self.state in {"exited", "dead", "stopped"} and self.exit_code != 0
+
+    @property
     def has_crashed(self) -> bool:
-        """Whether it ended by itself, and badly, or again and again."""
-        ended = self.state in {"exited", "dead", "stopped"} and self.exit_code != 0
-        return ended or self.restarts >= CRASHES or self.out_of_memory
+        """Whether it ended badly, or is started again and again and does not get healthy."""
+        return self.has_ended or (not self.is_up and (self.restarts >= CRASHES or self.out_of_memory))
+
+    def has_crashed_since(self, restarts: int | None) -> bool:
+        """The same since it had been started again so many times; None: it was not there then.
+
+        What runs for months is started again now and then, and nothing is wrong with it.
+        """
+        if restarts is None:
+            return self.has_ended or self.restarts >= CRASHES or self.out_of_memory
+        return self.has_ended or self.restarts - restarts >= CRASHES
 
 
 def containers_of(programs: Programs, app: str) -> list[Container]:
@@ -52,14 +73,18 @@ def containers_of(programs: Programs, app: str) -> list[Container]:
         ComposeRefused: the engine cannot be asked.
     """
     filters = ["--filter", f"label={LABEL}.app={app}"]
-    ids = ask(programs.engine("ps", "-aq", "--no-trunc", *filters), what="to say what runs").split()
-    if not ids:
-        return []
-    try:
-        told = ask(programs.engine("container", "inspect", *ids), what="to say what runs")
-    except ComposeRefused:
-        # One of them went away in between.
-        return []
+    told, tries = "", 0
+    while not told:
+        ids = ask(programs.engine("ps", "-aq", "--no-trunc", *filters), what="to say what runs").split()
+        if not ids:
+            return []
+        try:
+            told = ask(programs.engine("container", "inspect", *ids), what="to say what runs")
+        except ComposeRefused:
+            tries += 1
+            if tries == TRIES:
+                raise
+            # One of them went away in between: what is left is asked for anew.
     found = [_container(one) for one in documents(told)]
     return sorted(found, key=lambda one: (one.process, one.name))
 
@@ -70,9 +95,11 @@ def _container(told: dict[str, object]) -> Container:
     health = _mapping(state.get("Health") or state.get("Healthcheck"))
     restarts, code = told.get("RestartCount"), state.get("ExitCode")
     said = str(health.get("Status") or "").lower()
+    process = str(labels.get(f"{LABEL}.process", ""))
     return Container(
         name=str(told.get("Name") or "").lstrip("/"),
-        process=str(labels.get(f"{LABEL}.process", "")),
+        id=str(told.get("Id") or ""),
+        process=process,
         state=str(state.get("Status") or "").lower(),
         health="" if said == "none" else said,
         restarts=restarts if isinstance(restarts, int) else 0,
@@ -80,32 +107,69 @@ def _container(told: dict[str, object]) -> Container:
         out_of_memory=state.get("OOMKilled") is True,
         image=str(labels.get(f"{LABEL}.image", "")),
         bundle=str(labels.get(f"{LABEL}.bundle", "")),
+        slot=str(labels.get(f"{LABEL}.slot", "a")) if process == WEB else "",
+        told=str(labels.get(f"{LABEL}.told", "")),
+        ports=frozenset(_ports(_mapping(_mapping(told.get("HostConfig")).get("PortBindings")))),
     )
+
+
+def _ports(bindings: Mapping[str, object]) -> Iterator[int]:
+    for bound in bindings.values():
+        for one in bound if isinstance(bound, list) else ():
+            said = str(_mapping(one).get("HostPort") or "")
+            if said.isdigit() and said.isascii():
+                yield int(said)
 
 
 def _mapping(value: object) -> dict[str, object]:
     return value if isinstance(value, dict) else {}
 
 
-def wait_until_up(programs: Programs, project: Project, plan: Plan, *, timeout_s: float) -> None:
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """What is waited for: these processes of a plan, the web containers in a slot, which is asked at an address.
+
+    ``restarts`` are those of the containers that were there before, by their ids.
+    """
+
+    plan: Plan
+    processes: Collection[str]
+    slot: Slot
+    url: Callable[[], str | None]
+    restarts: Mapping[str, int]
+
+
+def wait_until_up(programs: Programs, project: Project, awaited: Awaited, *, timeout_s: float) -> None:
     """Waits until every process runs as often as it is to, and the app says that it is ready.
 
     Raises:
         NotUp: something crashes, or it is not ready in time; tells its last words.
+        AnswersDiffer: the server has refused its own golden rows.
     """
     until = time.monotonic() + timeout_s
     while True:
-        found = containers_of(programs, plan.app)
-        crashed = next((one for one in found if one.has_crashed), None)
+        found = [one for one in containers_of(programs, project.app) if _is_awaited(one, awaited)]
+        crashed = next((one for one in found if one.has_crashed_since(awaited.restarts.get(one.id))), None)
         if crashed is not None:
             raise why_crashed(programs, project, crashed)
-        if _all_there(found, plan) and is_ready(plan):
+        if _all_there(found, awaited) and _answers(awaited):
             return
         if time.monotonic() > until:
             late = next((one for one in found if one.process != MIGRATE and not one.is_up), None)
             late = late or next((one for one in found if one.process == WEB), None)
             raise why_down(programs, project, late, what=f"It is not ready after {timeout_s:.0f} s")
         time.sleep(PAUSE_S)
+
+
+def _is_awaited(one: Container, awaited: Awaited) -> bool:
+    return one.slot in {"", awaited.slot} and one.process in awaited.processes
+
+
+def _answers(awaited: Awaited) -> bool:
+    if WEB not in awaited.processes:
+        return True
+    url = awaited.url()
+    return url is not None and is_ready(awaited.plan, url)
 
 
 def why_crashed(programs: Programs, project: Project, one: Container) -> NotUp:
@@ -116,23 +180,30 @@ def why_crashed(programs: Programs, project: Project, one: Container) -> NotUp:
 def _crash(one: Container) -> str:
     if one.out_of_memory or (one.exit_code == _KILLED and one.state != "running"):
         return f"{one.name} took more memory than it may and was killed"
-    return f"{one.name} crashes" if one.restarts else f"{one.name} ended with {one.exit_code}"
+    return f"{one.name} ended with {one.exit_code}" if one.has_ended and not one.restarts else f"{one.name} crashes"
 
 
-def _all_there(found: Iterable[Container], plan: Plan) -> bool:
+def _all_there(found: Iterable[Container], awaited: Awaited) -> bool:
+    plan = awaited.plan
     up: dict[str, int] = {}
     for one in found:
         if one.state == "running" and (one.process not in plan.processes or one.image == plan.digest):
             up[one.process] = up.get(one.process, 0) + 1
-    return all(up.get(name, 0) >= count for name, count in plan.replicas.items())
+    return all(up.get(name, 0) >= plan.replicas.get(name, 1) for name in awaited.processes if name != MIGRATE)
 
 
-def is_ready(plan: Plan) -> bool:
-    """Whether the app says at its port that it is ready; True where no web process is wanted."""
+def is_ready(plan: Plan, url: str | None = None) -> bool:
+    """Whether the app says, at its port or another address, that it is ready; True where no web process is wanted.
+
+    Raises:
+        AnswersDiffer: the server has refused its own golden rows, and never gets ready.
+    """
     if plan.replicas.get(WEB, 1) == 0:
         return True
-    reply = get(plan.url, "/health/ready" if plan.is_ours else "/")
-    return reply is not None and reply.status < 400
+    reply = get(url or plan.url, "/health/ready" if plan.is_ours else "/")
+    if reply is not None and has_refused_itself(reply):
+        raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
+    return reply is not None and reply.status < (400 if plan.is_ours else 500)
 
 
 def why_down(programs: Programs, project: Project, one: Container | None, *, what: str) -> NotUp:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aweigh.errors import AweighError
-from aweigh.targets.compose.deploy import BOOT_S
-from aweigh.targets.compose.plan import MEMORY, PORT, Wish, check_wish, memory_bytes
+from aweigh.targets.compose.plan import MEMORY, PORT, Wish, check_wish
 from aweigh.targets.compose.program import Programs, find_programs, said_anywhere
+from aweigh.targets.compose.sizes import memory_bytes
+from aweigh.targets.compose.switch import BOOT_S
 from aweigh.targets.doctor.diagnosis import Diagnosis, Tell, Wishes
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.platform import Bound, Platform, Words

@@ -2,20 +2,22 @@
 
 import re
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from aweigh.errors import StorageFull, UnsuitableImage, UsageError
+from aweigh.errors import UnsuitableImage, UsageError
 from aweigh.oci.client import open_registry
 from aweigh.oci.documents import Platform
 from aweigh.oci.layout import Named, write_archive
 from aweigh.oci.reference import is_loopback, parse_reference
 from aweigh.oci.store import Store
 from aweigh.targets.compose.errors import ComposeRefused
+from aweigh.targets.compose.files import unwritable
+from aweigh.targets.compose.kept import IMAGE
 from aweigh.targets.compose.plan import Chosen
-from aweigh.targets.compose.program import Programs, ask, carry_out, documents, succeeds
+from aweigh.targets.compose.program import Programs, ask, carry_out, documents, said_anywhere, succeeds
 from aweigh.targets.image.base import USUAL, Tell, fetch_base
 from aweigh.targets.image.build import Built, build
 from aweigh.targets.image.packages import Making, find_compiler
@@ -90,17 +92,22 @@ def load(
     repository, _, tag = name.rpartition(":")
     held = Named(built.images, repository, tag, built.index, built.index_descriptor)
     try:
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".image-") as place:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=IMAGE) as place:
             path = Path(place) / "image.tar"
             write_archive(held, store, path, created_s=created_s)
             carry_out(programs.engine("load", "-i", str(path)), what="to load the image", folder=folder, hear=hear)
     except OSError as error:
-        if error.errno == 28:
-            raise StorageFull("The disk is full.", hint="make room, or name another folder: --dir") from error
-        raise
+        raise unwritable(error) from error
     if not succeeds(programs.engine("image", "inspect", name)):
         raise ComposeRefused("The image was loaded, and is not found there.", hint="run the same command again")
     return Chosen(name, digest), True
+
+
+def forget_images(programs: Programs, app: str, *, but: Collection[str]) -> None:
+    """Takes away the images of an app that were built here, but these; the engine keeps those that still run."""
+    for name in said_anywhere(programs.engine("images", "--format", "{{.Repository}}:{{.Tag}}", f"{NAMES}{app}")):
+        if name.startswith(f"{NAMES}{app}:") and name not in but:
+            succeeds(programs.engine("image", "rm", name))
 
 
 def pulled(

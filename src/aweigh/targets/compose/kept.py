@@ -1,9 +1,10 @@
-"""A project's folder: the documents that run, those of each release, and the secrets that were made up for it.
+"""A project's folder: the documents that run, those of each release, and what the app is told beside them.
 
     compose.yaml, Caddyfile     what runs: compose can be used here by hand
+    compose.next.yaml           what is being started beside it, until people are sent there
     compose.override.yaml       the owner's own, never written
-    app.env, secrets/           made up once, kept for all releases; each store has its own
-    settings.json               what the owner has set
+    live/b                      there while the second of the two slots is the one that is asked
+    app.env, secrets/, ...      settings and secrets (settings.py)
     releases/0001/              the plan of a release, its golden rows, and when it was made
 
 What runs is asked of the engine; the folder holds what an engine does not know. It is the owner's alone (0700).
@@ -12,9 +13,7 @@ What runs is asked of the engine; the folder holds what an engine does not know.
 import fcntl
 import os
 import re
-import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -24,36 +23,23 @@ from typing import Literal
 
 import msgspec
 
-from aweigh.errors import ConfigError, StorageFull, UsageError
-from aweigh.guard import deploy_key
-from aweigh.secret import Secret
+from aweigh.errors import UsageError
+from aweigh.targets.compose.caddy import CADDYFILE, LIVE
 from aweigh.targets.compose.errors import Occupied
-from aweigh.targets.compose.plan import POSTGRES, VALKEY, Plan
-from aweigh.targets.compose.render import (
-    ADDRESSES,
-    COMPOSE,
-    DATABASE,
-    ENVIRONMENT,
-    PASSWORD,
-    USER,
-    VALKEY_CONF,
-    environment_files,
-    render,
-)
+from aweigh.targets.compose.files import PART, read, unwritable, write
+from aweigh.targets.compose.plan import Plan, Slot
+from aweigh.targets.compose.render import COMPOSE, ENVIRONMENT, PASSWORD, render
+from aweigh.targets.compose.settings import OVERRIDE, SETTINGS, UNDO, Settings
 from aweigh.targets.live import Golden
-from aweigh.targets.local.dotenv import read_dotenv
 
-OVERRIDE = "compose.override.yaml"
-SETTINGS, RELEASES, RECORD, GOLDEN, LOCK = "settings.json", "releases", "release.json", "golden.json", ".lock"
+NEXT = "compose.next.yaml"
+RELEASES, RECORD, GOLDEN, LOCK = "releases", "release.json", "golden.json", ".lock"
+IMAGE = ".image-"
+"""How folders begin that an image is put into on its way to the engine."""
 MOST_RELEASES = 50
-"""Kept, the newest; images of older ones are left to the engine."""
-MOST_BYTES = 16 * 2**20
-CACHE_MB = 192
+"""Kept, the newest, and the one that runs."""
 _NUMBER = re.compile(r"[0-9]{4,9}")
-_PLAIN_SECRET = re.compile(r"[A-Za-z0-9 !%&()*+,./:;<=>?@\[\]^_{|}~-]+")
-"""What all readers of such files take for itself: no quotes, no $, no #, no backslash."""
-_MADE_UP = frozenset({"DATABASE_URL", "REDIS_URL"})
-"""They belong to the containers that are there."""
+_OURS = {COMPOSE, NEXT, OVERRIDE, CADDYFILE, LIVE, ENVIRONMENT, "secrets", SETTINGS, UNDO, RELEASES, LOCK}
 
 State = Literal["", "live", "failed"]
 
@@ -83,48 +69,99 @@ class Project:
     app: str
     folder: Path
 
+    @property
+    def own(self) -> Settings:
+        """What the app is told beside its release."""
+        return Settings(self.folder)
+
     def exists(self) -> bool:
         """Whether there ever was a deployment."""
         return (self.folder / RELEASES).is_dir()
 
     # -- what runs ---------------------------------------------------------------------------------------------------
 
-    def write(self, plan: Plan) -> None:
-        """Puts the documents of a plan where compose reads them.
+    def write(self, plan: Plan, *, slot: Slot | None = None, document: str = COMPOSE) -> None:
+        """Puts the documents of a plan where compose reads them, with its web containers in a slot.
 
         Raises:
             StorageFull: the disk is full.
         """
-        documents = render(plan)
-        for name, content in documents.items():
-            path = self.folder / name
-            if path.is_dir():
-                path.rmdir()  # an engine makes a folder of what a container wants and it does not find
-            # The proxy's container reads its file as another user; the folder lets no other user in.
-            _write(path, content, mode=0o644)
+        documents = render(plan, slot=slot or self.slot(), mark=self.own.mark(plan))
+        try:
+            if plan.has_proxy:
+                # The proxy's container reads there as another user; the folder above lets no other user in.
+                (self.folder / LIVE).mkdir(mode=0o755, exist_ok=True)
+                (self.folder / LIVE).chmod(0o755)
+            for name, content in documents.items():
+                path = self.folder / (document if name == COMPOSE else name)
+                if path.is_dir():
+                    path.rmdir()  # an engine makes a folder of what a container wants and it does not find
+                write(path, content, mode=0o644)
+        except OSError as error:
+            raise unwritable(error) from error
 
-    def files(self) -> list[str]:
+    def slot(self) -> Slot:
+        """Which of both slots the web containers run in that are asked."""
+        return "b" if (self.folder / LIVE / "b").exists() else "a"
+
+    def point(self, slot: Slot) -> None:
+        """Has the proxy ask the web containers of a slot from the next request on; what started them is the document.
+
+        Raises:
+            StorageFull: the disk is full.
+        """
+        try:
+            if slot == "b":
+                write(self.folder / LIVE / "b", b"", mode=0o644)
+            else:
+                (self.folder / LIVE / "b").unlink(missing_ok=True)
+            if (self.folder / NEXT).is_file():
+                (self.folder / NEXT).replace(self.folder / COMPOSE)
+        except OSError as error:
+            raise unwritable(error) from error
+
+    def is_bound(self) -> bool:
+        """Whether the owner's own document speaks of the web containers, as they are called in the first slot."""
+        return re.search(rb"\bweb\b", read(self.folder / OVERRIDE) or b"") is not None
+
+    def files(self, document: str = COMPOSE) -> list[str]:
         """The documents that compose is to read, the owner's own last."""
-        return [COMPOSE, *([OVERRIDE] if (self.folder / OVERRIDE).is_file() else [])]
+        return [document, *([OVERRIDE] if (self.folder / OVERRIDE).is_file() else [])]
 
     # -- releases ----------------------------------------------------------------------------------------------------
 
     def records(self) -> list[Record]:
-        """All releases that are kept, the newest first; a damaged one is left out."""
+        """All releases that are kept, the newest first; a damaged one is left out.
+
+        Raises:
+            UsageError: the folder is another app's.
+        """
         found = []
         place = self.folder / RELEASES
         for folder in sorted(place.iterdir() if place.is_dir() else [], reverse=True):
-            content = _read(folder / RECORD) if _NUMBER.fullmatch(folder.name) else None
+            content = read(folder / RECORD) if _NUMBER.fullmatch(folder.name) else None
             try:
                 if content is not None:
                     found.append(msgspec.json.decode(content, type=Record))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
                 continue
-        return found
+        other = next((one.plan.app for one in found if one.plan.app != self.app), None)
+        if other is not None:
+            raise UsageError(
+                f"The folder {self.folder} is that of the app {other!r}.",
+                hint="each app has its own: name another by --dir (AWEIGH_COMPOSE_DIR), or leave it out",
+            )
+        return sorted(found, key=lambda one: -one.number)
 
     def current(self) -> Record | None:
         """The release that was last found to be up and right."""
-        return max((one for one in self.records() if one.state == "live"), key=lambda one: one.number, default=None)
+        return next((one for one in self.records() if one.state == "live"), None)
+
+    def next_number(self) -> int:
+        """The number of the next release."""
+        place = self.folder / RELEASES
+        taken = [int(one.name) for one in place.iterdir() if _NUMBER.fullmatch(one.name)] if place.is_dir() else []
+        return max(taken, default=0) + 1
 
     def add(self, plan: Plan, *, why: str, golden: Golden | None) -> Record:
         """Keeps a new release, under the next number.
@@ -132,24 +169,23 @@ class Project:
         Raises:
             StorageFull: the disk is full.
         """
-        known = self.records()
-        place = self.folder / RELEASES
-        taken = [int(one.name) for one in place.iterdir() if _NUMBER.fullmatch(one.name)] if place.is_dir() else []
-        record = Record(max(taken, default=0) + 1, time.time(), why, plan)
+        known, current = self.records(), self.current()
+        record = Record(self.next_number(), time.time(), why, plan)
         self.keep(record)
         if golden is not None:
-            _write(self._of(record.number) / GOLDEN, msgspec.json.encode(golden))
+            write(self._of(record.number) / GOLDEN, msgspec.json.encode(golden))
         for old in known[MOST_RELEASES - 1 :]:
-            shutil.rmtree(self._of(old.number), ignore_errors=True)
+            if current is None or old.number != current.number:
+                shutil.rmtree(self._of(old.number), ignore_errors=True)
         return record
 
     def keep(self, record: Record) -> None:
         """Writes a release anew, as when it has come up."""
-        _write(self._of(record.number) / RECORD, msgspec.json.encode(record))
+        write(self._of(record.number) / RECORD, msgspec.json.encode(record))
 
     def golden(self, record: Record) -> Golden | None:
         """The golden rows of a release; None where it serves no bundle."""
-        content = _read(self._of(record.number) / GOLDEN)
+        content = read(self._of(record.number) / GOLDEN)
         try:
             return None if content is None else msgspec.json.decode(content, type=Golden)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -158,131 +194,94 @@ class Project:
     def _of(self, number: int) -> Path:
         return self.folder / RELEASES / f"{number:04}"
 
-    # -- secrets and settings ----------------------------------------------------------------------------------------
+    # -- changes -----------------------------------------------------------------------------------------------------
 
-    def needs_secrets(self, plan: Plan) -> list[str]:
-        """Which stores have no password here yet."""
-        return [one for one in plan.stores if not (self.folder / ADDRESSES[one]).is_file()]
+    @contextmanager
+    def tried(self) -> Iterator[None]:
+        """While settings change and the next release brings the change: they stay as they were unless it is live then.
 
-    def make_secrets(self, plan: Plan, *, named: tuple[str, ...] = ()) -> list[str]:
-        """Makes up what is not there yet, for the app and for its stores; the names of what was made up.
+        Also where the process is killed in between: whoever changes the app next undoes it first.
 
         Raises:
             StorageFull: the disk is full.
-            ConfigError: what is kept cannot be read.
         """
-        made = []
-        for store in self.needs_secrets(plan):
-            password = secrets.token_hex(24)
-            if store == "postgresql":
-                name, url = "DATABASE_URL", f"postgresql://{USER}:{password}@{POSTGRES}:5432/{DATABASE}"
-                _write(self.folder / PASSWORD, password.encode(), mode=0o444)
-            else:
-                name, url = "REDIS_URL", f"redis://:{password}@{VALKEY}:6379/0"
-                _write(self.folder / VALKEY_CONF, _valkey_conf(password, plan).encode(), mode=0o444)
-            # The address last: with it the store counts as known.
-            _write(self.folder / ADDRESSES[store], _lines({name: Secret(url)}))
-            made.append(name)
-        there = self._own_secrets()
-        new = {one: Secret(secrets.token_hex(32)) for one in (deploy_key.VARIABLE, *named) if one not in there}
-        if new or not (self.folder / ENVIRONMENT).is_file():
-            self._write_secrets(there | new)
-        return sorted([*made, *new])
-
-    def secrets(self, plan: Plan) -> dict[str, Secret]:
-        """What the containers of a plan are told in secret, by name.
-
-        Raises:
-            ConfigError: a file cannot be read.
-        """
-        found: dict[str, Secret] = {}
-        for name in environment_files(plan):
-            found |= self._secrets_in(name)
-        return found
-
-    def _own_secrets(self) -> dict[str, Secret]:
-        return self._secrets_in(ENVIRONMENT)
-
-    def _secrets_in(self, name: str) -> dict[str, Secret]:
-        content = _read(self.folder / name)
+        self.own.remember(self.next_number())
         try:
-            text = "" if content is None else content.decode()
-        except UnicodeDecodeError as error:
-            raise ConfigError(f"{name} of the app is no text in UTF-8.") from error
-        return {key: Secret(value) for key, value in read_dotenv(text, name=name).items()}
+            yield
+        finally:
+            self.mend()
 
-    def settings(self) -> dict[str, str]:
-        """What the owner has set, beside secrets.
-
-        Raises:
-            ConfigError: the file cannot be read.
-        """
-        content = _read(self.folder / SETTINGS)
-        try:
-            return {} if content is None else msgspec.json.decode(content, type=dict[str, str])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{SETTINGS} of the app cannot be read.", hint="mend it, or take it away") from error
-
-    def set(self, plain: Mapping[str, str | None], hidden: Mapping[str, Secret | None]) -> None:
-        """Changes settings and secrets; None takes one away. A name is one of both.
-
-        Raises:
-            UsageError: a secret has characters that not every reader takes alike, or belongs to a container.
-        """
-        for name, secret in hidden.items():
-            if name in _MADE_UP:
-                raise UsageError(f"{name} belongs to the containers here.", hint=f"set another in {OVERRIDE}")
-            text = "x" if secret is None else secret.reveal()
-            if _PLAIN_SECRET.fullmatch(text) is None or text != text.strip():
-                raise UsageError(
-                    f"The value of {name} has characters that not every reader of such files takes alike.",
-                    hint=f"quotes, $, # and backslashes go into {OVERRIDE} in the app's folder",
-                )
-        gone = {name for name, value in {**plain, **hidden}.items() if value is None}
-        settings = {name: one for name, one in self.settings().items() if name not in gone | hidden.keys()}
-        kept = {name: one for name, one in self._own_secrets().items() if name not in gone | plain.keys()}
-        settings |= {name: one for name, one in plain.items() if one is not None}
-        kept |= {name: one for name, one in hidden.items() if one is not None}
-        _write(self.folder / SETTINGS, msgspec.json.encode(dict(sorted(settings.items()))))
-        self._write_secrets(kept)
-
-    def _write_secrets(self, found: Mapping[str, Secret]) -> None:
-        _write(self.folder / ENVIRONMENT, _lines(found))
-
-    # -- the folder --------------------------------------------------------------------------------------------------
+    def mend(self) -> None:
+        """Undoes a change of settings whose release did not go live."""
+        current = self.current()
+        self.own.settle(None if current is None else current.number)
 
     def make(self) -> None:
         """Sees to it that the folder is there, for its owner alone.
 
         Raises:
-            UsageError: it cannot be made.
+            UsageError: it cannot be made, or holds what is not an app's.
         """
         try:
+            if not self.exists() and _is_foreign(self.folder):
+                raise UsageError(
+                    f"The folder {self.folder} holds other files than an app's.", hint="name a new or empty one: --dir"
+                )
             for folder in (self.folder, self.folder / RELEASES, (self.folder / PASSWORD).parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
         except OSError as error:
-            raise _unwritable(error) from error
+            raise unwritable(error) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """While nobody else changes the app from this machine.
+        """While nobody else changes the app from this machine; what was cut off before is cleared away first.
 
         Raises:
             Occupied: somebody does.
+            UsageError: the folder cannot be written, or is another app's.
         """
-        with open(self.folder / LOCK, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+        try:
+            file = open(self.folder / LOCK, "ab", opener=lambda path, flags: os.open(path, flags, 0o600))  # noqa: SIM115
+        except OSError as error:
+            raise unwritable(error) from error
+        with file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise Occupied(
                     f"Somebody else changes {self.app} at this moment.", hint="wait until that is done"
                 ) from error
+            self.mend()
+            for pattern in (f"{IMAGE}*", f"{PART}*", f"*/{PART}*"):
+                for left in self.folder.glob(pattern):
+                    shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
             yield
 
     def remove(self) -> None:
-        """Takes the folder away, with all secrets and releases in it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Takes away what is an app's in the folder, secrets and releases too; and the folder, if that was all.
+
+        Raises:
+            UsageError: some of it cannot be taken away.
+        """
+        try:
+            there = list(self.folder.iterdir()) if self.folder.is_dir() else []
+            for path in sorted(there, key=lambda one: one.name == RELEASES):  # last: with it the app counts as there
+                if path.name not in _OURS and not path.name.startswith((IMAGE, PART)):
+                    continue
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+            if self.folder.is_dir() and not any(self.folder.iterdir()):
+                self.folder.rmdir()
+        except OSError as error:
+            raise UsageError(
+                f"The app's folder cannot be taken away: {error.strerror}.", hint=f"take {self.folder} away by hand"
+            ) from error
+
+
+def _is_foreign(folder: Path) -> bool:
+    """Whether a folder has something in it that no deployment has put there."""
+    there = {one.name for one in folder.iterdir()} if folder.exists() else set()
+    return bool(there - {OVERRIDE, LOCK}) and not {COMPOSE, ENVIRONMENT} <= there
 
 
 def project_of(app: str, *, environ: Mapping[str, str], folder: Path | None = None) -> Project:
@@ -292,51 +291,3 @@ def project_of(app: str, *, environ: Mapping[str, str], folder: Path | None = No
     said = environ.get("XDG_DATA_HOME", "")
     home = Path(said) if Path(said).is_absolute() else Path(environ.get("HOME") or Path.home()) / ".local" / "share"
     return Project(app, home / "aweigh" / "compose" / app)
-
-
-def _lines(found: Mapping[str, Secret]) -> bytes:
-    lines = ["# Written by aweigh; 'aweigh config compose' changes what is set.\n"]
-    return "".join([*lines, *(f"{name}={one.reveal()}\n" for name, one in sorted(found.items()))]).encode()
-
-
-def _valkey_conf(password: str, plan: Plan) -> str:
-    """Jobs must not be thrown away to make room; answers may."""
-    holds_jobs = "postgresql" not in plan.stores
-    return (
-        f"requirepass {password}\ndir /data\nappendonly yes\nmaxmemory {CACHE_MB}mb\n"
-        f"maxmemory-policy {'noeviction' if holds_jobs else 'allkeys-lru'}\n"
-    )
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise ConfigError(f"{path.name} of the app cannot be read: {error.strerror}.") from error
-
-
-def _write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Writes a file whole or not at all, never open to more than it is to be."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".part-", delete=False) as file:
-            try:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-                os.fchmod(file.fileno(), mode)
-                Path(file.name).replace(path)
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
-    except OSError as error:
-        raise _unwritable(error) from error
-
-
-def _unwritable(error: OSError) -> StorageFull | UsageError:
-    if error.errno in {28, 122}:  # ENOSPC, EDQUOT
-        return StorageFull("The disk is full.", hint="make room, or name another folder: --dir")
-    return UsageError(f"The app's folder cannot be written: {error.strerror}.", hint="name another: --dir DIR")

@@ -7,11 +7,13 @@ more than a text.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import parse_reference
+from aweigh.targets.compose.sizes import check_count, check_cpus, check_memory
 from aweigh.targets.image.build import words_of
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import START, Release
@@ -25,14 +27,18 @@ IMAGES: Mapping[str, str] = {
     VALKEY: "docker.io/valkey/valkey:8-alpine",
     PROXY: "docker.io/library/caddy:2-alpine",
 }
-"""What the others run, by tags that get their makers' fixes; never another major version by itself."""
-RESERVED = frozenset({MIGRATE, *IMAGES})
-MOST_REPLICAS = 20
+"""What the others run, by tags of one major version; an app stays with what it has."""
+Slot = Literal["a", "b"]
+SERVICES: Mapping[Slot, str] = {"a": WEB, "b": "web-b"}
+"""The web containers, by slot: while one is asked the next release starts in the other."""
+RESERVED = frozenset({MIGRATE, SERVICES["b"], *IMAGES})
+PROXIES, HOSTS = "AWEIGH_PROXIES", "AWEIGH_HOSTS"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+MOST_PROXIES = 15
+"""The app believes one more."""
 MEMORY = "512M"
 CPUS = "1"
 PORT = 8000
-LEAST_MEMORY_BYTES = 64 * 2**20
-MOST_CPUS = 256
 MOST_VALUE = 8000
 
 NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
@@ -40,9 +46,6 @@ NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
 PROCESS = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*")
-_MEMORY = re.compile(r"([1-9][0-9]{0,9})([MmGg])[Bb]?", re.ASCII)
-_CPUS = re.compile(r"[0-9]{1,3}(?:\.[0-9]{1,2})?", re.ASCII)
-_UNITS = {"m": 2**20, "g": 2**30}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,9 @@ class Wish:
     """What somebody asks for. ``replicas``: None is as many as there are, at first one.
 
     ``public``: the port is opened to other machines, not to this one alone; ``hosts`` are the names that it is asked
-    by. ``images`` are others than the usual ones, by container (``postgres``, ``valkey``, ``proxy``).
+    by. ``images`` are others than the usual ones, by container (``postgres``, ``valkey``, ``proxy``); what is not named
+    stays as it is. ``proxy``: one in front of a single web container, too, so that releases leave no gap; None: as it
+    is.
     """
 
     app: str
@@ -61,6 +66,7 @@ class Wish:
     public: bool = False
     hosts: tuple[str, ...] = ()
     images: Mapping[str, str] = field(default_factory=dict)
+    proxy: bool | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -86,6 +92,12 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether ``aweigh serve`` answers, which says when it is ready."""
     pulled: bool = False
     """Whether the image is a registry's; else it was built here."""
+    proxy: bool = False
+    """Whether a proxy is wanted before a single web container, too."""
+    base: dict[str, str] | None = None
+    """What the release itself says of the settings; None in what older versions kept."""
+    settings: dict[str, str] = {}
+    """The owner's own, over it."""
 
     @property
     def project(self) -> str:
@@ -99,8 +111,13 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_proxy(self) -> bool:
-        """Whether a proxy shares the requests out among several web replicas."""
-        return self.replicas.get(WEB, 1) > 1
+        """Whether a proxy passes the requests on to the web replicas."""
+        return self.proxy or self.replicas.get(WEB, 1) > 1
+
+    @property
+    def proxies(self) -> int:
+        """How many proxies of the owner's own stand in front of the port, as they have said."""
+        return int(self.settings.get(PROXIES, "0"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,50 +155,6 @@ def check_wish(wish: Wish) -> None:
         parse_reference(image)
 
 
-def check_memory(text: str) -> str:
-    """A size as Docker reads it, if it is one.
-
-    Raises:
-        UsageError: it is none, or less than any server needs.
-    """
-    found = _MEMORY.fullmatch(text)
-    if found is None or int(found[1]) * _UNITS[found[2].lower()] < LEAST_MEMORY_BYTES:
-        raise UsageError(f"{text[:40]!a} is no size for a server's memory.", hint="write 512M or 2G; 64M at least")
-    return f"{found[1]}{found[2].upper()}"
-
-
-def memory_bytes(text: str) -> int:
-    """How much a size is, as Docker reads it: ``512M``, ``2G``.
-
-    Raises:
-        UsageError: it is none.
-    """
-    size = check_memory(text)
-    return int(size[:-1]) * _UNITS[size[-1].lower()]
-
-
-def check_cpus(text: str) -> str:
-    """A number of processors, if it is one.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if _CPUS.fullmatch(text) is None or not 0.05 <= float(text) <= MOST_CPUS:
-        raise UsageError(f"{text[:40]!a} is no number of processors.", hint="write 1, 0.5 or 2")
-    return text
-
-
-def check_count(process: str, count: int) -> int:
-    """How many replicas, if so many can be.
-
-    Raises:
-        UsageError: not so many.
-    """
-    if not 0 <= count <= MOST_REPLICAS:
-        raise UsageError(f"There can be no {count} replicas of {process[:40]!a}.", hint=f"0 to {MOST_REPLICAS}")
-    return count
-
-
 def check_setting(name: str, value: str) -> None:
     """A setting that a document may hold.
 
@@ -192,6 +165,11 @@ def check_setting(name: str, value: str) -> None:
         raise UsageError(f"No setting can be named {name[:60]!a}.", hint="write NAME=VALUE")
     if len(value) > MOST_VALUE or "\0" in value or not value.isprintable():
         raise UsageError(f"The value of {name} cannot be one of an environment.", hint="one line of text")
+    if name == PROXIES and not (re.fullmatch(r"[0-9]{1,2}", value, re.ASCII) and int(value) <= MOST_PROXIES):
+        raise UsageError(
+            f"{PROXIES} is how many proxies of your own stand in front of the port, and no {value[:20]!a}.",
+            hint=f"0 to {MOST_PROXIES}; the one that is made here is counted by itself",
+        )
 
 
 def plan_of(
@@ -200,31 +178,25 @@ def plan_of(
     image: Chosen,
     *,
     settings: Mapping[str, str] | None = None,
-    counts: Mapping[str, int] | None = None,
+    before: Plan | None = None,
 ) -> Plan:
     """The plan of a release; ``settings`` are the owner's own, over what the release says.
 
-    ``counts`` are how many replicas there are now, by process: so many there will be, where the wish names no number.
+    What the wish leaves open is as ``before``: how many replicas there are, the images beside them, and the proxy.
 
     Raises:
         UsageError: something in it cannot be.
     """
     check_wish(wish)
-    counts = dict(counts or {}) | ({} if wish.replicas is None else {WEB: wish.replicas})
-    web = counts.get(WEB, 1)
-    config = {name: value for name, value in release.config.items() if name != "AWEIGH_PROXIES"}
-    config["AWEIGH_PROXIES"] = "1" if web > 1 else "0"
+    counts = ({} if before is None else before.replicas) | ({} if wish.replicas is None else {WEB: wish.replicas})
+    base = {name: value for name, value in release.config.items() if name != PROXIES}
     if not wish.public or wish.hosts:
-        config["AWEIGH_HOSTS"] = ",".join(dict.fromkeys((*wish.hosts, "localhost", "127.0.0.1", "[::1]")))
-    if web > 1 and not release.stores:
-        config["AWEIGH_JOBS"] = "off"  # each replica would know its own alone
-    config |= settings or {}
-    for name, value in config.items():
-        check_setting(name, value)
+        base[HOSTS] = ",".join((*wish.hosts, *LOOPBACK))
     processes = _processes_of(release)
-    images = {OF_STORES[one]: wish.images.get(OF_STORES[one], IMAGES[OF_STORES[one]]) for one in release.stores}
-    images[PROXY] = wish.images.get(PROXY, IMAGES[PROXY])
-    return Plan(
+    kept = dict(IMAGES) | ({} if before is None else before.images) | dict(wish.images)
+    # Of a store that is left out its image is remembered: its data is still there.
+    needed = {*(OF_STORES[store] for store in release.stores), PROXY, *(() if before is None else before.images)}
+    plan = Plan(
         app=wish.app,
         image=image.name,
         digest=image.digest,
@@ -235,11 +207,33 @@ def plan_of(
         public=wish.public,
         memory=check_memory(wish.memory),
         cpus=check_cpus(wish.cpus),
-        config=dict(sorted(config.items())),
+        config={},
         stores=tuple(release.stores),
-        images={name: str(parse_reference(one)) for name, one in sorted(images.items())},
+        images={name: str(parse_reference(kept[name])) for name in sorted(needed)},
         bundle=None if release.bundle is None else golden_of(release.files[release.bundle]).version,
         is_ours=START in release.processes.get(WEB, ""),
+        proxy=(before is not None and before.proxy) if wish.proxy is None else wish.proxy,
+        base=base,
+    )
+    return configured(plan, settings or {})
+
+
+def configured(plan: Plan, settings: Mapping[str, str]) -> Plan:
+    """The plan with these settings of the owner's: what is not set any more is as the release says.
+
+    Raises:
+        UsageError: something in them cannot be.
+    """
+    base = dict(plan.config if plan.base is None else plan.base)
+    alone = {"AWEIGH_JOBS": "off"} if plan.replicas[WEB] > 1 and not plan.stores else {}
+    config = base | alone | dict(settings)  # several replicas without a store would know their own jobs alone
+    for name, value in config.items():
+        check_setting(name, value)
+    if HOSTS in config and config[HOSTS].strip() != "*":  # by which the deployment is looked at
+        config[HOSTS] = ",".join(dict.fromkeys((*config[HOSTS].split(","), *LOOPBACK)))
+    config[PROXIES] = str(int(settings.get(PROXIES, "0")) + plan.has_proxy)
+    return msgspec.structs.replace(
+        plan, base=base, settings=dict(sorted(settings.items())), config=dict(sorted(config.items()))
     )
 
 
@@ -253,13 +247,7 @@ def scaled(plan: Plan, counts: Mapping[str, int]) -> Plan:
         if name not in plan.replicas:
             raise UsageError(f"The app has no process {name[:40]!a}.", hint=f"it has {', '.join(plan.replicas)}")
         check_count(name, count)
-    replicas = plan.replicas | dict(counts)
-    config = dict(plan.config)
-    if config.get("AWEIGH_PROXIES") in {"0", "1"}:
-        config["AWEIGH_PROXIES"] = "1" if replicas[WEB] > 1 else "0"
-    if replicas[WEB] > 1 and not plan.stores:
-        config["AWEIGH_JOBS"] = "off"
-    return msgspec.structs.replace(plan, replicas=replicas, config=config)
+    return configured(msgspec.structs.replace(plan, replicas=plan.replicas | dict(counts)), plan.settings)
 
 
 def _processes_of(release: Release) -> dict[str, tuple[str, ...]]:

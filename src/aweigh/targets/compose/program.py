@@ -18,6 +18,7 @@ from typing import Any, Literal
 from aweigh.errors import UsageError
 from aweigh.targets.compose.errors import AGAIN, ComposeRefused, NoContainers, quote, refusal
 from aweigh.targets.compose.kept import Project
+from aweigh.targets.compose.render import COMPOSE
 
 Kind = Literal["docker", "podman"]
 
@@ -38,7 +39,8 @@ _MISSING = "install Docker with its compose plugin, or podman with podman-compos
 class Programs:
     """What runs containers here: ``compose`` are the words that it begins with, ``version`` is what it says of itself.
 
-    ``waits``: compose itself waits until all is healthy (``--wait``); else it is asked again and again.
+    ``waits``: compose itself waits until what it is asked for is healthy (``up --wait NAME...``), and so a release can
+    be started in steps, beside what runs; else all is started at once, and asked again and again.
     ``platform`` is what images have to be for, as ``linux/amd64``.
     """
 
@@ -52,15 +54,10 @@ class Programs:
         """A command of docker's or podman's own."""
         return [self.kind, *words]
 
-    def of(self, project: Project, *words: str) -> list[str]:
+    def of(self, project: Project, *words: str, document: str = COMPOSE) -> list[str]:
         """A command of compose's, on a project."""
-        files = [one for name in project.files() for one in ("-f", name)]
+        files = [one for name in project.files(document) for one in ("-f", name)]
         return [*self.compose, *files, "-p", f"aweigh-{project.app}", *words]
-
-    def up(self, project: Project, *, anew: bool = False) -> list[str]:
-        """What makes the project run as its documents say, and takes away what they no longer say."""
-        words = ["up", "-d", "--remove-orphans", *(["--wait"] if self.waits else [])]
-        return self.of(project, *words, *(["--force-recreate"] if anew else []))
 
 
 def find_programs(kind: str | None = None) -> Programs:

@@ -1,19 +1,22 @@
-"""A plan as compose reads it: ``compose.yaml``, and a ``Caddyfile`` where there are several web replicas.
+"""A plan as compose reads it: ``compose.yaml``, and a ``Caddyfile`` where a proxy stands before the web replicas.
 
 Nothing is asked of anybody. Secrets are in none of the documents: containers get them from ``app.env`` and from files
 below ``secrets``, which lie beside the documents. No variable is put in by compose: every ``$`` is doubled.
 """
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
-from aweigh.targets.compose.plan import MIGRATE, POSTGRES, PROXY, VALKEY, WEB, Plan
+from aweigh.targets.compose.caddy import CADDYFILE, LIVE, SIDE_DOOR, caddyfile
+from aweigh.targets.compose.plan import MIGRATE, POSTGRES, PROXY, SERVICES, VALKEY, WEB, Plan, Slot
 from aweigh.targets.image.build import HEALTH
 from aweigh.targets.image.build import PORT as INSIDE
 from aweigh.targets.image.packages import VENV
 from aweigh.targets.yaml import Said, literal, to_yaml
 
-COMPOSE, CADDYFILE = "compose.yaml", "Caddyfile"
+COMPOSE = "compose.yaml"
 ENVIRONMENT = "app.env"
 """Secrets as variables, made up or set by the owner: for the app's containers alone."""
 PASSWORD, VALKEY_CONF = "secrets/database_password", "secrets/valkey.conf"
@@ -23,6 +26,8 @@ ADDRESSES: Mapping[str, str] = {"postgresql": "secrets/database.env", "redis": "
 DATABASE, USER = "aweigh", "aweigh"
 CLUSTER = "/var/lib/postgresql/cluster"
 """Said by name, since each major version of the image has another place by itself."""
+STORES = "stores"
+"""The network of what holds data."""
 HEALTH_PORT = 8001
 """Of a worker, in its own container."""
 STOP_S = 30
@@ -33,15 +38,26 @@ _HEAD = """\
 Written by aweigh for the app {app}: the next deployment writes it anew. What you want otherwise goes into
 compose.override.yaml beside it, which is read as well. Secrets are in app.env and secrets, and in no document."""
 _TAGGED = """\
-By a tag, so that it gets its maker's fixes; --{option} pins another. What one major version has
-written, another may not read."""
+'docker compose pull' and another deployment bring its maker's fixes; --{option} names another. What one
+major version has written, another may not read."""
+_LOGS = {"driver": "json-file", "options": {"max-size": "10m", "max-file": "5"}}
+"""Without an end a container's log fills the disk, the database's with it."""
+_PING = "{ sed -n 's/^requirepass /AUTH /p' /run/secrets/valkey.conf; echo PING; } | valkey-cli | grep -q PONG"
+"""With the password: to who shows none it says the same while it still reads its data, and exits with 0."""
+CACHE_MB = 192
 
 
-def render(plan: Plan) -> dict[str, bytes]:
-    """The documents of a plan, by their names."""
+def render(plan: Plan, *, slot: Slot = "a", mark: str = "") -> dict[str, bytes]:
+    """The documents of a plan, by their names, with its web containers in a slot.
+
+    ``mark`` is a word that changes with the secrets, which are in no document: who is told them starts anew then.
+    """
     services: dict[str, Any] = {}
     for name, words in plan.processes.items():
-        services[name] = _process(plan, name, words)
+        if name == WEB:
+            services[SERVICES[slot]] = _web(plan, slot, mark)
+        else:
+            services[name] = _process(plan, name, words, mark)
     if "postgresql" in plan.stores:
         services[POSTGRES] = _postgres(plan)
     if "redis" in plan.stores:
@@ -49,13 +65,16 @@ def render(plan: Plan) -> dict[str, bytes]:
     if plan.has_proxy:
         services[PROXY] = _proxy(plan)
     document: dict[str, Any] = {"name": plan.project, "services": services, "volumes": _volumes(plan)}
+    if plan.stores:
+        inside = Said({"internal": True}, "The stores', and the app's that asks them: it leads nowhere else.")
+        document["networks"] = {STORES: inside, "default": {}}
     secrets = _secrets(plan)
     if secrets:
         document["secrets"] = secrets
     text = to_yaml(literal(document), head=_HEAD.format(app=plan.app))  # type: ignore[arg-type]  # still a mapping
     found = {COMPOSE: text.encode()}
     if plan.has_proxy:
-        found[CADDYFILE] = caddyfile().encode()
+        found[CADDYFILE] = caddyfile(plan).encode()
     return found
 
 
@@ -67,7 +86,30 @@ def environment_files(plan: Plan) -> list[str]:
 # -- the app ---------------------------------------------------------------------------------------------------------
 
 
-def _process(plan: Plan, name: str, words: tuple[str, ...]) -> dict[str, Any]:
+def _web(plan: Plan, slot: Slot, mark: str) -> dict[str, Any]:
+    found = _process(plan, WEB, (), mark)
+    found["labels"] |= {f"{LABEL}.slot": slot, f"{LABEL}.told": web_told(plan, mark)}
+    return found
+
+
+def web_told(plan: Plan, mark: str) -> str:
+    """A word that is another as soon as the web containers of a plan are others, in whatever but their number."""
+    found = _process(plan, WEB, (), mark)
+    del found["deploy"]
+    return _digest(found)
+
+
+def proxy_told(plan: Plan) -> str:
+    """The same of the proxy, its file included."""
+    return _digest([_proxy_alone(plan), caddyfile(plan)])
+
+
+def _digest(value: Any) -> str:
+    plain = json.dumps(value, sort_keys=True, default=lambda one: one.value)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
+
+
+def _process(plan: Plan, name: str, words: tuple[str, ...], mark: str) -> dict[str, Any]:
     once = name == MIGRATE
     health, more, variables = _health(plan, name, words)
     found: dict[str, Any] = {"image": plan.image}
@@ -80,6 +122,8 @@ def _process(plan: Plan, name: str, words: tuple[str, ...]) -> dict[str, Any]:
     found |= _limits(memory=plan.memory, cpus=plan.cpus)
     found["volumes"] = ["state:/state"]
     found["healthcheck"] = health
+    if plan.stores:
+        found["networks"] = ["default", STORES]
     if name == WEB and not plan.has_proxy:
         found["ports"] = [_port(plan)]
     found["depends_on"] = _before(plan, name)
@@ -87,7 +131,7 @@ def _process(plan: Plan, name: str, words: tuple[str, ...]) -> dict[str, Any]:
     if not once:
         found["stop_grace_period"] = f"{STOP_S}s"
         found["deploy"] = {"replicas": plan.replicas.get(name, 1)}
-    found["labels"] = _labels(plan, name)
+    found["labels"] = _labels(plan, name) | ({f"{LABEL}.secrets": mark} if mark else {})
     return {key: one for key, one in found.items() if one not in ({}, [])}
 
 
@@ -127,6 +171,7 @@ def _limits(*, memory: str, cpus: str, tmpfs: tuple[str, ...] = ("/tmp",)) -> di
         "mem_limit": memory,
         "cpus": float(cpus),
         "pids_limit": MOST_PIDS,
+        "logging": _LOGS,
     }
 
 
@@ -162,6 +207,7 @@ def _postgres(plan: Plan) -> dict[str, Any]:
         "shm_size": "128M",
         "secrets": ["database_password"],
         "volumes": ["database:/var/lib/postgresql"],
+        "networks": [STORES],
         "healthcheck": {
             "test": ["CMD", "pg_isready", "-h", "127.0.0.1", "-U", USER, "-d", DATABASE],
             "interval": "3s",
@@ -181,13 +227,26 @@ _CAPS = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"]
 def _valkey(plan: Plan) -> dict[str, Any]:
     return {
         "image": Said(plan.images[VALKEY], _TAGGED.format(option="valkey-image")),
-        "command": ["valkey-server", "/run/secrets/valkey.conf"],
+        # Jobs must not be thrown away to make room; answers may.
+        "command": [
+            "valkey-server",
+            "/run/secrets/valkey.conf",
+            "--dir",
+            "/data",
+            "--appendonly",
+            "yes",
+            "--maxmemory",
+            f"{CACHE_MB}mb",
+            "--maxmemory-policy",
+            "allkeys-lru" if "postgresql" in plan.stores else "noeviction",
+        ],
         **_limits(memory="256M", cpus="1"),
         "cap_add": Said([one for one in _CAPS if one != "FOWNER"], "As with the database."),
         "secrets": ["valkey.conf"],
         "volumes": ["cache:/data"],
+        "networks": [STORES],
         "healthcheck": {
-            "test": ["CMD", "valkey-cli", "ping"],
+            "test": ["CMD-SHELL", _PING],
             "interval": "3s",
             "timeout": "5s",
             "start_period": "30s",
@@ -200,45 +259,25 @@ def _valkey(plan: Plan) -> dict[str, Any]:
 
 
 def _proxy(plan: Plan) -> dict[str, Any]:
+    found = _proxy_alone(plan)
+    found["labels"] |= {f"{LABEL}.told": proxy_told(plan)}
+    return found
+
+
+def _proxy_alone(plan: Plan) -> dict[str, Any]:
+    """Nothing in it changes with a release: it runs on while what it asks is replaced."""
     return {
         "image": Said(plan.images[PROXY], "Shares requests out; whoever has a page open stays with one replica."),
         "command": ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"],
         "environment": {"XDG_DATA_HOME": "/tmp", "XDG_CONFIG_HOME": "/tmp"},  # noqa: S108  the container's own
         **_limits(memory="128M", cpus="1"),
         "cap_add": Said(["NET_BIND_SERVICE"], "Its program is marked so, and does not start without."),
-        "volumes": [f"./{CADDYFILE}:/etc/caddy/Caddyfile:ro,z"],
-        "ports": [_port(plan)],
-        "depends_on": {WEB: {"condition": "service_healthy" if plan.is_ours else "service_started"}},
+        "volumes": [f"./{CADDYFILE}:/etc/caddy/Caddyfile:ro,z", f"./{LIVE}:/{LIVE}:ro,z"],
+        "ports": [_port(plan), Said(f"127.0.0.1::{SIDE_DOOR}", "By which a release is looked at before it is asked.")],
         "restart": "unless-stopped",
         "stop_grace_period": f"{STOP_S}s",
         "labels": _labels(plan, PROXY),
     }
-
-
-def caddyfile() -> str:
-    """What the proxy is told: by name it finds all replicas, and a cookie names the one that a page belongs to."""
-    return f"""\
-# Written by aweigh. A page's session lives in one replica: the cookie leads back to it, API requests go anywhere.
-{{
-	admin off
-	auto_https off
-}}
-
-:{INSIDE} {{
-	reverse_proxy {{
-		dynamic a {{
-			name {WEB}
-			port {INSIDE}
-			refresh 2s
-		}}
-		lb_policy cookie aweigh_replica
-		lb_try_duration 10s
-		lb_try_interval 250ms
-		fail_duration 5s
-		flush_interval -1
-	}}
-}}
-"""
 
 
 def _volumes(plan: Plan) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.targets.ssh import bounded
-from aweigh.targets.ssh.errors import AGAIN, quoted, silence
+from aweigh.targets.ssh.errors import AGAIN, HostSilent, quoted, silence
 from aweigh.targets.ssh.place import Address
 from aweigh.targets.tarball import TIME
 
@@ -19,6 +19,11 @@ APP = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]")
 """The part of what Dokku takes that Heroku takes, too: the documents are those of both."""
 COMMAND_S, PUSH_S = 300.0, 3600.0
 BRANCH = "main"
+GIVE_KEY = (
+    "give Dokku your public key: dokku ssh-keys:add YOU < key.pub, as root there; "
+    "a key with a passphrase must be in the agent (ssh-add)"
+)
+"""Dokku keeps its own list: what ssh-copy-id writes would be a login past it."""
 WHO = "aweigh"
 
 
@@ -44,7 +49,11 @@ class Dokku:
             raise RemoteError(f"Dokku did not answer {words[0]} within {COMMAND_S:.0f} s.", hint=AGAIN) from error
         said = done.stderr.decode(errors="replace")
         if done.returncode == 255:
-            raise silence(said, host=self.address.destination, ssh=f"ssh {self.address.destination}")
+            port = "" if self.address.port is None else f"-p {self.address.port} "
+            failed = silence(said, host=self.address.destination, ssh=f"ssh {port}{self.address.destination}")
+            if "does not let this user in" in failed.message:
+                raise HostSilent(failed.message, hint=GIVE_KEY)
+            raise failed
         return done.returncode, done.stdout.decode(errors="replace"), said
 
     def run(self, *words: str) -> str:
@@ -93,7 +102,7 @@ class Dokku:
             environ = _environ() | {"GIT_SSH_COMMAND": shlex.join(self.ssh)}
             try:
                 done = bounded.run(
-                    ["git", "-C", str(folder), "push", "--force", where, f"{BRANCH}:{BRANCH}"],
+                    ["git", "-C", str(folder), "push", "--porcelain", "--force", where, f"{BRANCH}:{BRANCH}"],
                     env=environ, timeout_s=PUSH_S, stdin=subprocess.DEVNULL,
                 )  # fmt: skip
             except subprocess.TimeoutExpired as error:

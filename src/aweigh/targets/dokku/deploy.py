@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
@@ -16,6 +17,9 @@ from aweigh.targets.target import Status
 
 STORAGE = "/var/lib/dokku/data/storage"
 READY_S = 60.0
+UNCHANGED = re.compile(r"^=\trefs/heads/", re.MULTILINE)
+"""How git's report for programs says that the other side had the commit already."""
+_COUNT = re.compile(r"^([a-z0-9-]+):\s+([0-9]+)\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,9 @@ class Deployed:
     commit: str
     bundle: str | None
     golden_rows: int
+    created: bool = False
+    changed: bool = True
+    """Whether Dokku was given anything that it did not have."""
     notes: tuple[str, ...] = ()
 
 
@@ -49,8 +56,11 @@ def deploy(dokku: Dokku, release: Release, app: str, *, replicas: int = 1, telli
     _settle(dokku, release, app, telling=telling)
     started = time.monotonic()
     version = "" if golden is None else golden.version
-    commit, _ = dokku.push(app, files, message=f"{release.name} {version}".rstrip())
-    telling.line("push", f"{commit[:12]} is built, healthy and live", time.monotonic() - started)
+    with telling.doing("push"):
+        commit, said = dokku.push(app, files, message=f"{release.name} {version}".rstrip())
+    changed = UNCHANGED.search(said) is None
+    what = "is built, healthy and live" if changed else "is there as it was"
+    telling.line("push", f"{commit[:12]} {what}", time.monotonic() - started)
     url = url_of(dokku, app)
     rows = 0
     notes: tuple[str, ...] = ()
@@ -70,7 +80,23 @@ def deploy(dokku: Dokku, release: Release, app: str, *, replicas: int = 1, telli
                 )
             rows = found.rows - found.skipped
             telling.line("answers", f"{rows} golden rows agree with the original", 0.0)
-    return Deployed(app, url, commit, version or None, rows, notes)
+    return Deployed(app, url, commit, version or None, rows, is_new, changed, notes)
+
+
+def planned(release: Release, app: str) -> list[list[str]]:
+    """The commands of a first deployment, in order; the push is git's."""
+    config = dict(release.config)
+    commands = [["apps:create", app]]
+    if release.stores:
+        commands += [["storage:ensure-directory", app], ["storage:mount", app, f"{STORAGE}/{app}:{STATE}"]]
+        config["AWEIGH_STATE_DIR"] = STATE
+    if config:
+        commands.append(["config:set", "--no-restart", app, *_assigned(config)])
+    return [*commands, ["git-receive-pack", app]]
+
+
+def _assigned(config: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(config.items())]
 
 
 def _settle(dokku: Dokku, release: Release, app: str, *, telling: Telling) -> None:
@@ -84,7 +110,7 @@ def _settle(dokku: Dokku, release: Release, app: str, *, telling: Telling) -> No
             dokku.run("storage:mount", app, mount)
         config["AWEIGH_STATE_DIR"] = STATE
     if config:
-        dokku.run("config:set", "--no-restart", app, *(f"{name}={value}" for name, value in sorted(config.items())))
+        dokku.run("config:set", "--no-restart", app, *_assigned(config))
     telling.line("settings", ", ".join(sorted(config)) or "none", 0.0)
 
 
@@ -120,3 +146,23 @@ def status(dokku: Dokku, app: str) -> Status:
     deployed = re.search(r"^\s*Deployed:\s*true", out, re.MULTILINE)
     state = "up" if running else ("crashed" if deployed else "down")
     return Status(name=app, state=state, url=url_of(dokku, app), replicas=replicas)  # type: ignore[arg-type]
+
+
+def replicas_of(dokku: Dokku, app: str) -> dict[str, int]:
+    """How many replicas there are to be of each process type.
+
+    Raises:
+        RemoteError: there is no such app, or Dokku cannot be asked.
+    """
+    check_app(app)
+    return {kind: int(count) for kind, count in _COUNT.findall(dokku.run("ps:scale", app))}
+
+
+def scale(dokku: Dokku, app: str, quantities: Mapping[str, int]) -> dict[str, int]:
+    """Changes how many there are to be; all process types as they then are.
+
+    Raises:
+        RemoteError: there is no such app or process type, or Dokku refuses.
+    """
+    dokku.run("ps:scale", check_app(app), *(f"{kind}={count}" for kind, count in quantities.items()))
+    return replicas_of(dokku, app)

@@ -46,12 +46,17 @@ def status(api: Api, app: str) -> Status:
     current = current_of(releases(api, app))
     dynos = api.ask(ask.list_dynos(app), list[DynoDocument])
     formation = api.ask(ask.list_formation(app), list[Formation])
+    url = url_of(api, found)
+    state = state_of(current, dynos)
+    if state == "up" and any(one.state == "up" for one in dynos if one.type == "web"):  # one that sleeps is let sleep
+        reply = get(url, "/health/ready")
+        state = "starting" if reply is not None and reply.status >= 500 else "up"
     return Status(
         name=found.name,
-        state=state_of(current, dynos),
-        url=url_of(api, found),
+        state=state,
+        url=url,
         release=None if current is None else current.label,
-        bundle=_bundle_of(api, app, current),
+        bundle=None if current is None else bundles_of(api, app, [current]).get(current.version),
         replicas={one.type: one.quantity for one in formation},
         notes=notes_of(api, app, current),
     )
@@ -84,15 +89,21 @@ def state_of(current: HerokuRelease | None, dynos: Sequence[DynoDocument]) -> St
     return first or ("up" if states & {"up", "idle"} else "down")
 
 
-def _bundle_of(api: Api, app: str, current: HerokuRelease | None) -> str | None:
-    if current is None:
-        return None
+def bundles_of(api: Api, app: str, listed: Sequence[HerokuRelease]) -> dict[int, str]:
+    """The bundle that each of these releases runs, by its version, where a build of aweigh's says which.
+
+    Raises:
+        RemoteError: Heroku cannot be asked, or refuses.
+    """
     known = releases(api, app, most=50)
+    found: dict[int, str] = {}
     for build in api.ask(ask.list_builds(app), list[Build]):
         said = DESCRIBED.match(build.source_blob.version_description or "")
-        if said is not None and build.status == "succeeded" and is_live(build, current, known):
-            return said[1]
-    return None
+        if said is not None and build.status == "succeeded":
+            for one in listed:
+                if one.version not in found and is_live(build, one, known):
+                    found[one.version] = said[1]
+    return found
 
 
 def releases(api: Api, app: str, *, most: int = 15) -> list[HerokuRelease]:

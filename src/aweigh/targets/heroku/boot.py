@@ -13,7 +13,7 @@ from aweigh.targets.heroku.errors import AnswersDiffer, NotUp, quote
 from aweigh.targets.heroku.requests import list_dynos
 from aweigh.targets.heroku.stream import read_log
 from aweigh.targets.invitations import discreet
-from aweigh.targets.live import get
+from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
 
 LOG_LINES = 400
 LOG_EVERY = 5
@@ -102,16 +102,8 @@ def readiness(url: str, path: str) -> Callable[[], bool]:
         reply = get(url, path)
         if reply is None:
             return False
-        document = reply.document
-        if (
-            reply.status == 503
-            and isinstance(document, dict)
-            and "gave when it was packed" in str(document.get("detail"))
-        ):
-            raise AnswersDiffer(
-                "The server itself refuses to answer: its golden rows do not come out as they did when it was packed.",
-                hint="aweigh verify checks the bundle; the app's log names the rows",
-            )
+        if has_refused_itself(reply):
+            raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
         return reply.status < 400
 
     return ask

@@ -11,8 +11,10 @@ from aweigh.errors import DamagedImage, UnsuitableImage
 from aweigh.oci.client import Registry
 from aweigh.oci.documents import INDEXES, MANIFESTS, Descriptor, Manifest, Platform, read_index, read_manifest
 from aweigh.oci.download import Progress, check_room
+from aweigh.oci.errors import RegistrySilent
 from aweigh.oci.image import Config, check_base, environment_of, read_config
-from aweigh.oci.reference import Reference
+from aweigh.oci.manifests import Pulled
+from aweigh.oci.reference import HUB, Reference
 from aweigh.oci.store import Store
 from aweigh.targets.image.files import MUSL, Facts, look
 
@@ -60,7 +62,7 @@ def fetch_base(
         DamagedImage: what the registry gives is not what its digests say.
         RemoteError: it cannot be fetched.
     """
-    pulled = named = registry.pull_manifest(reference.repository, reference.wanted)
+    pulled = named = _named(registry, reference)
     if pulled.media_type in INDEXES:
         chosen = _of_platform(pulled.content, platform, reference)
         pulled = registry.pull_manifest(reference.repository, chosen.digest)
@@ -88,6 +90,19 @@ def fetch_base(
         python=_python_of(facts, python, reference),
         libc=_glibc_of(facts, reference),
     )
+
+
+def _named(registry: Registry, reference: Reference) -> Pulled:
+    """The manifest or index that is named; who cannot reach Docker Hub is told that there are other ways."""
+    try:
+        return registry.pull_manifest(reference.repository, reference.wanted)
+    except RegistrySilent as error:
+        if reference.host != HUB:
+            raise
+        raise RegistrySilent(
+            error.message,
+            hint=f"{error.hint}; without Docker Hub, name a base in a registry that is reached: --base HOST/NAME:TAG",
+        ) from error
 
 
 def _of_platform(content: bytes, platform: Platform, reference: Reference) -> Descriptor:

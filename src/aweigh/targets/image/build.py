@@ -75,7 +75,10 @@ def created_of(environ: Mapping[str, str]) -> int:
     if not said:
         return EPOCH_S
     if re.fullmatch(r"\d{1,11}", said, re.ASCII) is None:
-        raise ConfigError("SOURCE_DATE_EPOCH is no number of seconds since 1970.")
+        raise ConfigError(
+            "SOURCE_DATE_EPOCH is no number of seconds since 1970.",
+            hint="write it as 'git log -1 --format=%ct' does, or unset it",
+        )
     return int(said)
 
 

@@ -6,18 +6,17 @@ the same requirements give the same bytes anywhere.
 
 import re
 import subprocess
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from aweigh._version import __version__
 from aweigh.bundle.requirements import Pinned, read_lock, write_lock
-from aweigh.bundle.resolver import QUIET, is_unreachable, run_uv, without_addresses
-from aweigh.errors import ConfigError, UnsuitableImage
+from aweigh.bundle.resolver import QUIET, is_unreachable, refuse_full_disk, run_uv, without_addresses
+from aweigh.errors import ConfigError, DamagedBundle, UnsuitableImage
 from aweigh.locking.interpreter import newest_interpreter
 from aweigh.oci.layers import PROGRAM_MODE, Entry, Layer, entries_of, write_layer
 from aweigh.oci.store import Store
@@ -72,17 +71,44 @@ class Compiler:
 
 @dataclass(frozen=True, slots=True)
 class Making:
-    """What layers are made with: where they are kept, the time of their files, and who compiles (None: nobody)."""
+    """What layers are made with: where they are kept, the time of their files, and who compiles (None: nobody).
+
+    ``tell`` hears in words what is under way: a first build takes a minute.
+    """
 
     store: Store
     created_s: int
     compiler: Compiler | None = None
+    tell: Callable[[str], None] = lambda _: None
 
 
 def find_compiler(python: str) -> Compiler | None:
     """The compiler for that Python (``3.12``): the newest of this machine's, whichever Python runs aweigh."""
     found = newest_interpreter(python)
     return None if found is None else Compiler(*found)
+
+
+def pinned_of(requirements: str) -> tuple[Pinned, ...]:
+    """The exact files that a release's requirements name.
+
+    Raises:
+        ConfigError: they name no exact versions, or no hashes.
+    """
+    try:
+        pinned = read_lock(requirements)
+    except DamagedBundle as error:
+        line = error.message.rpartition(": ")[2].rstrip(".")
+        raise ConfigError(
+            f"An image is built of exact files, and requirements.txt is no lock of them ({line}).",
+            hint="aweigh lock FOLDER writes one with the exact versions and their hashes",
+        ) from error
+    unhashed = [one.name for one in pinned if not one.hashes]
+    if unhashed:
+        raise ConfigError(
+            f"An image is built of exact files, and {unhashed[0]} has no hash in requirements.txt.",
+            hint="aweigh lock FOLDER writes them",
+        )
+    return pinned
 
 
 def packages_layer(requirements: str, base: Base, *, python: str, making: Making) -> Layer:
@@ -95,23 +121,19 @@ def packages_layer(requirements: str, base: Base, *, python: str, making: Making
         UnsuitableImage: a package has no wheel for this platform.
         MissingExtra: uv is not installed.
     """
-    pinned = read_lock(requirements)
-    unhashed = [one.name for one in pinned if not one.hashes]
-    if unhashed:
-        raise ConfigError(
-            f"An image is built of exact files, and {unhashed[0]} has no hash in requirements.txt.",
-            hint="aweigh lock writes them",
-        )
+    pinned = pinned_of(requirements)
     lines = write_lock(pinned)
     platform = platform_of(base)
     key = f"packages {platform} {python} {base.python}\n{lines}"
     if (known := _known(key, making)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="aweigh-image-") as name:
-        folder = Path(name)
+    with making.store.workshop() as folder:
         site = _site(python)
+        making.tell(f"{len(pinned)} packages: fetching")
         _install(lines, pinned, folder, platform=platform, python=python)
-        _compile(folder / "packages", making)
+        making.tell(f"{len(pinned)} packages: compiling")
+        compile_modules(folder / "packages", making)
+        making.tell(f"{len(pinned)} packages: compressing")
         entries = _environment(base, python) | {
             f"{VENV}/bin/{name[len('bin/') :]}" if name.startswith("bin/") else f"{site}/{name}": entry
             for name, entry in _cleaned(folder / "packages").items()
@@ -124,11 +146,10 @@ def wheel_layer(wheel: Wheel, *, python: str, making: Making) -> Layer:
     key = f"wheel {wheel.sha256} {python}"
     if (known := _known(key, making)) is not None:
         return known
-    with tempfile.TemporaryDirectory(prefix="aweigh-image-") as name:
-        folder = Path(name)
+    with making.store.workshop() as folder:
         with zipfile.ZipFile(BytesIO(wheel.content)) as archive:
             archive.extractall(folder)  # our own, and its names were made by us
-        _compile(folder, making)
+        compile_modules(folder, making)
         entries = entries_of(folder, below=_site(python))
         entries[f"{VENV}/bin/aweigh"] = Entry(_PROGRAM.encode(), PROGRAM_MODE)
         return _kept(key, entries, making, history=wheel.name)
@@ -154,25 +175,36 @@ def _whole_key(key: str, making: Making) -> str:
     return f"{made_by} {making.created_s} {'' if making.compiler is None else making.compiler.version} {key}"
 
 
-def _compile(folder: Path, making: Making) -> None:
+def compile_modules(folder: Path, making: Making, *, timeout_s: float = TIMEOUT_S) -> None:
     """Puts the bytecode beside the modules.
 
     Raises:
-        ConfigError: the interpreter fails.
+        ConfigError: the interpreter cannot be run, fails, or does not end.
+        StorageFull: the disk is.
     """
     if making.compiler is None:
         return
     program = Path(__file__).with_name("bytecode.py")
-    # Isolated by its environment: -I would pass over the seed, too, which sets have their order from before 3.11.
-    done = subprocess.run(
-        [making.compiler.program, "-s", "-S", "-B", program, folder],
-        capture_output=True, text=True, check=False, timeout=TIMEOUT_S, env={"PYTHONHASHSEED": "0"},
-    )  # fmt: skip
+    try:
+        # Isolated by its environment: -I would pass over the seed, too, which sets have their order from before 3.11.
+        done = subprocess.run(
+            [making.compiler.program, "-s", "-S", "-B", program, folder],
+            capture_output=True, text=True, check=False, timeout=timeout_s, env={"PYTHONHASHSEED": "0"},
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise _uncompiled(making.compiler, f"it has not ended after {timeout_s:g} s") from error
+    except OSError as error:
+        raise _uncompiled(making.compiler, error.strerror or "it cannot be run") from error
     if done.returncode:
-        raise ConfigError(
-            f"Python {making.compiler.version} cannot compile the packages: {' '.join(done.stderr.split())[-200:]}",
-            hint="leave it out with --no-bytecode",
-        )
+        refuse_full_disk(done.stderr)
+        raise _uncompiled(making.compiler, " ".join(done.stderr.split())[-200:] or f"status {done.returncode}")
+
+
+def _uncompiled(compiler: Compiler, why: str) -> ConfigError:
+    return ConfigError(
+        f"Python {compiler.version} cannot compile the packages: {why.rstrip('.')}.",
+        hint="leave it out with --no-bytecode",
+    )
 
 
 _PROGRAM = f"""#!/{VENV}/bin/python
@@ -212,6 +244,7 @@ def _install(lines: str, pinned: tuple[Pinned, ...], folder: Path, *, platform: 
     if done.returncode == 0:
         return
     told = without_addresses(done.stderr)
+    refuse_full_disk(told)
     if is_unreachable(told):
         raise ConfigError("No package index answers.", hint="try again with a network, or set UV_DEFAULT_INDEX")
     if re.search(r"no (?:usable )?wheels|no matching|matching platform", told):

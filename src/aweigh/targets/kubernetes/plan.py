@@ -16,7 +16,8 @@ from aweigh.oci.reference import parse_reference
 from aweigh.runtime.machine import Machine
 from aweigh.runtime.measured import Measured
 from aweigh.runtime.plan import SHARE_OF_A_SHARE, Wishes, make_plan
-from aweigh.targets.compose.plan import MIGRATE, PROCESS, WEB, WORKER, check_cpus, check_setting, memory_bytes
+from aweigh.targets.compose.plan import MIGRATE, PROCESS, WEB, WORKER, check_setting
+from aweigh.targets.compose.sizes import check_cpus, memory_bytes
 from aweigh.targets.image.build import words_of
 from aweigh.targets.kubernetes.wish import Entry, Scaling, Serving, Stores, Wish, check_count, check_wish
 from aweigh.targets.live import golden_of

@@ -12,7 +12,8 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import check_host
-from aweigh.targets.compose.plan import HOST, NAME, check_cpus, check_memory
+from aweigh.targets.compose.plan import HOST, NAME
+from aweigh.targets.compose.sizes import check_cpus, check_memory
 
 By = Literal["fixed", "cpu", "queue", "keda"]
 Way = Literal["none", "ingress", "gateway"]

@@ -18,6 +18,7 @@ from aweigh.targets.ssh.command import (
 from aweigh.targets.ssh.deploy import setting_names, settle, url_of, version_before, went_live
 from aweigh.targets.ssh.environ import check_name, env_lines
 from aweigh.targets.ssh.facts import OLDEST_SYSTEMD, read_facts
+from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.install import stop_install
 from aweigh.targets.ssh.kept import COMPLETE, Kept, Place, Version
 from aweigh.targets.ssh.live import There, active_units, look, read_kept, read_rows
@@ -31,7 +32,6 @@ from aweigh.targets.ssh.place import (
 )
 from aweigh.targets.ssh.render import place_of
 from aweigh.targets.ssh.runner import Host
-from aweigh.targets.ssh.switch import Going
 from aweigh.targets.ssh.telling import Deployed, Patience, Telling
 from aweigh.targets.ssh.units import MIGRATION
 from aweigh.targets.target import Status
@@ -70,7 +70,7 @@ def status(host: Host, app: str) -> Status:
         name=app,
         state=_state_of(host, place, live, running.replicas.get("web", 0), replicas.get("web", 0), notes),
         url=url_of(place, host),
-        release=f"{now.label} ({running.release})",
+        release=now.label,
         bundle=now.bundle,
         replicas=replicas,
         notes=notes,
@@ -208,11 +208,13 @@ def log(host: Host, app: str, *, lines: int, tail: bool = False, process: str | 
     """The last lines of the app's log, and with ``tail`` those that come; invitations in them are withheld.
 
     Raises:
+        UsageError: there is no such app.
         RemoteError: the host cannot be asked.
     """
     from aweigh.targets.invitations import discreet
 
     paths = Paths(app)
+    _known(host, app)
     kind = "*" if process is None else f"{process}.*"
     words = ["--unit", f"{paths.prefix}{kind}", "--lines", str(lines), "--no-pager", "--output", "short-iso", "--quiet"]
     command = Command("read the log", ("journalctl", *words, *(["--follow"] if tail else [])))
@@ -229,6 +231,7 @@ def destroy(host: Host, app: str) -> None:
     paths = Paths(app)
     if host.attempt(Command("look", ("test", "-d", paths.root))).code != 0:
         raise _absent(host, app)
+    host.run(Command("make the folder of the lock", ("mkdir", "-p", "-m", "700", f"{paths.root}/shared")))
     with host.locked(paths.lock):
         host.run(Command("take the site away", ("rm", "-f", paths.site)))
         host.attempt(reload_sites())

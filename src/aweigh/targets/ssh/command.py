@@ -10,7 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aweigh.secret import Secret
-from aweigh.targets.ssh.place import CADDYFILE, IMPORT, ROOT, SITES, STATE, UNITS, Paths, Slot, marker_name
+from aweigh.targets.ssh.place import (
+    ADMIN_ADDRESS,
+    ADMIN_SOCKET,
+    CADDYFILE,
+    IMPORT,
+    ROOT,
+    SITES,
+    STATE,
+    UNITS,
+    Paths,
+    Slot,
+    marker_name,
+)
 
 WHOLE = (
     '{ [ "$(wc -c < "$1.new")" -eq "$size" ] || '
@@ -37,7 +49,27 @@ IMPORTED = (
     'mkdir -p -m 755 "$3" && chmod 755 "$3" && touch "$1" && { grep -qxF "$2" "$1" || '
     '{ [ -z "$(tail -c1 "$1")" ] || echo >> "$1"; printf "%s\\n" "$2" >> "$1"; }; }'
 )
-POINT = 'set -e; touch "$1/$2"; sleep 0.2; for f in "$1"/*; do [ "$f" = "$1/$2" ] || rm -f "$f"; done'
+DURABLE = 'for d in "$@"; do [ ! -e "$d" ] || sync -f "$d"; done'
+"""What was written there is on the disk, and not in memory alone: a machine whose power fails must have it."""
+POINT = (
+    "set -e; live=$1 name=$2; shift 2; "
+    f'{DURABLE}; touch "$live/$name"; sync -f "$live"; sleep 0.2; '
+    'for f in "$live"/*; do [ "$f" = "$live/$name" ] || rm -f "$f"; done; sync -f "$live"'
+)
+SHUT = (
+    'set -e; first=$(grep -vE "^[[:space:]]*(#|$)" "$1" 2>/dev/null | head -n1); case "$first" in "{"*) exit 0;; esac; '
+    'file=$(readlink -f "$1"); cp -p "$file" "$file.before"; cp -p "$file" "$file.new"; '
+    '{ printf "{\\n\\tadmin unix/%s\\n}\\n" "$2"; cat "$file.before"; } > "$file.new"; '
+    'if caddy validate --adapter caddyfile --config "$file.new" >/dev/null 2>&1 && mv -fT "$file.new" "$file" && '
+    'caddy reload --address "$3" --adapter caddyfile --config "$file" >/dev/null 2>&1; then echo shut; '
+    'else mv -fT "$file.before" "$file"; fi; rm -f "$file.before" "$file.new"'
+)
+"""Only where the file has no options of its own: those are somebody's. What Caddy does not take is put back."""
+RELOAD = (
+    'at=; if grep -qF "admin unix/$2" "$1" && [ ! -S "$2" ]; then at="--address $3"; fi; '
+    'exec caddy reload $at --adapter caddyfile --config "$1"'
+)
+"""Where the file names the socket and Caddy has not heard of it, it is still administered where it was."""
 CURRENT = 'ln -sfn "$1" "$2.new" && mv -fT "$2.new" "$2"'
 APPEND = (
     'last=$(tail -n1 "$3" 2>/dev/null | cut -d" " -f1-2); [ "$last" = "$1 $2" ] && [ -z "$4" ] || '
@@ -46,8 +78,9 @@ APPEND = (
 CLEAR = (
     'set -e; systemctl list-units --all --plain --no-legend --full "$1*" | cut -d" " -f1 | grep -E "$2" | '
     "xargs -r systemctl disable --now --quiet 2>/dev/null || true; "
-    'systemctl list-units --all --plain --no-legend --full "$1*" | cut -d" " -f1 | grep -E "$2" | '
-    "xargs -r systemctl stop --quiet; "
+    # A unit that is gone may be remembered, as another unit names it, and cannot be stopped.
+    'systemctl list-units --all --plain --no-legend --full "$1*" | grep -vE "^[^ ]+ +not-found +(inactive|failed) " | '
+    'cut -d" " -f1 | grep -E "$2" | xargs -r systemctl stop --quiet; '
     'systemctl list-units --all --plain --no-legend --full "$1*" | cut -d" " -f1 | grep -E "$2" | '
     "xargs -r systemctl reset-failed 2>/dev/null || true; "
     'find "$3" -maxdepth 2 -name "$1*" | grep -E "$2" | xargs -r rm -f; systemctl daemon-reload'
@@ -144,7 +177,12 @@ def check_sites() -> Command:
 
 def reload_sites() -> Command:
     """Has Caddy take its configuration anew, without closing what it does."""
-    return Command("take Caddy's configuration", ("caddy", "reload", "--adapter", "caddyfile", "--config", CADDYFILE))
+    return shell("take Caddy's configuration", RELOAD, CADDYFILE, ADMIN_SOCKET, ADMIN_ADDRESS)
+
+
+def shut_administration() -> Command:
+    """Moves Caddy's administration from a port of the loopback, which is every local user's, to a socket of Caddy's."""
+    return shell("shut Caddy's administration", SHUT, CADDYFILE, ADMIN_SOCKET, ADMIN_ADDRESS)
 
 
 def taken_site(paths: Paths) -> Command:
@@ -172,9 +210,15 @@ def clear_all(paths: Paths) -> Command:
 def point(paths: Paths, slot: Slot, web: int) -> Command:
     """The switch itself: from the next request on Caddy asks that slot.
 
-    The new marker is there before the old one goes, and longer than a request takes to look for both.
+    The new marker is there before the old one goes, and longer than a request takes to look for both. What it names
+    is on the disk before it.
     """
-    return shell(f"switch to slot {slot}", POINT, paths.live, marker_name(slot, web))
+    return shell(f"switch to slot {slot}", POINT, paths.live, marker_name(slot, web), paths.root, UNITS, SITES)
+
+
+def keep_durably(paths: Paths) -> Command:
+    """Has what was written of an app on the disk."""
+    return shell("have the disk keep it", DURABLE, paths.root, UNITS)
 
 
 def unmark(paths: Paths, slot: Slot) -> Command:

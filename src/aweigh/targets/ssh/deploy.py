@@ -8,14 +8,17 @@ from aweigh.secret import Secret
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import SETTINGS, Command, make_up, set_up, shell
 from aweigh.targets.ssh.errors import AGAIN
-from aweigh.targets.ssh.facts import Facts, ask
+from aweigh.targets.ssh.facts import Facts, ask, ask_all
+from aweigh.targets.ssh.front import check_address, unreached
+from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.install import KEPT_RELEASES, install, prune
 from aweigh.targets.ssh.kept import Kept, Place, Version
 from aweigh.targets.ssh.live import There, look
 from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MOST_BLOCKS, ROOT, Paths, Slot, Wish, check_wish, port_of
 from aweigh.targets.ssh.render import packed_of, place_of, secrets_of
 from aweigh.targets.ssh.runner import Host
-from aweigh.targets.ssh.switch import Going, go_live
+from aweigh.targets.ssh.site import render_site
+from aweigh.targets.ssh.switch import go_live
 from aweigh.targets.ssh.telling import Deployed, Patience, Telling
 from aweigh.targets.ssh.units import is_base
 
@@ -66,10 +69,33 @@ def deploy(
     with host.locked(paths.lock):
         there = look(host, paths)
         place = place_of(wish, there.place, base=there.place.base if there.place else own_base(host, paths))
+        _check_site(host, there, place)
         settle(host, paths, kept, telling=telling)
         install(host, release, packed, paths=paths, facts=facts, telling=telling)
         going = Going(host, paths, place, kept, packed.digest, golden, facts.systemd, telling, patience)
         return went_live(going, there)
+
+
+def lacking(host: Host, release: Release, wish: Wish) -> tuple[Facts, list[RemoteError]]:
+    """What the host is, and all that is amiss there; nothing is changed.
+
+    Raises:
+        RemoteError: it cannot be asked.
+    """
+    paths = Paths(wish.app)
+    facts, wrong = ask_all(host, python=release.python, folder=paths.root, named=wish.python)
+    if not wrong:
+        try:
+            there = look(host, paths)
+            _check_site(host, there, place_of(wish, there.place, base=FIRST_PORT))
+        except RemoteError as error:
+            wrong.append(error)
+    return facts, wrong
+
+
+def _check_site(host: Host, there: There, place: Place) -> None:
+    if there.site != render_site(place).decode().replace("\n", ""):
+        check_address(host, place)
 
 
 def went_live(going: Going, there: There, *, anew: bool = False) -> Deployed:
@@ -83,9 +109,11 @@ def went_live(going: Going, there: There, *, anew: bool = False) -> Deployed:
     now = look(host, paths)
     host.run(prune(paths, kept_releases(now)))
     url = url_of(going.place, host)
-    notes = [] if going.place.domain is not None else [
-        "people's passwords and data travel unencrypted to it: give it a name with --domain"
-    ]  # fmt: skip
+    far = unreached(going)
+    notes = [] if far is None else [far]
+    if going.place.domain is None:
+        sent = "what people send travels" if going.kept.is_public else "people's passwords and data travel"
+        notes.append(f"{sent} unencrypted to it: give it a name with --domain")
     if going.replicas.get("web") and is_open(host, port_of(going.place.base, went.slot, 0)):
         notes.append("its replicas answer at every address of the host, past Caddy: let them listen on 127.0.0.1 alone")
     return Deployed(
@@ -190,7 +218,7 @@ def _first_invitation(going: Going, slot: Slot) -> Secret | None:
     """The path of the invitation that the new release printed, if it still opens."""
     from aweigh.targets.invitations import first_invitation
 
-    if not going.replicas.get("web") or not going.kept.is_ours or "--auth none" in going.kept.processes["web"]:
+    if not going.replicas.get("web") or not going.kept.is_ours or going.kept.is_public:
         return None
     pattern = f"{going.paths.prefix}web.*"
     done = going.host.attempt(

@@ -59,7 +59,7 @@ _SILENCES: tuple[tuple[str, str, str], ...] = (
     (
         r"Permission denied|Too many authentication failures",
         "The host {host} does not let this user in.",
-        "put your public key there (ssh-copy-id {host}); a key with a passphrase must be in the agent (ssh-add)",
+        "put your public key there (ssh-copy-id {port}{host}); a key with a passphrase must be in the agent (ssh-add)",
     ),
     (
         r"Could not resolve hostname",
@@ -94,10 +94,17 @@ def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
     for pattern, sentence, hint in _SILENCES:
         if re.search(pattern, stderr, re.IGNORECASE):
             return HostSilent(
-                sentence.format(host=host, name=name), hint=hint.format(host=host, name=name, known=known, ssh=ssh)
+                sentence.format(host=host, name=name),
+                hint=hint.format(host=host, name=name, known=known, ssh=ssh, port=f"-p {port[1]} " if port else ""),
             )
     said = quoted(stderr)
     return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
+
+
+def _user_of(host: str) -> str:
+    """The name by which somebody came in, as far as it was typed."""
+    user, sign, _ = host.rpartition("@")
+    return user if sign else "NAME"
 
 
 def refusal(what: str, stderr: str, *, host: str) -> RemoteError:
@@ -106,7 +113,8 @@ def refusal(what: str, stderr: str, *, host: str) -> RemoteError:
                  stderr):  # fmt: skip
         return HostUnfit(
             f"On {host} this user may not act as root without a password.",
-            hint="deploy as root@..., or let the user: echo 'NAME ALL=(ALL) NOPASSWD: ALL' in /etc/sudoers.d/aweigh",
+            hint=f"deploy as root@..., or as root there: echo '{_user_of(host)} ALL=(ALL) NOPASSWD: ALL' > "
+            "/etc/sudoers.d/aweigh",
         )
     if re.search(r"sudo: (command )?not found|sudo: No such file", stderr):
         return HostUnfit(f"On {host} there is no sudo.", hint="deploy as root@..., or install sudo there")

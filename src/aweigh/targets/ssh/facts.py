@@ -1,6 +1,5 @@
 """What a host is, asked in one go, and what it lacks: each as one sentence and a fix, before anything is changed."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
@@ -139,7 +138,7 @@ def ask(host: Host, *, python: str, folder: str, named: str | None = None) -> Fa
     return facts
 
 
-def ask_all(host: Host, *, python: str, folder: str, named: str | None = None) -> tuple[Facts, Sequence[RemoteError]]:
+def ask_all(host: Host, *, python: str, folder: str, named: str | None = None) -> tuple[Facts, list[RemoteError]]:
     """What the host is, and all that is amiss, what root's rights would meet included."""
     facts = read_facts(host.run(probe(python, folder=folder, named=named)).text)
     wrong: list[RemoteError] = list(faults(facts, host=host.name, python=python, named=named))

@@ -5,12 +5,14 @@ pip runs as the app's own user, never as root; what it made belongs to root afte
 """
 
 import hashlib
+import re
 import time
 from dataclasses import dataclass, field
 
 from aweigh.errors import UsageError
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import Command, shell
+from aweigh.targets.ssh.errors import AGAIN, HostUnfit, quoted, refusal
 from aweigh.targets.ssh.facts import Facts, check_room, minor_of
 from aweigh.targets.ssh.kept import COMPLETE, DIGEST, VENV
 from aweigh.targets.ssh.place import Paths
@@ -18,6 +20,8 @@ from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.telling import Telling
 
 KEPT_RELEASES = 5
+_UNREACHED = re.compile(r"WARNING: Retrying \(.*?after connection broken by '(.*?)': /", re.DOTALL)
+"""pip's own words when a connection fails; the package that it misses in the end is only what comes of that."""
 PIP_S = 1800.0
 
 UNPACK = (
@@ -137,15 +141,42 @@ def install(host: Host, release: Release, packed: Packed, *, paths: Paths, facts
         return
     is_new = not _is_there(host, f"{paths.root}/venvs/{environment}/complete")
     check_room(facts, size_bytes=len(packed.content), new_environment=is_new, host=host.name)
-    host.run(unpack(paths, packed))
+    with telling.doing("files"):
+        host.run(unpack(paths, packed))
     telling.line("files", f"{packed.digest} is sent, as its digest says", time.monotonic() - started)
     started = time.monotonic()
     if is_new:
-        for command in make_environment(paths, environment, python=python, release=packed.digest):
-            host.run(command, timeout_s=PIP_S)
+        with telling.doing("packages"):
+            for command in make_environment(paths, environment, python=python, release=packed.digest):
+                run_step(host, command)
     host.run(finish(paths, packed.digest, environment))
     told = "every package by its hash" if is_new else "the same as an earlier release's"
     telling.line("packages", f"{python}, {told}", time.monotonic() - started)
+
+
+def run_step(host: Host, command: Command) -> None:
+    """Runs a step of an environment; an index that is not reached is told as that, and not as a package that is not.
+
+    Raises:
+        RemoteError: it failed.
+    """
+    done = host.attempt(command, timeout_s=PIP_S)
+    if done.code == 0:
+        return
+    failed = refusal(command.what, done.err, host=host.name)
+    tried = _UNREACHED.search(done.err)
+    if tried is None or isinstance(failed, HostUnfit):
+        raise failed
+    raise HostUnfit(
+        f"The pip of {host.name} does not reach its package index: {_reason(tried[1])}.",
+        hint=f"see that host's network, and what 'pip config list' says there; then {AGAIN}",
+    )
+
+
+def _reason(said: str) -> str:
+    """What pip says of a connection, as the system put it."""
+    found = re.search(r"\[Errno -?[0-9]+\] ([^'\"()]+)", said)
+    return quoted(found[1] if found is not None else said)
 
 
 def _is_there(host: Host, path: str) -> bool:

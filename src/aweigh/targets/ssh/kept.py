@@ -47,6 +47,11 @@ class Kept(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
         """Whether ``aweigh serve`` answers."""
         return START in self.processes.get("web", "")
 
+    @property
+    def is_public(self) -> bool:
+        """Whether nobody has to sign in."""
+        return "--auth none" in self.processes.get("web", "")
+
 
 class KeptGolden(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The golden rows, beside the bundle: a rollback asks them again, without reading the bundle itself."""

@@ -73,7 +73,8 @@ class Host:
     def typed(self) -> str:
         """How a person would connect to it."""
         port = "" if self.address.port is None else f"-p {self.address.port} "
-        return f"ssh {port}{self.address.destination}"
+        config = "" if self.config is None else f"-F {shlex.quote(str(self.config))} "
+        return f"ssh {config}{port}{self.address.destination}"
 
     def __enter__(self) -> Self:
         if shutil.which(self._ssh) is None:

@@ -27,7 +27,7 @@ def render_site(place: Place) -> bytes:
         UsageError: a name or a number that cannot be.
     """
     paths = Paths(check_app(place.app))
-    address = f"http://:{place.port}" if place.domain is None else check_domain(place.domain)
+    address = address_of(place)
     if not is_base(place.base) or not 0 < place.port < 65536:
         raise UsageError("No site can be made of what the host says of the app's ports.")
     secure = [] if place.domain is None else ['\t\t?Strict-Transport-Security "max-age=31536000"']
@@ -55,6 +55,15 @@ def render_site(place: Place) -> bytes:
         ]
     lines += ["\thandle {", '\t\trespond "Nothing is deployed here yet." 503', "\t}", "}"]
     return ("\n".join(lines) + "\n").encode()
+
+
+def address_of(place: Place) -> str:
+    """The address of a site, as Caddy's configuration names it.
+
+    Raises:
+        UsageError: a name that cannot be.
+    """
+    return f"http://:{place.port}" if place.domain is None else check_domain(place.domain)
 
 
 def _proxy(base: int, slot: Slot, count: int) -> list[str]:

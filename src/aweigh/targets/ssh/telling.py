@@ -1,6 +1,7 @@
 """Who is told of a deployment, how long things are waited for, and what came of it."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from aweigh.secret import Secret
@@ -8,9 +9,10 @@ from aweigh.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """Who is told: ``line`` of each step that is done (name, text, seconds)."""
+    """Who is told: ``line`` of each step that is done (name, text, seconds), ``doing`` of one that is under way."""
 
     line: Callable[[str, str, float], None] = lambda *_: None
+    doing: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,9 +128,11 @@ def _unit(kept: Kept, place: Place, *, kind: str, release: str, slot: Slot, syst
     environment = environment_of(kept, place, release=release)
     if kind == "web":
         if kept.own_lines:
-            # What Streamlit listens on is every address of the host, past Caddy, unless it is told otherwise.
+            # Streamlit and gunicorn listen at every address of the host, past Caddy, unless they are told otherwise.
             environment.setdefault("STREAMLIT_SERVER_ADDRESS", "127.0.0.1")
         environment["PORT"] = f"{port_of(place.base, slot, 0) // MOST_REPLICAS}%i"
+        if kept.own_lines:
+            environment.setdefault("GUNICORN_CMD_ARGS", f"--bind=127.0.0.1:{environment['PORT']}")
     told = f"{kind}, slot {slot}{'' if once else ', replica %i'}"
     sections = [
         "# Written by 'aweigh deploy ssh': the next deployment overwrites it.",

@@ -121,6 +121,13 @@ def test_a_folder_that_is_not_empty_is_not_written_into(penguins, tmp_path):
     assert [one.name for one in (tmp_path / "out").iterdir()] == ["mine"]
 
 
+def test_a_place_that_cannot_be_written_to_is_said(penguins, tmp_path):
+    (tmp_path / "file").write_text("x")
+    words = ["deploy", "kubernetes", penguins.path, *HERE, "--image", f"registry.invalid/p@{DIGEST}", "--dry-run"]
+    _, told = aweigh(*words, "--output-dir", "file/out", cwd=tmp_path, fails=True)
+    assert "Nothing can be written to file/out" in told
+
+
 def test_a_registry_that_cannot_be_reached_is_said_and_nothing_is_written(penguins, tmp_path):
     words = ["deploy", "kubernetes", penguins.path, *HERE, "--image", f"127.0.0.1:1/p@{DIGEST}", "--insecure"]
     _, told = aweigh(*words, "--output-dir", "out", cwd=tmp_path, fails=True)

@@ -1,5 +1,6 @@
 """``aweigh deploy kubernetes``: a bundle, folder or Streamlit script live in a cluster and checked, or as files."""
 
+import errno
 import importlib
 import os
 import shlex
@@ -236,10 +237,8 @@ def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps, as_j
     from aweigh.targets.kubernetes.meta import secrets_name
 
     documents = render(plan, form)
-    for name, content in documents.items() if folder is not None else ():
-        place = folder / name  # type: ignore[operator]  # it is none where there is no folder
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
+    if folder is not None:
+        _write(documents, folder)
     if as_json:
         shown = {name: content.decode() for name, content in documents.items()}
         print_document({"form": form, "image": plan.image, "documents": shown})
@@ -257,6 +256,26 @@ def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps, as_j
     if plan.digest == NO_DIGEST:
         steps.line("image", "none is built: its digest stands for none")
     steps.next("the same without --dry-run" if folder is None else f"less {shlex.quote(str(folder / README))}")
+
+
+def _write(documents: Mapping[str, bytes], folder: Path) -> None:
+    """Writes the documents.
+
+    Raises:
+        StorageFull: the disk is full.
+        UsageError: nothing can be written there.
+    """
+    from aweigh.errors import StorageFull
+
+    try:
+        for name, content in documents.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(content)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise StorageFull("The disk is full.", hint="make room, or name another folder: --output-dir") from error
+        raise UsageError(f"Nothing can be written to {folder}.", hint="name another folder: --output-dir") from error
 
 
 # -- live ------------------------------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ def test_what_is_shown_is_what_people_read(penguins, tmp_path):
     both = out + told
     assert "templates/deployment-web.yaml" in both
     assert "penguins-secrets holds AWEIGH_DEPLOY_SECRET, AWEIGH_METRICS_TOKEN, DATABASE_URL" in both
-    assert "none is built: its digest stands for none" in both
+    assert "none was built, and its digest stands for none" in both
     assert "an estimate: 'aweigh plan' measures it" in both
 
 
@@ -129,7 +129,7 @@ def test_a_place_that_cannot_be_written_to_is_said(penguins, tmp_path):
 
 
 def test_a_registry_that_cannot_be_reached_is_said_and_nothing_is_written(penguins, tmp_path):
-    words = ["deploy", "kubernetes", penguins.path, *HERE, "--image", f"127.0.0.1:1/p@{DIGEST}", "--insecure"]
+    words = ["deploy", "kubernetes", penguins.path, *HERE, "--image", f"127.0.0.1:1/p@{DIGEST}", "--insecure", "--push"]
     _, told = aweigh(*words, "--output-dir", "out", cwd=tmp_path, fails=True)
     assert "Traceback" not in told
     assert not (tmp_path / "out").exists()
@@ -156,16 +156,16 @@ def test_an_image_is_pushed_once_and_called_by_its_digest_in_every_form(
             base,
             "--insecure",
         ]
-        out, told = aweigh(*words, "--output-dir", "plain", cwd=tmp_path)
+        out, told = aweigh(*words, "--push", "--output-dir", "plain", cwd=tmp_path)
         assert "sent" in out + told
         (place,) = (tmp_path / "plain").glob("*-deployment-penguins-web.yaml")
         image = yaml.safe_load(place.read_text())["spec"]["template"]["spec"]["containers"][0]["image"]
         assert image.startswith(f"{name}@sha256:")
-        out, told = aweigh(*words, "--output-dir", "chart", "--form", "helm", cwd=tmp_path)
+        out, told = aweigh(*words, "--push", "--output-dir", "chart", "--form", "helm", cwd=tmp_path)
         assert "is there already" in out + told
         values = yaml.safe_load((tmp_path / "chart" / "values.yaml").read_text())
         assert values["image"]["digest"] == image[len(name) + 1 :]
-        words = ["deploy", "kubernetes", *HERE, "--image", image, "--insecure", "--output-dir"]
+        words = ["deploy", "kubernetes", *HERE, "--image", image, "--insecure", "--push", "--output-dir"]
         aweigh(*words, "base", penguins.path, "--form", "kustomize", cwd=tmp_path)
         assert (tmp_path / "base" / "overlays" / "example" / "kustomization.yaml").is_file()
         _, told = aweigh(*words, "other", flats.path, cwd=tmp_path, fails=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aweigh.cli.after import deployed_document, told_live
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, print_document
 from aweigh.cli.trusting import trust_option, trusted
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from aweigh.runtime.measured import Measured
     from aweigh.targets.kubernetes.documents import Form
     from aweigh.targets.kubernetes.images import Source
-    from aweigh.targets.kubernetes.plan import Plan
+    from aweigh.targets.kubernetes.plan import Known, Plan
     from aweigh.targets.kubernetes.wish import Wish
     from aweigh.targets.release import Release
 
@@ -84,10 +85,11 @@ context_option = click.option("--context", metavar="NAME", help="Which cluster o
 @click.option("--https-out", is_flag=True, help="Let the pods ask other sites; else names, database and Redis alone.")
 @click.option("--kserve", is_flag=True, help="An InferenceService of KServe; no Deployment, Service and Ingress.")
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
-              help="Push the image, write the documents, and ask no cluster.")  # fmt: skip
+              help="Write the documents, build nothing and ask nobody.")  # fmt: skip
+@click.option("--push", is_flag=True, help="With --output-dir: push the image first, to call it by its digest.")
 @click.option("--form", type=click.Choice(("yaml", "kustomize", "helm")), default="yaml", show_default=True,
               help="With --output-dir or --dry-run: plain YAML, a kustomize base, a Helm chart.")  # fmt: skip
-@click.option("--dry-run", is_flag=True, help="Show the documents; build nothing and ask nobody.")
+@click.option("--dry-run", is_flag=True, help="Print the documents, build nothing and ask nobody.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def deploy_kubernetes(**said: Any) -> None:
     """Deploy PATH (a bundle, a folder, a Streamlit script) to a Kubernetes cluster, and check what is live.
@@ -106,7 +108,8 @@ def deploy_kubernetes(**said: Any) -> None:
 
     path, steps = said["path"], Steps(json=said["as_json"])
     live = not (said["dry_run"] or said["output_dir"])
-    wish = _wish(said, _connection(said) if live else None)
+    connection = _connection(said) if live else None
+    wish = _wish(said, connection)
     check_wish(wish)
     platforms = said["platforms"] or PLATFORMS[:1]
     source = Source(said["image"], said["base"], tuple(platforms), said["insecure"], created_of(os.environ))
@@ -119,13 +122,15 @@ def deploy_kubernetes(**said: Any) -> None:
         release = release_of(path, name=said["app"], wishes=wishes)
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
     measured = _measured(release, path, said["trust"])
-    plan_of(release, wish, Known(unbuilt(source), measured))  # whatever cannot be is said before an image is built
-    image = _image(release, source, steps, dry_run=said["dry_run"])
+    image = unbuilt(source)
+    plan_of(release, wish, Known(image, measured))  # whatever cannot be is said before an image is built
+    if live or (said["push"] and not said["dry_run"]):
+        image = _pushed(release, source, steps)
     if live:
-        _go(release, wish, image, measured, _connection(said), steps=steps, as_json=said["as_json"])
+        _go(release, wish, Known(image, measured), connection, steps=steps)
         return
-    plan = _planned(release, wish, image, measured, steps=steps)
-    _show(plan, said["form"], said["output_dir"], steps=steps, as_json=said["as_json"])
+    plan = _planned(release, wish, Known(image, measured), steps=steps)
+    _show(plan, said["form"], said["output_dir"], steps=steps)
 
 
 def _wish(said: Mapping[str, Any], connection: Any) -> "Wish":
@@ -187,15 +192,13 @@ def _measured(release: "Release", path: Path, trust: Path | None) -> "Measured |
     return known(bundle, settings=read_settings({}))
 
 
-def _image(release: "Release", source: "Source", steps: Steps, *, dry_run: bool) -> str:
-    """The image by its digest: built and pushed, unless it is there, or nothing is to be done."""
+def _pushed(release: "Release", source: "Source", steps: Steps) -> str:
+    """The image by its digest: built and pushed, unless it is there."""
     from aweigh.cli.image import bars
-    from aweigh.oci.store import Store, cache_folder
-    from aweigh.targets.kubernetes.images import pushed_image, unbuilt
+    from aweigh.oci.room import opened_store
+    from aweigh.targets.kubernetes.images import pushed_image
 
-    if dry_run:
-        return unbuilt(source)
-    store = Store(cache_folder(os.environ))
+    store = click.get_current_context().with_resource(opened_store(os.environ))
     with steps.step("image") as step, bars(steps, "image") as tell:
         pushed = pushed_image(release, source, store=store, environ=os.environ, tell=tell)
         sent = pushed.published
@@ -205,20 +208,14 @@ def _image(release: "Release", source: "Source", steps: Steps, *, dry_run: bool)
 
 
 def _planned(
-    release: "Release",
-    wish: "Wish",
-    image: str,
-    measured: "Measured | None",
-    *,
-    steps: Steps,
-    counts: Mapping[str, int] | None = None,
+    release: "Release", wish: "Wish", known: "Known", *, steps: Steps, counts: Mapping[str, int] | None = None
 ) -> "Plan":
     from aweigh.targets.compose.plan import WEB
-    from aweigh.targets.kubernetes.plan import Known, plan_of
+    from aweigh.targets.kubernetes.plan import plan_of
 
-    plan = plan_of(release, wish, Known(image, measured), counts=counts)
+    plan = plan_of(release, wish, known, counts=counts)
     takes = plan.resources[WEB]
-    guess = f", {MEASURE}" if plan.is_estimated and measured is not None else ""
+    guess = f", {MEASURE}" if plan.is_estimated and known.measured is not None else ""
     steps.line("replica", f"{takes.memory_mi} MiB and {takes.cpu_m / 1000:g} CPU{guess}")
     return plan
 
@@ -231,30 +228,30 @@ def _check_folder(folder: Path | None) -> None:
         raise UsageError(f"{folder} is not empty.", hint="name a new folder")
 
 
-def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps, as_json: bool) -> None:
+def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps) -> None:
     from aweigh.targets.kubernetes.documents import README, render
     from aweigh.targets.kubernetes.images import NO_DIGEST
     from aweigh.targets.kubernetes.meta import secrets_name
 
     documents = render(plan, form)
+    told: dict[str, Any] = {"form": form, "image": plan.image}
     if folder is not None:
         _write(documents, folder)
-    if as_json:
-        shown = {name: content.decode() for name, content in documents.items()}
-        print_document({"form": form, "image": plan.image, "documents": shown})
-        return
-    if folder is not None:
+        told |= {"folder": str(folder), "files": sorted(documents)}
         steps.line("written", f"{len(documents)} files to {folder}")
+    else:
+        told["documents"] = {name: content.decode() for name, content in documents.items()}
+    if steps.json:
+        print_document(told)
+        return
     for name, content in documents.items() if folder is None else ():
-        if name == README:
-            continue
         steps.line("document", name)
         for line in content.decode().splitlines():
             click.echo(f"    {clean(line.expandtabs(2))}")
     if plan.made_up or plan.given:
         steps.line("secrets", f"{secrets_name(plan)} holds {', '.join((*plan.made_up, *plan.given))}: in no document")
     if plan.digest == NO_DIGEST:
-        steps.line("image", "none is built: its digest stands for none")
+        steps.line("image", "none was built, and its digest stands for none; --push builds it")
     steps.next("the same without --dry-run" if folder is None else f"less {shlex.quote(str(folder / README))}")
 
 
@@ -290,16 +287,7 @@ def _connection(said: Mapping[str, Any]) -> Any:
     return _part("kubeconfig").find_connection(os.environ, context=said["context"], namespace=said["namespace"])
 
 
-def _go(
-    release: "Release",
-    wish: "Wish",
-    image: str,
-    measured: "Measured | None",
-    connection: Any,
-    *,
-    steps: Steps,
-    as_json: bool,
-) -> None:
+def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, *, steps: Steps) -> None:
     from aweigh.cli.ssh import telling_of
     from aweigh.secret.read import read_secret
     from aweigh.targets.kubernetes.objects import objects_of
@@ -307,7 +295,7 @@ def _go(
 
     with _part("client").open_client(connection) as client:
         counts = _part("after").counts_of(client, wish.app)
-    plan = _planned(release, wish, image, measured, steps=steps, counts=counts)
+    plan = _planned(release, wish, known, steps=steps, counts=counts)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
     try:
         deployed = _part("deploy").deploy(
@@ -322,30 +310,35 @@ def _go(
     except KeyboardInterrupt:
         steps.line("stopped", "what runs goes on as it is; the same command again goes on from here")
         raise
-    if as_json:
+    _tell(deployed, plan, steps=steps)
+
+
+def _tell(deployed: Any, plan: "Plan", *, steps: Steps) -> None:
+    if steps.json:
         print_document(document(deployed, plan))
         return
-    steps.line("live", f"{deployed.url or 'in the cluster'}, {deployed.version}")
+    steps.line("live", told_live(deployed.url or "in the cluster", deployed.version, changed=deployed.changed))
     for note in deployed.notes:
         steps.line("note", note)
     if deployed.invite is not None:
         steps.line("admin", "this link, once and within a day, makes the first administrator:")
         steps.more(f"{deployed.url or ''}{deployed.invite.reveal()}")
-    steps.next(f"aweigh status kubernetes --app {shlex.quote(plan.app)}")
+    steps.next(f"aweigh status kubernetes --app {shlex.quote(plan.app)} --namespace {shlex.quote(plan.namespace)}")
 
 
 def document(deployed: Any, plan: "Plan") -> dict[str, Any]:
-    """What ``--json`` prints. The invitation is not in it: such documents are kept by whoever runs the command."""
-    return {
-        "app": deployed.app,
-        "namespace": deployed.namespace,
-        "url": deployed.url,
-        "version": deployed.version,
-        "release": deployed.release,
-        "image": plan.image,
-        "bundle": deployed.bundle,
-        "changed": deployed.changed,
-        "golden_rows": deployed.golden_rows,
-        "replicas": dict(plan.replicas),
-        "has_invite": deployed.invite is not None,
-    }
+    """What ``--json`` prints."""
+    return deployed_document(
+        deployed.app,
+        url=deployed.url,
+        release=deployed.version,
+        bundle=deployed.bundle,
+        created=deployed.created,
+        changed=deployed.changed,
+        golden_rows=deployed.golden_rows,
+        notes=list(deployed.notes),
+        has_invite=deployed.invite is not None,
+        source=plan.image,
+        namespace=deployed.namespace,
+        replicas=dict(plan.replicas),
+    )

@@ -15,9 +15,10 @@ from tests.conftest import find_tool
 from tests.kube_plans import ALONE, ENTRIES, EVIL, RELEASE, SCALINGS, STORES, held, plan
 
 from aweigh.errors import UsageError
-from aweigh.targets.kubernetes.documents import FORMS, README, plain_of, render
+from aweigh.targets.kubernetes.documents import FORMS, README, render
 from aweigh.targets.kubernetes.helm import schema_of, values_of
 from aweigh.targets.kubernetes.objects import objects_of
+from aweigh.targets.kubernetes.plain import plain_of
 
 EVERYTHING = {
     "entry": ENTRIES["ingress with tls"], "scaling": SCALINGS["queue"], "stores": STORES["inside"],

@@ -2,17 +2,15 @@
 
 from typing import Literal
 
-from aweigh.targets.kubernetes.meta import Object, secrets_name
-from aweigh.targets.kubernetes.objects import objects_of
+from aweigh.targets.kubernetes.helm import chart_of
+from aweigh.targets.kubernetes.kustomize import kustomization_of
+from aweigh.targets.kubernetes.meta import secrets_name
+from aweigh.targets.kubernetes.plain import plain_of
 from aweigh.targets.kubernetes.plan import Plan
-from aweigh.targets.yaml import to_yaml
 
 Form = Literal["yaml", "kustomize", "helm"]
 FORMS: tuple[Form, ...] = ("yaml", "kustomize", "helm")
 README = "README.md"
-HEAD = (
-    "Written by aweigh for the app {app}: the next time it is written anew. Secrets are in no document: see README.md."
-)
 
 _APPLY = {
     "yaml": "kubectl apply --server-side -f .",
@@ -27,25 +25,8 @@ def render(plan: Plan, form: Form) -> dict[str, bytes]:
     Raises:
         UsageError: a setting in it cannot be.
     """
-    from aweigh.targets.kubernetes.helm import chart_of
-    from aweigh.targets.kubernetes.kustomize import kustomization_of
-
     made = {"yaml": plain_of, "kustomize": kustomization_of, "helm": chart_of}[form](plan)
     return {**made, README: readme_of(plan, form).encode()}
-
-
-def plain_of(plan: Plan) -> dict[str, bytes]:
-    """One file for each object; by their names they stand in the order in which they are applied."""
-    found = objects_of(plan)
-    return {
-        f"{number:02d}-{name}": to_yaml(one, head=HEAD.format(app=plan.app)).encode()
-        for number, (name, one) in enumerate(((file_name(one), one) for one in found), 10)
-    }
-
-
-def file_name(one: Object) -> str:
-    """Of an object's file."""
-    return f"{one['kind'].lower()}-{one['metadata']['name']}.yaml"
 
 
 def readme_of(plan: Plan, form: Form) -> str:

@@ -1,8 +1,8 @@
 """A plan as a kustomize base, with an overlay that shows what is usually another one elsewhere."""
 
 from aweigh.targets.compose.plan import WEB
-from aweigh.targets.kubernetes.documents import HEAD, plain_of
 from aweigh.targets.kubernetes.meta import Object, config_name, web_name
+from aweigh.targets.kubernetes.plain import HEAD, plain_of
 from aweigh.targets.kubernetes.plan import Plan
 from aweigh.targets.yaml import to_yaml
 

@@ -98,11 +98,6 @@ class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         return self.bundle or self.digest.removeprefix("sha256:")[:12]
 
     @property
-    def may_be_several(self) -> bool:
-        """Whether there is, or can come to be, more than one web replica."""
-        return self.scaling.by != "fixed" or self.replicas.get(WEB, 1) > 1
-
-    @property
     def url(self) -> str | None:
         """Where it answers from outside of the cluster, if it does."""
         if self.entry.way == "none":

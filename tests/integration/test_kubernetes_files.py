@@ -57,6 +57,19 @@ def test_a_dry_run_asks_nobody_and_shows_what_the_bundle_takes(penguins, tmp_pat
     assert [one for one in tmp_path.iterdir() if one.name != "cache"] == []
 
 
+def test_the_database_is_reached_at_the_port_of_its_address_which_is_in_no_document(penguins, tmp_path):
+    words = ["deploy", "kubernetes", penguins.path, "--app", "penguins", "--image", "ghcr.io/team/p:1", "--dry-run"]
+    address = "postgresql://ada:sesame@db.example.org:6432/models"
+    out, told = aweigh(*words, "--json", cwd=tmp_path, DATABASE_URL=address)
+    rules = documents(out)["NetworkPolicy", "penguins"]["spec"]["egress"]
+    assert rules[1] == {"ports": [{"protocol": "TCP", "port": 6432}]}
+    assert "sesame" not in out + told
+    out, _ = aweigh(*words, "--json", "--database-port", "7000", cwd=tmp_path, DATABASE_URL=address)
+    assert documents(out)["NetworkPolicy", "penguins"]["spec"]["egress"][1]["ports"][0]["port"] == 7000
+    out, _ = aweigh(*words, "--json", cwd=tmp_path, DATABASE_URL="postgresql://ada:sesame@[db:99999999/models")
+    assert documents(out)["NetworkPolicy", "penguins"]["spec"]["egress"][1]["ports"][0]["port"] == 5432
+
+
 def test_what_is_shown_is_what_people_read(penguins, tmp_path):
     words = ("deploy", "kubernetes", penguins.path, "--app", "penguins", "--image", "ghcr.io/team/p:1", "--dry-run")
     out, told = aweigh(*words, "--form", "helm", cwd=tmp_path)
@@ -99,6 +112,8 @@ def test_what_the_page_says_of_files_is_done_as_it_says(penguins, root, tmp_path
         (["--host", "a.example.org", "--gateway", "a b"], "No gateway can be called"),
         (["--host", "a.example.org", "--issuer", "a"], "--tls-secret NAME"),
         (["--scaling", "keda"], "--prometheus"),
+        (["--scaling", "cpu", "--replicas", "2"], "is to change by itself"),
+        (["--kserve", "--scaling", "keda", "--prometheus", "http://p:9090"], "KServe scales by the CPU"),
         (["--platform", "linux/s390x"], "No image is built for"),
         (["--memory", "lots"], "no size"),
         (["--database-size", "5"], "no size of a volume"),

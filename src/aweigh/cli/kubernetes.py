@@ -80,8 +80,10 @@ context_option = click.option("--context", metavar="NAME", help="Which cluster o
               help="PostgreSQL: at DATABASE_URL, or made by CloudNativePG's operator.")  # fmt: skip
 @click.option("--database-instances", type=click.IntRange(1, 9), default=1, show_default=True)
 @click.option("--database-size", metavar="SIZE", default="5Gi", show_default=True)
+@click.option("--database-port", type=click.IntRange(1, 65535), help="Of DATABASE_URL [as it says, else 5432].")
 @click.option("--redis-at", type=click.Choice(("address", "inside")), default="inside", show_default=True,
               help="With --redis: at REDIS_URL, or a Valkey beside the app.")  # fmt: skip
+@click.option("--redis-port", type=click.IntRange(1, 65535), help="Of REDIS_URL [as it says, else 6379].")
 @click.option("--https-out", is_flag=True, help="Let the pods ask other sites; else names, database and Redis alone.")
 @click.option("--kserve", is_flag=True, help="An InferenceService of KServe; no Deployment, Service and Ingress.")
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -137,6 +139,7 @@ def _wish(said: Mapping[str, Any], connection: Any) -> "Wish":
     from aweigh.targets.kubernetes.wish import Entry, Scaling, Stores, Wish
 
     away, _, gateway = said["gateway"].rpartition("/")
+    inside = said["database"] == "operator"
     way = "none" if not said["host"] else "gateway" if gateway else "ingress"
     if way == "none" and (gateway or said["tls_secret"] or said["ingress_class"]):
         raise UsageError("It is led to by a name.", hint="--host models.example.org")
@@ -166,10 +169,12 @@ def _wish(said: Mapping[str, Any], connection: Any) -> "Wish":
             prometheus=said["prometheus"],
         ),
         stores=Stores(
-            postgresql="address" if said["database"] == "address" else "inside",
+            postgresql="inside" if inside else "address",
             redis=said["redis_at"],
             instances=said["database_instances"],
             size=said["database_size"],
+            postgresql_port=_port(said["database_port"], None if inside else "DATABASE_URL", 5432),
+            redis_port=_port(said["redis_port"], None if said["redis_at"] == "inside" else "REDIS_URL", 6379),
         ),
         serving="kserve" if said["kserve"] else "deployment",
         metrics_namespace=said["metrics_namespace"],
@@ -177,6 +182,24 @@ def _wish(said: Mapping[str, Any], connection: Any) -> "Wish":
         makes_namespace=said["create_namespace"],
         https_out=said["https_out"],
     )
+
+
+def _port(said: int | None, name: str | None, usual: int) -> int:
+    """The port of a store that the pods may reach: as said, else as the address in the environment has it.
+
+    The port is no secret, as the rest of the address is. ``name`` is None where the store is inside of the cluster.
+    """
+    from urllib.parse import urlsplit
+
+    from aweigh.secret.read import read_secret
+
+    address = None if name is None else read_secret(os.environ, name)
+    if name is None or said is not None or address is None:
+        return usual if name is None or said is None else said
+    try:
+        return urlsplit(address.reveal()).port or usual
+    except ValueError:
+        return usual
 
 
 def _measured(release: "Release", path: Path, trust: Path | None) -> "Measured | None":

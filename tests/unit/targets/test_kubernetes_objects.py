@@ -66,7 +66,7 @@ def test_every_combination_is_what_the_newest_kubernetes_allows_strictly(entry, 
 
 @pytest.mark.needs("kubernetes-validate")
 @pytest.mark.parametrize("release", [RELEASE, ALONE], ids=["with all", "alone"])
-@pytest.mark.parametrize("scaling", SCALINGS)
+@pytest.mark.parametrize("scaling", ["fixed", "cpu"])
 def test_kserves_own_definition_allows_the_service_of_a_bundle(release, scaling, monkeypatch):
     found = made(kserve_plan(release, scaling=SCALINGS[scaling], entry=ENTRIES["ingress"]))
     for one in found.values():
@@ -84,8 +84,19 @@ def kserve_plan(release, **wish):
 
 
 def test_a_folder_without_a_bundle_is_nothing_for_kserve():
-    with pytest.raises(UsageError, match="KServe"):
+    with pytest.raises(UsageError, match="KServe serves bundles"):
         plan(serving="kserve")
+
+
+@pytest.mark.parametrize("by", ["queue", "keda"])
+def test_what_kserve_does_not_scale_by_is_refused(by):
+    with pytest.raises(UsageError, match="KServe scales by the CPU"):
+        objects_of(kserve_plan(RELEASE, scaling=SCALINGS[by]))
+
+
+def test_what_is_not_ours_tells_no_queue():
+    with pytest.raises(UsageError, match="tells its queue"):
+        plan(replace(ALONE, processes={"web": "streamlit run app.py"}), scaling=SCALINGS["queue"])
 
 
 @pytest.mark.needs("kubernetes-validate")
@@ -176,7 +187,7 @@ def test_whoever_is_not_in_front_cannot_reach_the_app_and_it_reaches_only_what_i
     found = made(entry=ENTRIES["ingress"], stores=INSIDE, metrics_namespace="monitoring")
     out = found["NetworkPolicy", "penguins"]["spec"]
     assert out["policyTypes"] == ["Ingress", "Egress"]
-    assert [[one["port"] for one in rule["ports"]] for rule in out["egress"]] == [[53, 53], [5432], [6379]]
+    assert [[one["port"] for one in rule["ports"]] for rule in out["egress"]] == [[53, 53, 5353, 5353], [5432], [6379]]
     assert out["egress"][1]["to"] == [{"podSelector": {"matchLabels": {"cnpg.io/cluster": "penguins-db"}}}]
     allowed = found["NetworkPolicy", "penguins-web"]["spec"]["ingress"]
     names = [one["from"][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for one in allowed]
@@ -480,6 +491,7 @@ def test_a_line_with_a_control_character_is_refused():
         {"entry": Entry("ingress", "a.example.org", issuer="letsencrypt")},
         {"entry": Entry("gateway", "a.example.org")},
         {"entry": Entry("gateway", "a.example.org", gateway="{{ x }}")},
+        {"replicas": 2, "scaling": Scaling("cpu", 1, 3)},
         {"scaling": Scaling("cpu", 3, 2)}, {"scaling": Scaling("cpu", 0, 2)}, {"scaling": Scaling("cpu", 1, 201)},
         {"scaling": Scaling("queue", in_flight=0)}, {"scaling": Scaling("cpu", cpu_percent=101)},
         {"scaling": Scaling("keda")}, {"scaling": Scaling("keda", prometheus="http://a:b@c")},

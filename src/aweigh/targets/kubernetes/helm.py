@@ -36,10 +36,11 @@ def chart_of(plan: Plan) -> dict[str, bytes]:
     """
     objects_of(plan)
     values = values_of(plan)
+    schema = schema_of(values, kserve=plan.serving == "kserve")
     files = {
         "Chart.yaml": to_yaml(_chart(plan), head=HEAD.format(app=plan.app)),
         "values.yaml": to_yaml(values, head=_TOLD.format(secrets=secrets_name(plan))),
-        "values.schema.json": msgspec.json.format(msgspec.json.encode(schema_of(values)), indent=2).decode() + "\n",
+        "values.schema.json": msgspec.json.format(msgspec.json.encode(schema), indent=2).decode() + "\n",
         "templates/_names.tpl": _names(plan),
         "templates/NOTES.txt": _notes(plan),
     }
@@ -96,15 +97,16 @@ def values_of(plan: Plan) -> Object:
     return values | {"release": digests}
 
 
-def schema_of(values: Mapping[str, Any]) -> Object:
+def schema_of(values: Mapping[str, Any], *, kserve: bool = False) -> Object:
     """A JSON Schema of the chart's values: a key that is none of its is refused."""
     found = _schema(values)
+    ways = ["fixed", "cpu"] if kserve else ["fixed", "cpu", "queue", "keda"]
     for key in _OPEN:
         found["properties"][key] = {"type": "object", "additionalProperties": {"type": "string"}}
     found["properties"]["replicas"]["additionalProperties"] = False
     entry, scaling = found["properties"]["entry"], found["properties"]["scaling"]
     entry["properties"]["way"] = {"enum": ["none", "ingress", "gateway"]}
-    scaling["properties"]["by"] = {"enum": ["fixed", "cpu", "queue", "keda"]}
+    scaling["properties"]["by"] = {"enum": ways}
     found["properties"]["image"]["properties"]["digest"] = {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"}
     found["properties"]["global"] = {"type": "object"}
     found["properties"]["resources"] = {"type": "object"}

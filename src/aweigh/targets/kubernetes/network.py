@@ -13,6 +13,8 @@ SERVICE_PORT = 80
 MOST_BODY_MB = 1100
 LONGEST_S = 3600
 DAY_S = 86_400
+DNS_PORTS = (53, 5353)
+"""A policy sees the pod's own port, which is OpenShift's second."""
 NODE_DNS = "169.254.0.0/16"
 """Where a cache of names listens on the node itself."""
 
@@ -164,7 +166,7 @@ def _redis_in(plan: Plan, components: list[str]) -> Object:
 
 
 def _out(plan: Plan) -> list[Object]:
-    names = [{"protocol": one, "port": 53} for one in ("UDP", "TCP")]
+    names = [{"protocol": one, "port": port} for port in DNS_PORTS for one in ("UDP", "TCP")]
     found: list[Object] = [{"to": [{"namespaceSelector": {}}, {"ipBlock": {"cidr": NODE_DNS}}], "ports": names}]
     where = plan.where
     if "postgresql" in plan.stores:

@@ -202,6 +202,8 @@ def check_plan(plan: Plan) -> None:
         raise UsageError("That is no version of Secrets.")
     if plan.serving == "kserve" and plan.bundle is None:
         raise UsageError("KServe serves bundles.", hint="give a bundle, or leave out --kserve")
+    if plan.serving == "kserve" and plan.scaling.by in {"queue", "keda"}:
+        raise UsageError("KServe scales by the CPU here.", hint="--scaling cpu, or leave out --kserve")
     if plan.scaling.by in {"queue", "keda"} and not plan.is_ours:
         raise UsageError("Only what aweigh serves tells its queue.", hint="--scaling cpu")
 

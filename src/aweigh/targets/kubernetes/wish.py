@@ -130,6 +130,10 @@ def check_wish(wish: Wish) -> None:
             check_name(getattr(wish, name), what=name.replace("_", " "))
     if wish.replicas is not None:
         check_count(wish.replicas)
+        if wish.scaling.by != "fixed":
+            raise UsageError(
+                "Their number is said, and is to change by itself.", hint="--replicas, or --scaling with --max-replicas"
+            )
     check_cpus(wish.cpus)
     if wish.memory is not None:
         check_memory(wish.memory)

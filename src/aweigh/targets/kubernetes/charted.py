@@ -153,6 +153,7 @@ def _pod(pod: Object, name: str) -> None:
     container["resources"] = value(f'index .Values.resources "{name}"')
     container["envFrom"][1]["configMapRef"]["optional"] = Raw("{{ not .Values.settings }}")
     container["envFrom"][0]["configMapRef"]["name"] = included("configName")
+    pod["terminationGracePeriodSeconds"] = value(".Values.stopSeconds")
     pod["imagePullSecrets"] = only(".Values.pullSecret", [{"name": value(".Values.pullSecret")}])
 
 

@@ -64,6 +64,7 @@ def values_of(plan: Plan) -> Object:
         "config": {name: said for name, said in plan.config.items() if name not in ours},
         "settings": dict(plan.settings),
         "secretsVersion": plan.secrets_version,
+        "stopSeconds": plan.stop_s,
         "entry": {
             "way": entry.way,
             "host": entry.host,

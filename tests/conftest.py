@@ -75,12 +75,12 @@ def _find_program(name: str) -> str | None:
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
     "docker compose": _find_compose,
-    "helm": lambda: _find_program("helm"),
-    "kubectl": lambda: _find_program("kubectl"),
-    "kubernetes-validate": lambda: _find_package("kubernetes_validate"),
     "honcho": lambda: _find_package("honcho"),
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
     "model-signing": lambda: _find_package("model_signing"),
+    "helm": lambda: _find_program("helm"),
+    "kubectl": lambda: _find_program("kubectl"),
+    "kubernetes-validate": lambda: _find_package("kubernetes_validate"),
 }
 
 

@@ -169,7 +169,7 @@ hosts: $(DEV) ## Deploy over ssh to a real host with systemd and Caddy, in a con
 
 # Hosts and containers take root and a quarter of an hour each; what is left out (ARGS="tests/contract -k heroku") keeps its records.
 .PHONY: shown
-shown: $(DEV) containers-tools host-tools ## Run the tests behind docs/reference/targets.md, record what passes, and write the page (ARGS="tests/contract")
+shown: $(DEV) containers-tools docker-tools host-tools ## Run the tests behind docs/reference/targets.md, record what passes, and write the page (ARGS="tests/contract")
 	@tools/install_host_tools hosts
 	$(PYTEST) -m shows $(SHOWN) $(or $(ARGS),tests)
 	$(BIN)/python tools/targets_table.py
@@ -178,8 +178,12 @@ shown: $(DEV) containers-tools host-tools ## Run the tests behind docs/reference
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
 	@tools/install_containers
 
+.PHONY: docker-tools
+docker-tools: ## Install dockerd, docker and its compose where this user may; say so where not
+	@tools/install_docker
+
 .PHONY: containers
-containers: $(DEV) containers-tools ## Run all tests of images: podman, Docker and its compose, two Pythons, two architectures, Heroku's registry
+containers: $(DEV) containers-tools docker-tools ## Run all tests of images: podman, Docker and its compose, two Pythons, two architectures, Heroku's registry
 	$(PYTEST) -m "slow or not slow" tests/integration/test_images.py tests/integration/test_image_packages.py \
 	  tests/integration/test_heroku_container.py tests/integration/test_registry.py tests/integration/test_registry_odd.py tests/unit/oci \
 	  tests/integration/test_compose_real.py tests/integration/test_compose_commands.py $(ARGS)

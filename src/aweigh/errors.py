@@ -24,6 +24,7 @@
     │   ├── DamagedImage        its bytes are not what names them, or no image at all    exit 3
     │   └── UnsuitableImage     nothing can be built on it, or run with it               exit 1
     ├── NotReady                asked for an answer before (or after) it can be given    exit 1, HTTP 503
+    │   └── ModelDiffers        it does not give its own golden rows' answers
     ├── Busy                    more is asked than can be answered in time               exit 1, HTTP 503
     ├── StorageDown             where things are kept cannot be reached or used          exit 1, HTTP 503
     ├── StorageFull             where things are kept has no room left                   exit 1, HTTP 507
@@ -248,6 +249,12 @@ class NotReady(AweighError):
 
     code = "not_ready"
     http_status = 503
+
+
+class ModelDiffers(NotReady):
+    """The model does not give its own golden rows' answers, and never gets ready."""
+
+    code = "model_differs"
 
 
 class Busy(AweighError):

@@ -195,6 +195,16 @@ def test_an_image_of_another_architecture_or_bundle_is_refused(run, folder, dock
     assert (code, "cannot be fetched" in err) == (4, True)
 
 
+def test_a_web_line_of_ones_own_has_no_door_before_it_and_that_is_said_or_refused(run, folder):
+    (folder / "Procfile").write_text("web: python -m http.server $PORT\n")
+    words = ("deploy", "compose", str(folder), "--app", APP, "--dry-run")
+    code, out, _ = run(*words)
+    assert (code, "anybody may come in" in out) == (0, True)
+    code, _, err = run(*words, "--auth", "password")
+    assert (code, "no --auth password stands before it" in err) == (2, True)
+    (folder / "Procfile").write_text(f"web: {WEB}\n")
+
+
 def test_several_replicas_are_shown_with_what_stands_before_them(run, folder):
     code, out, _ = run("deploy", "compose", str(folder), "--app", APP, "--replicas", "2", "--dry-run", "--json")
     assert code == 0

@@ -15,12 +15,13 @@ from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
 from aweigh.bundle.verify import open_bundle
 from aweigh.errors import RemoteError, UsageError
+from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.heroku import after, pipelines
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.deploy import deploy
-from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, HerokuSilent, NotUp, ReleaseFailed
+from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused, HerokuSilent, ReleaseFailed
 from aweigh.targets.heroku.stream import read_log, tail_log
 from aweigh.targets.heroku.wish import Telling, Wish
 from aweigh.targets.live import golden_of

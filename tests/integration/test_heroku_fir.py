@@ -13,11 +13,11 @@ from tests.heroku import HerokuServer
 from tests.heroku.releases import DYNO_ENV, QUICK, packed, released, short
 
 from aweigh.errors import UsageError
+from aweigh.targets.errors import NotUp
 from aweigh.targets.heroku import after, pipelines
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.deploy import deploy
-from aweigh.targets.heroku.errors import NotUp
 from aweigh.targets.heroku.stream import LISTEN_S, read_log, tail_log
 from aweigh.targets.heroku.wish import Telling, Wish
 

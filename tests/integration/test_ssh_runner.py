@@ -19,12 +19,13 @@ from tests.sshd_server import open_sshd
 from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import Occupied
 from aweigh.targets.live import get
 from aweigh.targets.ssh import after, front, install, place
 from aweigh.targets.ssh import deploy as deploying
 from aweigh.targets.ssh.command import CHANGE, MADE_UP, POINT, WRITE, Command, shell, taken_site, write
 from aweigh.targets.ssh.deploy import free_base, is_open, own_base
-from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit, Occupied
+from aweigh.targets.ssh.errors import HostRefused, HostSilent, HostUnfit
 from aweigh.targets.ssh.facts import ask_all, faults, probe, read_facts
 from aweigh.targets.ssh.front import CERTIFICATE_S, check_address, unreached
 from aweigh.targets.ssh.going import Going

@@ -186,6 +186,7 @@ def test_a_model_whose_golden_rows_differ_never_predicts(caplog):
         settle(client)
         reply = ask(client, 1)
     assert reply.status_code == 503
+    assert reply.json()["code"] == "model_differs"
     assert reply.json()["detail"].startswith("The model does not give the answers")
     assert "2.5" not in reply.text
     assert "golden row 0" in caplog.text

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, paint, print_document
 from aweigh.cli.trusting import trust_option
@@ -124,6 +125,7 @@ def deploy_compose(**said: Any) -> None:
         )
         release = release_of(path, name=app, wishes=wishes)
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
+    check_own_door(release, said["auth"], steps)
     if said["output_dir"] is not None or said["dry_run"]:
         _show(_planned(release, wish, source), said["output_dir"], steps=steps, as_json=as_json)
         return
@@ -167,7 +169,9 @@ def _image(going: "Going", release: "Release", source: "Source", programs: "Prog
         return chosen
     store = click.get_current_context().with_resource(opened_store(os.environ))
     with steps.step("build") as step, bars(steps, "base") as tell:
-        built = built_image(release, source, platform=programs.platform, store=store, environ=os.environ, tell=tell)
+        built = built_image(
+            release, source, platform=programs.platform, store=store, environ=os.environ, tell=tell, doing=step.doing
+        )
         own = next(iter(built.own.values()))
         sizes = " + ".join(human_size(one.descriptor.size) for one in own)
         step.says(f"{built.top.digest[:19]}, {sizes} on the base")

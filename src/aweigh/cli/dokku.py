@@ -20,7 +20,7 @@ from aweigh.cli.after import (
     told_live,
     yes_option,
 )
-from aweigh.cli.door import json_option
+from aweigh.cli.door import check_own_door, json_option
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
@@ -130,6 +130,7 @@ def deploy_dokku(
         release = release_of(path, name=app, wishes=wishes)
         files = source_of(release, replicas=replicas)
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
+    check_own_door(release, auth, steps)
     if output_dir is not None:
         _write(files, output_dir)
         if as_json:

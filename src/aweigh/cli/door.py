@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aweigh.cli.terminal import Steps
     from aweigh.guard.guard import Guard, Key, Person
     from aweigh.guard.identity import Identity, Role
+    from aweigh.targets.release import Release
 
 ROLES = ("viewer", "predictor", "operator", "admin")
 SCOPES = ("read", "predict", "feedback", "operate", "admin")
@@ -105,12 +106,16 @@ def key_document(key: "Key") -> dict[str, object]:
     }
 
 
-def check_own_door(auth: str, steps: "Steps") -> None:
-    """A web line of the owner's is run as it is, with no door of aweigh's before it: that is said, or refused.
+def check_own_door(release: "Release", auth: str, steps: "Steps") -> None:
+    """Where a web line of the owner's is run as it is, no door of aweigh's is before it: that is said, or refused.
 
     Raises:
         UsageError: a door was asked for.
     """
+    from aweigh.targets.release import START
+
+    if release.processes.get("web", "").startswith(START):
+        return
     asked = click.get_current_context().get_parameter_source("auth")
     if asked is ParameterSource.COMMANDLINE and auth != "none":
         raise UsageError(

@@ -136,7 +136,6 @@ def deploy_heroku(
     from aweigh.targets.heroku.button import check_repository
     from aweigh.targets.heroku.render import Shape, render, source_of
     from aweigh.targets.heroku.wish import Packed, Wish, check_wish
-    from aweigh.targets.release import START
     from aweigh.targets.releasing import Wishes, release_of
     from aweigh.targets.tarball import tarball
 
@@ -170,8 +169,7 @@ def deploy_heroku(
         source = source_of(release, documents)
         packed = Packed(tarball(source))
         step.says(_told_release(release, packed), size_bytes=len(packed.content))
-    if not release.processes.get("web", "").startswith(START):
-        check_own_door(auth, steps)
+    check_own_door(release, auth, steps)
     if release.requirements is not None and "--hash=" not in release.requirements:
         steps.line("unlocked", "what is installed is whatever is newest on the day: aweigh lock writes a lock")
     if output_dir is not None:

@@ -119,8 +119,7 @@ def image(
         check_lock(release, path)
         step.says(f"{release.bundle or path.name}, Python {release.python}")
     is_ours = release.processes.get("web", "").startswith(START)
-    if not is_ours:
-        check_own_door(auth, steps)
+    check_own_door(release, auth, steps)
     with steps.step("base") as step:
         bases = _bases(release, base, platforms or PLATFORMS[:1], store=store, insecure=insecure, steps=steps)
         step.says(f"{bases[0].reference.partition('@')[0]} {bases[0].digest[7:19]}, glibc {bases[0].libc}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
@@ -138,6 +139,7 @@ def deploy_ssh(
         what = release.bundle or "a folder of its own"
         told = f"{packed.digest}: {what}, Python {release.python}, {', '.join(release.processes)}"
         step.says(told, size_bytes=len(packed.content))
+    check_own_door(release, auth, steps)
     if output_dir is not None:
         _write(release, wish, output_dir, steps=steps, as_json=as_json)
     elif dry_run:

@@ -39,6 +39,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "internal": (500, "Something failed inside"),
     "worker_lost": (500, "No worker survived the job"),
     "not_ready": (503, "The model is not ready"),
+    "model_differs": (503, "The model does not answer as it did when it was packed"),
     "busy": (503, "More is asked than can be answered in time"),
     "queue_full": (503, "Too many jobs wait"),
     "storage_down": (503, "What is stored cannot be read or written just now"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aweigh.errors import NotReady
+from aweigh.errors import ModelDiffers, NotReady
 from aweigh.server.board import Board
 
 
@@ -55,7 +55,7 @@ class Readiness:
     def reason(self) -> NotReady:
         """Why not."""
         if self.refused:
-            return NotReady(
+            return ModelDiffers(
                 "The model does not give the answers that it gave when it was packed, so it gives none.",
                 hint="the server's log names the rows that differ",
             )

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from aweigh.errors import RemoteError
+from aweigh.errors import ModelDiffers, RemoteError
 from aweigh.guard.deploy_key import new_key
 from aweigh.secret import Secret
 
@@ -82,10 +82,7 @@ SELF_REFUSED = (
 
 def has_refused_itself(reply: Reply) -> bool:
     """Whether a server that is not ready says that it never will be: its own golden rows came out otherwise."""
-    document = reply.document
-    return (
-        reply.status == 503 and isinstance(document, dict) and "gave when it was packed" in str(document.get("detail"))
-    )
+    return reply.status == 503 and reply.code == ModelDiffers.code
 
 
 def golden_of(content: bytes | Path) -> Golden:

@@ -9,10 +9,11 @@ import pytest
 from aweigh.errors import ConfigError, StorageFull, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.compose import kept, settings
-from aweigh.targets.compose.errors import Occupied, refusal
+from aweigh.targets.compose.errors import refusal
 from aweigh.targets.compose.files import unwritable
 from aweigh.targets.compose.kept import Project, project_of
 from aweigh.targets.compose.plan import Chosen, Wish, plan_of
+from aweigh.targets.errors import Occupied
 from aweigh.targets.live import Golden
 from aweigh.targets.release import Release
 

@@ -11,12 +11,13 @@ from aweigh.guard import deploy_key
 from aweigh.secret import Secret
 from aweigh.targets.compose.containers import Container, containers_of, is_ready
 from aweigh.targets.compose.deploy import VOLUMES, Going, take_live
-from aweigh.targets.compose.errors import AnswersDiffer, refusal
+from aweigh.targets.compose.errors import refusal
 from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Project, Record
 from aweigh.targets.compose.plan import MIGRATE, SERVICES, WEB, check_setting, configured, scaled
 from aweigh.targets.compose.program import Programs, ask, carry_out, environ_of, succeeds
 from aweigh.targets.compose.render import COMPOSE, STORES
+from aweigh.targets.errors import AnswersDiffer
 from aweigh.targets.heroku.after import is_plain
 from aweigh.targets.target import Status
 

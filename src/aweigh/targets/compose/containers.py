@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp, last_words, quote
+from aweigh.targets.compose.errors import ComposeRefused
 from aweigh.targets.compose.kept import Project
 from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, Slot
 from aweigh.targets.compose.program import Programs, ask, documents, said_anywhere
 from aweigh.targets.compose.render import LABEL
+from aweigh.targets.errors import AnswersDiffer, NotUp, last_words, quote
 from aweigh.targets.invitations import discreet
 from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
 

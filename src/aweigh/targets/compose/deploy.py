@@ -13,12 +13,13 @@ from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.compose.containers import containers_of, log_of
 from aweigh.targets.compose.deployed import Deployed
-from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused, NotUp
+from aweigh.targets.compose.errors import ComposeRefused
 from aweigh.targets.compose.images import forget_images
 from aweigh.targets.compose.kept import Record
 from aweigh.targets.compose.plan import WEB, Chosen, Plan, Wish, plan_of
 from aweigh.targets.compose.program import carry_out, succeeds
 from aweigh.targets.compose.switch import Going, go_live
+from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.invitations import first_invitation as first_of
 from aweigh.targets.live import Golden, Replayed, golden_of
 from aweigh.targets.release import Release

@@ -1,12 +1,7 @@
 """What Docker, podman and their compose refuse, and what goes wrong there, each as one sentence and a fix."""
 
-import re
-
 from aweigh.errors import RemoteError
-
-AGAIN = "run the same command again: it goes on from where this one stopped"
-MOST_QUOTED = 240
-"""Characters of the program's own words in one of our sentences."""
+from aweigh.targets.errors import AGAIN, Words, last_words, quote, told_by
 
 
 class NoContainers(RemoteError):
@@ -21,26 +16,7 @@ class ComposeRefused(RemoteError):
     code = "compose_refused"
 
 
-class Occupied(RemoteError):
-    """Somebody else changes the same app at this moment."""
-
-    code = "occupied"
-
-
-class NotUp(RemoteError):
-    """The new release does not come up."""
-
-    code = "not_up"
-
-
-class AnswersDiffer(RemoteError):
-    """The new release does not answer as the bundle's own golden rows say."""
-
-    code = "answers_differ"
-
-
-_WORDS: tuple[tuple[str, str, str], ...] = (
-    # what is said, in which sentence that is told, and what to do
+_WORDS: tuple[Words, ...] = (
     (
         r"port is already allocated|address already in use|rootlessport .* bind",
         "The port is taken on this machine.",
@@ -86,19 +62,8 @@ _WORDS: tuple[tuple[str, str, str], ...] = (
 
 def refusal(text: str, *, what: str) -> ComposeRefused:
     """The error of a program that failed, by its own words; ``what`` is what it was asked for, as ``to start it``."""
-    for mark, sentence, fix in _WORDS:
-        if re.search(mark, text, re.IGNORECASE):
-            return ComposeRefused(sentence, hint=fix)
+    known = told_by(text, _WORDS)
+    if known is not None:
+        return ComposeRefused(known[0], hint=known[1])
     said = quote(last_words(text))
     return ComposeRefused(f"It failed {what}{f': {said}' if said else '.'}", hint=AGAIN)
-
-
-def last_words(text: str) -> str:
-    """The last line that says something."""
-    return next((one.strip() for one in reversed(text.splitlines()) if one.strip()), "")
-
-
-def quote(text: str) -> str:
-    """Another program's words, in one line and not too many of them."""
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_QUOTED else line[: MOST_QUOTED - 3] + "..."

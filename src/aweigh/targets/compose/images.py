@@ -51,8 +51,9 @@ def built_image(
     store: Store,
     environ: Mapping[str, str],
     tell: Tell | None = None,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> Built:
-    """The image of a release for a platform; what was built before is not built again.
+    """The image of a release for a platform; what was built before is not built again. ``doing`` hears what it is at.
 
     Raises:
         UnsuitableImage: nothing can be built on that base.
@@ -66,7 +67,7 @@ def built_image(
         base = fetch_base(
             registry, reference, platform=Platform(architecture, system), python=python, store=store, tell=tell
         )
-    return build(release, [base], Making(store, source.created_s, find_compiler(python)))
+    return build(release, [base], Making(store, source.created_s, find_compiler(python), doing))
 
 
 def load(

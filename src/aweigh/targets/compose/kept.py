@@ -25,11 +25,11 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.targets.compose.caddy import CADDYFILE, LIVE
-from aweigh.targets.compose.errors import Occupied
 from aweigh.targets.compose.files import PART, read, unwritable, write
 from aweigh.targets.compose.plan import Plan, Slot
 from aweigh.targets.compose.render import COMPOSE, ENVIRONMENT, PASSWORD, render
 from aweigh.targets.compose.settings import OVERRIDE, SETTINGS, UNDO, Settings
+from aweigh.targets.errors import Occupied
 from aweigh.targets.live import Golden
 
 NEXT = "compose.next.yaml"

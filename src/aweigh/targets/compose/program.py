@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from aweigh.errors import UsageError
-from aweigh.targets.compose.errors import AGAIN, ComposeRefused, NoContainers, quote, refusal
+from aweigh.targets.compose.errors import ComposeRefused, NoContainers, refusal
 from aweigh.targets.compose.kept import Project
 from aweigh.targets.compose.render import COMPOSE
+from aweigh.targets.errors import AGAIN, quote
 
 Kind = Literal["docker", "podman"]
 

@@ -17,11 +17,12 @@ from aweigh.guard import deploy_key
 from aweigh.targets.compose.caddy import SIDE_DOOR
 from aweigh.targets.compose.containers import Awaited, Container, containers_of, wait_until_up, why_crashed, why_down
 from aweigh.targets.compose.deployed import Telling
-from aweigh.targets.compose.errors import AnswersDiffer, ComposeRefused
+from aweigh.targets.compose.errors import ComposeRefused
 from aweigh.targets.compose.kept import NEXT, Project
 from aweigh.targets.compose.plan import MIGRATE, OF_STORES, PROXY, SERVICES, WEB, Plan, Slot
 from aweigh.targets.compose.program import CHANGE_S, Programs, ask, carry_out, succeeds
 from aweigh.targets.compose.render import COMPOSE, proxy_told, web_told
+from aweigh.targets.errors import AnswersDiffer
 from aweigh.targets.live import Golden, Replayed, replay
 
 BOOT_S = 240.0

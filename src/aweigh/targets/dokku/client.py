@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from aweigh.errors import RemoteError, UsageError
+from aweigh.targets.errors import AGAIN
 from aweigh.targets.ssh import bounded
-from aweigh.targets.ssh.errors import AGAIN, HostSilent, quoted, silence
+from aweigh.targets.ssh.errors import HostSilent, quoted, silence
 from aweigh.targets.ssh.place import Address
 from aweigh.targets.tarball import TIME
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aweigh.errors import AweighError, RemoteError
+from aweigh.targets.errors import AnswersDiffer, NotUp, quote
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.codes import KEEPS_DOWN, OF_MEMORY, codes_in, crashes_in, since_release
 from aweigh.targets.heroku.documents import DynoDocument, HerokuRelease
-from aweigh.targets.heroku.errors import AnswersDiffer, NotUp, quote
 from aweigh.targets.heroku.requests import list_dynos
 from aweigh.targets.heroku.stream import read_log
 from aweigh.targets.invitations import discreet

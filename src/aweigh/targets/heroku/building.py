@@ -4,11 +4,12 @@ import time
 from collections.abc import Collection, Sequence
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN, quote
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.documents import Build, HerokuRelease, Source
-from aweigh.targets.heroku.errors import AGAIN, BuildFailed, HerokuSilent, ReleaseFailed, build_failed, quote
+from aweigh.targets.heroku.errors import BuildFailed, HerokuSilent, ReleaseFailed, build_failed
 from aweigh.targets.heroku.stream import follow
 from aweigh.targets.heroku.wish import Going, Packed, Telling
 

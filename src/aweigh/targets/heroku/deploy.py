@@ -12,13 +12,14 @@ from aweigh.errors import AweighError, ImageError, RemoteError
 from aweigh.guard import deploy_key
 from aweigh.oci.errors import RegistryRefused
 from aweigh.secret import Secret
+from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience, log_of, memory_notes, readiness, watch_boot
 from aweigh.targets.heroku.building import begun, code_before, ended, released, releases_of, wait_for_release
 from aweigh.targets.heroku.container import Images, images_of, released_images
 from aweigh.targets.heroku.documents import HerokuRelease
-from aweigh.targets.heroku.errors import AnswersDiffer, BuildFailed, HerokuRefused, NotUp, ReleaseFailed
+from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused, ReleaseFailed
 from aweigh.targets.heroku.formation import apply_formation, undo_formation
 from aweigh.targets.heroku.generation import check_generation, notes_of_fir
 from aweigh.targets.heroku.settings import (

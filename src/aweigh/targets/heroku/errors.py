@@ -9,11 +9,8 @@ from collections.abc import Sequence
 import msgspec
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN, quote
 
-MOST_QUOTED = 240
-"""Characters of the platform's own words in one of our sentences."""
-
-AGAIN = "run the same command again: it goes on from where this one stopped"
 TOKENS = "make a token with 'heroku authorizations:create' and put it into HEROKU_API_KEY"
 
 
@@ -52,18 +49,6 @@ class ReleaseFailed(RemoteError):
     def __init__(self, message: str, *, hint: str | None = None, ended: bool = True) -> None:
         super().__init__(message, hint=hint)
         self.ended = ended
-
-
-class NotUp(RemoteError):
-    """The new release does not come up: it crashes, does not listen in time, or does not get ready."""
-
-    code = "not_up"
-
-
-class AnswersDiffer(RemoteError):
-    """What is live does not answer as the bundle's own golden rows say."""
-
-    code = "answers_differ"
 
 
 class _Said(msgspec.Struct, frozen=True):
@@ -136,12 +121,6 @@ def _fix_of_invalid(told: str) -> str:
     if "stack" in text:
         return "leave --stack out, or take heroku-24 or heroku-26"
     return "change what it names and run the same command again"
-
-
-def quote(text: str) -> str:
-    """The platform's own words, in one line and not too many of them."""
-    line = " ".join(text.split())
-    return line if len(line) <= MOST_QUOTED else line[: MOST_QUOTED - 3] + "..."
 
 
 def silent(what: str, *, why: str, sent: bool) -> HerokuSilent:

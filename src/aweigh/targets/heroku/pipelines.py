@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from aweigh.errors import RemoteError, UsageError
+from aweigh.targets.errors import AGAIN, quote
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.after import releases
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.building import current_of
 from aweigh.targets.heroku.documents import App, Coupling, Named, Pipeline, Promotion, PromotionTarget
-from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
+from aweigh.targets.heroku.errors import HerokuRefused, HerokuSilent
 
 Stage = Literal["development", "staging", "production"]
 STAGES: tuple[Stage, ...] = ("development", "staging", "production")

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.secret.read import read_secret
+from aweigh.targets.errors import AGAIN, quote
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.building import new_source
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.documents import App, AppSetup, Pipeline, ReviewApp, ReviewConfig
-from aweigh.targets.heroku.errors import AGAIN, BuildFailed, HerokuRefused, HerokuSilent, build_failed, quote
+from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused, HerokuSilent, build_failed
 from aweigh.targets.heroku.pipelines import the_pipeline
 from aweigh.targets.heroku.render import asked_of
 from aweigh.targets.heroku.settings import url_of

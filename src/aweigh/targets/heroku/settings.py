@@ -7,10 +7,11 @@ from collections.abc import Mapping, Sequence
 
 from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AGAIN, quote
 from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import AddOn, App
-from aweigh.targets.heroku.errors import AGAIN, HerokuRefused, HerokuSilent, quote
+from aweigh.targets.heroku.errors import HerokuRefused, HerokuSilent
 from aweigh.targets.heroku.render import PLANS, config_of, secrets_of
 from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release

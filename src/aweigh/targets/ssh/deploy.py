@@ -5,9 +5,9 @@ import time
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AGAIN
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import SETTINGS, Command, make_up, set_up, shell
-from aweigh.targets.ssh.errors import AGAIN
 from aweigh.targets.ssh.facts import Facts, ask, ask_all
 from aweigh.targets.ssh.front import check_address, unreached
 from aweigh.targets.ssh.going import Going

@@ -3,10 +3,7 @@
 import re
 
 from aweigh.errors import RemoteError
-
-AGAIN = "run the same command again: it goes on from where this one stopped"
-MOST_QUOTED = 240
-"""Characters of the host's own words in one of our sentences."""
+from aweigh.targets.errors import AGAIN, Words, quote, told_by
 
 
 class HostSilent(RemoteError):
@@ -27,25 +24,7 @@ class HostUnfit(RemoteError):
     code = "host_unfit"
 
 
-class Occupied(RemoteError):
-    """Somebody else deploys the same app at this moment."""
-
-    code = "occupied"
-
-
-class NotUp(RemoteError):
-    """The new release does not come up; what ran before was not touched."""
-
-    code = "not_up"
-
-
-class AnswersDiffer(RemoteError):
-    """The new release does not answer as the bundle's own golden rows say; what ran before was not touched."""
-
-    code = "answers_differ"
-
-
-_SILENCES: tuple[tuple[str, str, str], ...] = (
+_SILENCES: tuple[Words, ...] = (
     (
         r"IDENTIFICATION HAS CHANGED",
         "The host {host} shows another key than it did before.",
@@ -91,12 +70,10 @@ def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
     name = host.rpartition("@")[2]
     port = re.search(r" -p ([0-9]+) ", ssh)
     known = name if port is None else f"'[{name}]:{port[1]}'"
-    for pattern, sentence, hint in _SILENCES:
-        if re.search(pattern, stderr, re.IGNORECASE):
-            return HostSilent(
-                sentence.format(host=host, name=name),
-                hint=hint.format(host=host, name=name, known=known, ssh=ssh, port=f"-p {port[1]} " if port else ""),
-            )
+    words = told_by(stderr, _SILENCES)
+    if words is not None:
+        more = {"host": host, "name": name, "known": known, "ssh": ssh, "port": f"-p {port[1]} " if port else ""}
+        return HostSilent(words[0].format(**more), hint=words[1].format(**more))
     said = quoted(stderr)
     return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
 
@@ -131,5 +108,4 @@ def quoted(text: str) -> str:
         (one for one in reversed(lines) if re.search(r"error|fail|cannot|unable|denied|not ", one, re.IGNORECASE)), ""
     )
     said = (said or (lines[-1] if lines else "")).rstrip(".")
-    said = "".join(one for one in said if one.isprintable())
-    return said if len(said) <= MOST_QUOTED else said[: MOST_QUOTED - 3] + "..."
+    return quote("".join(one for one in said if one.isprintable()))

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN
 from aweigh.targets.ssh.command import Command
-from aweigh.targets.ssh.errors import AGAIN, HostUnfit
+from aweigh.targets.ssh.errors import HostUnfit
 from aweigh.targets.ssh.runner import Host
 
 LEAST_FREE_BYTES = 300 * 2**20

@@ -5,6 +5,7 @@ import ssl
 import time
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import NotUp
 from aweigh.targets.live import get
 from aweigh.targets.ssh.command import (
     Command,
@@ -16,7 +17,7 @@ from aweigh.targets.ssh.command import (
     taken_site,
     write,
 )
-from aweigh.targets.ssh.errors import HostUnfit, NotUp, quoted
+from aweigh.targets.ssh.errors import HostUnfit, quoted
 from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.kept import Place
 from aweigh.targets.ssh.live import There

@@ -10,9 +10,10 @@ import time
 from dataclasses import dataclass, field
 
 from aweigh.errors import UsageError
+from aweigh.targets.errors import AGAIN
 from aweigh.targets.release import Release
 from aweigh.targets.ssh.command import Command, shell
-from aweigh.targets.ssh.errors import AGAIN, HostUnfit, quoted, refusal
+from aweigh.targets.ssh.errors import HostUnfit, quoted, refusal
 from aweigh.targets.ssh.facts import Facts, check_room, minor_of
 from aweigh.targets.ssh.kept import COMPLETE, DIGEST, VENV
 from aweigh.targets.ssh.place import Paths

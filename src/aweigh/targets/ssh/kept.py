@@ -13,9 +13,9 @@ from typing import Annotated, TypeVar
 import msgspec
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN
 from aweigh.targets.live import Golden
 from aweigh.targets.release import START, Release
-from aweigh.targets.ssh.errors import AGAIN
 from aweigh.targets.ssh.place import BLOCK, FIRST_PORT, MEMORY, MOST_BLOCKS, MOST_REPLICAS, PORT
 
 FOLDER = "aweigh-release"

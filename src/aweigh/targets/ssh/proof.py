@@ -6,9 +6,10 @@ import time
 from aweigh.errors import RemoteError
 from aweigh.guard.deploy_key import VARIABLE
 from aweigh.secret import Secret
+from aweigh.targets.errors import AGAIN, AnswersDiffer, NotUp
 from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself, replay
 from aweigh.targets.ssh.command import Command, systemctl
-from aweigh.targets.ssh.errors import AGAIN, AnswersDiffer, NotUp, quoted
+from aweigh.targets.ssh.errors import quoted
 from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.place import Slot, port_of
 

@@ -21,9 +21,10 @@ from typing import IO, Self
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AGAIN, Occupied
 from aweigh.targets.ssh import bounded
 from aweigh.targets.ssh.command import HELD, SILENCE_S, Command
-from aweigh.targets.ssh.errors import AGAIN, HostSilent, HostUnfit, Occupied, refusal, silence
+from aweigh.targets.ssh.errors import HostSilent, HostUnfit, refusal, silence
 from aweigh.targets.ssh.place import Address
 
 CONNECT_S = 20

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN, NotUp
 from aweigh.targets.ssh.command import (
     clear_slot,
     keep_durably,
@@ -23,7 +24,6 @@ from aweigh.targets.ssh.command import (
     unmark,
     write,
 )
-from aweigh.targets.ssh.errors import AGAIN, NotUp
 from aweigh.targets.ssh.front import check_front, ready_site
 from aweigh.targets.ssh.going import Going
 from aweigh.targets.ssh.kept import InSlot, encoded

@@ -127,6 +127,19 @@ def test_what_cannot_be_is_said_before_anything_is_done(penguins, more, said, tm
     assert "Traceback" not in told + out
 
 
+def test_a_web_line_of_ones_own_has_no_door_before_it_and_that_is_said_or_refused(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "Procfile").write_text("web: python -m http.server $PORT\n")
+    (tmp_path / "mine" / "requirements.txt").write_text("# nothing\n")
+    words = ["deploy", "kubernetes", "mine", "--app", "mine", "--image", "ghcr.io/team/mine:1", "--dry-run", "--json"]
+    out, told = aweigh(*words, cwd=tmp_path)
+    assert "anybody may come in" in told
+    container = documents(out)["Deployment", "mine-web"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["command"] == ["/bin/sh", "-c", "exec python -m http.server $$PORT"]
+    _, told = aweigh(*words, "--auth", "password", cwd=tmp_path, fails=True)
+    assert "no --auth password stands before it" in told
+
+
 def test_a_folder_that_is_not_empty_is_not_written_into(penguins, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, print_document
 from aweigh.cli.trusting import trust_option, trusted
@@ -123,6 +124,7 @@ def deploy_kubernetes(**said: Any) -> None:
         )
         release = release_of(path, name=said["app"], wishes=wishes)
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
+    check_own_door(release, said["auth"], steps)
     measured = _measured(release, path, said["trust"])
     image = unbuilt(source)
     plan_of(release, wish, Known(image, measured))  # whatever cannot be is said before an image is built

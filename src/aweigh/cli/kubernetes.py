@@ -87,6 +87,14 @@ context_option = click.option("--context", metavar="NAME", help="Which cluster o
 @click.option("--redis-port", type=click.IntRange(1, 65535), help="Of REDIS_URL [as it says, else 6379].")
 @click.option("--https-out", is_flag=True, help="Let the pods ask other sites; else names, database and Redis alone.")
 @click.option("--kserve", is_flag=True, help="An InferenceService of KServe; no Deployment, Service and Ingress.")
+@click.option(
+    "--check-at",
+    type=click.Choice(("pod", "service", "address")),
+    default="pod",
+    show_default=True,
+    help="Where the golden rows are asked: of a pod through a forwarded port; at the host's own address.",
+)
+@click.option("--force-conflicts", is_flag=True, help="Take fields over that others than aweigh have set.")
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
               help="Write the documents, build nothing and ask nobody.")  # fmt: skip
 @click.option("--push", is_flag=True, help="With --output-dir: push the image first, to call it by its digest.")
@@ -131,7 +139,8 @@ def deploy_kubernetes(**said: Any) -> None:
     if live or (said["push"] and not said["dry_run"]):
         image = _pushed(release, source, steps)
     if live:
-        _go(release, wish, Known(image, measured), connection, steps=steps)
+        manner = _part("deploy").Manner(force=said["force_conflicts"], way=said["check_at"])
+        _go(release, wish, Known(image, measured), connection, manner, steps=steps)
         return
     plan = _planned(release, wish, Known(image, measured), steps=steps)
     _show(plan, said["form"], said["output_dir"], steps=steps)
@@ -312,7 +321,7 @@ def _connection(said: Mapping[str, Any]) -> Any:
     return _part("kubeconfig").find_connection(os.environ, context=said["context"], namespace=said["namespace"])
 
 
-def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, *, steps: Steps) -> None:
+def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, manner: Any, *, steps: Steps) -> None:
     from aweigh.cli.ssh import telling_of
     from aweigh.secret.read import read_secret
     from aweigh.targets.kubernetes.objects import objects_of
@@ -331,6 +340,7 @@ def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, *, st
             secrets=dict.fromkeys(plan.made_up) | {name: read_secret(os.environ, name) for name in plan.given},
             golden=golden,
             telling=telling_of(steps),
+            manner=manner,
         )
     except KeyboardInterrupt:
         steps.line("stopped", "what runs goes on as it is; the same command again goes on from here")

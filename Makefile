@@ -46,13 +46,13 @@ test: lint suite ## Run everything that continuous integration runs
 
 # The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
 .PHONY: suite
-suite: $(DEV) chromium containers-tools host-tools ## Run all tests but the slow ones
+suite: $(DEV) chromium containers-tools host-tools helm ## Run all tests but the slow ones
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
 	$(PYTEST) tests/e2e
 
 # To count lines takes half as long again, so that continuous integration does not.
 .PHONY: coverage
-coverage: $(DEV) chromium containers-tools host-tools ## Run the same tests and count which lines they reach
+coverage: $(DEV) chromium containers-tools host-tools helm ## Run the same tests and count which lines they reach
 	@rm -f .coverage .coverage.*
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e --cov-fail-under=0 --cov --cov-report= tests
 	$(PYTEST) --cov-append --cov --cov-report=term:skip-covered tests/e2e
@@ -152,6 +152,10 @@ test-all-pythons: ## Run the suite on every Python from 3.11 to 3.13 that is fou
 .PHONY: chromium
 chromium: ## Install Chromium where this user may; say so where not
 	@tools/install_chromium
+
+.PHONY: helm
+helm: $(DEV) ## Install helm beside the environment's Python where there is none; say so where that cannot be
+	@$(BIN)/python tools/install_helm.py
 
 .PHONY: host-tools
 host-tools: ## Install systemd-analyze, caddy and sshd where this user may; say so where not

@@ -65,6 +65,12 @@ def _find_compose() -> str | None:
     return docker if found else None
 
 
+def _find_program(name: str) -> str | None:
+    """Find a program on the path, or among those of the packages that development has."""
+    own = Path(sys.prefix) / "bin" / name
+    return shutil.which(name) or (str(own) if os.access(own, os.X_OK) else None)
+
+
 # The tools that are more than a program of their own name on the path.
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
@@ -72,6 +78,9 @@ FINDERS: dict[str, Callable[[], str | None]] = {
     "honcho": lambda: _find_package("honcho"),
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
     "model-signing": lambda: _find_package("model_signing"),
+    "helm": lambda: _find_program("helm"),
+    "kubectl": lambda: _find_program("kubectl"),
+    "kubernetes-validate": lambda: _find_package("kubernetes_validate"),
 }
 
 

@@ -25,7 +25,7 @@ HOW = {
 """From the most real to the least."""
 
 PROMISES: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"heroku", "compose", "ssh", "dokku"}),
+    "render": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes"}),
     "golden rows": frozenset({"heroku", "compose", "ssh", "dokku"}),
     "deploy by images": frozenset({"heroku"}),
 }

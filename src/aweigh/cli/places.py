@@ -56,12 +56,23 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "scale": "aweigh.cli.dokku:scale_dokku",
         "destroy": "aweigh.cli.dokku:destroy_dokku",
     },
+    "kubernetes": {
+        "deploy": "aweigh.cli.kubernetes:deploy_kubernetes",
+        "status": "aweigh.cli.kubernetes_after:status_kubernetes",
+        "logs": "aweigh.cli.kubernetes_after:logs_kubernetes",
+        "releases": "aweigh.cli.kubernetes_after:releases_kubernetes",
+        "rollback": "aweigh.cli.kubernetes_after:rollback_kubernetes",
+        "scale": "aweigh.cli.kubernetes_after:scale_kubernetes",
+        "config": "aweigh.cli.kubernetes_after:config_kubernetes",
+        "destroy": "aweigh.cli.kubernetes_after:destroy_kubernetes",
+    },
 }
 """Every place, and which of the verbs it has."""
 
 TOLD: Mapping[str, str] = {
     "heroku": "Heroku: one command, built there.",
     "compose": "Containers on this machine: Docker or podman, with PostgreSQL and Valkey.",
+    "kubernetes": "Kubernetes: a cluster, by its API; or files for kubectl, kustomize and helm.",
     "dokku": "Dokku: a repository pushed over ssh, built there.",
     "ssh": "A server of your own: systemd, Caddy, no failed request.",
 }

@@ -17,8 +17,8 @@ from aweigh.oci.reference import parse_reference
 from aweigh.targets.compose.caddy import caddyfile
 from aweigh.targets.compose.plan import Chosen, Plan, Wish, check_wish, configured, plan_of, scaled
 from aweigh.targets.compose.render import render, web_told
-from aweigh.targets.compose.yaml import Said, literal, to_yaml
 from aweigh.targets.release import Release
+from aweigh.targets.yaml import Said, literal, to_yaml
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "data" / "compose" / "compose-spec.json").read_text())
 DIGEST = "sha256:" + "ab" * 32

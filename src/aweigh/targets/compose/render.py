@@ -11,10 +11,10 @@ from typing import Any
 
 from aweigh.targets.compose.caddy import CADDYFILE, LIVE, SIDE_DOOR, caddyfile
 from aweigh.targets.compose.plan import MIGRATE, POSTGRES, PROXY, SERVICES, VALKEY, WEB, Plan, Slot
-from aweigh.targets.compose.yaml import Said, literal, to_yaml
 from aweigh.targets.image.build import HEALTH
 from aweigh.targets.image.build import PORT as INSIDE
 from aweigh.targets.image.packages import VENV
+from aweigh.targets.yaml import Said, literal, to_yaml
 
 COMPOSE = "compose.yaml"
 ENVIRONMENT = "app.env"

@@ -1,7 +1,8 @@
 r"""YAML written so that every reader takes it alike: block mappings and lists, and each doubtful text in quotes.
 
 A text stands bare only where it is a word that no version of YAML takes for anything else; all others are in double
-quotes, with every character beyond printable ASCII as an escape. Nothing in a text can end its line or begin another.
+quotes, with every character beyond printable ASCII as an escape. Nothing in a text can end its line or begin another,
+nor is there a brace in one: a template's delimiters cannot be put together from texts.
 
 >>> print(to_yaml({"name": "penguins", "on": Said("a: b", "why it is so")}), end="")
 name: penguins
@@ -26,6 +27,22 @@ class Said:
 
     value: object
     comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """What is written as it stands, on one line: a template's expression, which is ours and nobody else's text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """An entry of a mapping or a list between two lines, written as they stand: a template's condition and its end."""
+
+    value: object
+    before: str
+    after: str
 
 
 def to_yaml(value: Mapping[str, object], *, head: str = "") -> str:
@@ -60,6 +77,11 @@ def _mapping(value: Mapping[str, object], indent: str) -> Iterator[str]:
         if isinstance(one, Said):
             yield from _comment(one.comment, indent)
             one = one.value  # noqa: PLW2901  the value without its comment
+        if isinstance(one, Between):
+            yield f"{indent}{one.before}"
+            yield from _mapping({key: one.value}, indent)
+            yield f"{indent}{one.after}"
+            continue
         name = f"{indent}{_text(key)}:"
         if isinstance(one, Mapping) and one:
             yield name
@@ -72,7 +94,7 @@ def _mapping(value: Mapping[str, object], indent: str) -> Iterator[str]:
 
 def _listed(name: str, items: object, indent: str) -> Iterator[str]:
     assert isinstance(items, Sequence)  # noqa: S101  _is_list said so
-    if all(not _is_list(one) and not isinstance(one, Mapping | Said) for one in items):
+    if all(not _is_list(one) and not isinstance(one, Mapping | Said | Between) for one in items):
         flow = f"{name} [{', '.join(_scalar(one) for one in items)}]"
         if len(flow) <= 110:
             yield flow
@@ -81,13 +103,20 @@ def _listed(name: str, items: object, indent: str) -> Iterator[str]:
     for one in items:
         if isinstance(one, Said):
             yield from _comment(one.comment, indent + INDENT)
-        value = one.value if isinstance(one, Said) else one
-        if isinstance(value, Mapping) and value:
-            first, *rest = _mapping(value, indent + INDENT + INDENT)
-            yield f"{indent}{INDENT}- {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}{INDENT}- {_scalar(value)}"
+        if isinstance(one, Between):
+            yield f"{indent}{INDENT}{one.before}"
+        yield from _item(one.value if isinstance(one, Said | Between) else one, indent + INDENT)
+        if isinstance(one, Between):
+            yield f"{indent}{INDENT}{one.after}"
+
+
+def _item(value: object, indent: str) -> Iterator[str]:
+    if isinstance(value, Mapping) and value:
+        first, *rest = _mapping(value, indent + INDENT)
+        yield f"{indent}- {first.lstrip()}"
+        yield from rest
+    else:
+        yield f"{indent}- {_scalar(value)}"
 
 
 def _is_list(value: object) -> bool:
@@ -105,6 +134,8 @@ def _scalar(value: object) -> str:
         return f"{mantissa}.0e{exponent}" if e and "." not in mantissa else repr(value)
     if isinstance(value, str):
         return _text(value)
+    if isinstance(value, Raw):
+        return value.text
     if isinstance(value, Mapping) and not value:
         return "{}"
     if _is_list(value) and not value:
@@ -129,7 +160,7 @@ def _escaped(one: str) -> str:
     if 0xD800 <= code < 0xE000:
         msg = "half a character is no text"
         raise TypeError(msg)
-    if 0x20 <= code < 0x7F:
+    if 0x20 <= code < 0x7F and one not in "{}":
         return one
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

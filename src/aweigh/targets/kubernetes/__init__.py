@@ -1,0 +1,1 @@
+"""Kubernetes: documents, applied by server-side apply and waited for."""

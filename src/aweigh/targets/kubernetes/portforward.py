@@ -8,7 +8,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -40,10 +40,9 @@ def forwarded(client: Client, pod: str, port: int) -> Iterator[str]:
     Raises:
         NoForward: the cluster, or something on the way, does not take such a connection.
     """
-    first = _connected(client, pod, port)
-    listener = socket.create_server(("127.0.0.1", 0))
+    tunnels = _Tunnels(client, pod, port)
+    listener = tunnels.listener
     try:
-        tunnels = _Tunnels(client, pod, port, listener, first)
         threading.Thread(target=tunnels.serve, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
@@ -57,26 +56,31 @@ def forwarded(client: Client, pod: str, port: int) -> Iterator[str]:
 class _Tunnels:
     """What is open of one forward."""
 
-    def __init__(self, client: Client, pod: str, port: int, listener: socket.socket, first: "ClientConnection") -> None:
+    def __init__(self, client: Client, pod: str, port: int) -> None:
         self._client, self._pod, self._port = client, pod, port
-        self._listener = listener
-        self._waiting: ClientConnection | None = first
-        self._open: list[ClientConnection] = [first]
+        self._kept = ExitStack()
+        self._open: list[ClientConnection] = []
+        self._waiting: ClientConnection | None = self._connected()
+        self.listener = socket.create_server(("127.0.0.1", 0))
+
+    def _connected(self) -> "ClientConnection":
+        found = _connected(self._client, self._pod, self._port, kept=self._kept)
+        self._open.append(found)
+        return found
 
     def serve(self) -> None:
         """Takes connections until the listener is closed."""
         while True:
             try:
-                near, _ = self._listener.accept()
+                near, _ = self.listener.accept()
             except OSError:
                 return
             far, self._waiting = self._waiting, None
             try:
-                far = far or _connected(self._client, self._pod, self._port)
+                far = far or self._connected()
             except RemoteError:
                 near.close()
                 continue
-            self._open.append(far)
             threading.Thread(target=_to_pod, args=(near, far), daemon=True).start()
             threading.Thread(target=_from_pod, args=(near, far), daemon=True).start()
 
@@ -86,9 +90,10 @@ class _Tunnels:
             # Not its own close, which waits for the other side's word.
             with contextlib.suppress(OSError):
                 one.socket.shutdown(socket.SHUT_RDWR)
+        self._kept.close()
 
 
-def _connected(client: Client, pod: str, port: int) -> "ClientConnection":
+def _connected(client: Client, pod: str, port: int, *, kept: ExitStack) -> "ClientConnection":
     require("websockets", what="reaching a pod", extra="deploy")
     from websockets.exceptions import InvalidStatus, WebSocketException
     from websockets.sync.client import connect
@@ -101,7 +106,7 @@ def _connected(client: Client, pod: str, port: int) -> "ClientConnection":
     headers.pop("Accept")
     is_tls = urlsplit(server).scheme == "https"
     try:
-        found = connect(
+        opened = connect(
             "ws" + server.removeprefix("http") + path,
             ssl=tls_context(connection, client.wallet.credentials()) if is_tls else None,
             server_hostname=connection.server_name if is_tls else None,
@@ -111,8 +116,10 @@ def _connected(client: Client, pod: str, port: int) -> "ClientConnection":
             proxy=connection.proxy or (None if is_loopback(server) else True),
             open_timeout=CONNECT_S,
             ping_interval=None,
+            close_timeout=1.0,
             max_size=None,
         )
+        found = kept.enter_context(opened)
     except InvalidStatus as error:
         status = error.response.status_code
         why = {
@@ -125,7 +132,6 @@ def _connected(client: Client, pod: str, port: int) -> "ClientConnection":
         told = quote(str(error)) or type(error).__name__
         raise NoForward(f"The cluster forwards no port of the pod {pod}: {told}.", hint=_hint(client)) from error
     if found.subprotocol != PROTOCOL:
-        found.close()
         raise NoForward(
             f"The cluster forwards no port of the pod {pod} by {PROTOCOL}.", hint="a proxy in between may drop it"
         )

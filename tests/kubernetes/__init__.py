@@ -1,0 +1,6 @@
+"""A stand-in for Kubernetes' API that also does what a real one does not do on demand, and what plays its controllers.
+
+The API of ``api.py`` knows as much of Kubernetes as a deployment asks: discovery, lists with pages, watches, server-side
+apply with owners of fields, merge patches, status, logs and forwarded ports; and it can be told to fail. What it cannot
+show (validation, access rights, credentials) tests/kubernetes/test_apiserver.py shows with a real kube-apiserver.
+"""

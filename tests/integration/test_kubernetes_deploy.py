@@ -100,7 +100,9 @@ def test_a_release_is_applied_waited_for_and_asked(api, connection, app):
     assert set(api.of("secrets", "penguins-secrets")["data"]) == secrets.keys()
     # A pod was asked through the API, the migration was waited for before, and fields are ours.
     assert any(one == "WS" for one, _ in api.asked)
-    order = [path.partition("?")[0].rpartition("/")[2] for method, path in api.asked if method == "PATCH" and "force" in path]
+    order = [
+        path.partition("?")[0].rpartition("/")[2] for method, path in api.asked if method == "PATCH" and "force" in path
+    ]
     assert order == ["penguins-release", "penguins-migrate-r1", "penguins", "penguins-web"]
     assert api.of("deployments")[0]["metadata"]["managedFields"][0]["manager"] == "aweigh"
     again = go(connection, objects(replicas=2), golden=golden_of(BUNDLE), secrets=secrets)
@@ -110,7 +112,10 @@ def test_a_release_is_applied_waited_for_and_asked(api, connection, app):
 def test_secrets_are_made_up_once_and_never_written_over(api, connection):
     go(connection, objects(), secrets=("AWEIGH_DEPLOY_SECRET",))
     first = copy.deepcopy(api.of("secrets", "penguins-secrets")["data"])
-    documents = [{"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "penguins-secrets"}, "data": {}}, *objects()]
+    documents = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "penguins-secrets"}, "data": {}},
+        *objects(),
+    ]
     go(connection, documents, secrets=("AWEIGH_DEPLOY_SECRET", "AWEIGH_METRICS_TOKEN"))
     now = api.of("secrets", "penguins-secrets")["data"]
     assert now["AWEIGH_DEPLOY_SECRET"] == first["AWEIGH_DEPLOY_SECRET"]
@@ -276,7 +281,9 @@ def test_a_conflict_names_the_field_its_manager_and_what_to_do(api, client, conn
     httpx.patch(api.url + path, content=json.dumps({"spec": theirs["spec"]}), trust_env=False)
     with pytest.raises(FieldConflict) as caught:
         go(connection, objects(replicas=2))
-    assert "A field of Deployment penguins-web is set to something else by kubectl: .spec.replicas" in caught.value.message
+    assert (
+        "A field of Deployment penguins-web is set to something else by kubectl: .spec.replicas" in caught.value.message
+    )
     assert "--force-conflicts" in caught.value.hint
     assert "what ran before runs on" in caught.value.message
     assert go(connection, objects(replicas=2), manner=replace(QUICK, force=True)).changed

@@ -23,12 +23,6 @@ BUILT = Path(__file__).parents[2] / ".cache" / "kubernetes" / "bin"
 DAY = datetime.timedelta(days=1)
 
 
-def find_apiserver():
-    """Return the kube-apiserver that `make kubernetes` has built, if it has."""
-    there = all((BUILT / name).exists() for name in ("kube-apiserver", "etcd"))
-    return str(BUILT / "kube-apiserver") if there else None
-
-
 def pem(certificate):
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
@@ -82,8 +76,9 @@ def free_port():
 class Cluster:
     """The running server: its address, and what opens it."""
 
-    def __init__(self, folder: Path, port: int, authority: Authority) -> None:
+    def __init__(self, folder: Path, port: int, store: int, authority: Authority) -> None:
         self.folder, self.authority = folder, authority
+        self.store = f"http://127.0.0.1:{store}"
         self.url = f"https://127.0.0.1:{port}"
 
     def kubeconfig(self, name, user, *, cluster=None, namespace="models"):
@@ -139,7 +134,7 @@ def running_apiserver(folder: Path):
         f"--service-account-signing-key-file={folder}/accounts.key", "--service-account-issuer=https://tests",
         "--authorization-mode=RBAC", "--service-cluster-ip-range=10.96.0.0/24", "--profiling=false",
         # Nobody makes service accounts' tokens here.
-        "--disable-admission-plugins=ServiceAccount", f"--cert-dir={folder}", "--watch-cache=true",
+        "--disable-admission-plugins=ServiceAccount", f"--cert-dir={folder}", "--watch-cache-sizes=configmaps#0",
     ]  # fmt: skip
     environ = {**os.environ, "ETCD_UNSUPPORTED_ARCH": "arm64"} if os.uname().machine == "aarch64" else dict(os.environ)
     processes = []
@@ -147,7 +142,7 @@ def running_apiserver(folder: Path):
         for name, words in (("etcd", etcd), ("kube-apiserver", apiserver)):
             with (folder / f"{name}.log").open("wb") as log:
                 processes.append(subprocess.Popen(words, stdout=log, stderr=log, env=environ, cwd=folder))
-        cluster = Cluster(folder, port, authority)
+        cluster = Cluster(folder, port, store, authority)
         with cluster.client() as client:
             until = time.monotonic() + START_S
             while time.monotonic() < until:

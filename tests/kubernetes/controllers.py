@@ -56,7 +56,12 @@ class Controllers:
         return answer.json().get("items", []) if answer.status_code == 200 else []
 
     def send(self, method, path, body=None):
-        answer = self.client.request(method, path, content=json.dumps(body or {}), headers=MERGE if method == "PATCH" else {"Content-Type": "application/json"})
+        answer = self.client.request(
+            method,
+            path,
+            content=json.dumps(body or {}),
+            headers=MERGE if method == "PATCH" else {"Content-Type": "application/json"},
+        )
         if answer.status_code >= 300 and answer.status_code not in {404, 409}:
             self.failed.append(f"{method} {path}: {answer.text[:600]}")
         return answer.json()
@@ -78,7 +83,8 @@ class Controllers:
         elif revision(own) != newest:
             self.send("PATCH", f"{self.apps}/replicasets/{own['metadata']['name']}", note(newest + 1))
         number = newest + 1 if revision(own) != newest else newest
-        self.send("PATCH", f"{self.apps}/deployments/{name}", note(number))
+        # An annotation counts as a generation of a Deployment, too.
+        now_at = self.send("PATCH", f"{self.apps}/deployments/{name}", note(number))["metadata"]["generation"]
         image = template["spec"]["containers"][0]["image"]
         wanted = spec.get("replicas", 1)
         pods = self.items(f"{self.core}/pods", selector)
@@ -100,7 +106,7 @@ class Controllers:
             if bad == "quota":
                 told = 'pods "x" is forbidden: exceeded quota: small, requested: memory=1Gi, used: memory=1Gi'
                 status["conditions"].append(condition("ReplicaFailure", "True", "FailedCreate", told))
-        status["observedGeneration"] = meta["generation"]
+        status["observedGeneration"] = now_at
         self.send("PATCH", f"{self.apps}/deployments/{name}/status", {"status": status})
 
     def make_set(self, deployment, digest, number):
@@ -195,7 +201,7 @@ def serves(image):
 
 
 def _missing(image):
-    told = 'rpc error: code = NotFound desc = failed to pull and unpack image: not found'
+    told = "rpc error: code = NotFound desc = failed to pull and unpack image: not found"
     waiting = {"reason": "ErrImagePull", "message": told}
     return {"phase": "Pending", "containerStatuses": [container(image, waiting=waiting)]}
 

@@ -189,9 +189,7 @@ def remove(found, path):
         if item is None:
             return
         remove(item, path[1:])
-        if set(item) <= {"name"} and path[1:] == ("name",):
-            found.remove(item)
-        elif not item:
+        if (set(item) <= {"name"} and path[1:] == ("name",)) or not item:
             found.remove(item)
         return
     if not isinstance(found, dict) or key not in found:

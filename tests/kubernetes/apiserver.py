@@ -1,7 +1,7 @@
-"""A real kube-apiserver with etcd as its store, certificates of an authority of its own, and kubeconfigs for its users."""
+"""A real kube-apiserver with etcd as its store, an authority of its own, and kubeconfigs for its users."""
 
 import base64
-import datetime
+import datetime as dt
 import json
 import os
 import socket
@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 
 START_S = 90
 BUILT = Path(__file__).parents[2] / ".cache" / "kubernetes" / "bin"
-DAY = datetime.timedelta(days=1)
+DAY = dt.timedelta(days=1)
 
 
 def pem(certificate):
@@ -39,7 +39,7 @@ class Authority:
     def __init__(self):
         self.key = ec.generate_private_key(ec.SECP256R1())
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "tests")])
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         built = self._builder(self.name, self.key.public_key(), now - DAY, now + DAY)
         use = x509.KeyUsage(True, False, False, False, False, True, True, False, False)
         built = built.add_extension(x509.BasicConstraints(True, None), critical=True).add_extension(use, critical=True)
@@ -54,7 +54,7 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         parts = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, one) for one in groups]
         subject = x509.Name([*parts, x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        now = datetime.datetime.now(datetime.UTC)
+        now = dt.datetime.now(dt.UTC)
         start, end = (now - 3 * DAY, now - 2 * DAY) if ended else (now - DAY, now + DAY)
         built = self._builder(subject, key.public_key(), start, end)
         use = x509.ExtendedKeyUsageOID.SERVER_AUTH if server else x509.ExtendedKeyUsageOID.CLIENT_AUTH

@@ -3,6 +3,7 @@
 import copy
 
 APP, NAMESPACE = "penguins", "models"
+PORT = {"name": "http", "containerPort": 8080, "protocol": "TCP"}
 
 
 def labels(component=""):
@@ -22,7 +23,7 @@ def pods(image, release, component, bundle):
                 "name": component, "image": image,
                 "envFrom": [{"secretRef": {"name": f"{APP}-secrets", "optional": True}}],
                 "env": [{"name": "PORT", "value": "8080"}],
-                **({"ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}]} if component == "web" else {}),
+                **({"ports": [PORT]} if component == "web" else {}),
             }],
         },
     }  # fmt: skip

@@ -131,7 +131,7 @@ class Store:
                 remove(after, path)
         for other, paths in owners.items():
             if other != manager:
-                paths -= {path for path, _ in conflicts}
+                paths.difference_update({path for path, _ in conflicts})
         owners[manager] = set(wanted)
         kept, self.owners[place, name] = self.owners.get((place, name), {}), owners
         found = self.put(place, name, after, before=before, dry_run=dry_run)
@@ -145,12 +145,10 @@ class Store:
         after = copy.deepcopy(before)
         part = {"status": change.get("status")} if status else {k: v for k, v in change.items() if k != "status"}
         merged(after, part)
-        if part.get("metadata") and status:
-            pass
         owned = {path for path, _ in leaves(part)}
         owners = self.owners.setdefault((place, name), {})
         for paths in owners.values():
-            paths -= owned
+            paths.difference_update(owned)
         owners.setdefault(manager, set()).update(owned)
         return self.put(place, name, after, before=before, dry_run=False)
 

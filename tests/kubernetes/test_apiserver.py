@@ -1,7 +1,7 @@
 """A deployment to a real kube-apiserver: what it validates, who it lets in, whose fields are whose.
 
-It is Kubernetes 1.20 (Debian's; `make kubernetes` builds it): autoscaling/v2 and policy/v1 came later and are absent. No
-controllers run there and no nodes: tests/kubernetes/controllers.py says how Deployments, pods and Jobs are, as they would.
+It is Kubernetes 1.20 (Debian's; `make kubernetes` builds it): autoscaling/v2 and policy/v1 came later and are absent.
+No controllers run there and no nodes: controllers.py says how Deployments, pods and Jobs are, as they would.
 """
 
 import copy
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 from tests.conftest import require_tool
+from tests.kubernetes import shows
 from tests.kubernetes.apiserver import running_apiserver
 from tests.kubernetes.controllers import acting
 from tests.kubernetes.documents import APP, deployment, migration, objects, service
@@ -91,9 +92,7 @@ def go(connection, documents, **more):
     )  # fmt: skip
 
 
-@pytest.mark.shows(
-    "kubernetes", "deploy", "status", "releases", "rollback", "scale", "config", "destroy", how="real run"
-)
+@shows("deploy", "status", "releases", "rollback", "scale", "config", "destroy", how="local server")
 def test_a_whole_life(connection, client, controllers):
     deployed = go(connection, objects(replicas=2), secrets=("AWEIGH_DEPLOY_SECRET",))
     assert (deployed.version, deployed.release, deployed.changed) == ("v1", "r1", True)
@@ -254,9 +253,9 @@ def test_a_namespace_that_is_not_there_is_told_with_its_fix(connection):
 
 
 def test_a_server_of_another_authority_or_name_is_not_talked_to(cluster, connection):
-    with open_client(replace(connection, authority=None), pause=lambda _: None) as client:
-        with pytest.raises(KubernetesSilent, match="of an authority that the kubeconfig does not name"):
-            after.status(client, APP)
+    unknown = pytest.raises(KubernetesSilent, match="of an authority that the kubeconfig does not name")
+    with open_client(replace(connection, authority=None), pause=lambda _: None) as client, unknown:
+        after.status(client, APP)
     elsewhere = replace(connection, server=connection.server.replace("127.0.0.1", "localhost"))
     with open_client(elsewhere, pause=lambda _: None) as client:
         with pytest.raises(KubernetesSilent, match="made for another name") as caught:
@@ -418,10 +417,11 @@ def test_a_service_is_asked_through_the_api(client, namespace):
     apply(client, pod)
     own_address = {"status": {"podIP": address, "podIPs": [{"ip": address}]}}
     merge(client, f"{path_to(client, pod)}/status", own_address, what="to say where it is")
+    port = {"name": "http", "port": server.server_port}
     target = {"kind": "Pod", "name": "p", "namespace": namespace}
     ends = {
         "apiVersion": "v1", "kind": "Endpoints", "metadata": {"name": APP},
-        "subsets": [{"addresses": [{"ip": address, "targetRef": target}], "ports": [{"name": "http", "port": server.server_port}]}],
+        "subsets": [{"addresses": [{"ip": address, "targetRef": target}], "ports": [port]}],
     }  # fmt: skip
     apply(client, ends)
     try:
@@ -441,7 +441,7 @@ def kubectl(cluster, name, namespace):
     return [require_tool("kubectl"), "--kubeconfig", config, "-n", namespace]
 
 
-@pytest.mark.shows("kubernetes", "deploy", how="vendor's client")
+@shows("deploy", how="vendor's client")
 def test_kubectl_reads_what_was_applied_and_sees_no_difference(cluster, connection, controllers, tmp_path):
     import yaml
 
@@ -463,7 +463,8 @@ def test_kubectl_reads_what_was_applied_and_sees_no_difference(cluster, connecti
     assert (same.returncode, same.stdout) == (0, "")
     path.write_text(yaml.safe_dump_all(own(objects(replicas=3), connection.namespace)))
     other = subprocess.run(diff, capture_output=True, text=True, check=False, timeout=60)
-    assert other.returncode == 1 and "+  replicas: 3" in other.stdout
+    assert other.returncode == 1
+    assert "+  replicas: 3" in other.stdout
     rollout = [*words, "rollout", "status", "deployment/penguins-web", "--timeout=20s"]
     told = subprocess.run(rollout, capture_output=True, text=True, check=False, timeout=60)
     assert "successfully rolled out" in told.stdout

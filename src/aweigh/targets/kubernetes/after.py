@@ -275,11 +275,16 @@ def known(client: Client, app: str) -> list[Object]:
     """
     found = deployments_of(client, app)
     if not found:
-        raise UsageError(
-            f"There is no app {app!r} in the namespace {client.namespace}.",
-            hint=f"aweigh deploy kubernetes PATH --app {app} makes one; or name another with --namespace",
-        )
+        raise absent(client, app)
     return found
+
+
+def absent(client: Client, app: str) -> UsageError:
+    """What is said where there is no such app."""
+    return UsageError(
+        f"There is no app {app!r} in the namespace {client.namespace}.",
+        hint=f"aweigh deploy kubernetes PATH --app {app} makes one; or name another with --namespace",
+    )
 
 
 def counts_of(client: Client, app: str) -> dict[str, int]:

@@ -46,6 +46,7 @@ class Deployed:
     version: str
     release: str | None
     bundle: str | None
+    created: bool
     changed: bool
     golden_rows: int
     notes: tuple[str, ...] = ()
@@ -227,6 +228,7 @@ def _told(going: Going, live: Sequence[Object], changed: bool, rows: int, notes:
         version=f"v{number}" if number else "v1",
         release=release,
         bundle=bundle,
+        created=not going.former,
         changed=changed,
         golden_rows=rows,
         notes=notes,

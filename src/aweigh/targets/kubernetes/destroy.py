@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from aweigh.errors import UsageError
+from aweigh.targets.kubernetes.after import absent
 from aweigh.targets.kubernetes.apply import delete
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.errors import KubernetesRefused
@@ -67,9 +67,7 @@ def destroy(client: Client, app: str, *, data: bool = True) -> Destroyed:
     if not data:
         left += [kind_of(one) for one in _found(client, *DATABASE, selector_of(app))]
     if not gone and not left:
-        raise UsageError(
-            f"There is no app {app!r} in the namespace {client.namespace}.", hint="name another with --namespace"
-        )
+        raise absent(client, app)
     return Destroyed(tuple(dict.fromkeys(gone)), tuple(dict.fromkeys(left)))
 
 

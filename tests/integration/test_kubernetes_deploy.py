@@ -10,11 +10,11 @@ import pytest
 from tests.kubernetes import shows
 from tests.kubernetes.api import Fault, running_api
 from tests.kubernetes.controllers import acting
-from tests.kubernetes.documents import APP, NAMESPACE, deployment, objects
+from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
-from aweigh.targets.kubernetes import after
+from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences
 from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.deploy import Manner, deploy
@@ -328,6 +328,56 @@ def test_credentials_that_are_refused_are_told_in_one_sentence(api, connection):
     assert "ada-token" not in f"{caught.value.message}{caught.value.hint}{caught.value!r}"
 
 
+def test_what_a_release_has_no_more_is_taken_away_when_the_next_is_live(api, client, connection):
+    worker = deployment("registry.example/penguins:1", "r1", component="worker")
+    scaler = {
+        "apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "penguins-web", "labels": labels("web")}, "spec": {},
+    }  # fmt: skip
+    maps = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"penguins-{one}", "labels": labels()}}
+        for one in ("read", "unread")
+    ]
+    first = objects()
+    first[-1]["spec"]["template"]["spec"]["containers"][0]["envFrom"].append(
+        {"configMapRef": {"name": "penguins-read"}}
+    )
+    go(connection, [*maps, *first, worker, scaler])
+    told = []
+    with pytest.raises(NotUp):
+        go(connection, objects("registry.example/missing:2", "r2"), told=told)
+    assert len(api.of("deployments")) == 2
+    go(connection, objects("registry.example/penguins:2", "r2"), told=told)
+    gone = dict(told)["gone"]
+    assert gone.startswith(
+        "HorizontalPodAutoscaler penguins-web, Deployment penguins-worker, ConfigMap penguins-unread"
+    )
+    # The release before can be gone back to: what it reads is there.
+    assert {one["metadata"]["name"] for one in api.of("configmaps")} == {"penguins-read", "penguins-release"}
+    assert history.rollback(client, APP, patience=HASTE)[0].release == "r1"
+
+
+def test_what_the_cluster_does_not_know_is_said_before_anything_is_changed(api, connection):
+    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"}}
+    with pytest.raises(UsageError, match="knows no PodDisruptionBudget of policy/v1"):
+        go(connection, [*objects(), budget], secrets=("AWEIGH_DEPLOY_SECRET",))
+    assert api.of("secrets") == api.of("deployments") == []
+
+
+def test_an_inference_service_is_waited_for_and_put_back(api, connection):
+    def served(image):
+        return {
+            "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService",
+            "metadata": {"name": APP, "labels": labels("web")}, "spec": {"predictor": {"image": image}},
+        }  # fmt: skip
+
+    haste = replace(QUICK, patience=replace(HASTE, ready_s=2))
+    assert go(connection, [served("registry.example/penguins:1")], manner=haste).changed
+    with pytest.raises(NotUp, match="Revision failed: no such image; the old release still serves"):
+        go(connection, [served("registry.example/missing:2")], manner=haste)
+    assert api.of("inferenceservices", APP)["spec"]["predictor"]["image"] == "registry.example/penguins:1"
+
+
 # -- what comes after ----------------------------------------------------------------------------------------------
 
 
@@ -340,15 +390,15 @@ def test_releases_are_read_back_from_the_cluster_and_gone_back_to(api, client, c
     go(connection, documents)
     found = after.status(client, APP)
     assert (found.state, found.release, found.bundle, found.replicas) == ("up", "v2 (r2)", "b2", {"web": 1})
-    assert [(one.number, one.release, one.current) for one in after.releases(client, APP)] == [
+    assert [(one.number, one.release, one.current) for one in history.releases(client, APP)] == [
         (2, "r2", True), (1, "r1", False),
     ]  # fmt: skip
-    was, now = after.rollback(client, APP, patience=HASTE)
+    was, now = history.rollback(client, APP, patience=HASTE)
     assert (was.number, now.number, now.release) == (1, 3, "r1")
     env = api.of("deployments")[0]["spec"]["template"]["spec"]["containers"][0]["env"]
     assert [one["name"] for one in env] == ["PORT"]
     with pytest.raises(UsageError, match="keeps no release v9"):
-        after.rollback(client, APP, 9)
+        history.rollback(client, APP, 9)
     assert go(connection, documents).release == "r2"
 
 
@@ -356,8 +406,14 @@ def test_going_back_to_what_does_not_come_up_puts_back_what_ran(api, client, con
     with pytest.raises(NotUp):
         go(connection, objects("registry.example/missing:1"))
     go(connection, objects("registry.example/penguins:2", "r2"))
+    # Unasked nobody goes back to what failed.
+    go(connection, objects("registry.example/penguins:3", "r3"))
+    with pytest.raises(NotUp):
+        go(connection, objects("registry.example/missing:4", "r4"))
+    assert [(one.release, one.failed) for one in history.releases(client, APP)][:2] == [("r3", False), ("r4", True)]
+    assert history.rollback(client, APP, patience=HASTE)[0].release == "r2"
     with pytest.raises(NotUp, match="the old release still serves"):
-        after.rollback(client, APP, patience=HASTE)
+        history.rollback(client, APP, 1, patience=HASTE)
     assert image_of(api) == "registry.example/penguins:2"
 
 
@@ -413,6 +469,20 @@ def test_the_log_is_of_all_pods_by_time_and_withholds_invitations(api, client, c
     assert [one.split(maxsplit=2)[2] for one in log(client, APP, lines=2)] == ["two", "/invite/(withheld)"]
     with pytest.raises(UsageError, match="There is no app 'another'"):
         list(log(client, "another", lines=1))
+
+
+def test_a_log_that_breaks_off_goes_on_where_it_was(api, client, connection):
+    go(connection, objects())
+    (pod,) = (one["metadata"]["name"] for one in api.of("pods") if "web" in one["metadata"]["name"])
+    lines = [f"2026-01-01T00:00:{second:02}.5Z line {second}\n" for second in range(6)]
+    api.logs[pod] = "".join(lines[:2])
+    api.faults = [Fault("GET", r"log\?.*follow=true", cut=True)]
+    following = log(client, APP, lines=1, tail=True)
+    assert next(following).endswith("line 1")
+    api.logs[pod] = "".join(lines)
+    assert [next(following).rpartition(" ")[2] for _ in range(4)] == ["2", "3", "4", "5"]
+    assert api.faults[0].times == 0
+    following.close()
 
 
 @shows("destroy", how="local server")

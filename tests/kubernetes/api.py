@@ -86,7 +86,7 @@ class Api:
                 said = request.headers.get("authorization", "")
                 if said.removeprefix("Bearer ") not in self.tokens:
                     raise Answer(401, "Unauthorized", "Unauthorized")
-            if fault is not None and "watch=true" not in path:
+            if fault is not None and not re.search("watch=true|follow=true", path):
                 return StreamingResponse(broken(b'{"kind": "Li'), media_type="application/json")
             return await self._found(request, cut=fault is not None)
         except Answer as answer:
@@ -115,6 +115,8 @@ class Api:
             raise Answer(404, "NotFound", "the server could not find the requested resource")
         if sub == "log":
             self.store.get(place, name)
+            if query.get("follow"):
+                return StreamingResponse(self._followed(name, query, cut=cut), media_type="text/plain")
             return PlainTextResponse(self.logs.get(name, ""))
         if request.method == "GET":
             if name is not None:
@@ -123,6 +125,22 @@ class Api:
                 return self._watched(place, query, cut=cut)
             return self._listed(place, query)
         return self._written(request.method, place, (name, sub), query, await request.body())
+
+    async def _followed(self, name, query, *, cut):
+        """A log from a time on, as it grows; it ends with its pod, or is cut in the middle of a line."""
+        told = 0
+        while not self.closing:
+            lines = self.logs.get(name, "").splitlines()
+            for line in lines[told:]:
+                if line.partition(" ")[0] >= query.get("sinceTime", ""):
+                    if cut and told:
+                        yield line[: len(line) // 2].encode()
+                        raise ConnectionResetError
+                    yield f"{line}\n".encode()
+                told += 1
+            if all(one["metadata"]["name"] != name for one in self.of("pods")):
+                return
+            await asyncio.sleep(0.02)
 
     def _written(self, method, place, named, query, body):
         name, sub = named

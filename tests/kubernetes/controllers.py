@@ -47,6 +47,13 @@ class Controllers:
         for one in self.items(f"{self.apps}/deployments"):
             if one.get("status", {}).get("observedGeneration", 0) < one["metadata"]["generation"]:
                 self.deploy(one)
+        served = f"/apis/serving.kserve.io/v1beta1/namespaces/{self.namespace}/inferenceservices"
+        for one in self.items(served):
+            if one.get("status", {}).get("observedGeneration", 0) < one["metadata"]["generation"]:
+                is_well = "missing" not in json.dumps(one["spec"])
+                ready = condition("Ready", str(is_well), "", "" if is_well else "Revision failed: no such image")
+                status = {"observedGeneration": one["metadata"]["generation"], "conditions": [ready]}
+                self.send("PATCH", f"{served}/{one['metadata']['name']}/status", {"status": status})
         for one in self.items(f"{self.batch}/jobs"):
             if not one.get("status", {}).get("conditions"):
                 self.run_job(one)

@@ -23,7 +23,7 @@ from tests.kubernetes.documents import APP, deployment, migration, objects, serv
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
-from aweigh.targets.kubernetes import after
+from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences, managers_of, merge
 from aweigh.targets.kubernetes.client import APPLY, Request, open_client
 from aweigh.targets.kubernetes.credentials import not_after
@@ -102,8 +102,8 @@ def test_a_whole_life(connection, client, controllers):
     assert go(connection, documents).version == "v2"
     found = after.status(client, APP)
     assert (found.state, found.replicas) == ("up", {"web": 2})
-    assert [(one.number, one.release) for one in after.releases(client, APP)] == [(2, "r2"), (1, "r1")]
-    was, now = after.rollback(client, APP, patience=HASTE)
+    assert [(one.number, one.release) for one in history.releases(client, APP)] == [(2, "r2"), (1, "r1")]
+    was, now = history.rollback(client, APP, patience=HASTE)
     assert (was.number, now.number, now.release) == (1, 3, "r1")
     web = after.known(client, APP)[0]
     assert [one["name"] for one in web["spec"]["template"]["spec"]["containers"][0]["env"]] == ["PORT"]

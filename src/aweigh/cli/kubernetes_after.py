@@ -113,14 +113,14 @@ def logs_kubernetes(
 @json_option
 def releases_kubernetes(app: str, namespace: str | None, context: str | None, most: int, as_json: bool) -> None:
     """List the newest releases of an app that the cluster keeps, as its ReplicaSets."""
-    from aweigh.targets.kubernetes import after
+    from aweigh.targets.kubernetes import history
 
     with client_of(namespace, context) as client:
-        found = after.releases(client, app, most=most)
+        found = history.releases(client, app, most=most)
     listed = [
         Listed(
             version=one.number,
-            status="live",
+            status="failed" if one.failed else "live",
             current=one.current,
             created=moment(one.at),
             bundle=one.bundle,
@@ -144,11 +144,11 @@ def rollback_kubernetes(
 
     Settings and secrets stay as they are now.
     """
-    from aweigh.targets.kubernetes import after
+    from aweigh.targets.kubernetes import history
 
     steps = Steps(json=as_json)
     with client_of(namespace, context) as client, steps.step("ready") as step:
-        was, now = after.rollback(client, app, version)
+        was, now = history.rollback(client, app, version)
         step.says("its pods serve")
     tell_rollback(known_as(app, namespace, context), steps, to=was.number, now=now.number)
 

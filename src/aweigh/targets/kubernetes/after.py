@@ -2,8 +2,6 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
 from aweigh.errors import AweighError, RemoteError, UsageError
@@ -14,10 +12,8 @@ from aweigh.targets.kubernetes.former import put_back, with_template
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
     deployments_of,
-    is_web,
     kind_of_process,
     released,
-    replica_sets_of,
     revision_of,
     selector_of,
     template_of,
@@ -37,22 +33,6 @@ SCALERS = (
     ("autoscaling/v1", "HorizontalPodAutoscaler"),
     ("keda.sh/v1alpha1", "ScaledObject"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Version:
-    """A release as the cluster keeps it, as a ReplicaSet; ``at`` is when it was made, in seconds since the epoch."""
-
-    number: int
-    release: str | None
-    bundle: str | None
-    at: float
-    current: bool
-
-    @property
-    def label(self) -> str:
-        """As people write it."""
-        return f"v{self.number}"
 
 
 def status(client: Client, app: str) -> Status:
@@ -107,69 +87,6 @@ def public_url(client: Client, app: str) -> str | None:
             path = path_of(client, version, kind)
             found += client.listed(path, what=f"to list what leads to {app}", selector=selector_of(app))[0]
     return url_of(found)
-
-
-def releases(client: Client, app: str, *, most: int = 15) -> list[Version]:
-    """The newest releases that the cluster keeps, the newest first.
-
-    Raises:
-        UsageError: there is no such app.
-    """
-    web = known(client, app)[0]
-    current = revision_of(web)
-    return [
-        Version(revision_of(one), *released(template_of(one)), at=_time(one), current=revision_of(one) == current)
-        for one in replica_sets_of(client, web)
-    ][:most]
-
-
-def rollback(
-    client: Client, app: str, number: int | None = None, *, patience: Patience | None = None
-) -> tuple[Version, Version]:
-    """Takes live what a revision was, by default the last that was another release: that revision, and the new one.
-
-    The workers go back to the same release, where the cluster keeps it.
-
-    Raises:
-        UsageError: there is no such revision.
-        RemoteError: it does not come up; what ran was put back.
-    """
-    patience = patience or Patience()
-    found = known(client, app)
-    listed = releases(client, app, most=1000)
-    wanted = _wanted(listed, number, app)
-    applied: list[Object] = []
-    try:
-        for one in found:
-            template = _template_for(client, one, wanted)
-            if template is not None:
-                applied.append(apply(client, with_template(one, template), force=True))
-        for one in applied:
-            wait_for(client, one, patience=patience)
-    except (AweighError, KeyboardInterrupt) as error:
-        _put_back(client, found, applied, error)
-        raise
-    now = releases(client, app, most=1)
-    return wanted, now[0] if now else wanted
-
-
-def _wanted(listed: Sequence[Version], number: int | None, app: str) -> Version:
-    current = next((one for one in listed if one.current), None)
-    if number is None:
-        wanted = next((one for one in listed if current is not None and one.release != current.release), None)
-    else:
-        wanted = next((one for one in listed if one.number == number), None)
-    if wanted is None:
-        named = "earlier release" if number is None else f"release v{number}"
-        raise UsageError(f"The cluster keeps no {named}.", hint=f"aweigh releases kubernetes --app {app}")
-    return wanted
-
-
-def _template_for(client: Client, deployment: Object, wanted: Version) -> Object | None:
-    sets = replica_sets_of(client, deployment)
-    if is_web(deployment):
-        return next((template_of(one) for one in sets if revision_of(one) == wanted.number), None)
-    return next((template_of(one) for one in sets if released(template_of(one))[0] == wanted.release), None)
 
 
 def scale(
@@ -253,12 +170,13 @@ def set_config(
             wait_for(client, one, patience=patience or Patience())
     except (AweighError, KeyboardInterrupt) as error:
         restore_config(client, app, former)
-        _put_back(client, found, applied, error)
+        taken_back(client, found, applied, error)
         raise
     return bool(found)
 
 
-def _put_back(client: Client, former: Sequence[Object], applied: Sequence[Object], error: BaseException) -> None:
+def taken_back(client: Client, former: Sequence[Object], applied: Sequence[Object], error: BaseException) -> None:
+    """Puts back what ran, and has the error say so."""
     if not applied:
         return
     told = put_back(client, former, applied).sentence
@@ -291,8 +209,3 @@ def counts_of(client: Client, app: str) -> dict[str, int]:
     """How many replicas of each process there are to be, as the cluster has it: for the plan of the next release."""
     found = {kind_of_process(one): at(one, "spec", "replicas") for one in deployments_of(client, app)}
     return {kind: 1 if count is None else int(count) for kind, count in found.items()}
-
-
-def _time(found: Object) -> float:
-    text = at(found, "metadata", "creationTimestamp")
-    return datetime.fromisoformat(str(text)).timestamp() if text else 0.0

@@ -16,7 +16,8 @@ import msgspec
 from aweigh.errors import ConfigError, RemoteError
 from aweigh.secret import Secret
 from aweigh.targets.kubernetes.errors import quote
-from aweigh.targets.kubernetes.kubeconfig import Connection, ExecPlugin, User
+from aweigh.targets.kubernetes.kubeconfig import Connection, User
+from aweigh.targets.kubernetes.kubefile import ExecPlugin
 
 PLUGIN_S = 60.0
 EARLY_S = 30.0

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field, replace
 
 from aweigh.errors import AweighError, RemoteError
 from aweigh.secret import Secret
+from aweigh.targets.kubernetes import serving
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.client import Client, Object, open_client
 from aweigh.targets.kubernetes.errors import RUNS_ON, KubernetesRefused
-from aweigh.targets.kubernetes.former import put_back
+from aweigh.targets.kubernetes.former import mark, put_back
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
@@ -22,8 +23,9 @@ from aweigh.targets.kubernetes.labels import (
     revision_of,
     template_of,
 )
+from aweigh.targets.kubernetes.prune import prune
 from aweigh.targets.kubernetes.replay import Way, ask_golden, is_ready, place_of, port_of, url_of
-from aweigh.targets.kubernetes.resources import annotations_of, at, name_of
+from aweigh.targets.kubernetes.resources import annotations_of, at, kind_of, name_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, new_pods, run_job, wait_for
 from aweigh.targets.kubernetes.secrets import config_name, secrets_name, settle
 from aweigh.targets.live import Golden
@@ -90,8 +92,11 @@ def deploy(  # noqa: PLR0913  all that a cluster is told
     telling, manner = telling or Telling(), manner or Manner()
     with open_client(replace(connection, namespace=namespace), pause=manner.pause) as client:
         started = time.monotonic()
-        former = deployments_of(client, app)
+        former = [*deployments_of(client, app), *serving.services_before(client, objects)]
         telling.line("cluster", f"{connection.context or connection.server}, namespace {namespace}", _since(started))
+        for one in objects:
+            # What the cluster does not know is said before anything is changed.
+            path_to(client, one)
         for one in named(objects, "Namespace"):
             apply(client, one, force=manner.force)
         made = settle(client, app, secrets)
@@ -137,6 +142,11 @@ def went_live(going: Going) -> Deployed:
             error.message = f"{error.message.rstrip('.')}; {told}."
             error.args = (error.message,)
         raise
+    for one in live:
+        mark(going.client, one, failed=False)
+    gone = prune(going.client, going.app, going.objects)
+    if gone:
+        going.telling.line("gone", f"{', '.join(gone)}: the release has it no more", 0.0)
     return _told(going, live, bool(_changed(going.former, applied)), rows, notes)
 
 
@@ -153,14 +163,14 @@ def _apply_all(going: Going, applied: list[Object]) -> None:
         document = _settled(one, going) if one.get("kind") == "Deployment" else one
         found = apply(client, document, force=manner.force)
         kinds.append(str(one.get("kind")))
-        if one.get("kind") == "Deployment":
+        if one.get("kind") in {"Deployment", serving.KIND}:
             applied.append(found)
     going.telling.line("applied", ", ".join(dict.fromkeys(kinds)) or "nothing", _since(started))
 
 
 def _settled(wanted: Object, going: Going) -> Object:
     """The Deployment's document with what stays as it is in the cluster: how many there are, when settings changed."""
-    there = next((one for one in going.former if name_of(one) == name_of(wanted)), None)
+    there = next((one for one in going.former if kind_of(one) == kind_of(wanted)), None)
     if there is None:
         return wanted
     found = copy.deepcopy(wanted)
@@ -184,6 +194,10 @@ def _wait(going: Going, applied: Sequence[Object]) -> list[Object]:
     live = []
     for one in applied:
         started = time.monotonic()
+        if one.get("kind") == serving.KIND:
+            live.append(serving.wait_for_service(going.client, one, patience=going.manner.patience))
+            going.telling.line("ready", f"{serving.KIND} {name_of(one)}", _since(started))
+            continue
         found = wait_for(going.client, one, patience=going.manner.patience)
         live.append(found)
         count = at(found, "spec", "replicas")
@@ -206,8 +220,8 @@ def _ask(going: Going, web: Object) -> tuple[int, tuple[str, ...]]:
 
 def _changed(former: Sequence[Object], applied: Sequence[Object]) -> list[Object]:
     """Those of the applied that are not as they were before."""
-    before = {name_of(one): at(one, "metadata", "generation") for one in former}
-    return [one for one in applied if before.get(name_of(one)) != at(one, "metadata", "generation")]
+    before = {kind_of(one): at(one, "metadata", "generation") for one in former}
+    return [one for one in applied if before.get(kind_of(one)) != at(one, "metadata", "generation")]
 
 
 def _told(going: Going, live: Sequence[Object], changed: bool, rows: int, notes: tuple[str, ...]) -> Deployed:  # noqa: FBT001

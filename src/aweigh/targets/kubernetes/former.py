@@ -6,15 +6,15 @@ finds every field where it would have put it itself.
 
 import copy
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aweigh.errors import RemoteError
-from aweigh.targets.kubernetes.apply import apply, said
+from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.labels import template_of
-from aweigh.targets.kubernetes.resources import kind_of
+from aweigh.targets.kubernetes.labels import FAILED, HASH, released, replica_sets_of, template_of
+from aweigh.targets.kubernetes.resources import annotations_of, kind_of, name_of, path_to
 
-HASH = "pod-template-hash"
 _OWN_PREFIXES = ("app.kubernetes.io/", "aweigh.io/")
 
 
@@ -27,37 +27,60 @@ class PutBack:
 
 def with_template(deployment: Object, template: Object) -> Object:
     """The document that gives a Deployment, as it is in the cluster, another pod template."""
-    found = said(deployment)
-    meta = found["metadata"]
-    kept = {
-        part: {key: value for key, value in (meta.get(part) or {}).items() if key.startswith(_OWN_PREFIXES)}
-        for part in ("labels", "annotations")
-    }
     template = copy.deepcopy(template)
     meta_of_pods = template.setdefault("metadata", {})
     meta_of_pods.pop("creationTimestamp", None)
     labels = meta_of_pods.get("labels")
     if labels is not None:
         labels.pop(HASH, None)
+    found = as_it_was(deployment)
+    return {**found, "spec": {**found["spec"], "template": template}}
+
+
+def as_it_was(found: Object) -> Object:
+    """The document that gives an object the spec that it had when it was read."""
     return {
-        "apiVersion": deployment.get("apiVersion", "apps/v1"),
-        "kind": deployment.get("kind", "Deployment"),
-        "metadata": {"name": meta["name"], **{part: values for part, values in kept.items() if values}},
-        "spec": {**found["spec"], "template": template},
+        "apiVersion": found["apiVersion"],
+        "kind": found["kind"],
+        "metadata": {"name": name_of(found), **own_metadata(found)},
+        "spec": found["spec"],
     }
 
 
+def own_metadata(found: Object) -> Object:
+    """The labels and annotations of an object that a deployment of ours gave it."""
+    meta = found.get("metadata") or {}
+    kept = {
+        part: {key: value for key, value in (meta.get(part) or {}).items() if key.startswith(_OWN_PREFIXES)}
+        for part in ("labels", "annotations")
+    }
+    return {part: values for part, values in kept.items() if values}
+
+
+def mark(client: Client, deployment: Object, *, failed: bool) -> None:
+    """Notes at the ReplicaSet of what a Deployment is to run whether that failed: nobody goes back to it unasked."""
+    if deployment.get("kind") != "Deployment":
+        return
+    release = released(template_of(deployment))[0]
+    with suppress(RemoteError):
+        sets = [one for one in replica_sets_of(client, deployment) if released(template_of(one))[0] == release]
+        if sets and (FAILED in annotations_of(sets[0])) != failed:
+            note = {"metadata": {"annotations": {FAILED: "true" if failed else None}}}
+            merge(client, path_to(client, sets[0]), note, what="to note how the release went")
+
+
 def put_back(client: Client, former: Sequence[Object], now: Sequence[Object]) -> PutBack:
-    """Gives Deployments their former templates again; ``now`` is what was applied in the meantime."""
-    before = {one["metadata"]["name"]: one for one in former}
+    """Gives what runs its former spec again; ``now`` is what was applied in the meantime."""
+    before = {kind_of(one): one for one in former}
     failed: list[str] = []
     done = 0
-    for deployment in now:
-        old = before.get(deployment["metadata"]["name"])
+    for one in now:
+        old = before.get(kind_of(one))
         if old is None:
             continue
+        mark(client, one, failed=True)
         try:
-            apply(client, with_template(old, template_of(old)), force=True)
+            apply(client, as_it_was(old), force=True)
             done += 1
         except RemoteError as error:
             failed.append(f"{kind_of(old)}: {error.message}")

@@ -9,86 +9,23 @@ import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
-import msgspec
-
 from aweigh.errors import ConfigError
-from aweigh.registry import require
 from aweigh.secret import Secret
+from aweigh.targets.kubernetes.kubefile import (
+    VARIABLE,
+    ClusterEntry,
+    ExecPlugin,
+    File,
+    Named,
+    UserEntry,
+    read_file,
+)
 from aweigh.targets.live import is_loopback
 
-VARIABLE = "KUBECONFIG"
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-MOST_BYTES = 4 * 2**20
-VIEW = "see 'kubectl config view' and 'kubectl config get-contexts'"
 EXEC_VERSIONS = ("client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1")
-
-
-class _Document(msgspec.Struct, frozen=True, rename="kebab"):
-    """A part of a kubeconfig. What is unknown in it is passed over, as kubectl does."""
-
-
-class _Cluster(_Document, frozen=True):
-    server: str = ""
-    certificate_authority: str | None = None
-    certificate_authority_data: str | None = None
-    insecure_skip_tls_verify: bool | None = False
-    tls_server_name: str | None = None
-    proxy_url: str | None = None
-
-
-class _Variable(msgspec.Struct, frozen=True):
-    name: str
-    value: str | None = ""
-
-
-class ExecPlugin(msgspec.Struct, frozen=True, rename="camel"):
-    """A program that gives credentials, as a kubeconfig names it."""
-
-    command: str
-    api_version: str | None = None
-    args: tuple[str, ...] | None = ()
-    env: tuple[_Variable, ...] | None = ()
-    install_hint: str | None = None
-    provide_cluster_info: bool | None = False
-    interactive_mode: str | None = None
-
-
-class _User(_Document, frozen=True):
-    token: str | None = None
-    tokenFile: str | None = None  # noqa: N815  the file's name
-    client_certificate: str | None = None
-    client_certificate_data: str | None = None
-    client_key: str | None = None
-    client_key_data: str | None = None
-    username: str | None = None
-    password: str | None = None
-    exec: ExecPlugin | None = None
-    auth_provider: Any = None
-    as_: str | None = msgspec.field(name="as", default=None)
-    as_groups: tuple[str, ...] | None = None
-
-
-class _Context(_Document, frozen=True):
-    cluster: str = ""
-    user: str | None = ""
-    namespace: str | None = None
-
-
-class _Named(msgspec.Struct, frozen=True):
-    name: str
-    cluster: _Cluster | None = None
-    user: _User | None = None
-    context: _Context | None = None
-
-
-class _File(_Document, frozen=True):
-    current_context: str | None = ""
-    clusters: tuple[_Named, ...] | None = ()
-    users: tuple[_Named, ...] | None = ()
-    contexts: tuple[_Named, ...] | None = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +84,7 @@ def find_connection(
             f"There is no cluster: {named} does not exist.",
             hint="get a kubeconfig from the cluster's provider, and put its path into KUBECONFIG",
         )
-    return _merged([(path, _read(path)) for path in there], context=context, namespace=namespace)
+    return _merged([(path, read_file(path)) for path in there], context=context, namespace=namespace)
 
 
 def _in_cluster(environ: Mapping[str, str], account: Path, namespace: str | None) -> Connection:
@@ -162,35 +99,7 @@ def _in_cluster(environ: Mapping[str, str], account: Path, namespace: str | None
     )
 
 
-def _read(path: Path) -> _File:
-    yaml = require("yaml", what="reading a kubeconfig", extra="deploy")
-
-    class Loader(yaml.SafeLoader):  # type: ignore[misc, name-defined]  # an optional module
-        """Every plain scalar is text, but for null: what a name or a value means, the documents above say."""
-
-    null = "tag:yaml.org,2002:null"
-    Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in known if tag == null]
-        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    try:
-        content = path.read_bytes()
-        if len(content) > MOST_BYTES:
-            raise ConfigError("The kubeconfig is larger than 4 MB.", hint=f"name another in {VARIABLE}")
-        found = yaml.load(content, Loader)
-        return msgspec.convert(found if found is not None else {}, _File, strict=False)
-    except OSError as error:
-        raise ConfigError(f"The kubeconfig cannot be read: {error.strerror}.", hint="check its owner") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = "" if mark is None else f", line {mark.line + 1}"
-        # Without the error, which quotes lines: they may hold a token.
-        raise ConfigError(f"The kubeconfig {path.name!a} is no YAML{where}.", hint=f"get it anew; {VIEW}") from None
-    except (msgspec.ValidationError, RecursionError) as error:
-        raise ConfigError(f"The kubeconfig {path.name!a} is none: {error}.", hint=f"get it anew; {VIEW}") from error
-
-
-def _merged(files: Sequence[tuple[Path, _File]], *, context: str | None, namespace: str | None) -> Connection:
+def _merged(files: Sequence[tuple[Path, File]], *, context: str | None, namespace: str | None) -> Connection:
     contexts = _first([(path, one) for path, found in files for one in found.contexts or ()])
     clusters = _first([(path, one) for path, found in files for one in found.clusters or ()])
     users = _first([(path, one) for path, found in files for one in found.users or ()])
@@ -216,14 +125,14 @@ def _merged(files: Sequence[tuple[Path, _File]], *, context: str | None, namespa
                 hint=f"it has {_some(users)}",
             )
         path, found = users[wanted.user]
-        user = _user(found.name, found.user or _User(), path.parent)
+        user = _user(found.name, found.user or UserEntry(), path.parent)
     path, entry = clusters[wanted.cluster]
     chosen = namespace or wanted.namespace or "default"
-    return _connection(entry.cluster or _Cluster(), user, path.parent, namespace=chosen, context=name)
+    return _connection(entry.cluster or ClusterEntry(), user, path.parent, namespace=chosen, context=name)
 
 
-def _first(entries: Sequence[tuple[Path, _Named]]) -> dict[str, tuple[Path, _Named]]:
-    found: dict[str, tuple[Path, _Named]] = {}
+def _first(entries: Sequence[tuple[Path, Named]]) -> dict[str, tuple[Path, Named]]:
+    found: dict[str, tuple[Path, Named]] = {}
     for path, one in entries:
         found.setdefault(one.name, (path, one))
     return found
@@ -234,7 +143,7 @@ def _some(known: Mapping[str, object]) -> str:
     return (", ".join(names[:6]) + (" ..." if len(names) > 6 else "")) or "none"
 
 
-def _connection(cluster: _Cluster, user: User, folder: Path, *, namespace: str, context: str) -> Connection:
+def _connection(cluster: ClusterEntry, user: User, folder: Path, *, namespace: str, context: str) -> Connection:
     server = cluster.server.rstrip("/")
     try:
         parts = urlsplit(server)
@@ -268,7 +177,7 @@ def _connection(cluster: _Cluster, user: User, folder: Path, *, namespace: str, 
     )  # fmt: skip
 
 
-def _user(name: str, user: _User, folder: Path) -> User:
+def _user(name: str, user: UserEntry, folder: Path) -> User:
     if user.username or user.password:
         raise ConfigError(
             f"The kubeconfig's user {name[:60]!r} has a name and a password, which clusters no longer take.",

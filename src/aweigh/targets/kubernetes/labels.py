@@ -7,11 +7,14 @@ from aweigh.targets.kubernetes.resources import annotations_of, at, path_of
 
 INSTANCE = "app.kubernetes.io/instance"
 MANAGED = "app.kubernetes.io/managed-by"
+HASH = "pod-template-hash"
 COMPONENT = "app.kubernetes.io/component"
 RELEASE = "aweigh.io/release"
 BUNDLE = "aweigh.io/bundle"
 CHANGED = "aweigh.io/secrets"
 """On the pods: which time settings were changed, so that they start anew with them."""
+FAILED = "aweigh.io/failed"
+"""On a ReplicaSet: that this release did not come up, or did not agree, and was taken back."""
 REVISION = "deployment.kubernetes.io/revision"
 APPS, BATCH = "apps/v1", "batch/v1"
 
@@ -31,9 +34,23 @@ def deployments_of(client: Client, app: str) -> list[Object]:
 def is_web(deployment: Object) -> bool:
     """Whether it is the one that answers: by its component, or by a port where it says none."""
     component = at(deployment, "metadata", "labels", COMPONENT)
+    if deployment.get("kind") != "Deployment":
+        return False
     if component is not None:
         return bool(component == "web")
     return at(deployment, "spec", "template", "spec", "containers", 0, "ports", 0) is not None
+
+
+def same_template(one: Object, other: Object) -> bool:
+    """Whether two pod templates are the same but for the hash that the cluster adds, as the cluster itself tells."""
+    return _without_hash(one) == _without_hash(other)
+
+
+def _without_hash(template: Object) -> Object:
+    meta = template.get("metadata") or {}
+    labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH}
+    rest = {key: value for key, value in meta.items() if key not in {"labels", "creationTimestamp"}}
+    return {**template, "metadata": {**rest, "labels": labels}}
 
 
 def kind_of_process(deployment: Object) -> str:

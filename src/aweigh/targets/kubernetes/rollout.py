@@ -50,6 +50,11 @@ class _Seen:
         return next((one for one in troubles if now - self.since[one.kind] >= self.patience.of(one)), None)
 
 
+def lasting_of(patience: Patience) -> Callable[[Sequence[Trouble]], Trouble | None]:
+    """What says which of the troubles that there are now has lasted for too long."""
+    return _Seen(patience).lasting
+
+
 def run_job(client: Client, job: Object, *, patience: Patience, force: bool = False) -> bool:
     """Runs a Job to its end; False: this very one has succeeded before.
 
@@ -60,7 +65,7 @@ def run_job(client: Client, job: Object, *, patience: Patience, force: bool = Fa
     path = path_to(client, job)
     there = client.find(path, what=f"to read the {kind_of(job)}")
     if there is not None:
-        if _condition(there, "Complete") and released(template_of(there)) == released(template_of(job)):
+        if condition(there, "Complete") and released(template_of(there)) == released(template_of(job)):
             return False
         _clear(client, there, patience=patience)
     apply(client, job, force=force)
@@ -73,9 +78,9 @@ def run_job(client: Client, job: Object, *, patience: Patience, force: bool = Fa
         if event.kind == "deleted":
             raise MigrationFailed(f"Somebody deleted the {kind_of(job)}.", hint="deploy once more")
         last = event.object or last
-        if _condition(last, "Complete"):
+        if condition(last, "Complete"):
             return True
-        if (failed := _condition(last, "Failed")) is not None:
+        if (failed := condition(last, "Failed")) is not None:
             raise _job_failed(client, last, failed)
         if event.kind == "quiet" and (trouble := seen.lasting(_job_troubles(client, last))) is not None:
             raise MigrationFailed(
@@ -161,7 +166,7 @@ def _check(client: Client, deployment: Object, seen: _Seen, *, is_quiet: bool) -
     """Raises what is wrong with it, if that will not right itself."""
     trouble = of_deployment(deployment)
     troubles = [trouble] if trouble is not None else []
-    is_late = (_condition(deployment, "Progressing", "False") or {}).get("reason") == "ProgressDeadlineExceeded"
+    is_late = (condition(deployment, "Progressing", "False") or {}).get("reason") == "ProgressDeadlineExceeded"
     if is_quiet or is_late:
         troubles += troubles_of(client, new_pods(client, deployment))
     found = troubles[0] if is_late and troubles else seen.lasting(troubles) if is_quiet or troubles else None
@@ -209,7 +214,8 @@ def _counts(deployment: Object) -> str:
     )
 
 
-def _condition(found: Object, kind: str, status: str = "True") -> Object | None:
+def condition(found: Object, kind: str, status: str = "True") -> Object | None:
+    """The condition of that type and status, if an object has it."""
     conditions: Any = at(found, "status", "conditions") or ()
     return next((one for one in conditions if one.get("type") == kind and one.get("status") == status), None)
 

@@ -170,7 +170,7 @@ shown: $(DEV) containers-tools docker-tools host-tools ## Run the tests behind d
 	$(PYTEST) -m shows $(SHOWN) $(or $(ARGS),tests)
 	$(BIN)/python tools/targets_table.py
 
-# The first time it builds kube-apiserver below .cache: 10 to 40 minutes on two cores, and 3 GB while it does.
+# The first time it builds kube-apiserver below .cache: 5 to 30 minutes on two cores, and 3 GB while it does.
 .PHONY: kubernetes
 kubernetes: $(DEV) ## Deploy to a real kube-apiserver (Debian's 1.20, built here) with etcd, read back by kubectl
 	@tools/build_kube_apiserver

@@ -2,7 +2,11 @@
 
 import copy
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -29,9 +33,10 @@ from aweigh.targets.kubernetes.errors import (
 )
 from aweigh.targets.kubernetes.kubeconfig import Connection, User
 from aweigh.targets.kubernetes.log import log
+from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.replay import Place, ask_golden
 from aweigh.targets.kubernetes.rollout import Patience
-from aweigh.targets.live import golden_of
+from aweigh.targets.live import get, golden_of
 from aweigh.targets.ssh.telling import Telling
 
 ROOT = Path(__file__).parents[2]
@@ -281,6 +286,56 @@ def test_410_within_a_stream_and_in_the_middle_of_pages_begins_anew(api, client)
     assert [one["metadata"]["name"] for one in found] == ["a", "b", "c"]
     assert found[0]["kind"] == "ConfigMap"
     assert version
+
+
+def test_a_stream_that_says_nothing_of_sense_is_not_asked_for_at_once_again(api, connection):
+    waits = []
+    page = {"kind": "Page", "items": [], "message": "sign in first"}
+    api.faults = [Fault("GET", r"deployments\?watch=true", times=3, status=200, body=page)]
+    assert go(connection, objects(), manner=replace(QUICK, pause=waits.append)).release == "r1"
+    assert waits.count(0.5) >= 1
+
+
+def test_what_is_no_kubernetes_is_told(api, client):
+    api.faults = [Fault("GET", "/api/v1", status=302, headers={"Location": "https://elsewhere.example"})]
+    with pytest.raises(KubernetesRefused, match="refuses [(]status 302[)]"):
+        client.listed("/api/v1/namespaces/models/pods", what="to list the pods")
+    api.faults = [Fault("GET", "/api/v1", times=9, cut=True)]
+    with pytest.raises(KubernetesSilent, match="could not be asked to list the pods"):
+        client.listed("/api/v1/namespaces/models/pods", what="to list the pods")
+
+
+def test_a_pod_at_whose_port_nobody_listens_ends_the_connection(api, client):
+    api.backend = 9
+    with forwarded(client, "penguins-web-1", 8080) as url:
+        assert get(url, "/health/ready") is None
+
+
+def test_a_port_is_forwarded_for_many_connections_at_once_and_for_much(api, client):
+    content = bytes(range(256)) * 40_000
+
+    class Large(BaseHTTPRequestHandler):
+        def do_POST(self):
+            size = int(self.headers["Content-Length"])
+            taken = self.rfile.read(size)
+            self.send_response(200)
+            self.send_header("Content-Length", str(size))
+            self.end_headers()
+            self.wfile.write(taken)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Large)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    api.backend = server.server_port
+    try:
+        with forwarded(client, "penguins-web-1", 8080) as url, ThreadPoolExecutor(8) as pool:
+            ask = partial(httpx.post, url, content=content, trust_env=False, timeout=30)
+            assert all(one.content == content for one in pool.map(lambda _: ask(), range(8)))
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def test_a_conflict_names_the_field_its_manager_and_what_to_do(api, client, connection):

@@ -1,9 +1,11 @@
 """What comes after ``aweigh deploy kubernetes``: status, logs, releases, rollback, scale, config, destroy."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import msgspec
 
 from aweigh.cli.after import (
     App,
@@ -24,16 +26,19 @@ from aweigh.cli.after import (
     yes_option,
 )
 from aweigh.cli.door import json_option
-from aweigh.cli.terminal import Steps, clean
+from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
+    from aweigh.targets.kubernetes.apply import Difference
     from aweigh.targets.kubernetes.client import Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 WITHHELD = "(in the cluster alone)"
+MOST_SHOWN = 80
+"""Characters of a field's value."""
 
 
 def _app(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -57,6 +62,36 @@ def cluster_options(command: F) -> F:
     ):
         command = option(command)
     return command
+
+
+def manner_options(command: F) -> F:
+    """How a deployment deals with others' fields, and where it asks its golden rows."""
+    for option in (
+        click.option("--check-at", type=click.Choice(("pod", "service", "address")), default="pod", show_default=True,
+                     help="Where the golden rows are asked: a pod's port through the API, its Service, its address."),
+        click.option("--force-conflicts", is_flag=True, help="Take fields over that somebody else has set."),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def tell_differences(found: "Sequence[Difference]", steps: Steps) -> None:
+    """Says what a deployment would change, as the cluster's own dry run tells it."""
+    if steps.json:
+        print_document({"objects": [asdict(one) for one in found]})
+        return
+    for one in found:
+        if one.does != "nothing":
+            steps.line(one.does, one.object)
+        for change in one.changes:
+            steps.more(f"{change.field}: {_shown(change.before)} -> {_shown(change.after)}")
+    if all(one.does == "nothing" for one in found):
+        steps.line("nothing", "would change")
+
+
+def _shown(value: object) -> str:
+    text = "nothing" if value is None else value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 3] + "..."
 
 
 def client_of(namespace: str | None, context: str | None) -> "Client":

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WINDOW_S = 2
 """So long a stream is kept where nothing happens: then whoever waits looks at other things."""
 GRACE_S = 5.0
+PAUSE_S = 0.5
 MOST_LINE_BYTES = 16 * 2**20
 
 Kind = Literal["listed", "added", "modified", "deleted", "quiet"]
@@ -64,10 +65,11 @@ def watch(
     """First all that there is (``listed``), then each change, until that time of the clock.
 
     Raises:
-        KubernetesRefused, KubernetesSilent: the API refuses, or stays away.
+        KubernetesRefused, KubernetesSilent: the API refuses, stays away, or forgets at once what it lists.
     """
     version, failures = "", 0
     while True:
+        started, came = time.monotonic(), False
         try:
             if not version:
                 found, version = client.listed(
@@ -75,13 +77,11 @@ def watch(
                 )
                 yield from (Event("listed", one) for one in found)
             for line in _lines(client, watched, version, window_s):
-                version = _version_of(line, version)
-                failures = 0
+                version, failures, came = _version_of(line, version), 0, True
                 if line.type in _KINDS:
                     yield Event(_KINDS[line.type], line.object)
         except _Forgotten:
-            version = ""
-            failures += 1
+            version, failures = "", failures + 1
             _give_up(client, watched, failures)
             continue
         except _broken() as error:
@@ -91,6 +91,9 @@ def watch(
         yield Event("quiet", {})
         if clock() >= until:
             return
+        if not came and time.monotonic() - started < window_s / 2:
+            # Something on the way lets no stream live, or what it says is no event: not at once again.
+            client.pause(PAUSE_S)
 
 
 def _broken() -> "tuple[type[Exception], ...]":

@@ -3,14 +3,13 @@
 import asyncio
 import json
 import re
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
+from tests.kubernetes.kubelet import forward, serving
 from tests.kubernetes.store import KIND_OF, KINDS, Answer, Store
 
 PATH = re.compile(
@@ -205,36 +204,12 @@ class Api:
         return Response(answer.content, answer.status_code, media_type="application/json")
 
     async def _forward(self, websocket):
-        """A forwarded port as a kubelet has it: each channel begins with the port."""
+        """A forwarded port."""
         self.asked.append(("WS", websocket.url.path))
         if not self.forwards:
             await websocket.close()
             return
-        await websocket.accept(subprotocol="v4.channel.k8s.io")
-        port = int(websocket.query_params["ports"]).to_bytes(2, "little")
-        await websocket.send_bytes(b"\0" + port)
-        await websocket.send_bytes(b"\1" + port)
-        try:
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.backend)
-        except OSError:
-            await websocket.send_bytes(b"\1nothing listens there")
-            await websocket.close()
-            return
-
-        async def back():
-            while piece := await reader.read(65536):
-                await websocket.send_bytes(b"\0" + piece)
-            await websocket.close()
-
-        going = asyncio.create_task(back())
-        with suppress(Exception):
-            while True:
-                message = await websocket.receive_bytes()
-                if message[:1] == b"\0":
-                    writer.write(message[1:])
-                    await writer.drain()
-        going.cancel()
-        writer.close()
+        await forward(websocket, int(websocket.query_params["ports"]), self.backend)
 
 
 def chosen(found, query):
@@ -272,19 +247,9 @@ async def broken(part):
 def running_api():
     """The stand-in, answering on a port of this machine."""
     api = Api()
-    config = uvicorn.Config(
-        api.app, host="127.0.0.1", port=0, log_level="critical", ws="websockets-sansio", lifespan="off",
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        threading.Event().wait(0.01)
-    api.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        yield api
-    finally:
-        api.closing = True
-        server.should_exit = True
-        thread.join(10)
+    with serving(api.app) as port:
+        api.url = f"http://127.0.0.1:{port}"
+        try:
+            yield api
+        finally:
+            api.closing = True

@@ -22,11 +22,12 @@ def now():
 class Controllers:
     """Of one namespace."""
 
-    def __init__(self, client: httpx.Client, namespace: str) -> None:
+    def __init__(self, client: httpx.Client, namespace: str, node: str = "") -> None:
         self.client, self.namespace = client, namespace
         self.apps = f"/apis/apps/v1/namespaces/{namespace}"
         self.core = f"/api/v1/namespaces/{namespace}"
         self.batch = f"/apis/batch/v1/namespaces/{namespace}"
+        self.node = {"nodeName": node} if node else {}
         self.failed: list[str] = []
         self._stop = threading.Event()
 
@@ -137,7 +138,7 @@ class Controllers:
             "ownerReferences": [owner(parent, "apps/v1", "ReplicaSet")],
         }  # fmt: skip
         self.send("POST", f"{self.core}/pods", {
-            "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"],
+            "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"] | self.node,
         })  # fmt: skip
         events = status.pop("events", ())
         self.send("PATCH", f"{self.core}/pods/{name}/status", {"status": {**status, "startTime": now()}})
@@ -156,7 +157,7 @@ class Controllers:
         labels = {**(template["metadata"].get("labels") or {}), "job-name": name}
         meta = {"name": f"{name}-pod", "labels": labels, "ownerReferences": [owner(job, "batch/v1", "Job")]}
         self.send("POST", f"{self.core}/pods", {
-            "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"],
+            "apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"] | self.node,
         })  # fmt: skip
         told = ("Failed", "True", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
         done = condition(*(told if fails else ("Complete", "True", "", "")))
@@ -237,9 +238,9 @@ STATES = {"missing": _missing, "crash": _crash, "unready": _unready, "room": _ro
 
 
 @contextmanager
-def acting(client: httpx.Client, namespace: str):
+def acting(client: httpx.Client, namespace: str, node: str = ""):
     """Controllers at work."""
-    found = Controllers(client, namespace)
+    found = Controllers(client, namespace, node)
     thread = threading.Thread(target=found.run, daemon=True)
     thread.start()
     try:

@@ -15,11 +15,13 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from tests.conftest import require_tool
+from tests.conftest import ROOT, require_tool
+from tests.integration.conftest import Serving
 from tests.kubernetes import shows
 from tests.kubernetes.apiserver import running_apiserver
 from tests.kubernetes.controllers import acting
 from tests.kubernetes.documents import APP, deployment, migration, objects, service
+from tests.kubernetes.kubelet import running_kubelet
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
@@ -29,17 +31,29 @@ from aweigh.targets.kubernetes.client import APPLY, Request, open_client
 from aweigh.targets.kubernetes.credentials import not_after
 from aweigh.targets.kubernetes.deploy import Manner, deploy
 from aweigh.targets.kubernetes.destroy import destroy
-from aweigh.targets.kubernetes.errors import FieldConflict, KubernetesRefused, KubernetesSilent, MigrationFailed, NotUp
+from aweigh.targets.kubernetes.errors import (
+    AnswersDiffer,
+    FieldConflict,
+    KubernetesRefused,
+    KubernetesSilent,
+    MigrationFailed,
+    NotUp,
+)
 from aweigh.targets.kubernetes.kubeconfig import find_connection
+from aweigh.targets.kubernetes.labels import pods_of
+from aweigh.targets.kubernetes.log import log
+from aweigh.targets.kubernetes.portforward import NoForward, forwarded
 from aweigh.targets.kubernetes.proxied import proxied
 from aweigh.targets.kubernetes.resources import path_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience
 from aweigh.targets.kubernetes.watch import Watched, watch
-from aweigh.targets.live import get
+from aweigh.targets.live import get, golden_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("kube-apiserver")]
 HASTE = Patience(ready_s=30, job_s=30, room_s=0, probe_s=0, mount_s=0, window_s=1)
 QUICK = Manner(patience=HASTE)
+BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
+SECRET = Secret("s" * 40)
 
 
 @pytest.fixture(scope="module")
@@ -430,6 +444,56 @@ def test_a_service_is_asked_through_the_api(client, namespace):
     finally:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory):
+    """Run a real server of a bundle behind a door; its port."""
+    folder = tmp_path_factory.mktemp("app")
+    env = {"AWEIGH_STATE_DIR": str(folder / "state"), "AWEIGH_DEPLOY_SECRET": SECRET.reveal()}
+    words = [BUNDLE, "--auth", "password", "--no-ui", "--port", "0"]
+    server = Serving(*words, log=folder / "errors.log", env=env)
+    yield int(server.url.rpartition(":")[2])
+    server.stop()
+
+
+@shows("deploy", "logs", how="local server")
+def test_golden_rows_go_through_the_api_to_a_pod_behind_its_door(cluster, connection, client, app):
+    """The API passes the WebSocket on to the node; the node is ours, the bytes between are the API's own."""
+    with cluster.client() as admin, running_kubelet(cluster, admin) as kubelet:
+        kubelet.backend = app
+        with acting(admin, connection.namespace, node="node") as controllers:
+            secrets = {"AWEIGH_DEPLOY_SECRET": SECRET}
+            deployed = go(connection, objects(), secrets=secrets, golden=golden_of(BUNDLE))
+            assert deployed.golden_rows > 0
+            headers, query = kubelet.asked[-1]
+            assert query == "port=8080"
+            assert headers["sec-websocket-protocol"] == "v4.channel.k8s.io"
+            golden = golden_of(BUNDLE)
+            wrong = replace(golden, predictions=[*golden.predictions[1:], golden.predictions[0]])
+            with pytest.raises(AnswersDiffer, match="the old release still serves"):
+                go(connection, objects("registry.example/penguins:2", "r2"), secrets=secrets, golden=wrong)
+            names = [pod["metadata"]["name"] for pod in pods_of(client, after.known(client, APP)[0])]
+            kubelet.logs = {one: f"2026-01-01T00:00:01.5Z of {one}\n" for one in names}
+            assert [one.rpartition(" ")[2] for one in log(client, APP, lines=5)] == sorted(names)
+        assert controllers.failed == []
+
+
+@pytest.mark.parametrize("verbs", [["list", "get"], ["list", "get", "create"]])
+def test_who_may_not_forward_ports_is_told_what_it_takes(cluster, namespace, verbs):
+    rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    name = f"watcher{len(verbs)}"
+    with cluster.client() as admin:
+        rules = [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]
+        admin.post(f"{rbac}/roles", json={"metadata": {"name": name}, "rules": rules}).raise_for_status()
+        role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+        subjects = [{"kind": "User", "name": name, "apiGroup": "rbac.authorization.k8s.io"}]
+        binding = {"metadata": {"name": name}, "roleRef": role, "subjects": subjects}
+        admin.post(f"{rbac}/rolebindings", json=binding).raise_for_status()
+    connection = find_connection({"KUBECONFIG": str(cluster.certified(name))}, namespace=namespace)
+    with open_client(connection) as client, pytest.raises(NoForward) as caught, forwarded(client, "p", 8080):
+        pass
+    assert "this user may not (it takes get and create on pods/portforward)" in caught.value.message
 
 
 # -- somebody else's client ----------------------------------------------------------------------------------------

@@ -419,18 +419,35 @@ def test_what_the_cluster_does_not_know_is_said_before_anything_is_changed(api, 
     assert api.of("secrets") == api.of("deployments") == []
 
 
-def test_an_inference_service_is_waited_for_and_put_back(api, connection):
-    def served(image):
+def test_an_inference_service_is_waited_for_and_put_back(api, client, connection, app):
+    def served(image, release):
         return {
             "apiVersion": "serving.kserve.io/v1beta1", "kind": "InferenceService",
-            "metadata": {"name": APP, "labels": labels("web")}, "spec": {"predictor": {"image": image}},
+            "metadata": {"name": APP, "labels": labels("web"), "annotations": {"aweigh.io/release": release}},
+            "spec": {"predictor": {"image": image}},
         }  # fmt: skip
 
     haste = replace(QUICK, patience=replace(HASTE, ready_s=2))
-    assert go(connection, [served("registry.example/penguins:1")], manner=haste).changed
-    with pytest.raises(NotUp, match="Revision failed: no such image; the old release still serves"):
-        go(connection, [served("registry.example/missing:2")], manner=haste)
+    api.backend = app
+    own = {"AWEIGH_DEPLOY_SECRET": SECRET}
+    first = [served("registry.example/penguins:1", "r1")]
+    deployed = go(connection, first, manner=haste, golden=golden_of(BUNDLE), secrets=own)
+    assert deployed.changed
+    assert (deployed.release, deployed.golden_rows > 0) == ("r1", True)
+    with pytest.raises(NotUp, match=r"cannot pull the image \S+missing:2.*; the old release still serves"):
+        go(connection, [served("registry.example/missing:2", "r2")], manner=haste)
     assert api.of("inferenceservices", APP)["spec"]["predictor"]["image"] == "registry.example/penguins:1"
+    wait_until(lambda: still_serving(api) == ["r1"])
+    assert after.status(client, APP).replicas == {"web": 1}
+    # What KServe has made is its own to change.
+    for refused in (
+        lambda: after.scale(client, APP, {"web": 2}),
+        lambda: after.set_config(client, APP, {"A": Secret("1")}),
+        lambda: history.rollback(client, APP),
+    ):
+        with pytest.raises(UsageError, match="is KServe's"):
+            refused()
+    assert "InferenceService penguins" in destroy(client, APP).gone
 
 
 # -- what comes after ----------------------------------------------------------------------------------------------
@@ -465,7 +482,9 @@ def test_going_back_to_what_does_not_come_up_puts_back_what_ran(api, client, con
     go(connection, objects("registry.example/penguins:3", "r3"))
     with pytest.raises(NotUp):
         go(connection, objects("registry.example/missing:4", "r4"))
-    assert [(one.release, one.failed) for one in history.releases(client, APP)][:2] == [("r3", False), ("r4", True)]
+    listed = {one.release: one for one in history.releases(client, APP)}
+    assert (listed["r3"].current, listed["r3"].failed) == (True, False)
+    assert (listed["r4"].current, listed["r4"].failed) == (False, True)
     assert history.rollback(client, APP, patience=HASTE)[0].release == "r2"
     with pytest.raises(NotUp, match="the old release still serves"):
         history.rollback(client, APP, 1, patience=HASTE)

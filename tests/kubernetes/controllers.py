@@ -51,10 +51,7 @@ class Controllers:
         served = f"/apis/serving.kserve.io/v1beta1/namespaces/{self.namespace}/inferenceservices"
         for one in self.items(served):
             if one.get("status", {}).get("observedGeneration", 0) < one["metadata"]["generation"]:
-                is_well = "missing" not in json.dumps(one["spec"])
-                ready = condition("Ready", str(is_well), "", "" if is_well else "Revision failed: no such image")
-                status = {"observedGeneration": one["metadata"]["generation"], "conditions": [ready]}
-                self.send("PATCH", f"{served}/{one['metadata']['name']}/status", {"status": status})
+                self.serve(served, one)
         for one in self.items(f"{self.batch}/jobs"):
             if not one.get("status", {}).get("conditions"):
                 self.run_job(one)
@@ -73,6 +70,30 @@ class Controllers:
         if answer.status_code >= 300 and answer.status_code not in {404, 409}:
             self.failed.append(f"{method} {path}: {answer.text[:600]}")
         return answer.json()
+
+    def serve(self, served, one):
+        """KServe without Knative: a Deployment of the predictor, and Ready once there is one that serves."""
+        name = one["metadata"]["name"]
+        image = one["spec"]["predictor"]["image"]
+        labels = {"app.kubernetes.io/instance": name, "app.kubernetes.io/component": "web"}
+        pods = {
+            "metadata": {"labels": labels, "annotations": one["metadata"]["annotations"]},
+            "spec": {"containers": [{"name": "kserve-container", "image": image}]},
+        }
+        document = {
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": f"{name}-predictor",
+                "labels": {**labels, "serving.kserve.io/inferenceservice": name},
+                "ownerReferences": [owner(one, "serving.kserve.io/v1beta1", "InferenceService")],
+            },
+            "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": pods},
+        }  # fmt: skip
+        path = f"{self.apps}/deployments/{name}-predictor?fieldManager=kserve&force=true"
+        self.send("PATCH", path, document)
+        ready = condition("Ready", "True", "", "")
+        status = {"observedGeneration": one["metadata"]["generation"], "conditions": [ready]}
+        self.send("PATCH", f"{served}/{name}/status", {"status": status})
 
     def deploy(self, deployment):
         """A Deployment: a ReplicaSet for its template, pods of it, those of others away, and the status."""

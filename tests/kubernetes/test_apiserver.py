@@ -37,12 +37,13 @@ from aweigh.targets.kubernetes.errors import (
     KubernetesRefused,
     KubernetesSilent,
     MigrationFailed,
+    NoForward,
     NotUp,
 )
 from aweigh.targets.kubernetes.kubeconfig import find_connection
 from aweigh.targets.kubernetes.labels import pods_of
 from aweigh.targets.kubernetes.log import log
-from aweigh.targets.kubernetes.portforward import NoForward, forwarded
+from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.proxied import proxied
 from aweigh.targets.kubernetes.resources import path_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience

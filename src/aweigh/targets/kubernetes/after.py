@@ -12,6 +12,7 @@ from aweigh.targets.kubernetes.former import put_back, with_template
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
     deployments_of,
+    is_served,
     kind_of_process,
     released,
     revision_of,
@@ -109,6 +110,7 @@ def scale(
         deployment = found[kind]
         if at(deployment, "spec", "replicas") == count:
             continue
+        refuse_served([deployment])
         _refuse_scaled(client, deployment)
         change = {"spec": {"replicas": count}}
         changed.append(merge(client, path_to(client, deployment), change, what=f"to scale the {kind_of(deployment)}"))
@@ -116,6 +118,20 @@ def scale(
         wait_for(client, one, patience=patience or Patience())
     now = {kind: int(at(one, "spec", "replicas") or 0) for kind, one in found.items()} | dict(quantities)
     return now, bool(changed)
+
+
+def refuse_served(deployments: Sequence[Object]) -> None:
+    """Passes when KServe has made none of them.
+
+    Raises:
+        UsageError: it has, and puts back whatever is changed there.
+    """
+    for one in deployments:
+        if is_served(one):
+            raise UsageError(
+                f"The {kind_of(one)} is KServe's, which makes it of the InferenceService.",
+                hint="deploy with what is to be different: aweigh deploy kubernetes PATH --kserve",
+            )
 
 
 def _refuse_scaled(client: Client, deployment: Object) -> None:
@@ -158,6 +174,7 @@ def set_config(
     for name in changes:
         check_name(name)
     found = deployments_of(client, app)
+    refuse_served(found)
     former = change_config(client, app, changes)
     applied: list[Object] = []
     try:

@@ -10,11 +10,12 @@ from aweigh.secret import Secret
 from aweigh.targets.kubernetes import serving
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.client import Client, Object, open_client
-from aweigh.targets.kubernetes.errors import RUNS_ON, KubernetesRefused
+from aweigh.targets.kubernetes.errors import RUNS_ON, KubernetesRefused, NoForward
 from aweigh.targets.kubernetes.former import mark, put_back
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
+    SERVICE,
     deployments_of,
     is_web,
     kind_of_process,
@@ -163,7 +164,7 @@ def _apply_all(going: Going, applied: list[Object]) -> None:
         document = _settled(one, going) if one.get("kind") == "Deployment" else one
         found = apply(client, document, force=manner.force)
         kinds.append(str(one.get("kind")))
-        if one.get("kind") in {"Deployment", serving.KIND}:
+        if one.get("kind") in {"Deployment", SERVICE}:
             applied.append(found)
     going.telling.line("applied", ", ".join(dict.fromkeys(kinds)) or "nothing", _since(started))
 
@@ -194,9 +195,9 @@ def _wait(going: Going, applied: Sequence[Object]) -> list[Object]:
     live = []
     for one in applied:
         started = time.monotonic()
-        if one.get("kind") == serving.KIND:
+        if one.get("kind") == SERVICE:
             live.append(serving.wait_for_service(going.client, one, patience=going.manner.patience))
-            going.telling.line("ready", f"{serving.KIND} {name_of(one)}", _since(started))
+            going.telling.line("ready", f"{SERVICE} {name_of(one)}", _since(started))
             continue
         found = wait_for(going.client, one, patience=going.manner.patience)
         live.append(found)
@@ -254,7 +255,7 @@ def first_invitation(client: Client, web: Object) -> Secret | None:
     """The path of the first administrator's invitation, if a pod printed one that still opens."""
     from aweigh.targets.invitations import first_invitation as first_of
     from aweigh.targets.invitations import invitations
-    from aweigh.targets.kubernetes.portforward import NoForward, forwarded
+    from aweigh.targets.kubernetes.portforward import forwarded
     from aweigh.targets.kubernetes.trouble import log_lines
 
     try:

@@ -64,6 +64,12 @@ class AnswersDiffer(RemoteError):
     code = "answers_differ"
 
 
+class NoForward(RemoteError):
+    """The cluster does not forward a port, or something on the way does not let it through."""
+
+    code = "no_port_forward"
+
+
 class _Cause(msgspec.Struct, frozen=True):
     reason: str = ""
     message: str = ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from aweigh.errors import AweighError, UsageError
-from aweigh.targets.kubernetes.after import known, taken_back
+from aweigh.targets.kubernetes.after import known, refuse_served, taken_back
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.former import with_template
@@ -73,6 +73,7 @@ def rollback(
     """
     patience = patience or Patience()
     found = known(client, app)
+    refuse_served(found)
     listed = releases(client, app, most=1000)
     wanted = _wanted(listed, number, app)
     applied: list[Object] = []

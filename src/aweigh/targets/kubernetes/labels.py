@@ -16,6 +16,7 @@ CHANGED = "aweigh.io/secrets"
 FAILED = "aweigh.io/failed"
 """On a ReplicaSet: that this release did not come up, or did not agree, and was taken back."""
 REVISION = "deployment.kubernetes.io/revision"
+SERVICE = "InferenceService"
 APPS, BATCH = "apps/v1", "batch/v1"
 
 
@@ -25,9 +26,10 @@ def selector_of(app: str) -> str:
 
 
 def deployments_of(client: Client, app: str) -> list[Object]:
-    """The app's Deployments: the web one first."""
+    """The app's Deployments, those that KServe made for it among them: the web one first."""
     path = path_of(client, APPS, "Deployment")
-    found, _ = client.listed(path, what=f"to list the Deployments of {app}", selector=selector_of(app))
+    listed, _ = client.listed(path, what=f"to list the Deployments of {app}", selector=f"{INSTANCE}={app}")
+    found = [one for one in listed if at(one, "metadata", "labels", MANAGED) == "aweigh" or is_served(one)]
     return sorted(found, key=lambda one: (not is_web(one), str(one["metadata"]["name"])))
 
 
@@ -51,6 +53,11 @@ def _without_hash(template: Object) -> Object:
     labels = {key: value for key, value in (meta.get("labels") or {}).items() if key != HASH}
     rest = {key: value for key, value in meta.items() if key not in {"labels", "creationTimestamp"}}
     return {**template, "metadata": {**rest, "labels": labels}}
+
+
+def is_served(deployment: Object) -> bool:
+    """Whether it is KServe's, made of an InferenceService."""
+    return SERVICE in {one.get("kind") for one in at(deployment, "metadata", "ownerReferences") or ()}
 
 
 def kind_of_process(deployment: Object) -> str:

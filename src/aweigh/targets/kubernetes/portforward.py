@@ -16,7 +16,7 @@ from aweigh.errors import RemoteError
 from aweigh.registry import require
 from aweigh.targets.kubernetes.client import CONNECT_S, Client, segment
 from aweigh.targets.kubernetes.credentials import tls_context
-from aweigh.targets.kubernetes.errors import quote
+from aweigh.targets.kubernetes.errors import NoForward, quote
 from aweigh.targets.live import is_loopback
 
 if TYPE_CHECKING:
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 PROTOCOL = "v4.channel.k8s.io"
 DATA, ERROR = 0, 1
 _PIECE = 65536
-
-
-class NoForward(RemoteError):  # noqa: N818  says what happened
-    """The cluster does not forward a port."""
-
-    code = "no_port_forward"
 
 
 @contextmanager

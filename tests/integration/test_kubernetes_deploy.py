@@ -18,24 +18,19 @@ from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objec
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences
 from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.deploy import Manner, deploy
 from aweigh.targets.kubernetes.destroy import destroy
-from aweigh.targets.kubernetes.errors import (
-    AnswersDiffer,
-    FieldConflict,
-    KubernetesRefused,
-    KubernetesSilent,
-    MigrationFailed,
-    NotUp,
-)
+from aweigh.targets.kubernetes.errors import FieldConflict, KubernetesRefused, KubernetesSilent, MigrationFailed
 from aweigh.targets.kubernetes.kubeconfig import Connection, User
 from aweigh.targets.kubernetes.log import log
 from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.replay import Place, ask_golden
 from aweigh.targets.kubernetes.rollout import Patience
+from aweigh.targets.kubernetes.trouble import troubles_of
 from aweigh.targets.live import get, golden_of
 from aweigh.targets.ssh.telling import Telling
 
@@ -178,6 +173,57 @@ def wait_until(holds):
     while not holds():
         assert time.monotonic() < until
         threading.Event().wait(0.02)
+
+
+def test_what_may_still_right_itself_is_no_trouble(api, client):
+    def pod(name, told, **status):
+        place = api.place("pods")
+        found = api.store.put(place, name, {"metadata": {"name": name}, "status": status}, before=None, dry_run=False)
+        for i, (reason, message) in enumerate(told):
+            event = {"involvedObject": {"name": name}, "reason": reason, "message": message, "metadata": {}}
+            api.store.put(api.place("events"), f"{name}.{i}", event, before=None, dry_run=False)
+        return found
+
+    homeless = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no room"}
+    starting = {"name": "web", "ready": False, "restartCount": 0, "state": {"running": {}}}
+    slow = {"reason": "ErrImagePull", "message": "i/o timeout"}
+    pods = [
+        pod("a", [("Unhealthy", "Startup probe failed: connection refused")], containerStatuses=[starting]),
+        pod("b", [("TriggeredScaleUp", "pod triggered scale-up")], conditions=[homeless]),
+        pod("c", [], containerStatuses=[{**starting, "state": {"waiting": {"reason": "ContainerCreating"}}}]),
+        pod("d", [], containerStatuses=[{**starting, "state": {"waiting": slow}}]),
+    ]
+    assert troubles_of(client, pods) == []
+    killed = {**starting, "restartCount": 2, "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+    told = {"reason": "CreateContainerConfigError", "message": 'secret "x" not found'}
+    unset = {**starting, "state": {"waiting": told}}
+    wrong = [
+        pod("e", [], containerStatuses=[killed]),
+        pod("f", [], containerStatuses=[unset]),
+        pod("g", [("FailedMount", 'configmap "x" not found')], containerStatuses=[]),
+    ]
+    assert [one.sentence for one in troubles_of(client, wrong)] == [
+        'The container cannot be started: secret "x" not found',
+        "The container web takes more memory than its limit and is killed",
+        'A pod waits for what is mounted into it: configmap "x" not found',
+    ]
+
+
+def test_another_deployment_that_came_in_between_is_left_as_it_is(api, client, connection):
+    go(connection, objects())
+    third = objects("registry.example/penguins:3", "r3")[-1]
+    api.backend = 9
+
+    def meanwhile(name, *_):
+        if name == "ready":
+            apply(client, third)
+
+    with pytest.raises(RemoteError, match="another deployment came in between, and was left as it is"):
+        deploy(
+            objects("registry.example/penguins:2", "r2"), app=APP, namespace=NAMESPACE, connection=connection,
+            golden=golden_of(BUNDLE), telling=Telling(meanwhile), manner=QUICK,
+        )  # fmt: skip
+    assert image_of(api) == "registry.example/penguins:3"
 
 
 def test_a_first_release_that_does_not_come_up_says_that_nothing_ran_before(api, connection):

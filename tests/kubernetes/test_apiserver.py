@@ -25,6 +25,7 @@ from tests.kubernetes.kubelet import running_kubelet
 
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences, managers_of, merge
 from aweigh.targets.kubernetes.client import APPLY, Request, open_client
@@ -32,13 +33,11 @@ from aweigh.targets.kubernetes.credentials import not_after
 from aweigh.targets.kubernetes.deploy import Manner, deploy
 from aweigh.targets.kubernetes.destroy import destroy
 from aweigh.targets.kubernetes.errors import (
-    AnswersDiffer,
     FieldConflict,
     KubernetesRefused,
     KubernetesSilent,
     MigrationFailed,
     NoForward,
-    NotUp,
 )
 from aweigh.targets.kubernetes.kubeconfig import find_connection
 from aweigh.targets.kubernetes.labels import pods_of

@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import msgspec
 
 from aweigh.errors import RemoteError
+from aweigh.targets.errors import AGAIN, MOST_QUOTED
 
-MOST_QUOTED = 240
-"""Characters of the API's own words in one of our sentences."""
 MOST_LISTED = 3
 """Causes that one sentence tells."""
-AGAIN = "run the same command again: it goes on from where this one stopped"
 RUNS_ON = "what ran before runs on"
 
 
@@ -50,18 +48,6 @@ class MigrationFailed(RemoteError):
     """The Job before the release failed, or did not end; the Deployments were not touched."""
 
     code = "migration_failed"
-
-
-class NotUp(RemoteError):
-    """The new release does not come up; the former one still serves."""
-
-    code = "not_up"
-
-
-class AnswersDiffer(RemoteError):
-    """The new release does not answer as the bundle's own golden rows say."""
-
-    code = "answers_differ"
 
 
 class NoForward(RemoteError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aweigh.errors import RemoteError
 from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.labels import FAILED, HASH, released, replica_sets_of, template_of
+from aweigh.targets.kubernetes.labels import FAILED, HASH, released, replica_sets_of, same_template, template_of
 from aweigh.targets.kubernetes.resources import annotations_of, kind_of, name_of, path_to
 
 _OWN_PREFIXES = ("app.kubernetes.io/", "aweigh.io/")
@@ -70,22 +70,40 @@ def mark(client: Client, deployment: Object, *, failed: bool) -> None:
 
 
 def put_back(client: Client, former: Sequence[Object], now: Sequence[Object]) -> PutBack:
-    """Gives what runs its former spec again; ``now`` is what was applied in the meantime."""
+    """Gives what runs its former spec again; ``now`` is what was applied in the meantime.
+
+    What somebody else has applied since is theirs, and left as it is.
+    """
     before = {kind_of(one): one for one in former}
     failed: list[str] = []
-    done = 0
+    done = passed = 0
     for one in now:
         old = before.get(kind_of(one))
         if old is None:
             continue
         mark(client, one, failed=True)
         try:
+            if _is_others(client, one):
+                passed += 1
+                continue
             apply(client, as_it_was(old), force=True)
             done += 1
         except RemoteError as error:
             failed.append(f"{kind_of(old)}: {error.message}")
     if failed:
         return PutBack(f"the former release could not be put back ({failed[0].rstrip('.')})")
+    if passed:
+        return PutBack("another deployment came in between, and was left as it is")
     if done:
         return PutBack("the old release still serves, and is what the cluster was told again")
     return PutBack("nothing ran before it")
+
+
+def _is_others(client: Client, applied: Object) -> bool:
+    """Whether what is there is no longer what was applied."""
+    found = client.find(path_to(client, applied), what=f"to read the {kind_of(applied)}")
+    if found is None:
+        return True
+    if applied.get("kind") != "Deployment":
+        return bool(found.get("spec") != applied.get("spec"))
+    return not same_template(template_of(found), template_of(applied))

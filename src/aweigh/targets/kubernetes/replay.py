@@ -6,8 +6,9 @@ from typing import Literal
 
 from aweigh.errors import RemoteError
 from aweigh.secret import Secret
+from aweigh.targets.errors import AnswersDiffer
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.errors import AnswersDiffer, NoForward
+from aweigh.targets.kubernetes.errors import NoForward
 from aweigh.targets.kubernetes.labels import named, template_of
 from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.proxied import proxied

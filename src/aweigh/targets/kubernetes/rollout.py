@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from aweigh.targets.errors import NotUp
 from aweigh.targets.kubernetes.apply import apply, delete
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.errors import MigrationFailed, NotUp, quote
+from aweigh.targets.kubernetes.errors import MigrationFailed, quote
 from aweigh.targets.kubernetes.labels import BATCH, matching, pods_of, released, replica_sets_of, template_of
 from aweigh.targets.kubernetes.resources import at, kind_of, name_of, path_of, path_to
 from aweigh.targets.kubernetes.trouble import Trouble, events_of, last_line, not_made, of_deployment, troubles_of

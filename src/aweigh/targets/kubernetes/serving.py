@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from aweigh.targets.errors import NotUp
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.errors import NotUp, quote
+from aweigh.targets.kubernetes.errors import quote
 from aweigh.targets.kubernetes.labels import APPS, RELEASE, SERVICE, released, template_of
 from aweigh.targets.kubernetes.resources import annotations_of, at, kind_of, name_of, path_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, condition, is_rolled_out, lasting_of, new_pods

@@ -16,6 +16,8 @@ CRASHES = 2
 """So often a container ended before it is said to crash."""
 LOG_LINES = 30
 _NO_IMAGE = ("ImagePullBackOff", "ErrImagePull", "InvalidImageName", "ErrImageNeverPull")
+_COMING = frozenset({"TriggeredScaleUp", "Nominated"})
+"""How autoscalers of nodes (the cluster's own, Karpenter) say that one is on its way."""
 _NO_SETTINGS = ("CreateContainerConfigError", "CreateContainerError", "RunContainerError")
 _LAST = re.compile(r"not found|denied|unauthorized|forbidden|invalid|no such host|manifest unknown", re.IGNORECASE)
 
@@ -75,7 +77,8 @@ def _of_pod(client: Client, pod: Object) -> Iterator[Trouble]:
         if trouble is not None:
             yield trouble
     for condition in at(pod, "status", "conditions") or ():
-        if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
+        is_homeless = condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable"
+        if is_homeless and not _COMING & {str(one.get("reason")) for one in events_of(client, pod)}:
             yield Trouble(
                 "room",
                 f"No node of the cluster takes its pods: {quote(str(condition.get('message', '')))}",
@@ -125,7 +128,8 @@ def _of_container(client: Client, pod: Object, status: Object) -> Trouble | None
 def _of_events(client: Client, pod: Object) -> Iterator[Trouble]:
     for event in events_of(client, pod):
         reason, message = str(event.get("reason", "")), str(event.get("message", ""))
-        if reason == "Unhealthy":
+        # While it starts it is asked in vain: whoever does so for too long is ended, and crashes.
+        if reason == "Unhealthy" and not message.startswith("Startup probe"):
             yield Trouble(
                 "probe",
                 f"A pod runs and does not get ready: {quote(message)}",

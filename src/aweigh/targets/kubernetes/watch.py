@@ -142,7 +142,10 @@ def _raise(status: Any, watched: Watched) -> None:
     code = status.get("code") if isinstance(status, dict) else None
     if code == 410:
         raise _Forgotten
-    from aweigh.targets.kubernetes.errors import Asked, refusal
+    from aweigh.targets.kubernetes.errors import (
+        Asked,
+        refusal,
+    )
 
     raise refusal(code if isinstance(code, int) else 500, msgspec.json.encode(status), Asked(watched.what))
 

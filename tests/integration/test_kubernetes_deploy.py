@@ -599,6 +599,7 @@ def test_a_log_that_breaks_off_goes_on_where_it_was(api, client, connection):
     api.faults = [Fault("GET", r"log\?.*follow=true", cut=True)]
     following = log(client, APP, lines=1, tail=True)
     assert next(following).endswith("line 1")
+    api.starting = [pod]
     api.logs[pod] = "".join(lines)
     assert [next(following).rpartition(" ")[2] for _ in range(4)] == ["2", "3", "4", "5"]
     assert api.faults[0].times == 0

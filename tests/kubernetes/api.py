@@ -42,6 +42,8 @@ class Api:
         self.asked: list[tuple[str, str]] = []
         self.tokens: set[str] | None = None
         self.logs: dict[str, str] = {}
+        self.starting: list[str] = []
+        """The pods whose log is asked for too early, as often as they stand here."""
         self.backend = 0
         """The port of this machine at which the app of every pod answers."""
         self.forwards = True
@@ -114,6 +116,11 @@ class Api:
             raise Answer(404, "NotFound", "the server could not find the requested resource")
         if sub == "log":
             self.store.get(place, name)
+            if not query.get("container"):
+                raise Answer(400, "BadRequest", "a container name must be specified")
+            if name in self.starting:
+                self.starting.remove(name)
+                raise Answer(400, "BadRequest", "container is waiting to start: ContainerCreating")
             if query.get("follow"):
                 return StreamingResponse(self._followed(name, query, cut=cut), media_type="text/plain")
             return PlainTextResponse(self.logs.get(name, ""))

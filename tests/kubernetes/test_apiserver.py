@@ -479,6 +479,36 @@ def test_golden_rows_go_through_the_api_to_a_pod_behind_its_door(cluster, connec
         assert controllers.failed == []
 
 
+def test_the_rights_of_the_how_to_are_enough_for_a_whole_life(cluster, namespace, controllers):
+    import yaml
+
+    page = (ROOT / "docs" / "how-to" / "give-a-pipeline-rights.md").read_text(encoding="utf-8")
+    role = yaml.safe_load(page.partition("```yaml\n")[2].partition("```")[0])
+    role["metadata"]["namespace"] = namespace
+    with cluster.client() as admin:
+        rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+        admin.post(f"{rbac}/roles", json=role).raise_for_status()
+        binding = {
+            "metadata": {"name": "pipeline"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role["metadata"]["name"]},
+            "subjects": [{"kind": "User", "name": "pipeline", "apiGroup": "rbac.authorization.k8s.io"}],
+        }
+        admin.post(f"{rbac}/rolebindings", json=binding).raise_for_status()
+    path = cluster.certified("pipeline")
+    connection = find_connection({"KUBECONFIG": str(path)}, namespace=namespace)
+    go(connection, objects(), secrets=("AWEIGH_DEPLOY_SECRET",))
+    with pytest.raises(NotUp, match=r"Readiness probe failed.*the old release still serves"):
+        go(connection, objects("registry.example/unready:2", "r2"))
+    go(connection, objects("registry.example/penguins:3", "r3"))
+    with open_client(connection) as client:
+        assert history.rollback(client, APP, patience=HASTE)[0].release == "r1"
+        assert [one.failed for one in history.releases(client, APP) if one.release == "r2"] == [True]
+        assert after.scale(client, APP, {"web": 2}, patience=HASTE)[1]
+        assert after.set_config(client, APP, {"AWEIGH_DOMAIN": Secret("warn")}, patience=HASTE)
+        assert after.status(client, APP).state == "up"
+        assert destroy(client, APP).left == ()
+
+
 @pytest.mark.parametrize("verbs", [["list", "get"], ["list", "get", "create"]])
 def test_who_may_not_forward_ports_is_told_what_it_takes(cluster, namespace, verbs):
     rbac = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"

@@ -10,12 +10,13 @@ from aweigh.secret import Secret
 from aweigh.targets.kubernetes import serving
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.client import Client, Object, open_client
-from aweigh.targets.kubernetes.errors import RUNS_ON, KubernetesRefused, NoForward
+from aweigh.targets.kubernetes.errors import RUNS_ON
 from aweigh.targets.kubernetes.former import mark, put_back
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
     SERVICE,
+    container_of,
     deployments_of,
     is_web,
     kind_of_process,
@@ -260,12 +261,13 @@ def first_invitation(client: Client, web: Object) -> Secret | None:
 
     try:
         pods = [one for one in new_pods(client, web) if is_ready(one)]
-        lines = [line for one in pods for line in log_lines(client, one, None, lines=LOG_LINES)]
+        lines = [line for one in pods for line in log_lines(client, one, container_of(one), lines=LOG_LINES)]
         if not invitations(lines):
             return None
         with forwarded(client, name_of(pods[0]), port_of(web)) as url:
             return first_of(url, lines)
-    except (NoForward, KubernetesRefused):
+    except RemoteError:
+        # It is live: its log tells the link, too.
         return None
 
 

@@ -78,6 +78,17 @@ def pods_of(client: Client, deployment: Object) -> list[Object]:
     return found
 
 
+def container_of(pod: Object) -> str:
+    """The container that runs the app: others may have put their own beside it, and before it."""
+    names = [str(one.get("name")) for one in at(pod, "spec", "containers") or ()]
+    said = (
+        annotations_of(pod).get("kubectl.kubernetes.io/default-container"),
+        at(pod, "metadata", "labels", COMPONENT),
+        "kserve-container",
+    )
+    return next((one for one in said if one in names), names[0] if names else "")
+
+
 def matching(deployment: Object) -> str:
     """The selector of a Deployment or a Job as a query has it."""
     labels = at(deployment, "spec", "selector", "matchLabels") or {}

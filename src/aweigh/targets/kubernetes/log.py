@@ -8,12 +8,15 @@ from aweigh.errors import RemoteError
 from aweigh.targets.invitations import discreet
 from aweigh.targets.kubernetes.after import known
 from aweigh.targets.kubernetes.client import Client, Object, Request, open_client
-from aweigh.targets.kubernetes.labels import kind_of_process, pods_of
+from aweigh.targets.kubernetes.errors import KubernetesRefused
+from aweigh.targets.kubernetes.labels import container_of, kind_of_process, pods_of
 from aweigh.targets.kubernetes.resources import name_of, path_of
 
 LOOK_S = 5.0
 """How often it is looked for pods that came in the meantime."""
 READ_S = 3600.0
+STARTING = 400
+"""What is answered while a container has no log yet."""
 
 
 def log(client: Client, app: str, *, lines: int, tail: bool = False, process: str | None = None) -> Iterator[str]:
@@ -57,7 +60,8 @@ def _read(client: Client, pod: Object, query: dict[str, str]) -> list[Line]:
 
 def _request(client: Client, pod: Object, query: dict[str, str]) -> Request:
     path = f"{path_of(client, 'v1', 'Pod', name_of(pod))}/log"
-    return Request("GET", path, f"to read the log of {name_of(pod)}", {"timestamps": "true", **query})
+    query = {"timestamps": "true", "container": container_of(pod), **query}
+    return Request("GET", path, f"to read the log of {name_of(pod)}", query)
 
 
 def _line(text: str, pod: Object) -> Line:
@@ -112,6 +116,10 @@ def _listen(
             except httpx.HTTPError:
                 ended.wait(0.5)
                 continue
+            except KubernetesRefused as error:
+                if error.status == STARTING:
+                    ended.wait(1.0)
+                    continue
             except RemoteError:
                 pass
             return

@@ -164,12 +164,11 @@ def last_line(client: Client, pod: Object, container: str, *, previous: bool = F
     return quote(discreet(lines[-1])) if lines else ""
 
 
-def log_lines(client: Client, pod: Object, container: str | None, *, lines: int, previous: bool = False) -> list[str]:
+def log_lines(client: Client, pod: Object, container: str, *, lines: int, previous: bool = False) -> list[str]:
     """The last lines of a container's log; none where it cannot be read."""
     import httpx
 
-    query = {"tailLines": str(lines), **({"previous": "true"} if previous else {})}
-    query |= {"container": container} if container else {}
+    query = {"tailLines": str(lines), "container": container, **({"previous": "true"} if previous else {})}
     path = f"{path_of(client, 'v1', 'Pod', name_of(pod))}/log"
     try:
         with client.stream(Request("GET", path, "to read a log", query), read_s=30.0) as reply:

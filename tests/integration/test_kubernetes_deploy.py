@@ -459,9 +459,9 @@ def test_what_a_release_has_no_more_is_taken_away_when_the_next_is_live(api, cli
 
 
 def test_what_the_cluster_does_not_know_is_said_before_anything_is_changed(api, connection):
-    budget = {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "x"}}
-    with pytest.raises(UsageError, match="knows no PodDisruptionBudget of policy/v1"):
-        go(connection, [*objects(), budget], secrets=("AWEIGH_DEPLOY_SECRET",))
+    route = {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "x"}}
+    with pytest.raises(UsageError, match="knows no HTTPRoute of gateway"):
+        go(connection, [*objects(), route], secrets=("AWEIGH_DEPLOY_SECRET",))
     assert api.of("secrets") == api.of("deployments") == []
 
 

@@ -17,6 +17,7 @@ KINDS = {
     "batch/v1": [("jobs", "Job", True)],
     "autoscaling/v2": [("horizontalpodautoscalers", "HorizontalPodAutoscaler", True)],
     "autoscaling/v1": [("horizontalpodautoscalers", "HorizontalPodAutoscaler", True)],
+    "policy/v1": [("poddisruptionbudgets", "PodDisruptionBudget", True)],
     "serving.kserve.io/v1beta1": [("inferenceservices", "InferenceService", True)],
     "networking.k8s.io/v1": [("ingresses", "Ingress", True), ("networkpolicies", "NetworkPolicy", True)],
 }  # fmt: skip

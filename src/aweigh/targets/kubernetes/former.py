@@ -95,7 +95,7 @@ def put_back(client: Client, former: Sequence[Object], now: Sequence[Object]) ->
     if passed:
         return PutBack("another deployment came in between, and was left as it is")
     if done:
-        return PutBack("the old release still serves, and is what the cluster was told again")
+        return PutBack("the old release still serves")
     return PutBack("nothing ran before it")
 
 

@@ -174,6 +174,12 @@ shown: $(DEV) containers-tools docker-tools host-tools ## Run the tests behind d
 	$(PYTEST) -m shows $(SHOWN) $(or $(ARGS),tests)
 	$(BIN)/python tools/targets_table.py
 
+# The first time it builds kube-apiserver below .cache: 5 to 30 minutes on two cores, and 3 GB while it does.
+.PHONY: kubernetes
+kubernetes: $(DEV) ## Deploy to a real kube-apiserver (Debian's 1.20, built here) with etcd, read back by kubectl
+	@tools/build_kube_apiserver
+	PATH="$$PATH:$(abspath $(BIN))" $(PYTEST) -m "slow or not slow" tests/kubernetes $(ARGS)
+
 .PHONY: containers-tools
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
 	@tools/install_containers

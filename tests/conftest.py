@@ -57,6 +57,13 @@ def _find_package(name: str) -> str | None:
     return None if spec is None else spec.origin
 
 
+def _find_apiserver() -> str | None:
+    """Find the kube-apiserver, and its etcd, that `make kubernetes` builds."""
+    built = ROOT / ".cache" / "kubernetes" / "bin"
+    path = built / "kube-apiserver"
+    return str(path) if path.exists() and (built / "etcd").exists() else None
+
+
 def _find_compose() -> str | None:
     """Find a Docker that has its compose, as a plugin."""
     docker = shutil.which("docker")
@@ -75,6 +82,7 @@ def _find_program(name: str) -> str | None:
 FINDERS: dict[str, Callable[[], str | None]] = {
     "chromium": _find_chromium,
     "docker compose": _find_compose,
+    "kube-apiserver": _find_apiserver,
     "honcho": lambda: _find_package("honcho"),
     "django-oauth-toolkit": lambda: _find_package("oauth2_provider"),
     "model-signing": lambda: _find_package("model_signing"),

@@ -58,16 +58,17 @@ def change_options(command: F) -> F:
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """An app at a place, and how it is typed; ``host`` where the place has one."""
+    """An app at a place, and how it is typed; ``host`` where the place has one, ``more`` what else says which it is."""
 
     place: str
     name: str
     host: str | None = None
+    more: tuple[str, ...] = ()
 
     def command(self, verb: str, *words: str) -> str:
         """What to type for a verb: ``aweigh status ssh --app penguins --host root@203.0.113.5``."""
         host = [] if self.host is None else ["--host", self.host]
-        return shlex.join(["aweigh", verb, self.place, *words, "--app", self.name, *host])
+        return shlex.join(["aweigh", verb, self.place, *words, "--app", self.name, *host, *self.more])
 
     def absent(self, where: str) -> UsageError:
         """What is said where there is no such app."""

@@ -1,0 +1,228 @@
+"""What comes after a deployment: what runs, its releases, back, more or less of it, and settings."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from aweigh.errors import AweighError, RemoteError, UsageError
+from aweigh.secret import Secret
+from aweigh.targets.kubernetes.apply import apply, merge
+from aweigh.targets.kubernetes.client import Client, Object
+from aweigh.targets.kubernetes.former import put_back, with_template
+from aweigh.targets.kubernetes.labels import (
+    CHANGED,
+    deployments_of,
+    is_served,
+    kind_of_process,
+    released,
+    revision_of,
+    selector_of,
+    template_of,
+)
+from aweigh.targets.kubernetes.replay import url_of
+from aweigh.targets.kubernetes.resources import at, kind_of, knows, name_of, path_of, path_to
+from aweigh.targets.kubernetes.rollout import Patience, is_rolled_out, new_pods, wait_for
+from aweigh.targets.kubernetes.secrets import change_config, config_names, restore_config
+from aweigh.targets.kubernetes.trouble import Trouble, of_deployment, troubles_of
+from aweigh.targets.ssh.environ import check_name
+from aweigh.targets.target import Status
+
+State = Literal["absent", "deploying", "up", "starting", "down", "crashed"]
+PUBLIC = (("networking.k8s.io/v1", "Ingress"), ("gateway.networking.k8s.io/v1", "HTTPRoute"))
+SCALERS = (
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("autoscaling/v1", "HorizontalPodAutoscaler"),
+    ("keda.sh/v1alpha1", "ScaledObject"),
+)
+
+
+def status(client: Client, app: str) -> Status:
+    """What runs of an app.
+
+    Raises:
+        RemoteError: the cluster cannot be asked, or refuses.
+    """
+    found = deployments_of(client, app)
+    if not found:
+        return Status(name=app, state="absent")
+    web = found[0]
+    notes = [one.sentence + "; fix: " + one.hint for one in _troubles(client, found)]
+    release, bundle = released(template_of(web))
+    return Status(
+        name=app,
+        state=state_of(web, has_trouble=bool(notes)),
+        url=public_url(client, app),
+        release=f"v{revision_of(web)} ({release[:12]})" if release else f"v{revision_of(web)}",
+        bundle=bundle,
+        replicas={kind_of_process(one): int(at(one, "status", "readyReplicas") or 0) for one in found},
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _troubles(client: Client, deployments: Sequence[Object]) -> list[Trouble]:
+    found = []
+    for one in deployments:
+        trouble = of_deployment(one)
+        found += [trouble] if trouble is not None else []
+        if not is_rolled_out(one, int(at(one, "metadata", "generation") or 0)):
+            found += troubles_of(client, new_pods(client, one))
+    return found
+
+
+def state_of(web: Object, *, has_trouble: bool) -> State:
+    """What the Deployment that answers does."""
+    wanted = at(web, "spec", "replicas")
+    if wanted == 0:
+        return "down"
+    ready = int(at(web, "status", "readyReplicas") or 0)
+    if ready == 0:
+        return "crashed" if has_trouble else "starting"
+    return "up" if is_rolled_out(web, int(at(web, "metadata", "generation") or 0)) or has_trouble else "deploying"
+
+
+def public_url(client: Client, app: str) -> str | None:
+    """Where it answers from outside of the cluster."""
+    found = []
+    for version, kind in PUBLIC:
+        if knows(client, version, kind):
+            path = path_of(client, version, kind)
+            found += client.listed(path, what=f"to list what leads to {app}", selector=selector_of(app))[0]
+    return url_of(found)
+
+
+def scale(
+    client: Client, app: str, quantities: Mapping[str, int], *, patience: Patience | None = None
+) -> tuple[dict[str, int], bool]:
+    """Changes how many replicas there are: how many there are then of each process, and whether that is new.
+
+    Raises:
+        UsageError: there is no such process, or an autoscaler says how many there are.
+        RemoteError: they do not come up.
+    """
+    found = {kind_of_process(one): one for one in known(client, app)}
+    unknown = sorted(quantities.keys() - found.keys())
+    if unknown:
+        raise UsageError(
+            f"The app has no process {unknown[0][:40]!a} to scale.", hint=f"it has {', '.join(sorted(found))}"
+        )
+    changed = []
+    for kind, count in quantities.items():
+        deployment = found[kind]
+        if at(deployment, "spec", "replicas") == count:
+            continue
+        refuse_served([deployment])
+        _refuse_scaled(client, deployment)
+        change = {"spec": {"replicas": count}}
+        changed.append(merge(client, path_to(client, deployment), change, what=f"to scale the {kind_of(deployment)}"))
+    for one in changed:
+        wait_for(client, one, patience=patience or Patience())
+    now = {kind: int(at(one, "spec", "replicas") or 0) for kind, one in found.items()} | dict(quantities)
+    return now, bool(changed)
+
+
+def refuse_served(deployments: Sequence[Object]) -> None:
+    """Passes when KServe has made none of them.
+
+    Raises:
+        UsageError: it has, and puts back whatever is changed there.
+    """
+    for one in deployments:
+        if is_served(one):
+            raise UsageError(
+                f"The {kind_of(one)} is KServe's, which makes it of the InferenceService.",
+                hint="deploy with what is to be different: aweigh deploy kubernetes PATH --kserve",
+            )
+
+
+def _refuse_scaled(client: Client, deployment: Object) -> None:
+    for version, kind in SCALERS:
+        if not knows(client, version, kind):
+            continue
+        listed, _ = client.listed(path_of(client, version, kind), what="to list what scales by itself")
+        for one in listed:
+            target = at(one, "spec", "scaleTargetRef") or {}
+            if target.get("name") == name_of(deployment) and target.get("kind", "Deployment") == "Deployment":
+                raise UsageError(
+                    f"The {kind} {name_of(one)} says how many replicas there are.",
+                    hint="deploy with other --min-replicas and --max-replicas, or with --scaling fixed",
+                )
+
+
+def config(client: Client, app: str) -> list[str]:
+    """The names of the settings; their values stay in the cluster.
+
+    Raises:
+        UsageError: there is no such app.
+    """
+    names = config_names(client, app)
+    if not names:
+        known(client, app)
+    return names
+
+
+def set_config(
+    client: Client, app: str, changes: Mapping[str, Secret | None], *, patience: Patience | None = None
+) -> bool:
+    """Changes settings and starts the pods anew with them, one by one; False where nothing runs yet.
+
+    Where they do not come up so, the settings and the pods are put back as they were.
+
+    Raises:
+        UsageError: a name that cannot be.
+        RemoteError: they do not come up.
+    """
+    for name in changes:
+        check_name(name)
+    found = deployments_of(client, app)
+    refuse_served(found)
+    former = change_config(client, app, changes)
+    applied: list[Object] = []
+    try:
+        for one in found:
+            template = {**template_of(one)}
+            meta = {**(template.get("metadata") or {})}
+            meta["annotations"] = {**(meta.get("annotations") or {}), CHANGED: f"{time.time():.3f}"}
+            applied.append(apply(client, with_template(one, {**template, "metadata": meta}), force=True))
+        for one in applied:
+            wait_for(client, one, patience=patience or Patience())
+    except (AweighError, KeyboardInterrupt) as error:
+        restore_config(client, app, former)
+        taken_back(client, found, applied, error)
+        raise
+    return bool(found)
+
+
+def taken_back(client: Client, former: Sequence[Object], applied: Sequence[Object], error: BaseException) -> None:
+    """Puts back what ran, and has the error say so."""
+    if not applied:
+        return
+    told = put_back(client, former, applied).sentence
+    if isinstance(error, RemoteError):
+        error.message = f"{error.message.rstrip('.')}; {told}."
+        error.args = (error.message,)
+
+
+def known(client: Client, app: str) -> list[Object]:
+    """The app's Deployments: the web one first.
+
+    Raises:
+        UsageError: there are none.
+    """
+    found = deployments_of(client, app)
+    if not found:
+        raise absent(client, app)
+    return found
+
+
+def absent(client: Client, app: str) -> UsageError:
+    """What is said where there is no such app."""
+    return UsageError(
+        f"There is no app {app!r} in the namespace {client.namespace}.",
+        hint=f"aweigh deploy kubernetes PATH --app {app} makes one; or name another with --namespace",
+    )
+
+
+def counts_of(client: Client, app: str) -> dict[str, int]:
+    """How many replicas of each process there are to be, as the cluster has it: for the plan of the next release."""
+    found = {kind_of_process(one): at(one, "spec", "replicas") for one in deployments_of(client, app)}
+    return {kind: 1 if count is None else int(count) for kind, count in found.items()}

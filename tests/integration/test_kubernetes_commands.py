@@ -10,6 +10,7 @@ from tests.kubernetes.api import running_api
 from tests.kubernetes.controllers import acting
 from tests.kubernetes.documents import APP, NAMESPACE, objects
 
+from aweigh.__main__ import main
 from aweigh.cli import kubernetes_after as commands
 from aweigh.errors import ConfigError, UsageError
 from aweigh.targets.kubernetes.deploy import Manner, deploy
@@ -133,3 +134,34 @@ def test_an_app_that_is_not_there_is_told_alike(api, capsys, command):
     with pytest.raises(UsageError, match="There is no app 'penguins' in the namespace models") as caught:
         typed(capsys, command)
     assert caught.value.hint.startswith("aweigh deploy kubernetes PATH --app penguins makes one")
+
+
+@pytest.fixture
+def folder(tmp_path, root):
+    """Somebody's own folder, that names all that is to be installed, so that no index is asked."""
+    found = tmp_path / "folder"
+    found.mkdir()
+    (found / "penguins.aweigh").write_bytes((root / "tests/bundles/format-1-onnx.aweigh").read_bytes())
+    (found / "Procfile").write_text("web: aweigh serve penguins.aweigh --host 0.0.0.0 --auth none --no-ui\n")
+    (found / "requirements.txt").write_text("aweigh\n")
+    (found / ".python-version").write_text("3.11\n")
+    return found
+
+
+def test_what_would_change_is_asked_of_the_cluster_and_nothing_is_changed(api, folder, capsys):
+    words = ["deploy", "kubernetes", str(folder), "--app", APP, "--image", "registry.example/penguins:1", "--diff"]
+    assert main([*words, "--json"]) in {0, None}
+    told = json.loads(capsys.readouterr().out)["objects"]
+    assert {one["does"] for one in told} == {"creates"}
+    assert f"Deployment {APP}-web" in {one["object"] for one in told}
+    assert api.of("deployments") == api.of("services") == []
+    assert main(words) in {0, None}
+    out = capsys.readouterr().out
+    assert "creates" in out
+    assert "--push builds it" in out
+
+
+def test_a_difference_is_asked_of_the_cluster_and_documents_of_nobody(api, folder, capsys):
+    words = ["deploy", "kubernetes", str(folder), "--app", APP, "--image", "registry.example/penguins:1", "--diff"]
+    assert main([*words, "--dry-run"]) == 2
+    assert "choose one" in capsys.readouterr().err

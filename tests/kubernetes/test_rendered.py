@@ -19,10 +19,11 @@ ADDED = ("keda.sh", "serving.kserve.io", "gateway.networking.k8s.io", "postgresq
 @pytest.fixture(scope="module")
 def applied(tmp_path_factory):
     """Return what applies an object there."""
+    from tests.kubernetes.apiserver import running_apiserver
+
     from aweigh.targets.kubernetes.apply import apply
     from aweigh.targets.kubernetes.client import open_client
     from aweigh.targets.kubernetes.kubeconfig import find_connection
-    from tests.kubernetes.apiserver import running_apiserver
 
     with running_apiserver(tmp_path_factory.mktemp("cluster")) as cluster:
         connection = find_connection({"KUBECONFIG": str(cluster.certified("deployer", "system:masters"))})

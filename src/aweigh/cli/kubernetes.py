@@ -1,7 +1,6 @@
 """``aweigh deploy kubernetes``: a bundle, folder or Streamlit script live in a cluster and checked, or as files."""
 
 import errno
-import importlib
 import os
 import shlex
 from collections.abc import Mapping
@@ -19,8 +18,10 @@ from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.runtime.measured import Measured
+    from aweigh.targets.kubernetes.deploy import Deployed, Manner
     from aweigh.targets.kubernetes.documents import Form
     from aweigh.targets.kubernetes.images import Source
+    from aweigh.targets.kubernetes.kubeconfig import Connection
     from aweigh.targets.kubernetes.plan import Known, Plan
     from aweigh.targets.kubernetes.wish import Wish
     from aweigh.targets.release import Release
@@ -101,6 +102,7 @@ context_option = click.option("--context", metavar="NAME", help="Which cluster o
 @click.option("--form", type=click.Choice(("yaml", "kustomize", "helm")), default="yaml", show_default=True,
               help="With --output-dir or --dry-run: plain YAML, a kustomize base, a Helm chart.")  # fmt: skip
 @click.option("--dry-run", is_flag=True, help="Print the documents, build nothing and ask nobody.")
+@click.option("--diff", is_flag=True, help="Ask the cluster what would change, by its own dry run, and change nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def deploy_kubernetes(**said: Any) -> None:
     """Deploy PATH (a bundle, a folder, a Streamlit script) to a Kubernetes cluster, and check what is live.
@@ -118,8 +120,10 @@ def deploy_kubernetes(**said: Any) -> None:
     from aweigh.targets.releasing import Wishes, release_of
 
     path, steps = said["path"], Steps(json=said["as_json"])
-    live = not (said["dry_run"] or said["output_dir"])
-    connection = _connection(said) if live else None
+    if said["diff"] and (said["dry_run"] or said["output_dir"]):
+        raise UsageError("--diff asks the cluster, and --dry-run and --output-dir ask nobody.", hint="choose one")
+    live = not (said["dry_run"] or said["output_dir"] or said["diff"])
+    connection = _connection(said) if live or said["diff"] else None
     wish = _wish(said, connection)
     check_wish(wish)
     platforms = said["platforms"] or PLATFORMS[:1]
@@ -138,15 +142,20 @@ def deploy_kubernetes(**said: Any) -> None:
     plan_of(release, wish, Known(image, measured))  # whatever cannot be is said before an image is built
     if live or (said["push"] and not said["dry_run"]):
         image = _pushed(release, source, steps)
-    if live:
-        manner = _part("deploy").Manner(force=said["force_conflicts"], way=said["check_at"])
+    if connection is not None and said["diff"]:
+        _differ(release, wish, Known(image, measured), connection, force=said["force_conflicts"], steps=steps)
+        return
+    if connection is not None:
+        from aweigh.targets.kubernetes.deploy import Manner
+
+        manner = Manner(force=said["force_conflicts"], way=said["check_at"])
         _go(release, wish, Known(image, measured), connection, manner, steps=steps)
         return
     plan = _planned(release, wish, Known(image, measured), steps=steps)
     _show(plan, said["form"], said["output_dir"], steps=steps)
 
 
-def _wish(said: Mapping[str, Any], connection: Any) -> "Wish":
+def _wish(said: Mapping[str, Any], connection: "Connection | None") -> "Wish":
     from aweigh.targets.kubernetes.wish import Entry, Scaling, Stores, Wish
 
     away, _, gateway = said["gateway"].rpartition("/")
@@ -312,27 +321,29 @@ def _write(documents: Mapping[str, bytes], folder: Path) -> None:
 # -- live ------------------------------------------------------------------------------------------------------------
 
 
-def _part(name: str) -> Any:
-    """A room of those that speak with a cluster: they need what is installed with the extra deploy."""
-    return importlib.import_module(f"aweigh.targets.kubernetes.{name}")
+def _connection(said: Mapping[str, Any]) -> "Connection":
+    from aweigh.targets.kubernetes.kubeconfig import find_connection
+
+    return find_connection(os.environ, context=said["context"], namespace=said["namespace"])
 
 
-def _connection(said: Mapping[str, Any]) -> Any:
-    return _part("kubeconfig").find_connection(os.environ, context=said["context"], namespace=said["namespace"])
-
-
-def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, manner: Any, *, steps: Steps) -> None:
+def _go(
+    release: "Release", wish: "Wish", known: "Known", connection: "Connection", manner: "Manner", *, steps: Steps
+) -> None:
     from aweigh.cli.ssh import telling_of
     from aweigh.secret.read import read_secret
+    from aweigh.targets.kubernetes.after import counts_of
+    from aweigh.targets.kubernetes.client import open_client
+    from aweigh.targets.kubernetes.deploy import deploy
     from aweigh.targets.kubernetes.objects import objects_of
     from aweigh.targets.live import golden_of
 
-    with _part("client").open_client(connection) as client:
-        counts = _part("after").counts_of(client, wish.app)
+    with open_client(connection) as client:
+        counts = counts_of(client, wish.app)
     plan = _planned(release, wish, known, steps=steps, counts=counts)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
     try:
-        deployed = _part("deploy").deploy(
+        deployed = deploy(
             objects_of(plan),
             app=plan.app,
             namespace=plan.namespace,
@@ -348,7 +359,26 @@ def _go(release: "Release", wish: "Wish", known: "Known", connection: Any, manne
     _tell(deployed, plan, steps=steps)
 
 
-def _tell(deployed: Any, plan: "Plan", *, steps: Steps) -> None:
+def _differ(
+    release: "Release", wish: "Wish", known: "Known", connection: "Connection", *, force: bool, steps: Steps
+) -> None:
+    """What applying would change, as the cluster says."""
+    from aweigh.cli.kubernetes_after import tell_differences
+    from aweigh.targets.kubernetes.after import counts_of
+    from aweigh.targets.kubernetes.apply import differences
+    from aweigh.targets.kubernetes.client import open_client
+    from aweigh.targets.kubernetes.images import NO_DIGEST
+    from aweigh.targets.kubernetes.objects import objects_of
+
+    with open_client(connection) as client:
+        plan = _planned(release, wish, known, steps=steps, counts=counts_of(client, wish.app))
+        found = differences(client, objects_of(plan), force=force)
+    tell_differences(found, steps)
+    if plan.digest == NO_DIGEST and not steps.json:
+        steps.line("image", "none was built, and its digest stands for none; --push builds it")
+
+
+def _tell(deployed: "Deployed", plan: "Plan", *, steps: Steps) -> None:
     if steps.json:
         print_document(document(deployed, plan))
         return
@@ -361,7 +391,7 @@ def _tell(deployed: Any, plan: "Plan", *, steps: Steps) -> None:
     steps.next(f"aweigh status kubernetes --app {shlex.quote(plan.app)} --namespace {shlex.quote(plan.namespace)}")
 
 
-def document(deployed: Any, plan: "Plan") -> dict[str, Any]:
+def document(deployed: "Deployed", plan: "Plan") -> dict[str, Any]:
     """What ``--json`` prints."""
     return deployed_document(
         deployed.app,

@@ -64,17 +64,6 @@ def cluster_options(command: F) -> F:
     return command
 
 
-def manner_options(command: F) -> F:
-    """How a deployment deals with others' fields, and where it asks its golden rows."""
-    for option in (
-        click.option("--check-at", type=click.Choice(("pod", "service", "address")), default="pod", show_default=True,
-                     help="Where the golden rows are asked: a pod's port through the API, its Service, its address."),
-        click.option("--force-conflicts", is_flag=True, help="Take fields over that somebody else has set."),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
 def tell_differences(found: "Sequence[Difference]", steps: Steps) -> None:
     """Says what a deployment would change, as the cluster's own dry run tells it."""
     if steps.json:

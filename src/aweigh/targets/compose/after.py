@@ -255,7 +255,10 @@ def destroy(going: Going) -> None:
     project, programs = going.project, going.programs
     there = [one for one in volumes_of(project) if succeeds(programs.engine("volume", "inspect", one))]
     if not project.exists() and not there and not containers_of(programs, project.app):
-        raise UsageError(f"There is no app {project.app!r} here.", hint="is it in another folder? --dir DIR")
+        raise UsageError(
+            f"There is no app {project.app!r} here.",
+            hint=f"is it in another folder? aweigh destroy compose --app {project.app} --dir DIR",
+        )
     with project.locked() if project.folder.is_dir() else nullcontext():
         records = project.records()
         if records:

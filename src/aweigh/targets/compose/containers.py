@@ -153,7 +153,11 @@ def wait_until_up(programs: Programs, project: Project, awaited: Awaited, *, tim
         crashed = next((one for one in found if one.has_crashed_since(awaited.restarts.get(one.id))), None)
         if crashed is not None:
             raise why_crashed(programs, project, crashed)
-        if _all_there(found, awaited) and _answers(awaited):
+        ill = next((one for one in found if one.health == "unhealthy"), None)
+        if ill is not None:
+            raise why_down(programs, project, ill, what=f"{ill.name} does not get healthy")
+        # Asked before all are there: a server that has refused its own golden rows never gets healthy, and says so.
+        if _answers(awaited) and _all_there(found, awaited):
             return
         if time.monotonic() > until:
             late = next((one for one in found if one.process != MIGRATE and not one.is_up), None)
@@ -188,7 +192,7 @@ def _all_there(found: Iterable[Container], awaited: Awaited) -> bool:
     plan = awaited.plan
     up: dict[str, int] = {}
     for one in found:
-        if one.state == "running" and (one.process not in plan.processes or one.image == plan.digest):
+        if one.is_up and (one.process not in plan.processes or one.image == plan.digest):
             up[one.process] = up.get(one.process, 0) + 1
     return all(up.get(name, 0) >= plan.replicas.get(name, 1) for name in awaited.processes if name != MIGRATE)
 

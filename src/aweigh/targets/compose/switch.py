@@ -96,7 +96,7 @@ def _beside(going: Going, plan: Plan, golden: Golden | None, *, restarts: Mappin
     try:
         project.write(plan, slot=slot, document=NEXT)
         _prepare(going, plan, document=NEXT, restarts=restarts)
-        _up(going, [SERVICES[slot]], document=NEXT)
+        _up(going, [SERVICES[slot]], document=NEXT, wait=False)
         proxy = next((one.name for one in containers_of(going.programs, plan.app) if one.process == PROXY), "")
         awaited = Awaited(plan, (WEB,), slot, partial(_side_door, going, proxy), restarts)
         wait_until_up(going.programs, project, awaited, timeout_s=going.boot_s)
@@ -169,7 +169,8 @@ def _follow(going: Going, plan: Plan, *, restarts: Mapping[str, int]) -> None:
     slot = going.project.slot()
     processes = [*plan.replicas, *(OF_STORES[one] for one in plan.stores), *([PROXY] if plan.has_proxy else [])]
     in_steps = going.programs.waits
-    _up(going, [SERVICES[slot] if one == WEB else one for one in processes] if in_steps else [], orphans=True)
+    names = [SERVICES[slot] if one == WEB else one for one in processes] if in_steps else []
+    _up(going, names, wait=False, orphans=True)
     awaited = Awaited(plan, processes if in_steps else [*processes, MIGRATE], slot, lambda: plan.url, restarts)
     wait_until_up(going.programs, going.project, awaited, timeout_s=going.boot_s)
 

@@ -16,9 +16,10 @@ import pytest
 
 HOW = {
     "real run": "the thing itself ran: containers under Docker, units under systemd, a browser",
+    "real control plane": "the platform's own API server took what was sent and answered; nothing ran behind it",
     "vendor's client": "the vendor's own client did the same on a local server that stands in for the platform",
     "local server": "aweigh spoke to a local server made of the vendor's own schema, which really ran what was sent",
-    "stand-in program": "a program of this repository stood in for the vendor's, and ran what it was told as processes",
+    "stand-in program": "a program of this repository stood in for the vendor's, and ran all or a part of it",
     "documentation": "what is sent was held against what the vendor's documentation says of it, and no more",
     "schema": "what would be sent was held against the vendor's schema, and no more",
 }
@@ -26,7 +27,7 @@ HOW = {
 
 PROMISES: Mapping[str, frozenset[str]] = {
     "render": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes"}),
-    "golden rows": frozenset({"heroku", "compose", "ssh", "dokku"}),
+    "golden rows": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes"}),
     "deploy by images": frozenset({"heroku"}),
 }
 """Rows of the table that are no verbs, and the places that have them."""

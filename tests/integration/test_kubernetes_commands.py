@@ -63,7 +63,7 @@ def typed(capsys, command, *words, code=0):
     return capsys.readouterr().out
 
 
-@shows("status", "releases", "rollback", "scale", "config", "logs", "destroy", how="local server")
+@shows("status", "releases", "rollback", "scale", "config", "logs", "destroy", how="stand-in program")
 def test_every_verb_says_what_the_other_places_say(api, deployed, capsys):
     deployed("registry.example/penguins:2", "r2", bundle="b2")
     document = json.loads(typed(capsys, commands.status_kubernetes, "--json"))

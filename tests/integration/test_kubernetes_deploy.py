@@ -88,7 +88,7 @@ def still_serving(api):
     ]
 
 
-@shows("deploy", how="local server")
+@shows("deploy", how="stand-in program")
 def test_a_release_is_applied_waited_for_and_asked(api, connection, app):
     api.backend = app
     told = []
@@ -499,7 +499,7 @@ def test_an_inference_service_is_waited_for_and_put_back(api, client, connection
 # -- what comes after ----------------------------------------------------------------------------------------------
 
 
-@shows("status", "releases", "rollback", how="local server")
+@shows("status", "releases", "rollback", how="stand-in program")
 def test_releases_are_read_back_from_the_cluster_and_gone_back_to(api, client, connection):
     assert after.status(client, APP).state == "absent"
     go(connection, objects())
@@ -537,7 +537,7 @@ def test_going_back_to_what_does_not_come_up_puts_back_what_ran(api, client, con
     assert image_of(api) == "registry.example/penguins:2"
 
 
-@shows("scale", how="local server")
+@shows("scale", how="stand-in program")
 def test_scaling_is_refused_where_an_autoscaler_scales(api, client, connection):
     go(connection, objects())
     assert after.scale(client, APP, {"web": 3}, patience=HASTE) == ({"web": 3}, True)
@@ -561,7 +561,7 @@ def test_scaling_is_refused_where_an_autoscaler_scales(api, client, connection):
     assert "--min-replicas" in caught.value.hint
 
 
-@shows("config", how="local server")
+@shows("config", how="stand-in program")
 def test_settings_start_the_pods_anew_and_are_put_back_where_those_do_not_come_up(api, client, connection):
     go(connection, objects(), secrets=("AWEIGH_DEPLOY_SECRET",))
     assert after.set_config(client, APP, {"AWEIGH_DOMAIN": Secret("reject")}, patience=HASTE)
@@ -579,7 +579,7 @@ def test_settings_start_the_pods_anew_and_are_put_back_where_those_do_not_come_u
         after.set_config(client, APP, {"LD_PRELOAD": Secret("x")})
 
 
-@shows("logs", how="local server")
+@shows("logs", how="stand-in program")
 def test_the_log_is_of_all_pods_by_time_and_withholds_invitations(api, client, connection):
     go(connection, objects(replicas=2))
     first, second = sorted(one["metadata"]["name"] for one in api.of("pods") if one["metadata"].get("annotations"))
@@ -606,7 +606,7 @@ def test_a_log_that_breaks_off_goes_on_where_it_was(api, client, connection):
     following.close()
 
 
-@shows("destroy", how="local server")
+@shows("destroy", how="stand-in program")
 def test_destroying_takes_all_that_carries_the_labels_and_says_what_it_left(api, client, connection):
     go(connection, objects(), secrets=("AWEIGH_DEPLOY_SECRET",))
     claim = {"metadata": {"name": "data-penguins-redis-0", "labels": {"app.kubernetes.io/instance": APP}}}

@@ -81,6 +81,12 @@ class Cluster:
         self.store = f"http://127.0.0.1:{store}"
         self.url = f"https://127.0.0.1:{port}"
 
+    @property
+    def versions(self):
+        """What runs: ``Kubernetes 1.20.2, no nodes``."""
+        said = subprocess.run([BUILT / "kube-apiserver", "--version"], capture_output=True, text=True, check=True)
+        return f"{said.stdout.strip().replace(' v', ' ')}, no nodes"
+
     def kubeconfig(self, name, user, *, cluster=None, namespace="models"):
         """Write a kubeconfig; its path."""
         data = base64.b64encode(pem(self.authority.certificate).encode()).decode()

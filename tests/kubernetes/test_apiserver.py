@@ -106,7 +106,7 @@ def go(connection, documents, **more):
     )  # fmt: skip
 
 
-@shows("deploy", "status", "releases", "rollback", "scale", "config", "destroy", how="local server")
+@shows("deploy", "status", "releases", "rollback", "scale", "config", "destroy", how="real control plane")
 def test_a_whole_life(connection, client, controllers):
     deployed = go(connection, objects(replicas=2), secrets=("AWEIGH_DEPLOY_SECRET",))
     assert (deployed.version, deployed.release, deployed.changed) == ("v1", "r1", True)
@@ -457,7 +457,7 @@ def app(tmp_path_factory):
     server.stop()
 
 
-@shows("deploy", "logs", how="local server")
+@shows("deploy", "logs", "golden rows", how="real control plane")
 def test_golden_rows_go_through_the_api_to_a_pod_behind_its_door(cluster, connection, client, app):
     """The API passes the WebSocket on to the node; the node is ours, the bytes between are the API's own."""
     with cluster.client() as admin, running_kubelet(cluster, admin) as kubelet:

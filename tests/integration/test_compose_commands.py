@@ -203,6 +203,9 @@ def test_a_web_line_of_ones_own_has_no_door_before_it_and_that_is_said_or_refuse
     code, _, err = run(*words, "--auth", "password")
     assert (code, "no --auth password stands before it" in err) == (2, True)
     (folder / "Procfile").write_text(f"web: {WEB}\n")
+    code, _, err = run(*words, "--auth", "password")
+    assert (code, "says --auth none, and --auth password is asked for" in err) == (2, True)
+    assert run(*words, "--auth", "none")[0] == 0
 
 
 def test_several_replicas_are_shown_with_what_stands_before_them(run, folder):
@@ -365,6 +368,18 @@ def test_a_release_that_is_gone_back_to_brings_its_settings_and_they_can_be_set_
     assert (code, json.loads(out)["changed"]) == (0, ["AWEIGH_SWEEPS"])  # and not "as it was"
 
 
+def test_what_became_a_secret_stays_one_when_an_earlier_release_comes_back(run, live, docker, tmp_path):
+    place = tmp_path / "data" / "aweigh" / "compose" / APP
+    assert run("config", "compose", "--app", APP, "MY_TOKEN=plain-and-old")[0] == 0
+    assert run("config", "compose", "--app", APP, "--secret", "MY_TOKEN", said="new-and-hidden\n")[0] == 0
+    code, out, err = run("rollback", "compose", "v2", "--app", APP)
+    assert code == 0, out + err
+    assert "plain-and-old" not in (place / "compose.yaml").read_text()
+    code, out, _ = run("config", "compose", "--app", APP, "--json")
+    assert (code, json.loads(out)["config"]["MY_TOKEN"]) == (0, None)
+    assert "new-and-hidden" in (place / "app.env").read_text()
+
+
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
@@ -406,6 +421,21 @@ def test_the_folder_of_another_app_is_neither_deployed_to_nor_destroyed(run, liv
         code, _, err = run(*words)
         assert (code, f"that of the app '{APP}'" in err) == (2, True), words
     assert run("status", "compose", "--app", APP)[0] == 0
+
+
+def test_another_projects_folder_is_neither_written_to_nor_taken_away(run, live, docker, folder, tmp_path):
+    other = tmp_path / "other"
+    for name in ("compose.yaml", "app.env", "secrets/key", "releases/notes.md"):
+        (other / name).parent.mkdir(parents=True, exist_ok=True)
+        (other / name).write_text(f"somebody's own {name}")
+    before = {one: one.read_text() for one in other.rglob("*") if one.is_file()}
+    typed = len(docker.asked())
+    code, _, err = run("destroy", "compose", "--app", APP, "--dir", str(other), "--yes")
+    assert (code, "other files" in err) == (2, True)
+    assert not any("down" in one for one in docker.asked()[typed:])
+    code, _, err = run("deploy", "compose", str(folder), "--app", APP, "--dir", str(other), "--image", ONE)
+    assert (code, "other files" in err) == (2, True), err
+    assert {one: one.read_text() for one in other.rglob("*") if one.is_file()} == before
 
 
 def test_a_folder_with_other_things_in_it_is_refused(run, folder, docker, port, tmp_path):

@@ -11,6 +11,8 @@ from tests.compose import Docker
 from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
+from aweigh.targets.compose.doctor import Asked, platform_of
+from aweigh.targets.doctor.released import measured_line
 
 STORED = Path(__file__).parents[1] / "bundles"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -123,6 +125,20 @@ def test_what_cannot_be_asked_is_said(doctor, folder, words, said):
     assert code == 2
     assert said in f"{err['message']} {err['hint']}"
     assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "measured"),
+    [
+        (
+            "aweigh serve m.aweigh --host 0.0.0.0 --auth none --workers auto",
+            "aweigh serve m.aweigh --host 127.0.0.1 --auth none --workers 1",
+        ),
+        ("streamlit run app.py --server.address 0.0.0.0", "streamlit run app.py --server.address 0.0.0.0"),
+    ],
+)
+def test_what_is_measured_is_asked_from_here_alone_and_has_a_containers_processor(line, measured):
+    assert measured_line(line, platform_of(Asked())) == measured
 
 
 @pytest.mark.slow

@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import sys
 import threading
 import time
 from types import SimpleNamespace
 
+import anyio
 import numpy as np
 import pytest
 from tests.unit.test_release_app import OURS, Failing, change, exactly, other, tried
 from tests.unit.test_server_app import SCHEMA, doubled, predictor_of
 
-from aweigh.errors import Busy
+from aweigh.errors import Busy, DataError
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import Role
 from aweigh.runtime.release import state as states
@@ -209,6 +211,99 @@ def test_rows_are_charged_and_shown_once_when_the_candidate_has_no_room_after_it
     assert sum(shown) == 100
     assert trial.view.tally.candidate.requests == trial.view.tally.candidate.errors == 0
     guard.close()
+
+
+def asked_late(trial, attempt, *, times=3, meter=None):
+    """Ask so often, with a limit of a tenth of a second; the tally of the candidate."""
+    trial.terms = dataclasses.replace(trial.terms, limits=Limits(max_wait_s=0.1))
+
+    async def asking():
+        ways = Ways(trial, Door(Place()))
+        scope = {"headers": [(b"x-aweigh-sticky", b"a")], METER: meter}
+        for _ in range(times):
+            with contextlib.suppress(DataError):
+                await ways._candidate(attempt, Question(scope, b"{}", lambda service: None), trial.view)
+
+    asyncio.run(asking())
+    return trial.view.tally.candidate
+
+
+def test_a_candidate_is_late_only_where_the_current_model_is_not_and_takes_the_request():
+    trial = trial_on(MemoryStore())
+
+    async def both_slow(service, meter, seen):
+        await asyncio.sleep(0.15)
+        return service.predictor.version
+
+    async def nobodys(service, meter, seen):
+        if service is trial.candidate:
+            await asyncio.sleep(0.3)
+        raise DataError("no model takes it")
+
+    async def own(service, meter, seen):
+        if service is trial.candidate:
+            raise TimeoutError
+        return service.predictor.version
+
+    async def hanging(service, meter, seen):
+        if service is trial.candidate:
+            await asyncio.sleep(0.3)
+        return service.predictor.version
+
+    assert asked_late(trial, both_slow).late == 0
+    assert asked_late(trial, nobodys).late == 0
+    assert (asked_late(trial, own).late, trial.view.tally.candidate.errors) == (0, 3)
+    assert asked_late(trial, hanging).late == 3
+
+
+def test_what_hangs_in_a_thread_keeps_its_place_among_them():
+    trial, proceed = trial_on(MemoryStore()), threading.Event()
+    limiter = anyio.CapacityLimiter(2)
+
+    async def attempt(service, meter, seen):
+        if service is trial.candidate:
+            if limiter.available_tokens == 0:
+                raise Busy(retry_after_s=1)
+            await anyio.to_thread.run_sync(proceed.wait, 20, limiter=limiter)
+        return service.predictor.version
+
+    before = threading.active_count()
+
+    async def asking():
+        trial.terms = dataclasses.replace(trial.terms, limits=Limits(max_wait_s=0.05))
+        ways = Ways(trial, Door(Place()))
+        for _ in range(12):
+            question = Question({"headers": [], METER: None}, b"{}", lambda service: None)
+            assert await ways._candidate(attempt, question, trial.view) == OURS
+        at_work = threading.active_count() - before
+        proceed.set()
+        return at_work
+
+    assert asyncio.run(asking()) <= 2
+
+
+def test_rows_are_charged_once_when_the_store_of_budgets_outlasts_the_wait():
+    spent = []
+
+    class SlowBudget:
+        """A budget whose store must be asked, and takes its time."""
+
+        def spend_held(self, identity, *, rows):
+            return None
+
+        def spend(self, identity, *, rows):
+            time.sleep(0.3)
+            spent.append(rows)
+            return 0.0
+
+    trial = trial_on(MemoryStore())
+
+    async def attempt(service, meter, seen):
+        meter.charge(5)
+        return service.predictor.version
+
+    asked_late(trial, attempt, times=1, meter=Meter(SlowBudget(), None, None, None))
+    assert spent == [5]
 
 
 # -- the shadow -------------------------------------------------------------------------------------------------------

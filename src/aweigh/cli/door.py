@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -114,10 +115,17 @@ def check_own_door(release: "Release", auth: str, steps: "Steps") -> None:
     """
     from aweigh.targets.release import START
 
-    if release.processes.get("web", "").startswith(START):
+    web = release.processes.get("web", "")
+    is_asked = click.get_current_context().get_parameter_source("auth") is ParameterSource.COMMANDLINE
+    if web.startswith(START):
+        said = re.search(r"--auth[ =](none|password|oidc)(?=\s|$)", web)
+        if is_asked and said is not None and said[1] != auth:
+            raise UsageError(
+                f"The Procfile's web line says --auth {said[1]}, and --auth {auth} is asked for.",
+                hint="change the Procfile, or leave --auth out",
+            )
         return
-    asked = click.get_current_context().get_parameter_source("auth")
-    if asked is ParameterSource.COMMANDLINE and auth != "none":
+    if is_asked and auth != "none":
         raise UsageError(
             f"The Procfile's web line is run as it is: no --auth {auth} stands before it.",
             hint="write web: aweigh serve app.py --host 0.0.0.0 --auth password into it, or leave --auth out",

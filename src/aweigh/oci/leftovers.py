@@ -3,9 +3,12 @@
 import fcntl
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+NEW_S = 60.0
 
 
 @contextmanager
@@ -20,9 +23,19 @@ def held(path: Path) -> Iterator[None]:
 def clear(folder: Path, pattern: str) -> None:
     """Removes the files and folders of that name (as ``glob`` has it) in a folder at which nobody is at work."""
     for path in folder.glob(pattern):
+        if _is_new(path):
+            continue
         with opened(path) as number:
             if number is not None and is_locked(number, fcntl.LOCK_EX | fcntl.LOCK_NB):
                 remove(path)
+
+
+def _is_new(path: Path) -> bool:
+    """Whether it was made just now, and perhaps by somebody who has not said yet that he is at work on it."""
+    try:
+        return time.time() - path.lstat().st_mtime < NEW_S
+    except OSError:
+        return True
 
 
 def remove(path: Path) -> None:

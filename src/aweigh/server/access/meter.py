@@ -5,6 +5,7 @@ fail: never on the event loop.
 """
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -117,6 +118,7 @@ class Once(Meter):
         super().__init__(meter._limits, meter._identity, meter._disclosure, meter._watch)  # noqa: SLF001  it is another
         self._was_charged = False
         self._was_shown = False
+        self._charging = threading.Lock()
 
     def __call__(self, table: "Table", size_bytes: int) -> None:
         """Charge the rows, unless they were.
@@ -135,9 +137,17 @@ class Once(Meter):
         Raises:
             OverBudget, MustAskStore: as ever.
         """
-        if not self._was_charged:
-            super().charge(rows)
-            self._was_charged = True
+        if self._was_charged:
+            return
+        # A model that was given up waiting for may be at it in a thread: that is waited for, in a thread.
+        if not self._charging.acquire(blocking=not _is_event_loop()):
+            raise MustAskStore(rows)
+        try:
+            if not self._was_charged:
+                super().charge(rows)
+                self._was_charged = True
+        finally:
+            self._charging.release()
 
     def paid(self) -> Meter:
         """The same: it knows what was charged."""

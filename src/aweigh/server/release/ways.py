@@ -38,6 +38,10 @@ AtOnce = tuple[int, bytes, bytes] | None
 _LOG = logging.getLogger(__name__)
 
 
+class _Late(Exception):  # noqa: N818  an outcome: the other model is asked
+    """The candidate has not answered in time."""
+
+
 class Ways:
     """The two ways of one process; ``ask`` is an ``asking.Ask``."""
 
@@ -97,9 +101,12 @@ class Ways:
         meter = None if said is None else Once(said)
         try:
             reply = await self._in_time(charged(meter, lambda one: attempt(trial.candidate, one, None)))
-        except TimeoutError:
-            side.was_late()
-            return await charged(meter, lambda one: attempt(trial.current, one, None))
+        except _Late:
+            again = perf_counter()
+            reply = await charged(meter, lambda one: attempt(trial.current, one, None))
+            if perf_counter() - again < trial.terms.limits.max_wait_s:  # else both are slow, and it is nobody's fault
+                side.was_late()
+            return reply
         except (ClientGone, OverBudget, StorageDown, StorageFull):
             raise
         except Exception as error:  # noqa: BLE001  whatever a model raises, the other one is asked
@@ -111,7 +118,7 @@ class Ways:
         """The candidate's reply, if it comes in time. What a thread of its computes goes on, and is thrown away.
 
         Raises:
-            TimeoutError: it does not come.
+            _Late: it does not come.
         """
         most_s = self._trial.terms.limits.max_wait_s
         if not most_s:
@@ -123,11 +130,11 @@ class Ways:
             task.cancel()
             raise
         if not done:
-            task.cancel()
+            # Left to end by itself: a thread that cannot be stopped keeps its place among those that there may be.
             task.add_done_callback(_forget)
             self._left.add(task)
             task.add_done_callback(self._left.discard)
-            raise TimeoutError
+            raise _Late
         return task.result()
 
     async def _instead(self, attempt: Attempt, meter: Meter | None, side: Side, error: Exception) -> Reply:

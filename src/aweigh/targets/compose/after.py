@@ -173,9 +173,14 @@ def rollback(going: Going, number: int | None = None) -> tuple[Record, Record]:
         )
     golden = project.golden(wanted)
     with project.tried():
-        if wanted.plan.base is not None:  # older versions kept no settings of their own
-            project.own.replace(wanted.plan.settings)
-        record = project.add(wanted.plan, why=f"rollback to {wanted.label}", golden=golden)
+        plan = wanted.plan
+        if plan.base is not None:  # older versions kept no settings of their own
+            # What has become a secret since stays one, with the value that it has.
+            hidden = project.own.secrets(plan)
+            settings = {name: one for name, one in plan.settings.items() if name not in hidden}
+            project.own.replace(settings)
+            plan = configured(plan, settings)
+        record = project.add(plan, why=f"rollback to {wanted.label}", golden=golden)
         take_live(going, record, golden, before=current)
     return wanted, record
 
@@ -259,6 +264,7 @@ def destroy(going: Going) -> None:
             f"There is no app {project.app!r} here.",
             hint=f"is it in another folder? aweigh destroy compose --app {project.app} --dir DIR",
         )
+    project.check_own()
     with project.locked() if project.folder.is_dir() else nullcontext():
         records = project.records()
         if records:

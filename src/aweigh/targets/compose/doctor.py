@@ -72,6 +72,7 @@ def platform_of(asked: Asked) -> Platform:
         words=WORDS,
         pythons=PYTHONS,
         default_python=PYTHONS[-1],
+        web_concurrency=1,  # a container has one processor unless --cpus says more
         built=Bound("image"),
         more="deploy it with more than {} MB: --memory",
     )

@@ -223,10 +223,7 @@ class Project:
             UsageError: it cannot be made, or holds what is not an app's.
         """
         try:
-            if not self.exists() and _is_foreign(self.folder):
-                raise UsageError(
-                    f"The folder {self.folder} holds other files than an app's.", hint="name a new or empty one: --dir"
-                )
+            self.check_own()
             for folder in (self.folder, self.folder / RELEASES, (self.folder / PASSWORD).parent):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 folder.chmod(0o700)
@@ -258,6 +255,18 @@ class Project:
                     shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
             yield
 
+    def check_own(self) -> None:
+        """Passes where what lies in the folder was put there by a deployment, or nothing lies there.
+
+        Raises:
+            UsageError: other files do.
+        """
+        if self.folder.is_dir() and _is_foreign(self.folder) and not self.records():
+            raise UsageError(
+                f"The folder {self.folder} holds other files than an app's: nothing was changed.",
+                hint="name the app's own folder, or an empty one: --dir",
+            )
+
     def remove(self) -> None:
         """Takes away what is an app's in the folder, secrets and releases too; and the folder, if that was all.
 
@@ -281,7 +290,11 @@ class Project:
 def _is_foreign(folder: Path) -> bool:
     """Whether a folder has something in it that no deployment has put there."""
     there = {one.name for one in folder.iterdir()} if folder.exists() else set()
-    return bool(there - {OVERRIDE, LOCK}) and not {COMPOSE, ENVIRONMENT} <= there
+    return bool(there - {OVERRIDE, LOCK}) and not _is_written_by_us(folder)
+
+
+def _is_written_by_us(folder: Path) -> bool:
+    return any((read(folder / name) or b"").startswith(b"# Written by aweigh") for name in (COMPOSE, ENVIRONMENT))
 
 
 def project_of(app: str, *, environ: Mapping[str, str], folder: Path | None = None) -> Project:

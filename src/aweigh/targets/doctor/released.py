@@ -16,6 +16,7 @@ from aweigh.targets.doctor.platform import Platform
 from aweigh.targets.doctor.run import Web
 from aweigh.targets.local.environ import environ_of
 from aweigh.targets.local.lines import is_bundle
+from aweigh.targets.release import START
 
 if TYPE_CHECKING:
     from aweigh.targets.release import Release
@@ -129,9 +130,18 @@ def _run(release: "Release", *, platform: Platform, found: Sequence[Finding], wi
         if platform.web_concurrency is None:
             environ.pop("WEB_CONCURRENCY")
         environ.pop("PYTHONPATH")
-        web = Web(release.processes["web"], app, environ, _rows(release))
+        web = Web(measured_line(release.processes["web"], platform), app, environ, _rows(release))
         subject = Subject(read_folder(app), web, environment)
         return measure(subject, platform=platform, found=found, wishes=wishes, tell=tell)
+
+
+def measured_line(line: str, platform: Platform) -> str:
+    """A line of ours as it is measured: on the loopback alone, as nobody signs in meanwhile."""
+    if not line.startswith(START):
+        return line
+    line = line.replace(" --host 0.0.0.0", " --host 127.0.0.1")
+    count = platform.web_concurrency
+    return line if count is None else line.replace(" --workers auto", f" --workers {count}")
 
 
 def _write(release: "Release", app: Path) -> None:

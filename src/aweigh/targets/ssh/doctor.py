@@ -11,7 +11,7 @@ from aweigh.targets.doctor.platform import Bound, Platform, Words
 from aweigh.targets.doctor.released import diagnose_release
 from aweigh.targets.doctor.run import Limits
 from aweigh.targets.ssh.facts import Facts, ask_all
-from aweigh.targets.ssh.place import MEMORY, memory_bytes
+from aweigh.targets.ssh.place import MEMORY, ROOT, memory_bytes
 from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.units import BOOT_S
 
@@ -53,7 +53,7 @@ def diagnose(
     """
     most = memory_bytes(asked.memory)
     tell("host", f"{host.name} is asked what it has")
-    facts, wrong = ask_all(host, python=python_wanted(path), folder="/var/lib", named=asked.python)
+    facts, wrong = ask_all(host, python=python_wanted(path), folder=ROOT, named=asked.python)
     platform = Platform(
         target="ssh",
         size=f"--memory {asked.memory}",

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -189,16 +190,23 @@ def skopeo() -> str:
     return require_tool("skopeo")
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+PORTS = range(10240, 20000)
+"""Below those that the system gives out by itself: what is free here is not taken by a connection in between."""
+
+
+def any_port() -> int:
+    """Return a port which nobody has; never the same for two processes that ask at once."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as free, suppress(OSError):
+            free.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Return a function that finds a port which nobody has."""
-    return _free_port
+    return any_port
 
 
 PROVIDER_START_S = 60.0

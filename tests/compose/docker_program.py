@@ -117,9 +117,14 @@ def start(name: str, service: dict[str, Any], project: Path) -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+    while True:  # below those that the system gives out by itself
+        port = 10240 + int.from_bytes(os.urandom(2), "big") % 9760
+        with socket.socket() as free:
+            try:
+                free.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 def wait_until_ready(name: str) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.compose import Docker
-from tests.conftest import require_tool
+from tests.conftest import any_port, require_tool
 from tests.contract.place import Place, Running
 from tests.heroku import HerokuServer
 from tests.heroku.releases import DYNO_ENV
@@ -31,9 +30,7 @@ SECONDS = 1800
 
 
 def _port() -> str:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+    return str(any_port())
 
 
 def _of_heroku(server: HerokuServer, app: str) -> bool:

@@ -67,10 +67,8 @@ def docker(tmp_path, monkeypatch, version):
 
 
 @pytest.fixture
-def port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return str(free.getsockname()[1])
+def port(free_port):
+    return str(free_port())
 
 
 @pytest.fixture
@@ -110,6 +108,7 @@ def test_the_log_of_one_process_and_no_codes_of_a_terminal(run, live, tmp_path):
     assert not (tmp_path / "data" / "aweigh" / "compose" / APP).exists()
 
 
+@pytest.mark.slow
 def test_what_answers_for_another_bundle_is_taken_back(run, live, docker, tmp_path):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     docker.add_image("other", (STORED / "format-1-native.aweigh").read_bytes(), version="x")
@@ -361,6 +360,7 @@ def test_images_that_no_release_names_any_more_go(run, live, docker, version):
 # -- settings ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_release_that_is_gone_back_to_brings_its_settings_and_they_can_be_set_again(run, live):
     assert run("config", "compose", "--app", APP, "AWEIGH_SWEEPS=off")[0] == 0
     assert run("rollback", "compose", "v1", "--app", APP)[0] == 0

@@ -443,6 +443,7 @@ def test_what_is_typed_next_works_as_it_stands(penguins, base, image_registry, c
     aweigh("pull", pinned, "--insecure", "-o", str(tmp_path / "again.aweigh"), cache=cache)
     left = tmp_path / ".aweigh-pull-killed"
     left.mkdir()
+    os.utime(left, (1e9, 1e9))
     again = aweigh("pull", name, "--insecure", "-o", str(tmp_path / "third.aweigh"), cache=cache)
     assert again.returncode == 0
     assert not left.exists(), "what a killed command left is gone with the next"

@@ -92,7 +92,9 @@ def test_whatever_verifies_a_bundle_says_whose_signature_counts():
                 place = path.relative_to(SOURCE / "aweigh").as_posix()
                 assert any(one.arg == "trust" for one in node.keywords), f"{place}:{node.lineno}"
                 callers.add(place)
-    commands = {f"cli/{name}.py" for name in ("eject", "inspect", "plan", "predict", "serve", "verify", "worker")}
+    commands = {
+        f"cli/{name}.py" for name in ("eject", "inspect", "kubernetes", "plan", "predict", "serve", "verify", "worker")
+    }
     assert callers == commands | {
         "bundle/remote.py",
         "runtime/notebook.py",

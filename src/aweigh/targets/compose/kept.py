@@ -27,7 +27,7 @@ from aweigh.errors import UsageError
 from aweigh.targets.compose.caddy import CADDYFILE, LIVE
 from aweigh.targets.compose.files import PART, read, unwritable, write
 from aweigh.targets.compose.plan import Plan, Slot
-from aweigh.targets.compose.render import COMPOSE, ENVIRONMENT, PASSWORD, render
+from aweigh.targets.compose.render import ADDRESSES, COMPOSE, ENVIRONMENT, PASSWORD, VALKEY_CONF, render
 from aweigh.targets.compose.settings import OVERRIDE, SETTINGS, UNDO, Settings
 from aweigh.targets.errors import Occupied
 from aweigh.targets.live import Golden
@@ -289,8 +289,13 @@ class Project:
 
 def _is_foreign(folder: Path) -> bool:
     """Whether a folder has something in it that no deployment has put there."""
-    there = {one.name for one in folder.iterdir()} if folder.exists() else set()
-    return bool(there - {OVERRIDE, LOCK}) and not _is_written_by_us(folder)
+    if not folder.exists() or _is_written_by_us(folder):
+        return False
+    # A first deployment that was cut off has made folders, and perhaps secrets, before its documents.
+    made = {OVERRIDE, LOCK, PASSWORD, VALKEY_CONF, *ADDRESSES.values()}
+    there = (one.relative_to(folder) for one in folder.rglob("*") if not one.is_dir() or one.is_symlink())
+    left = (IMAGE, PART)
+    return any(one.as_posix() not in made and not any(part.startswith(left) for part in one.parts) for one in there)
 
 
 def _is_written_by_us(folder: Path) -> bool:

@@ -154,13 +154,6 @@ def _write(release: "Release", app: Path) -> None:
 
 
 def _rows(release: "Release") -> Sequence[dict[str, object]]:
-    from aweigh.bundle.examples import load_examples
-    from aweigh.bundle.verify import verify
+    from aweigh.targets.live import golden_of
 
-    if release.bundle is None:
-        return ()
-    content = release.files[release.bundle]
-    with tempfile.TemporaryDirectory(prefix="aweigh-doctor-") as name:
-        path = Path(name) / "bundle.aweigh"
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
-        return load_examples(verify(path, trust=None).read("examples.json")).rows
+    return () if release.bundle is None else [dict(row) for row in golden_of(release.files[release.bundle]).rows]

@@ -82,7 +82,7 @@ def python_wanted(path: Path) -> str:
     """The Python that a release of the path would ask for: a bundle's own, else what the folder says, else this one."""
     import sys
 
-    from aweigh.bundle.verify import verify
+    from aweigh.bundle.verify import open_bundle
     from aweigh.errors import AweighError
     from aweigh.targets.doctor.folder import read_folder
     from aweigh.targets.doctor.python_version import python_of
@@ -95,7 +95,7 @@ def python_wanted(path: Path) -> str:
         path = path.parent
     if is_bundle(path):
         try:
-            return verify(path, trust=None).manifest.python
+            return open_bundle(path).manifest.python
         except AweighError:  # said again, and in full, where the release is made
             return here
     return python_of(read_folder(path), default=here)

@@ -217,6 +217,7 @@ def test_others_read_it(penguins, base, image_registry, cache, tmp_path):
     skopeo("copy", "-q", "--src-tls-verify=false", f"docker://{name}", f"dir:{tmp_path / 'copied'}")
 
 
+@pytest.mark.slow
 @pytest.mark.needs("umoci")
 def test_umoci_unpacks_the_layout(penguins, base, cache, tmp_path):
     build(penguins.path, base, "-t", "penguins:1", "-o", str(tmp_path / "layout"), cache=cache)

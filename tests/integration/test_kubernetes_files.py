@@ -57,6 +57,7 @@ def test_a_dry_run_asks_nobody_and_shows_what_the_bundle_takes(penguins, tmp_pat
     assert [one for one in tmp_path.iterdir() if one.name != "cache"] == []
 
 
+@pytest.mark.slow
 def test_the_database_is_reached_at_the_port_of_its_address_which_is_in_no_document(penguins, tmp_path):
     words = ["deploy", "kubernetes", penguins.path, "--app", "penguins", "--image", "ghcr.io/team/p:1", "--dry-run"]
     address = "postgresql://ada:sesame@db.example.org:6432/models"

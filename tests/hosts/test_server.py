@@ -131,6 +131,18 @@ def test_new_releases_back_and_scaling_under_load_fail_nobody(live, typed, vps):
     assert status(typed)["bundle"] == first
 
 
+def test_doctor_says_what_the_host_has_and_runs_the_bundle_in_the_memory_that_it_would_get(typed, vps):
+    code, out, err = typed("doctor", ONNX, "--target", "ssh", "--memory", "512M", "--json")
+    found = {one["code"]: one for one in json.loads(out)["findings"]}
+    assert code == 0, err
+    assert {one["level"] for one in found.values()} == {"pass"}
+    assert "systemd 252" in found["host"]["what"]
+    assert "--memory 512M has 512 MB" in found["memory"]["what"]
+    code, out, _ = typed("doctor", ONNX, "--target", "ssh", "--memory", "128M", "--no-measure", "--python", "none")
+    assert code == 1
+    assert "the release needs" in " ".join(out.split())
+
+
 def test_the_same_again_changes_nothing(live, typed, folder):
     made = folder(SERVE, again=b"1")
     arguments = ("deploy", "ssh", made, "--app", APP, "--auth", "none", "--json")

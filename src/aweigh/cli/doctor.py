@@ -1,5 +1,6 @@
 """``aweigh doctor``: what would go wrong on a platform, with the fix for each; nothing is sent there."""
 
+import os
 import shlex
 import shutil
 import sys
@@ -39,7 +40,7 @@ _COLOURS = {"fail": "red", "warn": "yellow", "pass": "green"}
 @click.option("--port", type=click.IntRange(1, 65535), help="compose: where it is to answer [8000].")
 @click.option("--engine", type=click.Choice(("docker", "podman")), help="compose: what runs the containers.")
 @click.option("--base", metavar="REFERENCE", help="compose: what the image is built on.")
-@click.option("--host", metavar="USER@HOST[:PORT]", help="ssh: the server, as ssh knows it.")
+@click.option("--host", metavar="USER@HOST[:PORT]", help="ssh: the server, as ssh knows it [AWEIGH_SSH_HOST].")
 @click.option("--ssh-config", type=click.Path(path_type=Path, exists=True, dir_okay=False), metavar="FILE",
               help="ssh: another configuration than your own (ssh -F).")  # fmt: skip
 @click.option("--python", metavar="NAME", help="ssh: the host's interpreter, if it is not found.")
@@ -102,11 +103,14 @@ def _ssh(path: Path, asked: dict[str, Any], measure: bool, ask: bool, trust: Pat
     from aweigh.targets.ssh.place import read_address
     from aweigh.targets.ssh.runner import Host
 
-    if "host" not in asked:
+    # As of the other commands; not click's own variables, which would name a host where no server is asked about.
+    host = asked.get("host") or os.environ.get("AWEIGH_SSH_HOST")
+    config = asked.get("ssh_config") or os.environ.get("AWEIGH_SSH_CONFIG")
+    if not host:
         raise UsageError("Which server is to be asked?", hint="name it: --host root@example.org")
     wishes = Wishes(measure=measure, ask_index=ask)
     wanted = Asked(**{name: value for name, value in asked.items() if name in {"memory", "python"}})
-    with Host(read_address(asked["host"]), config=asked.get("ssh_config")) as there:
+    with Host(read_address(host), config=None if not config else Path(config)) as there:
         return diagnose(path, there, asked=wanted, wishes=wishes, tell=steps.line, trust=trust)
 
 

@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 # A stamp for each set of packages that is whole in the environment; dev holds all that the demo needs, and fuzz is beside it.
 DEV := $(VENV)/.aweigh-dev
 FUZZ := $(VENV)/.aweigh-fuzz
+# Ray has an environment of its own: all else is tested where there is none.
+RAY_VENV ?= $(VENV)-ray
+RAY := $(RAY_VENV)/.aweigh-ray
 DEMO := $(VENV)/.aweigh-demo
 
 # The environment must not be shadowed by packages that happen to be on the caller's path.
@@ -23,6 +26,7 @@ INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
 # With RECORD=1 the tests that pass leave their records behind docs/reference/targets.md, whatever target runs them.
 SHOWN = --record-shown=docs/reference/shown.json
 PYTEST = $(BIN)/python -m pytest $(if $(RECORD),$(SHOWN))
+RAY_PYTEST = $(RAY_VENV)/bin/python -m pytest $(if $(RECORD),$(SHOWN))
 # Two workers, a file to a worker: fixtures that start a server are started once.
 PARALLEL = -n 2 --dist loadfile
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --generate-hashes \
@@ -180,6 +184,10 @@ kubernetes: $(DEV) ## Deploy to a real kube-apiserver (Debian's 1.20, built here
 	@tools/build_kube_apiserver
 	PATH="$$PATH:$(abspath $(BIN))" $(PYTEST) -m "slow or not slow" tests/kubernetes $(ARGS)
 
+.PHONY: ray
+ray: $(RAY) ## Score and serve on a Ray of three nodes here; workers, nodes and the head are killed (250 MB more, below .venv-ray)
+	$(RAY_PYTEST) -m "slow or not slow" tests/ray $(ARGS)
+
 .PHONY: containers-tools
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
 	@tools/install_containers
@@ -202,13 +210,14 @@ docs: $(DEV) ## Write the reference pages that are made from the code
 
 .PHONY: requirements
 requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)
-	$(LOCK) pyproject.toml --all-extras --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra all --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra all --extra ray --extra stores --group ray -o requirements/ray.txt
 	$(LOCK) pyproject.toml --extra ui --extra files --extra sklearn --extra pack --group build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## Remove the environments and all that the tools leave behind
-	rm -rf $(VENV) .venvs build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RAY_VENV) .venvs build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -224,6 +233,13 @@ $(DEV): requirements/dev.txt pyproject.toml | $(BIN)/python
 $(FUZZ): requirements/fuzz.txt $(DEV)
 	@echo "installing into $(VENV) what make fuzz needs (requirements/fuzz.txt)"
 	@$(INSTALL_LOCKED) requirements/fuzz.txt
+	@touch $@
+
+$(RAY): requirements/ray.txt pyproject.toml $(DEV)
+	@echo "installing into $(RAY_VENV) what the tests on Ray need (requirements/ray.txt); this takes a minute"
+	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(RAY_VENV)
+	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python --no-deps --require-hashes -r requirements/ray.txt
+	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(DEMO): requirements/demo.txt pyproject.toml | $(BIN)/python

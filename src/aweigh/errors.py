@@ -49,6 +49,7 @@ Each error carries ``code``, a stable slug for programs, and ``hint``, what to d
 that names no path of the machine unless the user typed it.
 """
 
+import errno
 from dataclasses import dataclass
 
 
@@ -302,3 +303,8 @@ class SourceSilent(RemoteError):
     """A source of advisories could not be asked, or has nothing to say: that is no "nothing found"."""
 
     code = "source_silent"
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a file could not be written because no room is left: on the disk, or of what the user may have."""
+    return error.errno in {errno.ENOSPC, errno.EDQUOT}

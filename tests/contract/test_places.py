@@ -182,7 +182,7 @@ def test_a_process_that_the_app_has_not_is_not_scaled(shell, live):
     assert "no process" in refused(shell.type("scale", "nothing=1"), code=2)
 
 
-@pytest.mark.holds("scale", takes=("several",))
+@pytest.mark.holds("scale")
 def test_scaled_up_and_down_again(shell, live, bundles):
     most = shell.running.most
     told = shell.ask("scale", str(most))

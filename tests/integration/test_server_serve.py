@@ -65,6 +65,17 @@ def test_it_stops_with_zero_and_says_so(start_server, penguins, sent):
         socket.create_connection(("127.0.0.1", int(server.url.rpartition(":")[2])), timeout=2)
 
 
+def test_a_platform_that_goes_on_signalling_does_not_kill_what_ends_by_itself(start_server, penguins):
+    server = start_server(penguins.path, "--no-ui", env={"AWEIGH_DRAIN_DELAY_S": "0"})
+    assert server.url
+    deadline = time.monotonic() + 20
+    while server.process.poll() is None and time.monotonic() < deadline:
+        server.process.send_signal(signal.SIGTERM)
+        time.sleep(0.001)
+    assert server.stop() == 0
+    assert server.told[-1].split()[0] == "stopped"
+
+
 def test_what_is_under_way_is_finished_before_it_stops(start_server, penguins):
     """A request whose body is half here when SIGTERM comes is answered; meanwhile nobody new is welcome."""
     server = start_server(penguins.path, "--no-ui", env={"AWEIGH_DRAIN_DELAY_S": "0.6"})

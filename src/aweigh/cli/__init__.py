@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("aweigh.cli.audit:audit_bundle", "Tell the known vulnerabilities of what a bundle is served with."),
     "serve": ("aweigh.cli.serve:serve", "Serve a bundle, or a Streamlit script, on one port: the app and the API."),
     "plan": ("aweigh.cli.plan:plan_bundle", "Measure a bundle and say what a machine holds of it."),
-    "doctor": ("aweigh.cli.doctor:doctor", "Say what would go wrong on Heroku, before it does; no account is needed."),
+    "doctor": ("aweigh.cli.doctor:doctor", "Say what would go wrong at a place, before it does; no account is needed."),
     "up": ("aweigh.cli.up:up", "Run the processes of a Procfile here, as Heroku would run them."),
     "lock": ("aweigh.cli.lock:lock", "Write exact, hashed requirements of a script, a folder or a model file."),
     "worker": ("aweigh.cli.worker:worker", "Run the jobs that were posted to a bundle's servers."),

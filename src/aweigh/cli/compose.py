@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.documents import write_documents
 from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, paint, print_document
@@ -198,16 +199,11 @@ def _planned(release: "Release", wish: "Wish", source: "Source") -> "Plan":
 
 
 def _show(plan: "Plan", folder: Path | None, *, steps: Steps, as_json: bool) -> None:
-    from aweigh.errors import UsageError
     from aweigh.targets.compose.render import render
 
     documents = render(plan)
     if folder is not None:
-        if folder.exists() and any(folder.iterdir()):
-            raise UsageError(f"{folder} is not empty.", hint="name a new folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in documents.items():
-            (folder / name).write_bytes(content)
+        write_documents(documents, folder)
         steps.line("written", f"{', '.join(documents)} to {folder}")
     if as_json and folder is not None:
         print_document({"folder": str(folder), "files": sorted(documents)})

@@ -1,6 +1,6 @@
 """``aweigh deploy dokku`` and what comes after it: status, logs, scale, destroy."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,11 +20,12 @@ from aweigh.cli.after import (
     told_live,
     yes_option,
 )
+from aweigh.cli.documents import write_documents
 from aweigh.cli.door import check_own_door, json_option
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import RemoteError
 
 if TYPE_CHECKING:
     from aweigh.targets.dokku.client import Dokku
@@ -118,10 +119,10 @@ def deploy_dokku(
 
     Dokku builds it, waits until it is ready and only then sends people there. To go back, deploy the earlier bundle.
     """
+    from aweigh.cli.ssh import telling_of
     from aweigh.targets.dokku.deploy import deploy
     from aweigh.targets.dokku.render import source_of
     from aweigh.targets.releasing import Wishes, release_of
-    from aweigh.targets.ssh.telling import Telling
 
     dokku = _dokku(host, ssh_config)
     steps = Steps(json=as_json)
@@ -132,7 +133,7 @@ def deploy_dokku(
         step.says(f"{release.bundle or 'a folder of its own'}, Python {release.python}, {', '.join(release.processes)}")
     check_own_door(release, auth, steps)
     if output_dir is not None:
-        _write(files, output_dir)
+        write_documents(files, output_dir)
         if as_json:
             print_document({"folder": str(output_dir), "files": sorted(files)})
         else:
@@ -142,8 +143,7 @@ def deploy_dokku(
     if dry_run:
         _show(release, app, replicas=replicas, steps=steps)
         return
-    telling = Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds))
-    deployed = deploy(dokku, release, app, replicas=replicas, telling=telling)
+    deployed = deploy(dokku, release, app, replicas=replicas, telling=telling_of(steps))
     if as_json:
         print_document(
             deployed_document(
@@ -185,15 +185,6 @@ def _show(release: "Release", app: str, *, replicas: int, steps: Steps) -> None:
     for one in commands:
         steps.line("command", one)
     steps.next("the same without --dry-run")
-
-
-def _write(files: Mapping[str, bytes | Path], folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.read_bytes())
 
 
 @click.command("dokku")

@@ -2,7 +2,6 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.documents import write_documents
 from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, paint, print_document
@@ -286,22 +286,9 @@ def _write(
     """
     from aweigh.targets.heroku.button import README, badge, readme, too_large_for_github
 
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
     has_readme = any(name.lower().startswith("readme") for name in source)
     files = source if has_readme else source | {README: readme(release, shape.repository, addons=shape.addons).encode()}
-    try:
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, bytes):
-                path.write_bytes(content)
-            else:
-                shutil.copyfile(content, path)
-    except OSError as error:
-        raise UsageError(
-            f"{folder} cannot be written: {error.strerror or error}.", hint="remove what is there of it, and try again"
-        ) from error
+    write_documents(files, folder)
     large = too_large_for_github(files)
     if as_json:
         print_document({"folder": str(folder), "files": sorted(files), "button": badge(shape.repository)})

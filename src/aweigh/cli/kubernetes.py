@@ -1,6 +1,5 @@
 """``aweigh deploy kubernetes``: a bundle, folder or Streamlit script live in a cluster and checked, or as files."""
 
-import errno
 import os
 import shlex
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.documents import check_new, write_documents
 from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, human_size, print_document
@@ -129,7 +129,8 @@ def deploy_kubernetes(**said: Any) -> None:
     platforms = said["platforms"] or PLATFORMS[:1]
     source = Source(said["image"], said["base"], tuple(platforms), said["insecure"], created_of(os.environ))
     check_source(source)
-    _check_folder(said["output_dir"])
+    if said["output_dir"] is not None:
+        check_new(said["output_dir"])
     with steps.step("release") as step:
         wishes = Wishes(
             auth=said["auth"], ui=not said["no_ui"], worker=said["worker"], redis=said["redis"], trust=said["trust"]
@@ -266,11 +267,6 @@ def _planned(
 # -- as files --------------------------------------------------------------------------------------------------------
 
 
-def _check_folder(folder: Path | None) -> None:
-    if folder is not None and folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
-
-
 def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps) -> None:
     from aweigh.targets.kubernetes.documents import README, render
     from aweigh.targets.kubernetes.images import NO_DIGEST
@@ -279,7 +275,7 @@ def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps) -> N
     documents = render(plan, form)
     told: dict[str, Any] = {"form": form, "image": plan.image}
     if folder is not None:
-        _write(documents, folder)
+        write_documents(documents, folder)
         told |= {"folder": str(folder), "files": sorted(documents)}
         steps.line("written", f"{len(documents)} files to {folder}")
     else:
@@ -296,26 +292,6 @@ def _show(plan: "Plan", form: "Form", folder: Path | None, *, steps: Steps) -> N
     if plan.digest == NO_DIGEST:
         steps.line("image", "none was built, and its digest stands for none; --push builds it")
     steps.next("the same without --dry-run" if folder is None else f"less {shlex.quote(str(folder / README))}")
-
-
-def _write(documents: Mapping[str, bytes], folder: Path) -> None:
-    """Writes the documents.
-
-    Raises:
-        StorageFull: the disk is full.
-        UsageError: nothing can be written there.
-    """
-    from aweigh.errors import StorageFull
-
-    try:
-        for name, content in documents.items():
-            place = folder / name
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_bytes(content)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise StorageFull("The disk is full.", hint="make room, or name another folder: --output-dir") from error
-        raise UsageError(f"Nothing can be written to {folder}.", hint="name another folder: --output-dir") from error
 
 
 # -- live ------------------------------------------------------------------------------------------------------------

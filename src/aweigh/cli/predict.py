@@ -25,8 +25,9 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 
 @click.command("predict")
 @click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.argument("data", metavar="DATA", type=click.Path(exists=True, path_type=Path, allow_dash=True))
-@click.option("-o", "--output", "out", required=True, metavar="OUT", type=click.Path(path_type=Path, allow_dash=True),
+@click.argument("data", metavar="DATA", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
+@click.option("-o", "--output", "out", required=True, metavar="OUT",
+              type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
               help="Where the answers go; its suffix says which kind of file; - prints CSV.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="The kind of file, whatever the name says.")
 @click.option("--keep", multiple=True, metavar="COLUMN",

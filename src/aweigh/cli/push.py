@@ -13,7 +13,7 @@ from aweigh.cli.image import insecure_option
 from aweigh.cli.image_checks import require_host
 from aweigh.cli.terminal import Steps, print_document
 from aweigh.cli.trusting import signed_by, trust_option, trusted
-from aweigh.errors import StorageFull, UsageError
+from aweigh.errors import StorageFull, UsageError, is_full
 
 PULLING = ".aweigh-pull-"
 """How the folder begins, beside its place, in which a bundle arrives."""
@@ -112,6 +112,6 @@ def _is_there(path: Path) -> UsageError:
 
 
 def _unwritable(folder: Path, error: OSError) -> StorageFull | UsageError:
-    if error.errno == 28:  # ENOSPC
+    if is_full(error):
         return StorageFull("The disk is full.", hint="make room, or name a place elsewhere with -o")
     return UsageError(f"Nothing can be written to {folder}.", hint="name another place with -o")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.documents import write_documents
 from aweigh.cli.door import check_own_door
 from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, clean, print_document
@@ -220,18 +221,12 @@ def _write(release: "Release", wish: "Wish", folder: Path, *, steps: Steps, as_j
     """Writes the documents into a folder that is new or empty, by their paths on the host.
 
     Raises:
-        UsageError: something is there.
+        UsageError, StorageFull: as of ``write_documents``.
     """
-    from aweigh.errors import UsageError
     from aweigh.targets.ssh.render import render
 
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty.", hint="name a new folder")
     documents = render(release, wish)
-    for name, content in documents.items():
-        path = folder / name.lstrip("/")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+    write_documents({name.lstrip("/"): content for name, content in documents.items()}, folder)
     if as_json:
         print_document({"folder": str(folder), "files": sorted(documents)})
         return

@@ -33,7 +33,8 @@ def kept_here_instead(environ: Mapping[str, str]) -> str | None:
         return None
     return (
         "jobs are kept on this machine and not in the Redis of REDIS_URL, since the extra 'jobs' is not installed: of "
-        "several replicas each knows only its own; pip install 'aweigh[jobs]', or set AWEIGH_JOBS=off"
+        "several replicas each knows only its own; pip install 'aweigh[jobs] @ <where aweigh came from>', or set "
+        "AWEIGH_JOBS=off"
     )
 
 

@@ -17,7 +17,6 @@ from aweigh.locking.pins import Unfit, fitting_pythons, is_only_source, nearest,
 from aweigh.locking.proof import Proof, Tried, prove
 from aweigh.locking.resolution import Refusal, Setting, resolve
 
-TODAY = "today"
 MOST_BUILT = 8
 """So many packages may have to be built from source before that is called a failure."""
 

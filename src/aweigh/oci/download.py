@@ -1,6 +1,5 @@
 """A blob from a registry: as it comes, gone on with where the connection broke, and held against its descriptor."""
 
-import errno
 import hashlib
 import re
 import secrets
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from aweigh.errors import AweighError, DamagedImage, StorageFull, UsageError
+from aweigh.errors import AweighError, DamagedImage, StorageFull, UsageError, is_full
 from aweigh.oci.auth import pulling
 from aweigh.oci.connection import Connection
 from aweigh.oci.documents import Descriptor
@@ -190,6 +189,6 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise StorageFull("The disk is full.", hint="make room, then run the same command again") from error
         raise UsageError(f"{path.name} cannot be written: {error.strerror}.", hint="name another place") from error

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from aweigh.errors import StorageFull, UsageError
+from aweigh.errors import StorageFull, UsageError, is_full
 from aweigh.oci.documents import Descriptor, Index, encode, index_of
 from aweigh.oci.image import Image
 from aweigh.oci.leftovers import clear, held
@@ -86,7 +86,7 @@ def write_layout(named: Named, store: Store, folder: Path) -> None:
         (folder / LAYOUT).write_bytes(_LAYOUT)
     except BaseException as error:
         _unwrite(folder)
-        if isinstance(error, OSError) and error.errno == 28:
+        if isinstance(error, OSError) and is_full(error):
             raise StorageFull(
                 "The disk is full: nothing was written.", hint="make room, or name a place elsewhere"
             ) from error
@@ -141,7 +141,7 @@ def write_archive(named: Named, store: Store, path: Path, *, created_s: int) -> 
                         archive.addfile(info, blob)
         temporary.replace(path)
     except OSError as error:
-        if error.errno == 28:
+        if is_full(error):
             raise StorageFull(
                 "The disk is full: nothing was written.", hint="make room, or name a place elsewhere"
             ) from error

@@ -4,10 +4,8 @@ The folder is laid as an OCI image layout lays its own. A blob is there whole or
 is held against its digest on the way.
 """
 
-import errno
 import hashlib
 import os
-import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +16,7 @@ from typing import IO, TypeVar
 
 import msgspec
 
-from aweigh.errors import ConfigError, DamagedImage, StorageFull
+from aweigh.errors import ConfigError, DamagedImage, StorageFull, is_full
 from aweigh.oci.documents import Descriptor, digest_of
 
 COPY_BYTES = 2**20
@@ -171,10 +169,6 @@ class Store:
             with tempfile.TemporaryDirectory(prefix=PART, dir=self.folder, ignore_cleanup_errors=True) as name:
                 yield Path(name)
 
-    def empty(self) -> None:
-        """Throws away all that is kept."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 def _used(path: Path) -> None:
     """Notes by its time that a file was used: what was not for the longest time makes room for others."""
@@ -188,7 +182,7 @@ def _storing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if is_full(error):
             raise StorageFull(
                 "The disk is full.", hint="make room, or name a cache elsewhere: XDG_CACHE_HOME"
             ) from error

@@ -141,6 +141,7 @@ def _input(column: Column) -> str:
         seen = ", ".join(column.categories[:8]) + (", ..." if len(column.categories) > 8 else "")
     else:
         seen = "any text" if column.type == "text" else "not told, as it is personal" if column.personal else ""
-    may_miss = "; may be missing" if column.nullable else ""
+    parts = [part for part in (seen, "may be missing" if column.nullable else "") if part]
+    told = ": " + "; ".join(parts) if parts else ""
     said = f" {column.description}" if column.description else ""
-    return f"- `{column.name}` ({column.type}{unit}): {seen}{may_miss}.{said}"
+    return f"- `{column.name}` ({column.type}{unit}){told}.{said}"

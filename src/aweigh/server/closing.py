@@ -62,15 +62,19 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals while the server runs."""
-        if self._seated is None:
-            with super().capture_signals():
-                yield
-            return
+        """Take the signals while the server runs; one more SIGTERM while the process ends is not to kill it."""
         signal.signal(signal.SIGTERM, self.handle_exit)
-        signal.signal(LEAVE, self._leave)
-        signal.signal(HURRY, self._hurry)
-        yield
+        if self._seated is None:
+            before = signal.signal(signal.SIGINT, self.handle_exit)
+        else:
+            signal.signal(LEAVE, self._leave)
+            signal.signal(HURRY, self._hurry)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._seated is None:
+                signal.signal(signal.SIGINT, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal came. A second Ctrl-C waits for nothing any more."""

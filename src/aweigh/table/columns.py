@@ -89,10 +89,6 @@ class TextTable:
             return self
         return TextTable({names.get(name, name): cells for name, cells in self.columns.items()}, self.rows)
 
-    def select_rows(self, rows: Sequence[int]) -> "TextTable":
-        """Only these rows, in this order."""
-        return TextTable({name: [cells[i] for i in rows] for name, cells in self.columns.items()}, len(rows))
-
 
 def concatenate(tables: Sequence[Table]) -> Table:
     """The rows of several tables of the same columns and types, one after another.

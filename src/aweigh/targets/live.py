@@ -16,6 +16,7 @@ import msgspec
 from aweigh.errors import ModelDiffers, RemoteError
 from aweigh.guard.deploy_key import new_key
 from aweigh.secret import Secret
+from aweigh.targets.errors import AnswersDiffer
 
 if TYPE_CHECKING:
     import httpx
@@ -50,6 +51,20 @@ class Replayed:
         """Whether every golden row that was answered was answered as the original answered it."""
         return not self.problems
 
+    def check(self, subject: str) -> None:
+        """Passes where all agree; ``subject`` begins the sentence, as ``The new release``.
+
+        Raises:
+            AnswersDiffer: one does not.
+        """
+        if self.ok:
+            return
+        more = len(self.problems) - 1
+        raise AnswersDiffer(
+            f"{subject} answers differently: {self.problems[0]}{f' (and {more} more)' if more else ''}.",
+            hint="aweigh verify checks the bundle; deploy it from the machine that packed it",
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -73,16 +88,17 @@ class Reply:
         return str(found.get("code", "")) if isinstance(found, dict) else ""
 
 
-SELF_REFUSED = (
-    "The server itself refuses to answer: its golden rows do not come out as they did when it was packed.",
-    "aweigh verify checks the bundle; the app's log names the rows",
-)
-"""What is said of one, and what to do."""
+def check_itself(reply: Reply) -> None:
+    """Passes unless a server that is not ready says that it never will be.
 
-
-def has_refused_itself(reply: Reply) -> bool:
-    """Whether a server that is not ready says that it never will be: its own golden rows came out otherwise."""
-    return reply.status == 503 and reply.code == ModelDiffers.code
+    Raises:
+        AnswersDiffer: its own golden rows came out otherwise than when it was packed.
+    """
+    if reply.status == 503 and reply.code == ModelDiffers.code:
+        raise AnswersDiffer(
+            "The server itself refuses to answer: its golden rows do not come out as they did when it was packed.",
+            hint="aweigh verify checks the bundle; the app's log names the rows",
+        )
 
 
 def golden_of(content: bytes | Path) -> Golden:

@@ -25,7 +25,6 @@ State = Literal["absent", "up", "starting", "down", "crashed"]
 
 _CODES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 """For terminals: compose sends some whoever reads."""
-_QUANTITY = re.compile(r"(?:([a-z][a-z0-9-]{0,29})=)?([0-9]{1,4})", re.ASCII)
 
 
 def live_of(project: Project) -> Record:

@@ -9,9 +9,9 @@ from aweigh.targets.compose.kept import Project
 from aweigh.targets.compose.plan import MIGRATE, WEB, Plan, Slot
 from aweigh.targets.compose.program import Programs, ask, documents, said_anywhere
 from aweigh.targets.compose.render import LABEL
-from aweigh.targets.errors import AnswersDiffer, NotUp, last_words, quote
+from aweigh.targets.errors import NotUp, last_words, quote
 from aweigh.targets.invitations import discreet
-from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
+from aweigh.targets.live import check_itself, get
 
 LOG_LINES = 200
 PAUSE_S = 0.5
@@ -206,8 +206,8 @@ def is_ready(plan: Plan, url: str | None = None) -> bool:
     if plan.replicas.get(WEB, 1) == 0:
         return True
     reply = get(url or plan.url, "/health/ready" if plan.is_ours else "/")
-    if reply is not None and has_refused_itself(reply):
-        raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
+    if reply is not None:
+        check_itself(reply)
     return reply is not None and reply.status < (400 if plan.is_ours else 500)
 
 

@@ -15,11 +15,9 @@ from aweigh.targets.compose.switch import BOOT_S
 from aweigh.targets.doctor.diagnosis import Diagnosis, Tell, Wishes
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.platform import Bound, Platform, Words
-from aweigh.targets.doctor.released import diagnose_release
+from aweigh.targets.doctor.released import FIRST_BYTE_S, IDLE_S, diagnose_release
 from aweigh.targets.doctor.run import Limits
 
-FIRST_BYTE_S, IDLE_S = 30.0, 60.0
-"""Nobody holds to them here; what is in between, proxies and people, does."""
 LEAST_FREE_BYTES = 3 * 2**30
 """An image of a model with its app takes half a gigabyte, its base 0.15, a database the rest."""
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")

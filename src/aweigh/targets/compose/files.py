@@ -1,11 +1,10 @@
 """Files of an app's folder: read as far as they may be long, and written whole or not at all."""
 
-import errno
 import os
 import tempfile
 from pathlib import Path
 
-from aweigh.errors import ConfigError, StorageFull, UsageError
+from aweigh.errors import ConfigError, StorageFull, UsageError, is_full
 
 MOST_BYTES = 16 * 2**20
 PART = ".part-"
@@ -52,6 +51,6 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 def unwritable(error: OSError) -> StorageFull | UsageError:
     """The error of a file that cannot be written."""
-    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    if is_full(error):
         return StorageFull("The disk is full.", hint="make room, or name another folder: --dir")
     return UsageError(f"The app's folder cannot be written: {error.strerror}.", hint="name another: --dir DIR")

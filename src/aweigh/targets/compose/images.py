@@ -1,6 +1,5 @@
 """The image that is to run: built here without Docker and loaded, or a registry's, by its digest."""
 
-import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,6 @@ from aweigh.targets.release import Release
 
 NAMES = "localhost/aweigh-"
 """What images are called that were built here: the app's name behind it, and the digest as the tag."""
-_LOADED = re.compile(r"sha256:[0-9a-f]{64}\Z")
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,14 +227,8 @@ def check(going: Going, plan: Plan, golden: Golden | None, *, url: str) -> Repla
     try:
         replayed = replay(url, golden, secret=secret)
     except RemoteError as error:
-        hint = (error.hint or "").replace("heroku --app NAME", f"compose --app {plan.app}")
-        raise AnswersDiffer(error.message, hint=hint or None) from error
-    if not replayed.ok:
-        more = len(replayed.problems) - 1
-        raise AnswersDiffer(
-            f"The release answers differently: {replayed.problems[0]}{f' (and {more} more)' if more else ''}.",
-            hint="aweigh verify checks the bundle; deploy it from the machine that packed it",
-        )
+        raise AnswersDiffer(error.message, hint=error.hint) from error
+    replayed.check("The release")
     told = f"{replayed.rows - replayed.skipped} golden rows agree with the original"
     going.telling.line("answers", told, time.monotonic() - started)
     return replayed

@@ -62,5 +62,3 @@ class Platform:
     """How to give the process more memory; ``{}`` stands for how many MB."""
     reaches_loopback: bool = False
     """Whether a process may listen on the loopback address alone."""
-    has_build_pack: bool = False
-    """Whether the folder itself is sent and built there, app.json and all; else aweigh makes the release here."""

@@ -14,15 +14,16 @@ from aweigh.targets.doctor.finding import Finding, has_failed, sort_findings
 from aweigh.targets.doctor.folder import Folder, read_folder
 from aweigh.targets.doctor.platform import Platform
 from aweigh.targets.doctor.run import Web
-from aweigh.targets.local.environ import environ_of
+from aweigh.targets.local.environ import KEPT, environ_of
 from aweigh.targets.local.lines import is_bundle
 from aweigh.targets.release import START
 
 if TYPE_CHECKING:
     from aweigh.targets.release import Release
 
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-"""Of this machine's variables: what runs there has none of its owner's."""
+
+FIRST_BYTE_S, IDLE_S = 30.0, 60.0
+"""Nobody holds to them at such places; what is in between, proxies and people, does."""
 
 
 def diagnose_release(
@@ -120,7 +121,7 @@ def _run(release: "Release", *, platform: Platform, found: Sequence[Finding], wi
             environment = make_environment(Path(name) / "python", python=python, requirements=locked, with_aweigh=False)
         except NotMade as error:
             return Diagnosis(sort_findings([*found, not_measured(str(error))]))
-        base = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        base = {name: os.environ[name] for name in KEPT if name in os.environ}
         # The plan is to be made for the limit, not for this machine: aweigh reads a dyno's memory from DYNO_RAM, in MB.
         held = {"DYNO_RAM": str(platform.limits.quota_bytes // 2**20)}
         own = {"HOME": str(app), "AWEIGH_STATE_DIR": str(Path(name) / "state"), **held, **release.config}

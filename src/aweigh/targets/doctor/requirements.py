@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from aweigh.bundle.requirements import canonical
 from aweigh.targets.doctor.finding import Finding
-from aweigh.targets.doctor.folder import Folder
+from aweigh.targets.doctor.folder import Folder, find_script
 
 FILE = "requirements.txt"
 MANAGERS = (FILE, "Pipfile.lock", "poetry.lock", "uv.lock")
@@ -63,6 +63,11 @@ def check(folder: Folder) -> Iterator[Finding]:
         yield Finding("requirements", "pass", "one file names the packages, all of them exactly", where=name)
 
 
+def _lock(folder: Folder) -> str:
+    """The command that writes the missing lines, for the script that is there."""
+    return f"aweigh lock {find_script(folder) or 'app.py'} -o requirements.txt"
+
+
 def _managers(folder: Folder) -> Iterator[Finding]:
     here = [name for name in MANAGERS if name in folder.names]
     if "Pipfile" in folder.names and "Pipfile.lock" not in folder.names:
@@ -71,7 +76,7 @@ def _managers(folder: Folder) -> Iterator[Finding]:
     elif not here:
         only = " (pyproject.toml alone is not enough)" if "pyproject.toml" in folder.names else ""
         what = f"no file names the packages{only}: Couldn't find any supported Python package manager files."
-        yield Finding("no_requirements", "fail", what, "aweigh lock app.py -o requirements.txt", FILE)
+        yield Finding("no_requirements", "fail", what, _lock(folder), FILE)
     if len(here) > 1:
         what = f"{' and '.join(here)} name packages: Multiple Python package manager files were found."
         keep = next((name for name in here if name != FILE), here[0])
@@ -93,7 +98,7 @@ def _lines(folder: Folder) -> Iterator[Finding]:
             yield Finding("index_password", "fail", what, fix, f"{FILE}, line {number}")
     lines = read_lines(text)
     if not lines and "-r " not in text:
-        yield Finding("no_requirements", "fail", "it names no package", "aweigh lock app.py -o requirements.txt", FILE)
+        yield Finding("no_requirements", "fail", "it names no package", f"rm {FILE}, then {_lock(folder)}", FILE)
     if "streamlit" not in {one.name for one in lines} and _needs_streamlit(folder) and lines:
         what = "streamlit is not among them, and the app imports it"
         yield Finding("no_streamlit", "fail", what, "add streamlit, then aweigh lock", FILE)

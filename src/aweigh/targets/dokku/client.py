@@ -12,7 +12,7 @@ from pathlib import Path
 from aweigh.errors import RemoteError, UsageError
 from aweigh.targets.errors import AGAIN
 from aweigh.targets.ssh import bounded
-from aweigh.targets.ssh.errors import HostSilent, quoted, silence
+from aweigh.targets.ssh.errors import quoted, silence
 from aweigh.targets.ssh.place import Address
 from aweigh.targets.tarball import TIME
 
@@ -51,10 +51,8 @@ class Dokku:
         said = done.stderr.decode(errors="replace")
         if done.returncode == 255:
             port = "" if self.address.port is None else f"-p {self.address.port} "
-            failed = silence(said, host=self.address.destination, ssh=f"ssh {port}{self.address.destination}")
-            if "does not let this user in" in failed.message:
-                raise HostSilent(failed.message, hint=GIVE_KEY)
-            raise failed
+            place = self.address.destination
+            raise silence(said, host=place, ssh=f"ssh {port}{place}", key=GIVE_KEY)
         return done.returncode, done.stdout.decode(errors="replace"), said
 
     def run(self, *words: str) -> str:

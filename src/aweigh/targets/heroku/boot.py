@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from aweigh.errors import AweighError, RemoteError
-from aweigh.targets.errors import AnswersDiffer, NotUp, quote
+from aweigh.targets.errors import NotUp, quote
 from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.codes import KEEPS_DOWN, OF_MEMORY, codes_in, crashes_in, since_release
 from aweigh.targets.heroku.documents import DynoDocument, HerokuRelease
 from aweigh.targets.heroku.requests import list_dynos
 from aweigh.targets.heroku.stream import read_log
 from aweigh.targets.invitations import discreet
-from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself
+from aweigh.targets.live import check_itself, get
 
 LOG_LINES = 400
 LOG_EVERY = 5
@@ -102,8 +102,7 @@ def readiness(url: str, path: str) -> Callable[[], bool]:
         reply = get(url, path)
         if reply is None:
             return False
-        if has_refused_itself(reply):
-            raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
+        check_itself(reply)
         return reply.status < 400
 
     return ask

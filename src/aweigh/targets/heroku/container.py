@@ -29,7 +29,6 @@ from aweigh.targets.image.publish import Beside, publish
 REGISTRY = "registry.heroku.com"
 REGISTRY_VARIABLE = "AWEIGH_HEROKU_REGISTRY"
 """Names another registry, on this machine."""
-STACK = "container"
 PLATFORM = Platform("amd64", "linux")
 OWN = "/tmp"  # noqa: S108  a dyno's own
 ENVIRONMENT: Mapping[str, str] = {"HOME": OWN, "AWEIGH_STATE_DIR": f"{OWN}/aweigh"}

@@ -34,7 +34,7 @@ from aweigh.targets.doctor.platform import Bound, Platform, Words
 from aweigh.targets.doctor.run import Limits, Web
 from aweigh.targets.heroku.dynos import BOOT_S, DYNOS, FIRST_BYTE_S, IDLE_S, LARGE_SLUG_BYTES, MOST_SLUG_BYTES
 from aweigh.targets.local.dotenv import read_dotenv
-from aweigh.targets.local.environ import environ_of
+from aweigh.targets.local.environ import KEPT, environ_of
 from aweigh.targets.local.lines import is_bundle, lines_of
 
 if TYPE_CHECKING:
@@ -169,10 +169,6 @@ def _folder(folder: Folder, *, wishes: Wishes, tell: Tell) -> Diagnosis:
         return _measured(Subject(folder, web, environment), found=found, wishes=wishes, tell=tell)
 
 
-_KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-"""Of this machine's variables: a dyno has none of its owner's."""
-
-
 def _web_of_folder(folder: Folder, environment: Environment, wishes: Wishes, *, copy: Path) -> Web | None:
     """The folder's web line, in a copy of it, so that nothing that it writes comes here."""
     processes = lines_of(folder.path, auth="none").processes
@@ -183,7 +179,7 @@ def _web_of_folder(folder: Folder, environment: Environment, wishes: Wishes, *, 
         shutil.copyfile(folder.path / name, copy / name)
         shutil.copymode(folder.path / name, copy / name)
     workers = formation.concurrency_of(folder, default=DYNOS[wishes.size].web_concurrency)
-    base = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    base = {name: os.environ[name] for name in KEPT if name in os.environ}
     home = {"HOME": str(copy)}  # on a dyno the app's folder is the home, and setup.sh writes into it
     own = home | read_dotenv(folder.text(".env") or "")
     environ = environ_of(copy, base=base, own=own, web_concurrency=workers, programs=environment.programs)

@@ -10,6 +10,9 @@ PER_TYPE = 100
 _OURS = ("STREAMLIT_SERVER_PORT", "VIRTUAL_ENV", "PYTHONHOME", "PORT", "DYNO")
 """Of this shell, and not to be handed on: each process gets its own, or none."""
 
+KEPT = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FILE", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""Of this machine's variables: what runs at a place has none of its owner's."""
+
 
 def environ_of(
     folder: Path, *, base: Mapping[str, str], own: Mapping[str, str], web_concurrency: int, programs: Path | None = None

@@ -8,15 +8,13 @@ from aweigh.errors import RemoteError
 from aweigh.targets.doctor.diagnosis import Diagnosis, Tell, Wishes
 from aweigh.targets.doctor.finding import Finding
 from aweigh.targets.doctor.platform import Bound, Platform, Words
-from aweigh.targets.doctor.released import diagnose_release
+from aweigh.targets.doctor.released import FIRST_BYTE_S, IDLE_S, diagnose_release
 from aweigh.targets.doctor.run import Limits
 from aweigh.targets.ssh.facts import Facts, ask_all
 from aweigh.targets.ssh.place import MEMORY, ROOT, memory_bytes
 from aweigh.targets.ssh.runner import Host
 from aweigh.targets.ssh.units import BOOT_S
 
-FIRST_BYTE_S, IDLE_S = 30.0, 60.0
-"""Nobody holds to them there; what is in between, proxies and people, does."""
 WORDS = Words(
     place="the server",
     machine="server",

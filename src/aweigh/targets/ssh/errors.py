@@ -24,6 +24,11 @@ class HostUnfit(RemoteError):
     code = "host_unfit"
 
 
+COPY_KEY = (
+    "put your public key there (ssh-copy-id {port}{host}); a key with a passphrase must be in the agent (ssh-add)"
+)
+"""How a host of one's own comes to let somebody in."""
+
 _SILENCES: tuple[Words, ...] = (
     (
         r"IDENTIFICATION HAS CHANGED",
@@ -38,7 +43,7 @@ _SILENCES: tuple[Words, ...] = (
     (
         r"Permission denied|Too many authentication failures",
         "The host {host} does not let this user in.",
-        "put your public key there (ssh-copy-id {port}{host}); a key with a passphrase must be in the agent (ssh-add)",
+        "{key}",
     ),
     (
         r"Could not resolve hostname",
@@ -65,7 +70,7 @@ _SILENCES: tuple[Words, ...] = (
 _TELLING = re.compile(r"error|fail|cannot|unable|denied|not ", re.IGNORECASE)
 
 
-def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
+def silence(stderr: str, *, host: str, ssh: str, key: str = COPY_KEY) -> HostSilent:
     """The error of a connection that did not come about, or broke off, by what ssh said; ``ssh`` is how it is typed."""
     name = host.rpartition("@")[2]
     port = re.search(r" -p ([0-9]+) ", ssh)
@@ -73,7 +78,7 @@ def silence(stderr: str, *, host: str, ssh: str) -> HostSilent:
     words = told_by(stderr, _SILENCES)
     if words is not None:
         more = {"host": host, "name": name, "known": known, "ssh": ssh, "port": f"-p {port[1]} " if port else ""}
-        return HostSilent(words[0].format(**more), hint=words[1].format(**more))
+        return HostSilent(words[0].format(**more), hint=words[1].format(**more, key=key.format(**more)))
     said = quoted(stderr)
     return HostSilent(f"The connection to {host} failed{f': {said}' if said else ''}.", hint=f"try: {ssh}; {AGAIN}")
 
@@ -104,8 +109,6 @@ def refusal(what: str, stderr: str, *, host: str) -> RemoteError:
 def quoted(text: str) -> str:
     """The last words of what a program printed, as part of a sentence."""
     lines = [" ".join(one.split()) for one in text.splitlines() if one.strip()]
-    said = next(
-        (one for one in reversed(lines) if re.search(r"error|fail|cannot|unable|denied|not ", one, re.IGNORECASE)), ""
-    )
+    said = next((one for one in reversed(lines) if _TELLING.search(one)), "")
     said = (said or (lines[-1] if lines else "")).rstrip(".")
     return quote("".join(one for one in said if one.isprintable()))

@@ -7,7 +7,7 @@ from aweigh.errors import RemoteError
 from aweigh.guard.deploy_key import VARIABLE
 from aweigh.secret import Secret
 from aweigh.targets.errors import AGAIN, AnswersDiffer, NotUp
-from aweigh.targets.live import SELF_REFUSED, get, has_refused_itself, replay
+from aweigh.targets.live import check_itself, get, replay
 from aweigh.targets.ssh.command import Command, systemctl
 from aweigh.targets.ssh.errors import quoted
 from aweigh.targets.ssh.going import Going
@@ -51,8 +51,8 @@ def _wait_until_ready(going: Going, unit: str, url: str) -> None:
         reply = get(url, path)
         if reply is not None and (reply.status == 200 or (not going.kept.is_ours and reply.status < 500)):
             return
-        if reply is not None and has_refused_itself(reply):
-            raise AnswersDiffer(SELF_REFUSED[0], hint=SELF_REFUSED[1])
+        if reply is not None:
+            check_itself(reply)
         now = time.monotonic()
         if now > until:
             raise NotUp(
@@ -89,12 +89,7 @@ def _replayed(going: Going, url: str) -> int:
         found = replay(url, going.golden, secret=None, key=key)
     except RemoteError as error:
         raise AnswersDiffer(error.message, hint=error.hint) from error
-    if not found.ok:
-        more = len(found.problems) - 1
-        raise AnswersDiffer(
-            f"The new release answers differently: {found.problems[0]}{f' (and {more} more)' if more else ''}.",
-            hint="aweigh verify checks the bundle; deploy it from the machine that packed it",
-        )
+    found.check("The new release")
     return found.rows - found.skipped
 
 

@@ -66,6 +66,9 @@ def test_the_documents_are_written_into_a_new_folder_and_nowhere_else(shell, bun
     there = {str(one.relative_to(tmp_path / "out")) for one in (tmp_path / "out").rglob("*") if one.is_file()}
     assert {one.lstrip("/") for one in told["files"]} == there
     assert "is not empty" in refused(shell.type("deploy", *words), code=2)
+    (tmp_path / "file").touch()
+    below = (*words[:-1], str(tmp_path / "file" / "below"))
+    assert "name another folder: --output-dir" in refused(shell.type("deploy", *below), code=2)
     assert shell.untouched() == before
 
 

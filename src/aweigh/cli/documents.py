@@ -22,7 +22,7 @@ def check_new(folder: Path) -> None:
 
 
 def write_documents(files: Mapping[str, bytes | Path], folder: Path) -> None:
-    """Writes contents, or copies of files, by their paths below the folder.
+    """Writes contents, or copies of files, by their paths below the folder: all of them, or none.
 
     Raises:
         UsageError: something is there, or nothing can be written.
@@ -38,6 +38,7 @@ def write_documents(files: Mapping[str, bytes | Path], folder: Path) -> None:
             else:
                 shutil.copyfile(content, path)
     except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
         raise _unwritable(folder, error) from error
 
 

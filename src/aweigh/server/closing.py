@@ -9,6 +9,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -62,7 +63,13 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals while the server runs; one more SIGTERM while the process ends is not to kill it."""
+        """Take the signals while the server runs; one more SIGTERM while the process ends is not to kill it.
+
+        They come to the main thread, and only there they are to be had.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         signal.signal(signal.SIGTERM, self.handle_exit)
         if self._seated is None:
             before = signal.signal(signal.SIGINT, self.handle_exit)

@@ -38,7 +38,8 @@
         ├── NotUp               what was deployed does not come up                       exit 4
         └── AnswersDiffer       what is live does not answer as its golden rows say      exit 4
 
-The last six are in ``targets/heroku/errors.py``, with the sentences that they are told in; so have other places that
+The last two are in ``targets/errors.py``, for every place; the four before them in ``targets/heroku/errors.py``, with
+the sentences that they are told in. So have other places that
 are asked over the network an ``errors.py`` of their own, below ``RemoteError`` (``oci/errors.py``). Eight more stand
 where they arise, as a server turns them into its own answers and no command tells them: ``Unread``
 (``server/body.py``), ``NoAnswer`` (``server/service.py``), ``OverBudget`` (``server/access/meter.py``), ``Refused``
@@ -50,6 +51,7 @@ that names no path of the machine unless the user typed it.
 """
 
 import errno
+import re
 from dataclasses import dataclass
 
 
@@ -308,3 +310,8 @@ class SourceSilent(RemoteError):
 def is_full(error: OSError) -> bool:
     """Whether a file could not be written because no room is left: on the disk, or of what the user may have."""
     return error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def says_full(told: str) -> bool:
+    """The same of what another program says that it stumbled over."""
+    return re.search(r"No space left on device|Disk quota exceeded|os error (?:28|122)\b", told) is not None

@@ -10,13 +10,11 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from tests.asking import asked_all_the_while
 from tests.compose import Docker
 
 from aweigh.__main__ import main
@@ -218,38 +216,12 @@ def test_several_replicas_are_shown_with_what_stands_before_them(run, folder):
 ROW = {"rows": [{"island": "Biscoe", "bill_length_mm": 50.0}]}
 
 
-@contextmanager
-def asked_all_the_while(port):
-    """Rows are asked until the block ends; yields how many, and what was answered otherwise than by 200."""
-    told, ended = {"asked": 0, "failed": []}, threading.Event()
-
-    def ask():
-        while not ended.is_set():
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/v1/predict", json.dumps(ROW).encode(), {"Content-Type": "application/json"}
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=30) as reply:
-                    reply.read()
-            except OSError as error:
-                told["failed"].append(repr(error))
-            told["asked"] += 1
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield told
-    finally:
-        ended.set()
-        thread.join()
-
-
 @pytest.mark.slow
 def test_with_a_proxy_a_release_leaves_no_request_unanswered(run, live, docker, port, tmp_path):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     code, out, _ = run(*live, "--proxy")
     assert code == 0, out
-    with asked_all_the_while(port) as told:
+    with asked_all_the_while(port, ROW["rows"][0]) as told:
         code, out, err = run(*live[:-1], TWO)
         assert (code, err) == (0, ""), out
         assert "beside what runs" in out

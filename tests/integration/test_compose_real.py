@@ -9,13 +9,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 
 import pytest
+from tests.asking import asked_all_the_while
 from tests.compose.real import IMAGES
 from tests.containers import base_in
 
@@ -127,35 +126,6 @@ def test_with_stores_a_worker_and_a_proxy_nothing_may_more_than_it_must(penguins
     assert PROJECT not in docker("volume", "ls", "-q") + docker("network", "ls", "--format", "{{.Name}}")
     assert f"localhost/aweigh-{APP}" not in docker("images", "--format", "{{.Repository}}")
     assert not run.folder.exists()
-
-
-@contextmanager
-def asked_all_the_while(port, row):
-    """Rows are asked from two sides until the block ends; yields how many, and what was not answered by 200."""
-    told, ended = {"asked": 0, "failed": []}, threading.Event()
-    body = json.dumps({"rows": [row]}).encode()
-
-    def ask():
-        while not ended.is_set():
-            request = urllib.request.Request(
-                f"http://127.0.0.1:{port}/v1/predict", body, {"Content-Type": "application/json"}
-            )
-            try:
-                with urllib.request.urlopen(request, timeout=30) as reply:
-                    reply.read()
-            except OSError as error:
-                told["failed"].append(repr(error))
-            told["asked"] += 1
-
-    threads = [threading.Thread(target=ask) for _ in range(2)]
-    for one in threads:
-        one.start()
-    try:
-        yield told
-    finally:
-        ended.set()
-        for one in threads:
-            one.join()
 
 
 @pytest.mark.parametrize("more", [("--replicas", "2"), ("--proxy",)], ids=" ".join)

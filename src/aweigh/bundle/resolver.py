@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from aweigh.errors import MissingExtra, StorageFull
+from aweigh.errors import MissingExtra, StorageFull, says_full
 
 PLATFORM = "x86_64-manylinux_2_28"
 """Where bundles are served; the hashes are those of a version's files for every platform."""
@@ -23,7 +23,6 @@ _PASSED_ON = re.compile(
 )
 _FROM_PIP = {"PIP_INDEX_URL": "UV_DEFAULT_INDEX", "PIP_EXTRA_INDEX_URL": "UV_INDEX"}
 _UNREACHABLE = re.compile(r"Failed to fetch|error sending request|network was disabled|dns error|Could not connect")
-_FULL = re.compile(r"No space left on device|Disk quota exceeded|os error (?:28|122)\b")
 
 QUIET = ("--no-config", "--no-python-downloads", "--no-progress", "--color", "never")
 """What every command of uv is given: no settings of the user, no interpreter from elsewhere, plain text."""
@@ -94,7 +93,7 @@ def refuse_full_disk(told: str) -> None:
     Raises:
         StorageFull: it is.
     """
-    if _FULL.search(told) is not None:
+    if says_full(told):
         raise StorageFull("The disk is full.", hint="make room, or name caches elsewhere: XDG_CACHE_HOME, TMPDIR")
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aweigh.bundle.resolver import QUIET, run_uv, without_addresses
-from aweigh.errors import RemoteError, StorageFull
+from aweigh.errors import RemoteError, StorageFull, says_full
 from aweigh.locking import probe
 from aweigh.locking.interpreter import find_interpreter
 
@@ -170,7 +170,7 @@ def _ended(code: int | None) -> str:
 
 def not_installed(told: str, python: str) -> RemoteError | StorageFull:
     """The error for a lock that uv could not install, by what uv said."""
-    if "No space left on device" in told or "os error 28" in told:
+    if says_full(told):
         return StorageFull(
             "There is no room for the environment that a lock is proven in.",
             hint="make room, or set TMPDIR to where there is some; --no-prove locks without a proof",

@@ -2,7 +2,7 @@
 
 import re
 
-from aweigh.errors import RemoteError
+from aweigh.errors import RemoteError, says_full
 from aweigh.targets.errors import AGAIN, Words, quote, told_by
 
 
@@ -100,7 +100,7 @@ def refusal(what: str, stderr: str, *, host: str) -> RemoteError:
         )
     if re.search(r"sudo: (command )?not found|sudo: No such file", stderr):
         return HostUnfit(f"On {host} there is no sudo.", hint="deploy as root@..., or install sudo there")
-    if re.search(r"No space left on device|Disk quota exceeded", stderr):
+    if says_full(stderr):
         return HostUnfit(f"The disk of {host} is full: it could not {what}.", hint=f"make room there, then {AGAIN}")
     said = quoted(stderr)
     return HostRefused(f"The host could not {what}{f': {said}' if said else ''}.", hint=AGAIN)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import socket
 import threading
 import time
@@ -250,6 +251,8 @@ def test_a_model_that_breaks_later_is_a_500_that_says_nothing(caplog):
         state["broken"] = True
         with caplog.at_level(logging.ERROR):
             reply = ask(client, 1)
+            tensor = {"name": "x", "datatype": "FP64", "shape": [1], "data": [1]}
+            other = client.post("/v2/models/doubler/infer", json={"inputs": [tensor]})
         state["broken"] = False
         assert ask(client, 1).status_code == 200
     document = reply.json()
@@ -259,6 +262,10 @@ def test_a_model_that_breaks_later_is_a_500_that_says_nothing(caplog):
     assert "secret" not in reply.text
     assert document["id"] in caplog.text
     assert "/srv/secret" in caplog.text
+    assert (other.status_code, other.headers["content-type"]) == (500, "application/json")
+    said = re.fullmatch(r"The server failed, and has written down why\. \(id (\w+)\)", other.json()["error"])
+    assert said is not None
+    assert said[1] in caplog.text
 
 
 def test_a_slow_model_does_not_keep_others_waiting():

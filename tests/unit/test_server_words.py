@@ -9,15 +9,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aweigh import errors
-from aweigh.errors import AweighError, ConfigError, DataError, InvalidRows, MissingExtra, Problem, UnsupportedMedia
+from aweigh.errors import (
+    AweighError,
+    ConfigError,
+    DataError,
+    InvalidRows,
+    MalformedBody,
+    MissingExtra,
+    Problem,
+    UnsupportedMedia,
+)
 from aweigh.schema import Column, Output, Schema
 from aweigh.secret import Secret
 from aweigh.server import ulid as ulids
+from aweigh.server.binary_tensors import read_values, write_values
 from aweigh.server.media import ARROW_FILE, ARROW_STREAM, kind_of, parse, wanted
 from aweigh.server.metrics import BUCKETS_S, Counters, route_of
+from aweigh.server.output_tensors import output_metadata, output_tensors
 from aweigh.server.problems import PROBLEMS, Refused, document_of, encode, status_of
 from aweigh.server.settings import MAX_CELLS, Settings, read_settings
-from aweigh.server.tensors import output_metadata, output_tensors, read_request, rows_of
+from aweigh.server.tensors import read_request, rows_of
 from aweigh.server.ulid import ALPHABET, ulid
 
 # -- content types ---------------------------------------------------------------------------------------------------
@@ -373,7 +384,9 @@ def test_every_kind_of_answer_is_a_tensor(output, names, rows):
     }.get(output.task, Answers(output, rows, values=np.full((rows, wide), np.inf)))
     schema = Schema(columns=NUMBERS.columns, output=output)
     assert [(one["name"], one["datatype"]) for one in output_metadata(schema)] == names
-    for made in output_tensors(schema, answers):
+    tensors, nothing = output_tensors(schema, answers)
+    assert nothing == b""
+    for made in tensors:
         size = 1
         for one in made["shape"]:
             size *= one
@@ -381,6 +394,64 @@ def test_every_kind_of_answer_is_a_tensor(output, names, rows):
         assert len(made["data"]) == size
         kind = {"BYTES": str, "INT64": int, "BOOL": bool, "FP64": (int, float, type(None))}[made["datatype"]]
         assert all(isinstance(one, kind) for one in made["data"])
+    packed, rest = output_tensors(schema, answers, binary=[name for name, _ in names])
+    for made, plain in zip(packed, tensors, strict=True):
+        size_bytes = made["parameters"]["binary_data_size"]
+        assert "data" not in made
+        assert read_values(rest[:size_bytes], made["datatype"]) == plain["data"]
+        rest = rest[size_bytes:]
+    assert rest == b""
+
+
+def test_each_output_is_bytes_or_not_as_it_is_asked_for():
+    def asked(parameters, *outputs):
+        document = {"inputs": [], "parameters": parameters, "outputs": list(outputs)}
+        return sorted(read_request(json.dumps(document).encode(), json_bytes=None).binary_outputs(["u", "v"]))
+
+    plain, packed = ({"name": "u", "parameters": {"binary_data": one}} for one in (False, True))
+    assert asked(None) == asked({}) == asked({"binary_data_output": False}, plain) == []
+    assert asked({"binary_data_output": True}) == ["u", "v"]
+    assert asked({"binary_data_output": True}, plain) == ["v"]
+    assert asked({}, packed, {"name": "v", "parameters": None}) == ["u"]
+    with pytest.raises(MalformedBody, match="neither true nor false"):
+        asked({"binary_data_output": "true"})
+
+
+@pytest.mark.parametrize("name", ["shared_memory_region", "classification"])
+@pytest.mark.parametrize("place", ["inputs", "outputs"])
+def test_what_other_extensions_would_change_is_refused(name, place):
+    document = {"inputs": [tensor("a", [1], [1])], "outputs": [{"name": "value"}]}
+    document[place][0]["parameters"] = {name: 1}
+    with pytest.raises(MalformedBody, match="here"):
+        read_request(json.dumps(document).encode(), json_bytes=None)
+
+
+TEXTS = Schema(columns=(Column(name="t", type="text", dtype="object", nullable=True),), output=NUMBERS.output)
+
+
+@pytest.mark.parametrize(("missing", "values"), [("None", ["a", None, ""]), ("", ["a", "None", None])])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_text_may_stand_for_a_missing_value(missing, values, packed):
+    given = tensor("t", [3], ["a", "None", ""], "BYTES")
+    rest = b""
+    if packed:
+        rest = write_values(given.pop("data"), "BYTES")
+        given["parameters"] = {"binary_data_size": len(rest)}
+    head = json.dumps({"inputs": [given], "parameters": {"missing_text": missing}}).encode()
+    request = read_request(head + rest, json_bytes=len(head) if packed else None)
+    rows = rows_of(TEXTS, request.inputs, max_rows=10, missing_text=request.missing_text)
+    assert [one["t"] for one in rows] == values
+
+
+def test_what_stands_for_a_missing_value_is_a_text():
+    body = json.dumps({"inputs": [], "parameters": {"missing_text": 0}}).encode()
+    with pytest.raises(MalformedBody, match="missing_text"):
+        _ = read_request(body, json_bytes=None).missing_text
+
+
+def test_a_tensor_without_data_says_so():
+    with pytest.raises(InvalidRows, match="has no data"):
+        rows_from([tensor("a", [1], None)])
 
 
 def test_what_waits_and_is_kept_is_read_from_the_environment():

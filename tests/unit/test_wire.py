@@ -2,11 +2,12 @@
 
 import asyncio
 import gzip
+import zlib
 
 import pytest
 from backports import zstd
 
-from aweigh.wire.coding import coding_for, compress
+from aweigh.wire.coding import coding_for, compress, decompress
 from aweigh.wire.kept import Kept
 
 BODY = b'{"columns":["bill_length_mm","bill_depth_mm"]}' * 200
@@ -54,6 +55,27 @@ def test_bodies_come_out_as_they_went_in(kept):
     assert zstd.decompress(compress(BODY, "zstd", kept=kept)) == BODY
     assert compress(BODY, "identity", kept=kept) == BODY
     assert compress(BODY, "gzip", kept=kept) == compress(BODY, "gzip", kept=kept)
+
+
+PACKED = {"gzip": gzip.compress(BODY), "deflate": zlib.compress(BODY)}
+
+
+def test_only_codings_that_are_among_those_offered_are_taken():
+    assert coding_for(b"gzip, deflate, zstd", among=("gzip",)) == "gzip"
+    assert coding_for(b"zstd", among=("gzip",)) == "identity"
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_what_comes_packed_is_unpacked_no_further_than_it_may_be(packing):
+    assert decompress(PACKED[packing], packing, most_bytes=len(BODY)) == BODY
+    assert decompress(PACKED[packing], packing, most_bytes=len(BODY) - 1) is None
+
+
+@pytest.mark.parametrize("packing", PACKED)
+def test_what_is_not_whole_or_not_packed_so_is_no_body(packing):
+    for spoilt in (PACKED[packing][:-1], PACKED[packing] + b"0", b"", BODY):
+        with pytest.raises(ValueError):
+            decompress(spoilt, packing, most_bytes=2 * len(BODY))
 
 
 def asked(kept, *, method="GET", **headers):

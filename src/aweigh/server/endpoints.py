@@ -16,6 +16,7 @@ from aweigh.server.access.door import IDENTITY
 from aweigh.server.media import JSON
 from aweigh.server.metrics import CONTENT_TYPE, Counters, may_read, route_of
 from aweigh.server.problems import (
+    FAILED,
     PROBLEM_JSON,
     Refused,
     document_of,
@@ -209,8 +210,11 @@ async def refuse(request: Request, error: Exception) -> Response:
 async def fail(request: Request, error: Exception) -> Response:
     """An error that nobody foresaw: all of it for the log, and for the client the id to find it by."""
     log_id = ulid()
+    route = route_of(request.url.path)
     # The route and not the address: who knows a job's may see the job, and anything may stand in a query.
-    _LOG.error("id %s: %s of route %s failed", log_id, request.method, route_of(request.url.path), exc_info=error)
+    _LOG.error("id %s: %s of route %s failed", log_id, request.method, route, exc_info=error)
+    if route == "oip":
+        return Response(encode({"error": f"{FAILED} (id {log_id})"}), status_code=500, media_type=JSON)
     return Response(encode(internal_document(log_id)), status_code=500, media_type=PROBLEM_JSON.decode())
 
 

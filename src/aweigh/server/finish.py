@@ -2,28 +2,35 @@
 
 from aweigh.server.reply import Headers, Reply
 from aweigh.server.timing import COMPRESS, WRITE, Timing
-from aweigh.wire.coding import WORTH_BYTES, coding_for, compress
+from aweigh.wire.coding import CODINGS, WORTH_BYTES, Coding, coding_for, compress
 
 VARY = (b"vary", b"accept-encoding")
 
 
-def finish(reply: Reply, *, accepted: bytes, timing: Timing) -> Reply:
-    """The reply as it is sent to a client with that ``Accept-Encoding``; its writing has just ended.
+def finish(reply: Reply, *, accepted: bytes, timing: Timing, among: tuple[Coding, ...] = CODINGS) -> Reply:
+    """The reply as it is sent to a client with that ``Accept-Encoding``, in one of these codings, if in any.
 
-    To be called where the reply was written: in a thread, when it is large.
+    Its writing has just ended. To be called where the reply was written: in a thread, when it is large.
     """
     headers, body = reply
     timing.mark(WRITE)
     if accepted or len(body) >= WORTH_BYTES:
-        headers, body = coded(headers, body, accepted=accepted, timing=timing)
+        headers, body = coded(headers, body, accepted=accepted, timing=timing, among=among)
     headers.append(timing.header())
     return headers, body
 
 
-def coded(headers: Headers, body: bytes, *, accepted: bytes, timing: Timing | None = None) -> Reply:
+def coded(
+    headers: Headers,
+    body: bytes,
+    *,
+    accepted: bytes,
+    timing: Timing | None = None,
+    among: tuple[Coding, ...] = CODINGS,
+) -> Reply:
     """The reply in the coding that suits it and the client; ``timing`` is told when that took time."""
     worth = len(body) >= WORTH_BYTES
-    coding = coding_for(accepted, worth=worth)
+    coding = coding_for(accepted, worth=worth, among=among)
     if coding != "identity":
         body = compress(body, coding)
         if timing is not None:

@@ -15,21 +15,26 @@ from aweigh.schema import Answers
 from aweigh.schema.check import check_rows
 from aweigh.server.access.meter import Meter
 from aweigh.server.asking import Ask, Question, one_model
-from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
+from aweigh.server.body import ClientGone, Unpacking, Unread, packing_of, read_body, refuse_unread
 from aweigh.server.finish import finish
-from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, status_of
+from aweigh.server.output_tensors import datatype_of, output_metadata, output_tensors
+from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, sentence_of, status_of
 from aweigh.server.readiness import Readiness
 from aweigh.server.reply import Reply
 from aweigh.server.service import Seen, Service
 from aweigh.server.settings import Settings
-from aweigh.server.tensors import datatype_of, output_metadata, output_tensors, read_request, rows_of
+from aweigh.server.tensors import read_request, rows_of
 from aweigh.server.timing import Timing
 from aweigh.server.ulid import ulid
 from aweigh.table import Table
+from aweigh.wire.coding import Coding
 
 JSON = b"application/json"
+BINARY = b"application/octet-stream"
 BINARY_HEADER = b"inference-header-content-length"
 EXTENSIONS = ("binary_tensor_data",)
+CODINGS: tuple[Coding, ...] = ("gzip",)
+"""Triton's client lets aiohttp ask for zstd, where that can, and reads no more than gzip and deflate."""
 
 
 class OpenInference:
@@ -42,6 +47,7 @@ class OpenInference:
         self._ask = ask
         self._readiness = readiness
         self._settings = settings
+        self._unpacked = Unpacking(settings.max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -51,12 +57,12 @@ class OpenInference:
         except ClientGone:
             return
         except Unread as unread:
-            body = encode({"error": said(unread.error)})
+            body = encode({"error": sentence_of(unread.error)})
             await refuse_unread(unread.error, scope, receive, send, media=JSON, body=body)
             return
         except AweighError as error:
             status = 400 if status_of(error) == 422 else status_of(error)
-            body = encode({"error": said(error)})
+            body = encode({"error": sentence_of(error)})
             headers = headers_of(error, size_bytes=len(body), media=JSON)
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -86,7 +92,7 @@ class OpenInference:
         if parts == ["health", "live"]:
             return lambda: {"live": True}, read
         if parts == ["health", "ready"]:
-            return self._ready, read
+            return lambda: {"live": True, "ready": self._is_ready()}, read
         if parts[0] != "models" or len(parts) < 2 or self._service is None:
             raise _nothing_here()
         predictor = self._service.predictor
@@ -100,7 +106,7 @@ class OpenInference:
         if not rest:
             return self._model, read
         if rest == ["ready"]:
-            return self._ready, read
+            return lambda: {"name": predictor.manifest.name, "ready": self._is_ready()}, read
         if rest == ["infer"]:
             return None, ("POST",)
         raise _nothing_here()
@@ -108,9 +114,14 @@ class OpenInference:
     def _server(self) -> dict[str, object]:
         return {"name": "aweigh", "version": __version__, "extensions": list(EXTENSIONS)}
 
-    def _ready(self) -> dict[str, object]:
+    def _is_ready(self) -> bool:
+        """True.
+
+        Raises:
+            NotReady: it is not.
+        """
         self._readiness.require_ready()
-        return {"ready": True}
+        return True
 
     def _model(self) -> dict[str, object]:
         service = self._service
@@ -132,7 +143,7 @@ class OpenInference:
         if service is None:
             raise _nothing_here()
         self._readiness.require_proof()
-        refuse_encoding(scope)
+        packing = packing_of(scope)
         json_bytes = None
         codings = []
         for name, value in scope["headers"]:
@@ -141,6 +152,8 @@ class OpenInference:
             elif name == BINARY_HEADER:
                 json_bytes = int(value) if value.isdigit() and len(value) < 12 else -1
         body = await read_body(scope, receive, settings=self._settings)
+        if packing is not None:
+            body = await self._unpacked(body, packing)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
             raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
         timing = Timing()
@@ -151,7 +164,8 @@ class OpenInference:
             def write(answers: Answers, warnings: Sequence[Problem]) -> Reply:
                 if seen is not None:
                     seen(answers)
-                return finish(_json(request.document(answers, warnings)), accepted=b",".join(codings), timing=timing)
+                reply = request.reply(answers, warnings)
+                return finish(reply, accepted=b",".join(codings), timing=timing, among=CODINGS)
 
             return service.ask(request.read, write, size_bytes=len(body), timing=timing, receive=receive)
 
@@ -169,6 +183,7 @@ class Inference:
         self._meter = meter
         self._id: str | None = None
         self._asked: frozenset[str] = frozenset()
+        self._binary: frozenset[str] = frozenset()
 
     def read(self) -> Table:
         """The tensors as a table that fits the schema.
@@ -185,41 +200,42 @@ class Inference:
         if self._asked - known:
             stranger = min(self._asked - known)[:60]
             raise InvalidRows((Problem("unknown_output", f"the model has no output {stranger!r}"),))
-        rows = rows_of(schema, request.inputs, max_rows=self._service.max_rows)
+        self._binary = request.binary_outputs(known)
+        rows = rows_of(schema, request.inputs, max_rows=self._service.max_rows, missing_text=request.missing_text)
         table = self._service.within(check_rows(schema, rows))
         if self._meter is not None:
             self._meter(table, len(self._body))
         return table
 
-    def document(self, answers: Answers, warnings: Sequence[Problem]) -> dict[str, object]:
-        """The reply: the outputs that were asked for, all of them when none was named."""
+    def reply(self, answers: Answers, warnings: Sequence[Problem]) -> Reply:
+        """The outputs that were asked for, all of them when none was named; in JSON, or behind it in bytes."""
         predictor = self._service.predictor
         schema = predictor.schema
         if self._meter is not None:
             answers = self._meter.told(answers)
             schema = msgspec.structs.replace(schema, output=answers.output)
-        tensors = output_tensors(schema, answers)
+        tensors, rest = output_tensors(schema, answers, names=self._asked, binary=self._binary)
         document: dict[str, object] = {
             "model_name": predictor.manifest.name,
             "model_version": predictor.version,
             "id": self._id if self._id is not None else ulid(),
-            "outputs": [one for one in tensors if not self._asked or one["name"] in self._asked],
+            "outputs": tensors,
         }
-        if warnings:
-            document["parameters"] = {"warnings": [one.document() for one in warnings]}
-        return document
+        if warnings:  # as text: a parameter is a text, a number or a boolean
+            document["parameters"] = {"warnings": encode([one.document() for one in warnings]).decode()}
+        if not self._binary:
+            return _json(document)
+        head = encode(document)
+        return [
+            (b"content-type", BINARY),
+            (b"content-length", b"%d" % (len(head) + len(rest))),
+            (BINARY_HEADER, b"%d" % len(head)),
+        ], head + rest
 
 
 def _json(document: dict[str, object]) -> Reply:
     body = encode(document)
     return [(b"content-type", JSON), (b"content-length", b"%d" % len(body))], body
-
-
-def said(error: AweighError) -> str:
-    """An error in the protocol's one line: the sentence, and what to do."""
-    if status_of(error) == 500:
-        return "The server failed, and has written down why."
-    return f"{error.message} ({error.hint})" if error.hint else error.message
 
 
 def _nothing_here() -> Refused:

@@ -48,6 +48,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
 """Every code that the server answers with: the status and the title that always go with it."""
 
 DOCS = "/v1/docs"
+FAILED = "The server failed, and has written down why."
 
 
 class Refused(AweighError):  # noqa: N818  named as those of errors.py
@@ -99,13 +100,20 @@ def document_of(error: AweighError) -> dict[str, object]:
     return document
 
 
+def sentence_of(error: AweighError) -> str:
+    """An error in one line, as the Open Inference Protocol has it: the sentence, and what to do."""
+    if status_of(error) == 500:
+        return FAILED
+    return f"{error.message} ({error.hint})" if error.hint else error.message
+
+
 def internal_document(log_id: str | None) -> dict[str, object]:
     """What is said of an error inside: nothing but the id under which the log has all of it."""
     document: dict[str, object] = {
         "type": f"{DOCS}#internal",
         "title": PROBLEMS["internal"][1],
         "status": 500,
-        "detail": "The server failed, and has written down why. Nothing is wrong with the request as such.",
+        "detail": f"{FAILED} Nothing is wrong with the request as such.",
         "code": "internal",
     }
     if log_id is not None:

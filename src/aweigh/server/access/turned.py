@@ -12,7 +12,7 @@ from aweigh.errors import AweighError
 from aweigh.guard.rules import READ
 from aweigh.server.access.asked import SAFE_METHODS, header
 from aweigh.server.access.door import IDENTITY
-from aweigh.server.problems import PROBLEM_JSON, document_of, encode, headers_of, status_of
+from aweigh.server.problems import PROBLEM_JSON, document_of, encode, headers_of, sentence_of, status_of
 
 LOOK_AT = "/model"
 """The page for those who may look and not ask."""
@@ -37,8 +37,7 @@ def _answer(error: AweighError, scope: Scope) -> tuple[int, list[tuple[bytes, by
             return _see(LOOK_AT)
         return _page(error)
     if path.startswith("/v2"):
-        said = f"{error.message} ({error.hint})" if error.hint else error.message
-        body = encode({"error": said})
+        body = encode({"error": sentence_of(error)})
         return status_of(error), headers_of(error, size_bytes=len(body), media=b"application/json"), body
     body = encode(document_of(error))
     return status_of(error), headers_of(error, size_bytes=len(body), media=PROBLEM_JSON), body

@@ -12,6 +12,9 @@ FUZZ := $(VENV)/.aweigh-fuzz
 # Ray has an environment of its own: all else is tested where there is none.
 RAY_VENV ?= $(VENV)-ray
 RAY := $(RAY_VENV)/.aweigh-ray
+# Others' clients have one too: what they need beside themselves is none of ours.
+CLIENTS_VENV ?= $(VENV)-clients
+CLIENTS := $(CLIENTS_VENV)/.aweigh-clients
 DEMO := $(VENV)/.aweigh-demo
 
 # The environment must not be shadowed by packages that happen to be on the caller's path.
@@ -26,6 +29,7 @@ INSTALL_SELF = $(PIP) --no-build-isolation --no-deps -e .
 # With RECORD=1 the tests that pass leave their records behind docs/reference/targets.md, whatever target runs them.
 SHOWN = --record-shown=docs/reference/shown.json
 PYTEST = $(BIN)/python -m pytest $(if $(RECORD),$(SHOWN))
+CLIENTS_PYTEST = $(CLIENTS_VENV)/bin/python -m pytest $(if $(RECORD),$(SHOWN))
 RAY_PYTEST = $(RAY_VENV)/bin/python -m pytest $(if $(RECORD),$(SHOWN))
 # Two workers, a file to a worker: fixtures that start a server are started once.
 PARALLEL = -n 2 --dist loadfile
@@ -50,9 +54,10 @@ test: lint suite ## Run everything that continuous integration runs
 
 # The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
 .PHONY: suite
-suite: $(DEV) chromium containers-tools host-tools helm ## Run all tests but the slow ones
+suite: $(DEV) $(CLIENTS) chromium containers-tools host-tools helm ## Run all tests but the slow ones
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
 	$(PYTEST) tests/e2e
+	$(CLIENTS_PYTEST) tests/clients
 
 # To count lines takes half as long again, so that continuous integration does not.
 .PHONY: coverage
@@ -188,6 +193,10 @@ kubernetes: $(DEV) ## Deploy to a real kube-apiserver (Debian's 1.20, built here
 ray: $(RAY) ## Score and serve on a Ray of three nodes here; workers, nodes and the head are killed (250 MB more, below .venv-ray)
 	$(RAY_PYTEST) -m "slow or not slow" tests/ray $(ARGS)
 
+.PHONY: clients
+clients: $(CLIENTS) ## Ask a server through Triton's and KServe's own clients (below .venv-clients)
+	$(CLIENTS_PYTEST) -m "slow or not slow" tests/clients $(ARGS)
+
 .PHONY: containers-tools
 containers-tools: ## Install docker-registry, skopeo and umoci where this user may; say so where not
 	@tools/install_containers
@@ -212,12 +221,13 @@ docs: $(DEV) ## Write the reference pages that are made from the code
 requirements: $(DEV) ## Write the locks anew (UPGRADE=--upgrade takes newer versions)
 	$(LOCK) pyproject.toml --extra all --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra all --extra ray --extra stores --group ray -o requirements/ray.txt
+	$(LOCK) pyproject.toml --extra auth --extra deploy --extra pack --group clients -o requirements/clients.txt
 	$(LOCK) pyproject.toml --extra ui --extra files --extra sklearn --extra pack --group build -c requirements/dev.txt -o requirements/demo.txt
 	$(LOCK) --group fuzz -o requirements/fuzz.txt
 
 .PHONY: clean
 clean: ## Remove the environments and all that the tools leave behind
-	rm -rf $(VENV) $(RAY_VENV) .venvs build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RAY_VENV) $(CLIENTS_VENV) .venvs build dist htmlcov .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find src tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -235,12 +245,20 @@ $(FUZZ): requirements/fuzz.txt $(DEV)
 	@$(INSTALL_LOCKED) requirements/fuzz.txt
 	@touch $@
 
+# An environment beside the other, by uv, of the lock that is called as it is.
+define BESIDE
+@echo "installing into $(1) what make $(2) needs (requirements/$(2).txt); this takes a minute at most"
+@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(1)
+@$(BIN)/uv pip install --quiet --python $(1)/bin/python --no-deps --require-hashes -r requirements/$(2).txt
+@$(BIN)/uv pip install --quiet --python $(1)/bin/python --no-deps --no-build-isolation -e .
+@touch $@
+endef
+
 $(RAY): requirements/ray.txt pyproject.toml $(DEV)
-	@echo "installing into $(RAY_VENV) what the tests on Ray need (requirements/ray.txt); this takes a minute"
-	@$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(RAY_VENV)
-	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python --no-deps --require-hashes -r requirements/ray.txt
-	@$(BIN)/uv pip install --quiet --python $(RAY_VENV)/bin/python --no-deps --no-build-isolation -e .
-	@touch $@
+	$(call BESIDE,$(RAY_VENV),ray)
+
+$(CLIENTS): requirements/clients.txt pyproject.toml $(DEV)
+	$(call BESIDE,$(CLIENTS_VENV),clients)
 
 $(DEMO): requirements/demo.txt pyproject.toml | $(BIN)/python
 	@echo "installing into $(VENV) what the demo needs (requirements/demo.txt); this takes a minute"

@@ -11,11 +11,11 @@ def plain(value):
     return value.item() if isinstance(value, np.generic) else value
 
 
-def said(server, frame):
+def said(server, frame, **headers):
     """Return the predictions of the rows by `/v1/predict`."""
     rows = [dict(zip(frame.columns, map(plain, row), strict=True)) for row in frame.itertuples(index=False, name=None)]
     with server.client() as client:
-        reply = client.post("/v1/predict", json={"rows": rows})
+        reply = client.post("/v1/predict", json={"rows": rows}, headers=headers)
     assert reply.status_code == 200, reply.text
     return reply.json()["predictions"]
 

@@ -1,4 +1,4 @@
-"""Bundles and servers for clients of the Open Inference Protocol that others wrote, and what `/v1` says of the same rows.
+"""Bundles and servers for clients of the Open Inference Protocol that others wrote.
 
 `make clients` runs these tests, in an environment that has the clients; in another there is nothing here.
 """
@@ -84,3 +84,21 @@ def birds() -> pd.DataFrame:
     from aweigh.cli.demo import CHOICES, NUMBERS
 
     return pd.read_csv(penguins_path())[[*CHOICES, *NUMBERS]]
+
+
+@pytest.fixture(scope="session")
+def closed(
+    start_for_session: "Start", houses: Packed, tmp_path_factory: pytest.TempPathFactory
+) -> "tuple[Serving, str]":
+    """Return a server of the houses behind a door, and a key that opens it for predictions."""
+    from aweigh.guard.guard import open_guard
+    from aweigh.guard.identity import Role
+
+    state = tmp_path_factory.mktemp("door")
+    guard = open_guard({}, state_dir=str(state))
+    person = guard.add_person("ana", Role.PREDICTOR, by=None)
+    _, key = guard.add_key(person, "scoring", frozenset({"predict"}), expires_days=1, by=None)
+    server = start_for_session(
+        houses.path, "--no-ui", "--auth", "password", env={"AWEIGH_STATE_DIR": str(state), "AWEIGH_JOBS": "off"}
+    )
+    return server, key.reveal()

@@ -130,6 +130,11 @@ def test_missing_values_are_said_as_the_client_can(birds_client, api, birds):
     assert [one.decode() for one in reply.as_numpy("label")] == [one["label"] for one in said(api, rows)]
 
 
+def test_json_has_no_word_for_a_number_that_is_none(houses_client, homes):
+    with pytest.raises(InferenceServerException, match=r"NaN is no JSON number\. \(a missing value is null\)"):
+        houses_client.infer("houses", tensors(homes.iloc[:1], DATATYPES, binary=False), parameters=MISSING)
+
+
 def test_whole_numbers_may_come_as_others(houses_client, houses_api, homes):
     rows = homes.iloc[:20]
     for datatype, dtype in (("FP64", np.float64), ("INT32", np.int32), ("UINT8", np.uint8)):
@@ -166,6 +171,27 @@ def test_one_tensor_of_all_columns_is_taken_where_they_are_numbers(flats_api):
         assert value.tolist() == numbers(plain.post("/v1/predict", json=body).json()["predictions"])
 
 
+# -- behind a door -----------------------------------------------------------------------------------------------------
+
+
+def test_behind_a_door_a_key_lets_in_and_nothing_else_does(closed, homes):
+    server, key = closed
+    rows = homes.iloc[:3]
+    headers = {"Authorization": f"Bearer {key}"}
+    inputs = tensors(rows, DATATYPES)
+    with client_of(server) as client:
+        assert client.is_server_ready()
+        assert client.is_model_ready("houses", headers=headers)
+        assert not client.is_model_ready("houses")
+        reply = client.infer("houses", inputs, parameters=MISSING, headers=dict(headers))  # it writes its own into it
+        assert reply.as_numpy("value").tolist() == numbers(said(server, rows, **headers))
+        for wrong in (None, {"Authorization": "Bearer nobodys"}):
+            with pytest.raises(InferenceServerException) as caught:
+                client.infer("houses", inputs, parameters=MISSING, headers=wrong)
+            assert caught.value.status() == "401"
+            assert "decoding the response" not in caught.value.message()
+
+
 # -- many at once ------------------------------------------------------------------------------------------------------
 
 
@@ -191,7 +217,7 @@ def test_many_threads_have_each_a_client(houses_api, homes):
             return reply.as_numpy("value").tolist()
 
     with ThreadPoolExecutor(6) as pool:
-        assert sum(pool.map(ask, range(0, 240, 20)), []) == expected
+        assert [one for found in pool.map(ask, range(0, 240, 20)) for one in found] == expected
 
 
 @pytest.mark.parametrize("packing", [None, "gzip", "deflate"])

@@ -1,5 +1,6 @@
 """Every row of docs/reference/errors.md, sent to a real server."""
 
+import gzip
 import io
 import json
 import re
@@ -258,11 +259,17 @@ CASES = {
     "`/v2`: a datatype that nobody knows": infer(tensors(year={"datatype": "COMPLEX"})),
     "`/v2`: an output that the model does not have": infer(tensors() | {"outputs": [{"name": "certainty"}]}),
     "`/v2`: binary data that is not there": infer(tensors(year={"data": None, "parameters": {"binary_data_size": 8}})),
+    "`/v2`: what shared memory holds": infer(tensors(year={"data": None, "parameters": {"shared_memory_region": "r"}})),
+    "`/v2`: a body that is not in gzip, as it says": post(b"{}", JSON | {"Content-Encoding": "gzip"}, INFER),
     "`/v2`: invalid JSON": infer('{"inputs": ['),
     "`/v2`: another model's name": infer(tensors(), "/v2/models/whales/infer"),
     "`/v2`: another version": infer(tensors(), "/v2/models/penguins/versions/000000000000/infer"),
     "`/v2`: another method": get(INFER),
     "`/v2`: 50 MB, said beforehand": post(b" " * (50 * MEGABYTE), JSON, INFER),
+    "`/v2`: 50 MB, packed with gzip": post(
+        gzip.compress(b" " * (50 * MEGABYTE)), JSON | {"Content-Encoding": "gzip"}, INFER
+    ),
+    "`/v2`: a body in brotli": post(b"{}", JSON | {"Content-Encoding": "br"}, INFER),
 }
 
 

@@ -1,5 +1,8 @@
 """What `/v1` says of rows, for tests that ask for the same by another client."""
 
+import http.client
+import json
+
 import numpy as np
 import pandas as pd
 
@@ -14,10 +17,15 @@ def plain(value):
 def said(server, frame, **headers):
     """Return the predictions of the rows by `/v1/predict`."""
     rows = [dict(zip(frame.columns, map(plain, row), strict=True)) for row in frame.itertuples(index=False, name=None)]
-    with server.client() as client:
-        reply = client.post("/v1/predict", json={"rows": rows}, headers=headers)
-    assert reply.status_code == 200, reply.text
-    return reply.json()["predictions"]
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://"), timeout=30)
+    connection.request(
+        "POST", "/v1/predict", json.dumps({"rows": rows}), {"Content-Type": "application/json", **headers}
+    )
+    reply = connection.getresponse()
+    document = json.loads(reply.read())
+    connection.close()
+    assert reply.status == 200, document
+    return document["predictions"]
 
 
 def numbers(predictions):

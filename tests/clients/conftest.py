@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from aweigh import Packed, pack
+from aweigh import Packed, pack, read_config
+from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
 
 CLIENTS = ("tritonclient", "kserve")
@@ -18,13 +19,13 @@ collect_ignore_glob = [] if all(map(importlib.util.find_spec, CLIENTS)) else ["t
 
 if not collect_ignore_glob:
     from tests.integration.conftest import (  # noqa: F401  fixtures
+        PENGUINS_CONFIG,
         Serving,
         Start,
         api,
         bundles,
         flats,
         flats_api,
-        penguins,
         start_for_session,
     )
 
@@ -73,6 +74,20 @@ def houses(homes: pd.DataFrame, bundles: Path) -> Packed:
 
 
 @pytest.fixture(scope="session")
+def penguins(bundles: Path) -> Packed:
+    """Return the penguins' bundle with a model that is packed sooner than a forest."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    frame = pd.read_csv(penguins_path())
+    model = make_pipeline(*pipeline()[:-1], LogisticRegression(max_iter=200))
+    config = bundles / "penguins.toml"
+    config.write_text(PENGUINS_CONFIG)
+    model.fit(frame[[*CHOICES, *NUMBERS]], frame["species"])
+    return pack(model, frame, target="species", name="penguins", output=bundles, config=read_config(config))
+
+
+@pytest.fixture(scope="session")
 def houses_api(start_for_session: "Start", houses: Packed) -> "Serving":
     """Return a server of the houses, without UI, that takes bodies of 64 kB at most."""
     return start_for_session(houses.path, "--no-ui", env={"AWEIGH_MAX_BODY_BYTES": "65536"})
@@ -81,8 +96,6 @@ def houses_api(start_for_session: "Start", houses: Packed) -> "Serving":
 @pytest.fixture(scope="session")
 def birds() -> pd.DataFrame:
     """Return the penguins, whose bundle is a classifier with categories."""
-    from aweigh.cli.demo import CHOICES, NUMBERS
-
     return pd.read_csv(penguins_path())[[*CHOICES, *NUMBERS]]
 
 

@@ -70,8 +70,7 @@ def test_the_server_and_the_model_are_there(houses_client, houses):
 # -- the same answer, to the bit ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("packing", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(("packing", "wide"), [(None, False), ("gzip", True), ("deflate", False)])
 @pytest.mark.parametrize("outputs", ["by default", "binary", "json"])
 @pytest.mark.parametrize("inputs", ["binary", "json"])
 def test_a_regressor_of_every_datatype_answers_as_by_v1(

@@ -12,9 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.kubernetes import shows
-from tests.kubernetes.api import Fault, running_api
-from tests.kubernetes.controllers import acting
+from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
+from tests.kubernetes.stand_in import HASTE, QUICK, connection_to, go, image_of, standing_in, still_serving, wait_until
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
@@ -22,22 +22,18 @@ from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences
 from aweigh.targets.kubernetes.client import open_client
-from aweigh.targets.kubernetes.deploy import Manner, deploy
+from aweigh.targets.kubernetes.deploy import deploy
 from aweigh.targets.kubernetes.destroy import destroy
 from aweigh.targets.kubernetes.errors import FieldConflict, KubernetesRefused, KubernetesSilent, MigrationFailed
-from aweigh.targets.kubernetes.kubeconfig import Connection, User
 from aweigh.targets.kubernetes.log import log
 from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.replay import Place, ask_golden
-from aweigh.targets.kubernetes.rollout import Patience
 from aweigh.targets.kubernetes.trouble import troubles_of
 from aweigh.targets.live import get, golden_of
 from aweigh.targets.ssh.telling import Telling
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
-HASTE = Patience(ready_s=20, job_s=20, room_s=0, probe_s=0, mount_s=0, window_s=1)
-QUICK = Manner(patience=HASTE, pause=lambda _: None)
 SECRET = Secret("s" * 40)
 
 
@@ -50,42 +46,19 @@ def app(start_server):
 
 @pytest.fixture
 def api():
-    with running_api() as found, httpx.Client(base_url=found.url, trust_env=False) as client:
-        with acting(client, NAMESPACE) as controllers:
-            yield found
-        assert controllers.failed == []
+    with standing_in() as found:
+        yield found
 
 
 @pytest.fixture
 def connection(api):
-    return Connection(api.url, User("ada", token=Secret("ada-token")), NAMESPACE, "test")
+    return connection_to(api)
 
 
 @pytest.fixture
 def client(connection):
     with open_client(connection, pause=lambda _: None) as found:
         yield found
-
-
-def go(connection, documents, *, manner=QUICK, told=None, **more):
-    """Deploy the documents."""
-    line = (lambda name, text, _: told.append((name, text))) if told is not None else (lambda *_: None)
-    return deploy(
-        documents, app=APP, namespace=NAMESPACE, connection=connection, telling=Telling(line), manner=manner, **more
-    )  # fmt: skip
-
-
-def image_of(api, name="penguins-web"):
-    return api.of("deployments", name)["spec"]["template"]["spec"]["containers"][0]["image"]
-
-
-def still_serving(api):
-    """The pods that are ready."""
-    return [
-        one["metadata"]["annotations"]["aweigh.io/release"]
-        for one in api.of("pods")
-        if any(each["type"] == "Ready" for each in one.get("status", {}).get("conditions", []))
-    ]
 
 
 @shows("deploy", how="stand-in program")
@@ -163,16 +136,6 @@ class Logs(dict):
 
     def get(self, *_):
         return self.text
-
-
-def wait_until(holds):
-    import threading
-    import time
-
-    until = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < until
-        threading.Event().wait(0.02)
 
 
 def test_what_may_still_right_itself_is_no_trouble(api, client):

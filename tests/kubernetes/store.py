@@ -219,7 +219,8 @@ def nested(paths):
     for path in paths:
         place = found
         for key in path:
-            place = place.setdefault(f"f:{key}", {})
+            name = f'k:{{"name":"{key[1:-1]}"}}' if key.startswith("[") else f"f:{key}"
+            place = place.setdefault(name, {})
     return found
 
 

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from aweigh.errors import AweighError, RemoteError
 from aweigh.secret import Secret
 from aweigh.targets.kubernetes import serving
-from aweigh.targets.kubernetes.apply import apply
+from aweigh.targets.kubernetes.apply import MANAGER, apply
+from aweigh.targets.kubernetes.before import Before, read_before, restore
 from aweigh.targets.kubernetes.client import Client, Object, open_client
 from aweigh.targets.kubernetes.errors import RUNS_ON
 from aweigh.targets.kubernetes.former import mark, put_back
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
+    MANAGED,
     SERVICE,
     container_of,
     deployments_of,
@@ -99,15 +101,29 @@ def deploy(  # noqa: PLR0913  all that a cluster is told
         for one in objects:
             # What the cluster does not know is said before anything is changed.
             path_to(client, one)
+        before = read_before(client, app, objects, force=manner.force)
         for one in named(objects, "Namespace"):
-            apply(client, one, force=manner.force)
+            _see_namespace(client, one, telling, manner)
         made = settle(client, app, secrets)
         if made:
             telling.line("secrets", f"made up there: {', '.join(made)}", 0.0)
         own = {secrets_name(app), config_name(app)}
-        wanted = [one for one in objects if not (one.get("kind") == "Secret" and name_of(one) in own)]
-        going = Going(client, app, wanted, former, golden, telling, manner)
+        wanted = [
+            one
+            for one in objects
+            if one.get("kind") != "Namespace" and not (one.get("kind") == "Secret" and name_of(one) in own)
+        ]
+        going = Going(client, app, wanted, former, before, golden, telling, manner)
         return went_live(going)
+
+
+def _see_namespace(client: Client, wanted: Object, telling: Telling, manner: Manner) -> None:
+    """Sees that there is the namespace; one that somebody else made holds others' pods, and stays as it is."""
+    there = client.find(path_to(client, wanted), what=f"to read the {kind_of(wanted)}")
+    if there is None or at(there, "metadata", "labels", MANAGED) == MANAGER:
+        apply(client, wanted, force=manner.force)
+    else:
+        telling.line("namespace", f"{name_of(wanted)} is there already, and stays as it is", 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +134,7 @@ class Going:
     app: str
     objects: list[Object]
     former: list[Object]
+    before: Before
     golden: Golden | None
     telling: Telling
     manner: Manner
@@ -132,14 +149,13 @@ def went_live(going: Going) -> Deployed:
     applied: list[Object] = []
     try:
         _apply_all(going, applied)
-        live = _wait(going, applied)
+        live = _wait(going, _running(applied))
         webs = [one for one in live if is_web(one)]
         rows, notes = 0, tuple[str, ...]()
         if webs and going.golden is not None:
             rows, notes = _ask(going, webs[0])
     except (AweighError, KeyboardInterrupt) as error:
-        changed = _changed(going.former, applied)
-        told = put_back(going.client, going.former, changed).sentence if changed else RUNS_ON
+        told = _taken_back(going, applied)
         if isinstance(error, RemoteError) and RUNS_ON not in error.message:
             error.message = f"{error.message.rstrip('.')}; {told}."
             error.args = (error.message,)
@@ -149,7 +165,18 @@ def went_live(going: Going) -> Deployed:
     gone = prune(going.client, going.app, going.objects)
     if gone:
         going.telling.line("gone", f"{', '.join(gone)}: the release has it no more", 0.0)
-    return _told(going, live, bool(_changed(going.former, applied)), rows, notes)
+    return _told(going, live, bool(_changed(going.former, _running(applied))), rows, notes)
+
+
+def _taken_back(going: Going, applied: Sequence[Object]) -> str:
+    """Puts back what ran, with what led there; what is said of it."""
+    changed = _changed(going.former, _running(applied))
+    if not going.former:
+        return put_back(going.client, (), changed).sentence if changed else RUNS_ON
+    ran = {kind_of(one) for one in going.former}
+    failed = restore(going.client, going.before, [one for one in applied if kind_of(one) not in ran])
+    told = put_back(going.client, going.former, changed).sentence if changed else RUNS_ON
+    return f"{told}, but beside it not all could be put back ({failed[0].rstrip('.')})" if failed else told
 
 
 def _apply_all(going: Going, applied: list[Object]) -> None:
@@ -165,8 +192,7 @@ def _apply_all(going: Going, applied: list[Object]) -> None:
         document = _settled(one, going) if one.get("kind") == "Deployment" else one
         found = apply(client, document, force=manner.force)
         kinds.append(str(one.get("kind")))
-        if one.get("kind") in {"Deployment", SERVICE}:
-            applied.append(found)
+        applied.append(found)
     going.telling.line("applied", ", ".join(dict.fromkeys(kinds)) or "nothing", _since(started))
 
 
@@ -218,6 +244,11 @@ def _ask(going: Going, web: Object) -> tuple[int, tuple[str, ...]]:
     if asked.rows:
         going.telling.line("answers", f"{asked.rows} golden rows agree with the original", _since(started))
     return asked.rows, asked.notes
+
+
+def _running(applied: Sequence[Object]) -> list[Object]:
+    """Those of the applied that have pods which are waited for."""
+    return [one for one in applied if one.get("kind") in {"Deployment", SERVICE}]
 
 
 def _changed(former: Sequence[Object], applied: Sequence[Object]) -> list[Object]:

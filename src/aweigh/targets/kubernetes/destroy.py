@@ -1,5 +1,6 @@
 """The end of an app: all that carries its labels, and a word on what was left."""
 
+import re
 from dataclasses import dataclass
 
 from aweigh.targets.kubernetes.after import absent
@@ -58,8 +59,11 @@ def destroy(client: Client, app: str, *, data: bool = True) -> Destroyed:
                 left.append(kind_of(one))
             else:
                 _delete(client, version, kind, one, gone=gone, left=left)
-    # A StatefulSet's claims carry its selector's labels, and no others.
+    # A StatefulSet's claims carry its selector's labels, as those of a Helm release of that name do: their name tells.
+    of_ours = re.compile(rf"data-{re.escape(app)}-redis-\d+")
     for one in _found(client, *CLAIMS, f"{INSTANCE}={app}"):
+        if of_ours.fullmatch(name_of(one)) is None:
+            continue
         if data:
             _delete(client, *CLAIMS, one, gone=gone, left=left)
         else:

@@ -1,0 +1,148 @@
+"""What is others' in a namespace stays theirs, and what was beside a release comes back with it."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
+from tests.kubernetes.stand_in import QUICK, connection_to, go, image_of, standing_in, wait_until
+
+from aweigh.errors import UsageError
+from aweigh.targets.errors import NotUp
+from aweigh.targets.kubernetes import after
+from aweigh.targets.kubernetes.apply import apply
+from aweigh.targets.kubernetes.before import applied_document
+from aweigh.targets.kubernetes.client import open_client
+from aweigh.targets.kubernetes.destroy import destroy
+from aweigh.targets.kubernetes.errors import MigrationFailed
+
+
+@pytest.fixture
+def api():
+    with standing_in() as found:
+        yield found
+
+
+@pytest.fixture
+def connection(api):
+    return connection_to(api)
+
+
+@pytest.fixture
+def client(connection):
+    with open_client(connection, pause=lambda _: None) as found:
+        yield found
+
+
+def policy(port, app=APP):
+    """Who may be asked at which port."""
+    return {
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": app, "namespace": NAMESPACE, "labels": labels()},
+        "spec": {"podSelector": {"matchLabels": {"a": "b"}}, "egress": [{"ports": [{"port": port}]}]},
+    }  # fmt: skip
+
+
+def ingress(host):
+    return {
+        "apiVersion": "networking.k8s.io/v1", "kind": "Ingress",
+        "metadata": {
+            "name": APP, "namespace": NAMESPACE, "labels": labels("web"),
+            "annotations": {"nginx.ingress.kubernetes.io/affinity": host},
+        },
+        "spec": {"rules": [{"host": host}]},
+    }  # fmt: skip
+
+
+def account(**meta):
+    return {
+        "apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": APP, "namespace": NAMESPACE, **meta},
+        "automountServiceAccountToken": False,
+    }  # fmt: skip
+
+
+def test_the_volumes_of_a_helm_release_of_the_same_name_are_not_destroyed(api, client, connection):
+    go(connection, objects())
+    for name in ("data-penguins-postgresql-0", "redis-data-penguins-redis-master-0", "data-penguins-redis-0"):
+        claim = {"metadata": {"name": name, "labels": {"app.kubernetes.io/instance": APP}}}
+        api.store.put(api.place("persistentvolumeclaims"), name, claim, before=None, dry_run=False)
+    done = destroy(client, APP)
+    assert [one for one in done.gone if "Volume" in one] == ["PersistentVolumeClaim data-penguins-redis-0"]
+    assert {one["metadata"]["name"] for one in api.of("persistentvolumeclaims")} == {
+        "data-penguins-postgresql-0", "redis-data-penguins-redis-master-0",
+    }  # fmt: skip
+
+
+def test_what_somebody_else_has_made_is_not_taken_over_unasked(api, client, connection):
+    theirs = {**account(), "metadata": {"name": APP, "annotations": {"eks.amazonaws.com/role-arn": "x"}}}
+    api.store.put(api.place("serviceaccounts"), APP, theirs, before=None, dry_run=False)
+    documents = [account(labels=labels()), *objects()]
+    with pytest.raises(UsageError, match="There is a ServiceAccount penguins in the namespace models that") as caught:
+        go(connection, documents, secrets=("AWEIGH_DEPLOY_SECRET",))
+    assert "--force-conflicts" in caught.value.hint
+    assert api.of("secrets") == api.of("deployments") == []
+    assert "labels" not in api.of("serviceaccounts", APP)["metadata"]
+    assert go(connection, documents, manner=replace(QUICK, force=True)).changed
+
+
+def test_an_app_whose_name_ends_as_an_object_of_another_does_is_told_of_it(api, connection):
+    web = {**policy(5432, "penguins-web"), "metadata": {"name": "penguins-web", "labels": labels("web")}}
+    go(connection, [web, *objects()])
+    other = copy.deepcopy(policy(6379, "penguins-web"))
+    other["metadata"]["labels"]["app.kubernetes.io/instance"] = "penguins-web"
+    for manner in (QUICK, replace(QUICK, force=True)):
+        with pytest.raises(UsageError, match=r"NetworkPolicy penguins-web in .* belongs to the app penguins"):
+            go(connection, [other], app="penguins-web", manner=manner)
+    assert api.of("networkpolicies", "penguins-web")["spec"] == web["spec"]
+
+
+def test_a_namespace_of_others_is_not_shut_in(api, connection):
+    levels = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/managed-by": "aweigh"}
+    wanted = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": levels}}
+    place = api.place("namespaces", "")
+    api.store.put(place, NAMESPACE, {"metadata": {"name": NAMESPACE, "labels": {}}}, before=None, dry_run=False)
+    told = []
+    go(connection, [wanted, *objects()], told=told)
+    assert api.of("namespaces", NAMESPACE, "")["metadata"]["labels"] == {}
+    assert ("namespace", "models is there already, and stays as it is") in told
+    # Where there is none it is made, and where it is ours kept up.
+    api.store.delete(place, NAMESPACE)
+    go(connection, [wanted, *objects()])
+    go(connection, [wanted, *objects()])
+    assert api.of("namespaces", NAMESPACE, "")["metadata"]["labels"] == levels
+
+
+@pytest.mark.parametrize(("image", "error"), [("missing", NotUp), ("badmigration", MigrationFailed)])
+def test_what_leads_to_an_app_and_limits_it_is_put_back_with_it(api, client, connection, image, error):
+    go(connection, [policy(5432), *objects(), ingress("old.example.org")])
+    kept = copy.deepcopy([api.of("networkpolicies", APP), api.of("ingresses", APP)])
+    worker = deployment(f"registry.example/{image}:2", "r2", component="worker")
+    scaler = {
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "penguins-web", "labels": labels("web")}, "spec": {"minReplicas": 3},
+    }  # fmt: skip
+    second = [policy(6379), *objects(f"registry.example/{image}:2", "r2"), worker, scaler, ingress("new.example.org")]
+    with pytest.raises(error):
+        go(connection, second)
+    now = [api.of("networkpolicies", APP), api.of("ingresses", APP)]
+    for was, found in zip(kept, now, strict=True):
+        assert found["spec"] == was["spec"]
+        assert found["metadata"].get("annotations") == was["metadata"].get("annotations")
+    assert api.of("horizontalpodautoscalers") == []
+    assert [one["metadata"]["name"] for one in api.of("deployments")] == ["penguins-web"]
+    wait_until(lambda: image_of(api) == "registry.example/penguins:1")
+    # The next one finds all its fields where it would have put them.
+    assert go(connection, [policy(6379), *objects("registry.example/penguins:3", "r3")]).release == "r3"
+    assert after.status(client, APP).state == "up"
+
+
+def test_a_document_is_found_again_in_an_object_by_the_fields_that_are_ours(client):
+    wanted = ingress("models.example.org")
+    wanted["spec"]["tls"] = [{"hosts": ["models.example.org"], "secretName": "models"}]
+    found = apply(client, wanted)
+    found["metadata"]["annotations"]["theirs"] = "stays theirs"
+    found["spec"]["ingressClassName"] = "theirs"
+    again = applied_document(found)
+    again["metadata"]["namespace"] = NAMESPACE
+    assert again == wanted
+    assert applied_document({**found, "metadata": {"name": APP}}) is None

@@ -40,6 +40,8 @@ class Running:
     on: str
     most: int
     """How many web replicas are scaled to."""
+    reached: Callable[[str], str] = str
+    """Where the address that an app is told to have is asked from here: there, unless it is another cluster's name."""
 
 
 class Place(Protocol):
@@ -164,6 +166,10 @@ class Shell:
         """What changes as soon as anything is written: at the place, or in this user's folders but for the cache."""
         kept = {one for one in self.folder.rglob("*") if self.folder / "cache" not in (one, *one.parents)}
         return self.running.touched(), {one: one.stat().st_mtime_ns for one in kept}
+
+    def answers(self, url: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
+        """Ask an app at its address, as a program does: the bundle that answered, and its answers."""
+        return answers(self.running.reached(url), rows)
 
 
 def refused(done: Done, *, code: int | None = None) -> str:

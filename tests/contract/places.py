@@ -1,5 +1,6 @@
 """The places that the contract holds for, and on what each of them runs here."""
 
+import json
 import os
 import shlex
 import subprocess
@@ -27,6 +28,7 @@ TESTS = Path(__file__).parents[1]
 ALONE = ("--auth", "none", "--no-ui")
 """Nobody is asked to sign in, so that a plain client can be the witness; no index is asked for a door's packages."""
 SECONDS = 1800
+HOST = "penguins.example.org"
 
 
 def _port() -> str:
@@ -225,4 +227,62 @@ class Dokku:
             )
 
 
-PLACES: Sequence[Place] = (Heroku(), Compose(), RealCompose(), Ssh(), Dokku())
+@dataclass(frozen=True)
+class Kubernetes:
+    """What stands in for Kubernetes' API, with controllers and a node whose pods are processes of this machine."""
+
+    id: str = "kubernetes"
+    name: str = "kubernetes"
+    how: str = "stand-in program"
+    cannot: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "values": "the cluster keeps the values of settings to itself, so that none can be compared or shown",
+            "settings of an app": "settings are there before the app, which may need them to come up at all",
+        }
+    )
+    marks: Sequence[pytest.MarkDecorator] = ()
+    in_process: bool = True
+
+    @contextmanager
+    def running(self, folder: Path, get: Callable[[str], Any]) -> Iterator[Running]:
+        from tests.kubernetes.api import running_api
+        from tests.kubernetes.documents import kubeconfig
+        from tests.kubernetes.images import Images
+        from tests.kubernetes.kubelet import serving
+        from tests.kubernetes.node import running_node
+
+        images = Images()
+        with (
+            running_api() as api,
+            serving(images.app) as port,
+            httpx.Client(base_url=api.url, trust_env=False) as client,
+            running_node(client, "models", folder) as node,
+        ):
+            api.logs, api.backends = node, node.ports
+            (folder / "kubeconfig").write_text(json.dumps(kubeconfig(api.url)))
+
+            def deploying(path: Path) -> Sequence[str]:
+                file = path if path.is_file() else path / "penguins.aweigh"
+                digest = images.add(short(open_bundle(file).digest))
+                node.images[digest] = file
+                name = f"127.0.0.1:{port}/penguins@{digest}"
+                return ("--host", HOST, "--image", name, "--insecure", *_doorless(path))
+
+            yield Running(
+                environ={"KUBECONFIG": str(folder / "kubeconfig")},
+                options=(),
+                deploying=deploying,
+                touched=lambda: len(api.written),
+                left=lambda app: [
+                    name
+                    for listed in api.store.objects.values()
+                    for name, one in listed.items()
+                    if one["metadata"].get("labels", {}).get("app.kubernetes.io/instance") == app
+                ],
+                on="this repository's server in the API's place",
+                most=2,
+                reached=node.reached,
+            )
+
+
+PLACES: Sequence[Place] = (Heroku(), Compose(), RealCompose(), Ssh(), Dokku(), Kubernetes())

@@ -8,7 +8,7 @@ import pytest
 from tests.kubernetes import shows
 from tests.kubernetes.api import running_api
 from tests.kubernetes.controllers import acting
-from tests.kubernetes.documents import APP, NAMESPACE, objects
+from tests.kubernetes.documents import APP, NAMESPACE, kubeconfig, objects
 
 from aweigh.__main__ import main
 from aweigh.cli import kubernetes_after as commands
@@ -22,14 +22,7 @@ from aweigh.targets.kubernetes.rollout import Patience
 def api(tmp_path, monkeypatch):
     with running_api() as found, httpx.Client(base_url=found.url, trust_env=False) as client:
         path = tmp_path / "kubeconfig"
-        path.write_text(f"""
-apiVersion: v1
-kind: Config
-current-context: local
-clusters: [{{name: c, cluster: {{server: "{found.url}"}}}}]
-users: [{{name: ada, user: {{token: t}}}}]
-contexts: [{{name: local, context: {{cluster: c, user: ada, namespace: {NAMESPACE}}}}}]
-""")
+        path.write_text(json.dumps(kubeconfig(found.url)))
         monkeypatch.setenv("KUBECONFIG", str(path))
         with acting(client, NAMESPACE):
             yield found
@@ -68,7 +61,7 @@ def test_every_verb_says_what_the_other_places_say(api, deployed, capsys):
     deployed("registry.example/penguins:2", "r2", bundle="b2")
     document = json.loads(typed(capsys, commands.status_kubernetes, "--json"))
     assert document == {
-        "name": APP, "state": "up", "url": None, "release": "v2 (r2)", "bundle": "b2", "replicas": {"web": 1},
+        "name": APP, "state": "up", "url": None, "release": "v2", "bundle": "b2", "replicas": {"web": 1},
         "notes": [],
     }  # fmt: skip
     assert "penguins: up" in typed(capsys, commands.status_kubernetes)

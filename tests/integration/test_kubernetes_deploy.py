@@ -470,7 +470,7 @@ def test_releases_are_read_back_from_the_cluster_and_gone_back_to(api, client, c
     documents[-1]["spec"]["template"]["spec"]["containers"][0]["env"].append({"name": "NEW", "value": "1"})
     go(connection, documents)
     found = after.status(client, APP)
-    assert (found.state, found.release, found.bundle, found.replicas) == ("up", "v2 (r2)", "b2", {"web": 1})
+    assert (found.state, found.release, found.bundle, found.replicas) == ("up", "v2", "b2", {"web": 1})
     assert [(one.number, one.release, one.current) for one in history.releases(client, APP)] == [
         (2, "r2", True), (1, "r1", False),
     ]  # fmt: skip

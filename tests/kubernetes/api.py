@@ -16,6 +16,7 @@ PATH = re.compile(
     r"/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+/[^/]+))(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+)(?:/(?P<sub>.+))?)?\Z"
 )
+STAMP = re.compile(r"^20\d\d-\S+Z ", re.MULTILINE)
 METHODS = ["GET", "POST", "PATCH", "DELETE"]
 
 
@@ -40,12 +41,16 @@ class Api:
         self.store = Store()
         self.faults: list[Fault] = []
         self.asked: list[tuple[str, str]] = []
+        self.written: list[tuple[str, str]] = []
+        """What whoever deploys has asked for that changes something."""
         self.tokens: set[str] | None = None
         self.logs: dict[str, str] = {}
         self.starting: list[str] = []
         """The pods whose log is asked for too early, as often as they stand here."""
         self.backend = 0
         """The port of this machine at which the app of every pod answers."""
+        self.backends: dict[str, int] = {}
+        """The ports of those pods that have one of their own."""
         self.forwards = True
         self.headers: list[dict] = []
         self.url = ""
@@ -78,6 +83,7 @@ class Api:
         self.headers.append(dict(request.headers))
         # Faults are for whoever deploys: the controllers look at the same things.
         is_ours = request.headers.get("user-agent", "").startswith("aweigh")
+        self.written += [(request.method, path)] if is_ours and request.method != "GET" else []
         fault = self._fault(request.method, path) if is_ours else None
         if fault is not None and not fault.cut:
             body = fault.body or {"kind": "Status", "message": "it is so", "reason": "", "code": fault.status}
@@ -123,7 +129,8 @@ class Api:
                 raise Answer(400, "BadRequest", "container is waiting to start: ContainerCreating")
             if query.get("follow"):
                 return StreamingResponse(self._followed(name, query, cut=cut), media_type="text/plain")
-            return PlainTextResponse(self.logs.get(name, ""))
+            text = self.logs.get(name, "")
+            return PlainTextResponse(text if query.get("timestamps") else STAMP.sub("", text))
         if request.method == "GET":
             if name is not None:
                 return JSONResponse(self.store.get(place, name))
@@ -216,7 +223,8 @@ class Api:
         if not self.forwards:
             await websocket.close()
             return
-        await forward(websocket, int(websocket.query_params["ports"]), self.backend)
+        backend = self.backends.get(websocket.path_params["name"], self.backend)
+        await forward(websocket, int(websocket.query_params["ports"]), backend)
 
 
 def chosen(found, query):

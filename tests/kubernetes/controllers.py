@@ -22,6 +22,8 @@ def now():
 class Controllers:
     """Of one namespace."""
 
+    pause_s = 0.05
+
     def __init__(self, client: httpx.Client, namespace: str, node: str = "") -> None:
         self.client, self.namespace = client, namespace
         self.apps = f"/apis/apps/v1/namespaces/{namespace}"
@@ -38,7 +40,7 @@ class Controllers:
                 self.look()
             except httpx.HTTPError as error:
                 self.failed.append(repr(error))
-            self._stop.wait(0.05)
+            self._stop.wait(self.pause_s)
 
     def stop(self):
         self._stop.set()
@@ -95,8 +97,8 @@ class Controllers:
         status = {"observedGeneration": one["metadata"]["generation"], "conditions": [ready]}
         self.send("PATCH", f"{served}/{name}/status", {"status": status})
 
-    def deploy(self, deployment):
-        """A Deployment: a ReplicaSet for its template, pods of it, those of others away, and the status."""
+    def newest(self, deployment):
+        """The ReplicaSet of a Deployment's template, made or numbered anew, and the Deployment's generation then."""
         name, meta, spec = deployment["metadata"]["name"], deployment["metadata"], deployment["spec"]
         template = spec["template"]
         digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:10]
@@ -113,22 +115,34 @@ class Controllers:
             self.send("PATCH", f"{self.apps}/replicasets/{own['metadata']['name']}", note(newest + 1))
         number = newest + 1 if revision(own) != newest else newest
         # An annotation counts as a generation of a Deployment, too.
-        now_at = self.send("PATCH", f"{self.apps}/deployments/{name}", note(number))["metadata"]["generation"]
+        found = self.send("PATCH", f"{self.apps}/deployments/{name}", note(number))
+        return own, found.get("metadata", {}).get("generation", 0)
+
+    def pods_of(self, deployment, own):
+        """All pods of a Deployment, and those of one ReplicaSet."""
+        selector = ",".join(f"{k}={v}" for k, v in deployment["spec"]["selector"]["matchLabels"].items())
+        pods = self.items(f"{self.core}/pods", selector)
+        return pods, [one for one in pods if one["metadata"]["ownerReferences"][0]["uid"] == own["metadata"]["uid"]]
+
+    def deploy(self, deployment):
+        """A Deployment: a ReplicaSet for its template, pods of it, those of others away, and the status."""
+        own, now_at = self.newest(deployment)
+        name, spec = deployment["metadata"]["name"], deployment["spec"]
+        template, of_set = spec["template"], own["metadata"]["name"]
         image = template["spec"]["containers"][0]["image"]
         wanted = spec.get("replicas", 1)
-        pods = self.items(f"{self.core}/pods", selector)
-        mine = [one for one in pods if one["metadata"]["ownerReferences"][0]["uid"] == own["metadata"]["uid"]]
+        pods, mine = self.pods_of(deployment, own)
         bad = next((one for one in ("missing", "crash", "unready", "room", "quota") if one in image), None)
         if bad is None:
             for one in pods:
                 if one not in mine or len(mine) > wanted:
                     self.send("DELETE", f"{self.core}/pods/{one['metadata']['name']}?gracePeriodSeconds=0")
             for i in range(len(mine) if len(mine) <= wanted else 0, wanted):
-                self.make_pod(own, f"{name}-{digest}-{i}", serves(image))
+                self.make_pod(own, f"{of_set}-{i}", serves(image))
             status = counted(wanted, wanted, wanted)
         else:
             if bad != "quota" and not mine:
-                self.make_pod(own, f"{name}-{digest}-0", STATES[bad](image))
+                self.make_pod(own, f"{of_set}-0", STATES[bad](image))
             # What ran goes on.
             old = len(pods) - len(mine)
             status = counted(old + 1, 0 if bad == "quota" else 1, old)

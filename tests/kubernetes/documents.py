@@ -73,3 +73,13 @@ def migration(image, release):
 def objects(image="registry.example/penguins:1", release="r1", **more):
     """All of a release, in their order; each call makes them anew."""
     return [settings(), migration(image, release), service(), deployment(image, release, **more)]
+
+
+def kubeconfig(server, namespace=NAMESPACE):
+    """A kubeconfig that leads to the stand-in."""
+    return {
+        "apiVersion": "v1", "kind": "Config", "current-context": "local",
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "users": [{"name": "ada", "user": {"token": "t"}}],
+        "contexts": [{"name": "local", "context": {"cluster": "c", "user": "ada", "namespace": namespace}}],
+    }  # fmt: skip

@@ -47,13 +47,12 @@ def status(client: Client, app: str) -> Status:
         return Status(name=app, state="absent")
     web = found[0]
     notes = [one.sentence + "; fix: " + one.hint for one in _troubles(client, found)]
-    release, bundle = released(template_of(web))
     return Status(
         name=app,
         state=state_of(web, has_trouble=bool(notes)),
         url=public_url(client, app),
-        release=f"v{revision_of(web)} ({release[:12]})" if release else f"v{revision_of(web)}",
-        bundle=bundle,
+        release=f"v{revision_of(web)}",
+        bundle=released(template_of(web))[1],
         replicas={kind_of_process(one): int(at(one, "status", "readyReplicas") or 0) for one in found},
         notes=tuple(dict.fromkeys(notes)),
     )

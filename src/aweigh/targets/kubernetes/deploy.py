@@ -27,8 +27,9 @@ from aweigh.targets.kubernetes.labels import (
     revision_of,
     template_of,
 )
+from aweigh.targets.kubernetes.pods import is_ready, port_of
 from aweigh.targets.kubernetes.prune import prune
-from aweigh.targets.kubernetes.replay import Way, ask_golden, is_ready, place_of, port_of, url_of
+from aweigh.targets.kubernetes.replay import Way, ask_golden, place_of, url_of
 from aweigh.targets.kubernetes.resources import annotations_of, at, kind_of, name_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, new_pods, run_job, wait_for
 from aweigh.targets.kubernetes.secrets import config_name, secrets_name, settle

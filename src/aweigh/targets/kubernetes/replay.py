@@ -9,7 +9,8 @@ from aweigh.secret import Secret
 from aweigh.targets.errors import AnswersDiffer
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.errors import NoForward
-from aweigh.targets.kubernetes.labels import named, template_of
+from aweigh.targets.kubernetes.labels import named
+from aweigh.targets.kubernetes.pods import is_ready, port_of
 from aweigh.targets.kubernetes.portforward import forwarded
 from aweigh.targets.kubernetes.proxied import proxied
 from aweigh.targets.kubernetes.resources import at, name_of
@@ -18,8 +19,6 @@ from aweigh.targets.kubernetes.secrets import deploy_secret
 from aweigh.targets.live import Golden, is_private, replay
 
 Way = Literal["pod", "service", "address"]
-PORT = 8080
-"""Where a container that names no port is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +88,6 @@ def _asked(url: str, golden: Golden, secret: Secret | None) -> Asked:
         )
     notes = (f"{found.skipped} golden rows are refused by AWEIGH_DOMAIN",) if found.skipped else ()
     return Asked(found.rows - found.skipped, notes)
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod serves, and is not about to end."""
-    conditions = at(pod, "status", "conditions") or ()
-    ready = any(one.get("type") == "Ready" and one.get("status") == "True" for one in conditions)
-    return ready and at(pod, "metadata", "deletionTimestamp") is None
-
-
-def port_of(deployment: Object) -> int:
-    """The port at which its pods answer."""
-    found = at(template_of(deployment), "spec", "containers", 0, "ports", 0, "containerPort")
-    return int(found) if isinstance(found, int) else PORT
 
 
 def place_of(web: Object, objects: list[Object]) -> Place:

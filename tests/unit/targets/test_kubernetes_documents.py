@@ -1,6 +1,9 @@
 """The three forms are one: helm and kustomize make of theirs what the plain YAML is, whatever texts are in it."""
 
+import base64
 import json
+import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
@@ -11,7 +14,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.conftest import find_tool
+from tests.conftest import find_tool, require_tool
 from tests.kube_plans import ALONE, ENTRIES, EVIL, RELEASE, SCALINGS, STORES, held, plan
 
 from aweigh.errors import UsageError
@@ -300,5 +303,21 @@ def test_no_secret_is_in_any_document_and_the_readme_says_how_it_is_made(form):
     assert "kubectl create secret generic penguins-secrets --namespace models" in told
     assert "AWEIGH_DEPLOY_SECRET" in told
     assert "DATABASE_URL" not in told
-    assert '--from-literal=DATABASE_URL="$DATABASE_URL"' in render(plan(), form)[README].decode()
+    assert """printf '%s=%s\\n' DATABASE_URL "$DATABASE_URL\"""" in render(plan(), form)[README].decode()
     assert Path(README).suffix == ".md"
+
+
+def test_the_command_of_the_readme_makes_the_secret_and_has_no_secret_on_a_command_line(tmp_path):
+    kubectl = require_tool("kubectl")
+    told = render(plan(), "yaml")[README].decode()
+    script = re.search(r"```sh\n(\{\n.*?)```", told, re.DOTALL)[1]
+    assert "from-literal" not in script
+    asked = script.rstrip() + " --dry-run=client -o json"
+    address = 'postgresql://a:b$c"d@db/x?y=1'
+    done = subprocess.run(
+        ["sh", "-c", asked], capture_output=True, text=True, check=True,
+        env={"PATH": f"{Path(kubectl).parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "DATABASE_URL": address},
+    )  # fmt: skip
+    data = {key: base64.b64decode(one).decode() for key, one in json.loads(done.stdout)["data"].items()}
+    assert data["DATABASE_URL"] == address
+    assert len(data["AWEIGH_DEPLOY_SECRET"]) == 64

@@ -1,6 +1,7 @@
 """Kubernetes' objects: what its newest schemas allow, shut in, called by digests, and no text more than a text."""
 
 import json
+import re
 from dataclasses import replace
 
 import msgspec
@@ -342,8 +343,12 @@ def test_it_grows_by_what_waits_and_by_the_cpu_and_shrinks_slowly():
     assert not [kind for kind, _ in keda if kind == "HorizontalPodAutoscaler"]
     triggers = keda["ScaledObject", "penguins-web"]["spec"]["triggers"]
     assert triggers[0]["metadata"]["query"] == (
-        'sum(aweigh_requests_in_flight{namespace="models",pod=~"penguins-web-.*"})'
+        'sum(aweigh_requests_in_flight{namespace="models",pod=~"penguins-web-[a-z0-9]+-[a-z0-9]+"})'
     )
+    # As Prometheus has it, from the beginning of a name to its end: the pods of an app "penguins-web" are none of ours.
+    pattern = re.search(r'pod=~"(.*)"', triggers[0]["metadata"]["query"])[1]
+    assert re.fullmatch(pattern, "penguins-web-7c9d8f6b5d-x2x4z")
+    assert not re.fullmatch(pattern, "penguins-web-web-7c9d8f6b5d-x2x4z")
     assert triggers[-1]["type"] == "cpu"
 
 
@@ -488,6 +493,9 @@ def test_a_line_with_a_control_character_is_refused():
         {"entry": Entry("ingress", "a b")}, {"entry": Entry("ingress", "")}, {"entry": Entry("ingress", "a" * 300)},
         {"entry": Entry("ingress", "a.example.org", class_name='x"\n')},
         {"entry": Entry("ingress", "a.example.org", tls_secret="a/b")},
+        {"entry": Entry("ingress", "a.example.org", tls_secret="a..b")}, {"pull_secret": "a" * 254},
+        {"entry": Entry("ingress", "a.example.org", tls_secret="A.example.org")}, {"pull_secret": "a.b\n"},
+        {"namespace": "a.b"}, {"entry": Entry("ingress", "a.example.org", namespace="a.b")},
         {"entry": Entry("ingress", "a.example.org", issuer="letsencrypt")},
         {"entry": Entry("gateway", "a.example.org")},
         {"entry": Entry("gateway", "a.example.org", gateway="{{ x }}")},
@@ -504,6 +512,15 @@ def test_a_line_with_a_control_character_is_refused():
 def test_a_wish_that_cannot_be_is_refused(wish):
     with pytest.raises(UsageError):
         plan(**wish)
+
+
+def test_what_has_a_dot_in_its_name_is_called_by_it():
+    entry = Entry("ingress", "models.example.org", "nginx.internal", "models.example.org-tls", "example.org")
+    (found,) = [
+        one for one in objects_of(plan(entry=entry, pull_secret="registry.example")) if one["kind"] == "Ingress"
+    ]
+    assert held(found)["spec"]["tls"][0]["secretName"] == "models.example.org-tls"
+    assert found["spec"]["ingressClassName"] == "nginx.internal"
 
 
 @pytest.mark.parametrize("image", ["ghcr.io/team/penguins:1.0", "a b", "", f"x@{DIGEST}\n", "{{ x }}"])

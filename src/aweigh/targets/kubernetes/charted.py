@@ -11,10 +11,17 @@ import msgspec
 
 from aweigh.targets.compose.plan import MIGRATE, WEB, WORKER
 from aweigh.targets.kubernetes.kserve import inference_service
-from aweigh.targets.kubernetes.meta import BUNDLE, RELEASE, SECRETS, Object, web_name
+from aweigh.targets.kubernetes.meta import BUNDLE, RELEASE, SECRETS, Object
 from aweigh.targets.kubernetes.network import ingress, policies, route, service
 from aweigh.targets.kubernetes.plan import Plan
-from aweigh.targets.kubernetes.scaling import IN_FLIGHT, QUEUE, autoscaler, disruption_budget, scaled_object
+from aweigh.targets.kubernetes.scaling import (
+    IN_FLIGHT,
+    QUEUE,
+    autoscaler,
+    disruption_budget,
+    pods_pattern,
+    scaled_object,
+)
 from aweigh.targets.kubernetes.security import service_account
 from aweigh.targets.kubernetes.stores import database, valkey
 from aweigh.targets.kubernetes.wish import Entry, Scaling
@@ -249,7 +256,7 @@ def _scaling(whole: Plan) -> Iterator[tuple[str, str, Object]]:
     spec = one["spec"]
     spec["minReplicaCount"], spec["maxReplicaCount"] = value(".Values.scaling.least"), value(".Values.scaling.most")
     for each, name, path in zip(spec["triggers"], (IN_FLIGHT, QUEUE), ("inFlight", "queueRows"), strict=False):
-        pods_of = f'{{namespace=\\"%s\\",pod=~\\"{web_name(whole)}-.*\\"}}'
+        pods_of = f'{{namespace=\\"%s\\",pod=~\\"{pods_pattern(whole)}\\"}}'
         query = f'{{{{ printf "sum({name}{pods_of})" .Release.Namespace | toJson }}}}'
         each["metadata"] |= {
             "serverAddress": value(".Values.scaling.prometheus"),

@@ -88,7 +88,7 @@ class Client:
         return self.connection.namespace
 
     def send(self, request: Request) -> Any:
-        """The answer to a request as plain JSON; None where it has none.
+        """The answer to a request, an object of Kubernetes.
 
         Raises:
             KubernetesRefused: the API answers with an error.
@@ -96,10 +96,8 @@ class Client:
             ConfigError: there are no credentials that are good.
         """
         body = self._tried(request)
-        if not body.strip():
-            return None
         try:
-            return msgspec.json.decode(body)
+            return msgspec.json.decode(body, type=Object)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RemoteError(
                 f"What answers at {self.connection.server} {request.what} is no Kubernetes.",

@@ -33,17 +33,19 @@ def readme_of(plan: Plan, form: Form) -> str:
     """What has to be there before, and how it is applied."""
     lines = [f"# {plan.app} on Kubernetes", "", "Written by aweigh.", ""]
     names = (*plan.made_up, *plan.given)
+    create = f"kubectl create secret generic {secrets_name(plan)} --namespace {plan.namespace}"
     if names:
         lines += [
             f"The Secret `{secrets_name(plan)}` is made once, and is in no document:",
             "",
             "```sh",
-            f"kubectl create secret generic {secrets_name(plan)} --namespace {plan.namespace} \\",
-            *(f'  --from-literal={one}="$(openssl rand -hex 32)" \\' for one in plan.made_up),
-            *(f'  --from-literal={one}="${one}" \\' for one in plan.given),
+            "{",
+            *(f"""  printf '%s=%s\\n' {one} "$(openssl rand -hex 32)\"""" for one in plan.made_up),
+            *(f"""  printf '%s=%s\\n' {one} "${one}\"""" for one in plan.given),
+            f"}} | {create} --from-env-file=/dev/stdin",
+            "```",
+            "",
         ]
-        lines[-1] = lines[-1].removesuffix(" \\")
-        lines += ["```", ""]
     if "postgresql" in plan.stores and plan.where.postgresql == "inside":
         lines += ["PostgreSQL is made by CloudNativePG's operator, which has to be in the cluster.", ""]
     lines += ["Then:", "", "```sh", _APPLY[form].format(app=plan.app, namespace=plan.namespace), "```", ""]

@@ -15,8 +15,8 @@ from aweigh.targets.kubernetes.resources import name_of, path_of
 LOOK_S = 5.0
 """How often it is looked for pods that came in the meantime."""
 READ_S = 3600.0
-STARTING = 400
-"""What is answered while a container has no log yet."""
+STARTING, FORBIDDEN = 400, 403
+"""What is answered while a container has no log yet, and to whom it is not shown."""
 
 
 def log(client: Client, app: str, *, lines: int, tail: bool = False, process: str | None = None) -> Iterator[str]:
@@ -53,8 +53,12 @@ def _read(client: Client, pod: Object, query: dict[str, str]) -> list[Line]:
     try:
         with client.stream(_request(client, pod, query), read_s=60.0) as reply:
             return [_line(text, pod) for text in reply.iter_lines() if text]
-    except (RemoteError, httpx.HTTPError):
+    except KubernetesRefused as error:
+        if error.status == FORBIDDEN:
+            raise
         # A pod that has not started has no log.
+        return []
+    except (RemoteError, httpx.HTTPError):
         return []
 
 

@@ -1,6 +1,5 @@
 """The golden rows asked of the new pods: through a forwarded port, else the API's proxy, else the public address."""
 
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +15,7 @@ from aweigh.targets.kubernetes.proxied import proxied
 from aweigh.targets.kubernetes.resources import at, name_of
 from aweigh.targets.kubernetes.rollout import new_pods
 from aweigh.targets.kubernetes.secrets import deploy_secret
-from aweigh.targets.live import Golden, is_private, replay
+from aweigh.targets.live import Golden, Reply, get, is_private, replay
 
 Way = Literal["pod", "service", "address"]
 
@@ -70,13 +69,19 @@ def _by_service(client: Client, place: Place, golden: Golden, secret: Secret | N
         note = f"the golden rows were not asked{told}{door}; ask them at its address: --check-at address"
         return Asked(0, (note,))
     port = at(place.service, "spec", "ports", 0, "port") or 80
-    with through_service(client, name_of(place.service), int(port)) as url:
+    with proxied(client, name_of(place.service), int(port)) as url:
+        reply = get(url, "/health/live")
+        if reply is None or _is_of_api(reply):
+            # The pods are ready: it is the way to them that is closed, by a policy or for this user.
+            told = f"{told}, and" if told else ":"
+            return Asked(0, (f"the golden rows were not asked{told} the API's proxy does not reach the app",))
         return _asked(url, golden, None)
 
 
-def through_service(client: Client, name: str, port: int) -> AbstractContextManager[str]:
-    """A Service's address here."""
-    return proxied(client, name, port)
+def _is_of_api(reply: Reply) -> bool:
+    """Whether the cluster's API answered itself, and not the app behind it."""
+    found = reply.document
+    return reply.status >= 400 and (found is None or (isinstance(found, dict) and found.get("kind") == "Status"))
 
 
 def _asked(url: str, golden: Golden, secret: Secret | None) -> Asked:

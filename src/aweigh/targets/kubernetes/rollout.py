@@ -1,5 +1,6 @@
 """A rollout waited for: a Job until it has ended, a Deployment until its new pods serve or cannot."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,23 +19,25 @@ from aweigh.targets.kubernetes.watch import Watched, watch
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long things may take, in seconds: ``ready_s`` a Deployment, ``job_s`` a Job.
+    """How long things may take, in seconds: ``ready_s`` each replica of a Deployment, ``job_s`` a Job.
 
-    And how long what looks wrong may still right itself: a node that comes (``room_s``), a probe (``probe_s``), a
-    mount (``mount_s``).
+    And how long what looks wrong may still right itself: a node that comes (``room_s``), a probe (``probe_s``, as long
+    as a replica has to start), a mount (``mount_s``), a Secret that an operator is about to write (``secret_s``).
     """
 
     ready_s: float = 600.0
     job_s: float = 900.0
     room_s: float = 90.0
-    probe_s: float = 120.0
+    probe_s: float = 300.0
     mount_s: float = 30.0
+    secret_s: float = 90.0
     window_s: int = 2
     clock: Callable[[], float] = field(default=time.monotonic)
 
     def of(self, trouble: Trouble) -> float:
         """How long such a trouble may last."""
-        return {"room": self.room_s, "probe": self.probe_s, "mount": self.mount_s}.get(trouble.kind, 0.0)
+        found = {"room": self.room_s, "probe": self.probe_s, "mount": self.mount_s, "secret": self.secret_s}
+        return found.get(trouble.kind, 0.0)
 
 
 @dataclass(slots=True)
@@ -67,9 +70,12 @@ def run_job(client: Client, job: Object, *, patience: Patience, force: bool = Fa
     path = path_to(client, job)
     there = client.find(path, what=f"to read the {kind_of(job)}")
     if there is not None:
-        if condition(there, "Complete") and released(template_of(there)) == released(template_of(job)):
+        is_same = released(template_of(there)) == released(template_of(job))
+        if condition(there, "Complete") and is_same:
             return False
-        _clear(client, there, patience=patience)
+        # One that is still at work is waited for: ended in the middle, it would have to begin anew.
+        if condition(there, "Failed") or not is_same:
+            _clear(client, there, patience=patience)
     apply(client, job, force=force)
     until = patience.clock() + patience.job_s
     seen, last = _Seen(patience), job
@@ -141,25 +147,30 @@ def wait_for(client: Client, applied: Object, *, patience: Patience) -> Object:
         AnswersDiffer: their own golden rows come out otherwise than when they were packed.
         KubernetesRefused, KubernetesSilent: the API refuses, or stays away.
     """
-    until = patience.clock() + patience.ready_s
     generation = int(at(applied, "metadata", "generation") or 0)
-    last, seen = applied, _Seen(patience)
+    last, seen, counts = applied, _Seen(patience), ""
+    until = patience.clock() + patience.ready_s
     watched = Watched(
         path_of(client, "apps/v1", "Deployment"),
         f"to watch the {kind_of(applied)}",
         fields=f"metadata.name={name_of(applied)}",
     )
-    for event in watch(client, watched, until=until, window_s=patience.window_s, clock=patience.clock):
+    for event in watch(client, watched, until=math.inf, window_s=patience.window_s, clock=patience.clock):
         if event.kind == "deleted":
             raise NotUp(f"Somebody deleted the {kind_of(applied)}.", hint="deploy once more")
         last = event.object or last
         if is_rolled_out(last, generation):
             return last
+        if _counts(last) != counts:
+            # Replicas are changed one by one: many take long, and each has its own time.
+            counts, until = _counts(last), patience.clock() + patience.ready_s
+        if patience.clock() >= until:
+            break
         if int(at(last, "status", "observedGeneration") or 0) < generation:
             continue
         _check(client, last, seen, is_quiet=event.kind == "quiet")
     raise NotUp(
-        f"The {kind_of(applied)} did not come up in {patience.ready_s:.0f} s: {_counts(last)}.",
+        f"The {kind_of(applied)} did not come on for {patience.ready_s:.0f} s: {_counts(last)}.",
         hint="see its pods: kubectl describe pods -l app.kubernetes.io/instance="
         f"{at(applied, 'metadata', 'labels', 'app.kubernetes.io/instance')} -n {client.namespace}",
     )

@@ -40,7 +40,7 @@ def autoscaler(plan: Plan) -> Object:
 def scaled_object(plan: Plan) -> Object:
     """KEDA's: by what a Prometheus knows of all pods together."""
     scaling = plan.scaling
-    pods = f'{{namespace="{plan.namespace}",pod=~"{web_name(plan)}-.*"}}'
+    pods = f'{{namespace="{plan.namespace}",pod=~"{pods_pattern(plan)}"}}'
     triggers: list[Object] = [
         {
             "type": "prometheus",
@@ -65,6 +65,11 @@ def scaled_object(plan: Plan) -> Object:
         "triggers": [*triggers, cpu],
     }
     return made(plan, "keda.sh/v1alpha1", "ScaledObject", web_name(plan), component=WEB, spec=spec)
+
+
+def pods_pattern(plan: Plan) -> str:
+    """What the web pods are called, as Prometheus matches it: those of an app whose name goes on so are others."""
+    return f"{web_name(plan)}-[a-z0-9]+-[a-z0-9]+"
 
 
 def _target(plan: Plan) -> Object:

@@ -54,8 +54,10 @@ def valkey(plan: Plan) -> list[Object]:
 
 def _valkey_pod(plan: Plan) -> Object:
     holds_jobs = "postgresql" not in plan.stores
-    words = ["valkey-server", "--requirepass", f"$({REDIS_PASSWORD})", "--dir", "/data", "--appendonly", "yes"]
-    words += ["--maxmemory", f"{CACHE_MB}mb", "--maxmemory-policy", "noeviction" if holds_jobs else "allkeys-lru"]
+    policy = "noeviction" if holds_jobs else "allkeys-lru"
+    # By standard input: what stands on a command line is everybody's on the node to see.
+    line = f"exec valkey-server - --dir /data --appendonly yes --maxmemory {CACHE_MB}mb --maxmemory-policy {policy}"
+    script = f'{line} <<END\nrequirepass "${REDIS_PASSWORD}"\nEND\n'
     secret = {"name": secrets_name(plan), "key": REDIS_PASSWORD}
     asked = {"tcpSocket": {"port": "redis"}}
     limits = {"cpu": "500m", "memory": "256Mi"}
@@ -67,7 +69,7 @@ def _valkey_pod(plan: Plan) -> Object:
             {
                 "name": "valkey",
                 "image": plan.where.valkey_image,
-                "command": words,
+                "command": ["sh", "-c", script],
                 "env": [{"name": REDIS_PASSWORD, "valueFrom": {"secretKeyRef": secret}}],
                 "ports": [{"name": "redis", "containerPort": PORT, "protocol": "TCP"}],
                 "readinessProbe": {**asked, "periodSeconds": 5, "timeoutSeconds": 3, "failureThreshold": 3},

@@ -38,7 +38,7 @@ def troubles_of(client: Client, pods: Sequence[Object]) -> list[Trouble]:
         KubernetesRefused, KubernetesSilent: the API refuses, or stays away.
     """
     found = [trouble for pod in pods for trouble in _of_pod(client, pod)]
-    order = ("image", "settings", "crash", "mount", "probe", "room")
+    order = ("image", "settings", "secret", "crash", "mount", "probe", "room")
     return sorted(found, key=lambda one: order.index(one.kind))
 
 
@@ -101,7 +101,8 @@ def _of_container(client: Client, pod: Object, status: Object) -> Trouble | None
         )
     if reason in _NO_SETTINGS:
         return Trouble(
-            "settings",
+            # The operator of a database writes its Secret while the first pods are waiting for it.
+            "secret" if re.search(r'secret ".*" not found', message) else "settings",
             f"The container cannot be started: {quote(message) or reason}",
             "what is named there is missing: a Secret, a key of it, or the command",
         )

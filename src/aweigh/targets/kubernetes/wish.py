@@ -25,7 +25,9 @@ ANYWHERE = "any"
 """In place of a namespace: whoever reaches the pods may ask."""
 NGINX = "ingress-nginx"
 LABEL_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""Of a namespace, a class, a Secret: a DNS label."""
+"""Of a namespace: a DNS label."""
+OBJECT_NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+"""Of a class, a Secret, an issuer, a Gateway: DNS labels with dots between."""
 _SIZE = re.compile(r"[1-9][0-9]{0,5}(?:Mi|Gi|Ti)", re.ASCII)
 _ADDRESS = re.compile(r"https?://([A-Za-z0-9.-]{1,253})(?::([0-9]{1,5}))?(?:/[A-Za-z0-9._/-]{0,200})?", re.ASCII)
 
@@ -125,9 +127,10 @@ def check_wish(wish: Wish) -> None:
             hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
         )
     check_name(wish.namespace, what="namespace")
-    for name in ("metrics_namespace", "pull_secret"):
-        if getattr(wish, name):
-            check_name(getattr(wish, name), what=name.replace("_", " "))
+    if wish.metrics_namespace:
+        check_name(wish.metrics_namespace, what="metrics namespace")
+    if wish.pull_secret:
+        check_object_name(wish.pull_secret, what="pull secret")
     if wish.replicas is not None:
         check_count(wish.replicas)
         if wish.scaling.by != "fixed":
@@ -155,6 +158,19 @@ def check_name(text: str, *, what: str) -> str:
     return text
 
 
+def check_object_name(text: str, *, what: str) -> str:
+    """The name of an object, which may have dots.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if OBJECT_NAME.fullmatch(text) is None:
+        raise UsageError(
+            f"No {what} can be called {text[:60]!a}.", hint="small letters, digits, hyphens and dots, at most 253"
+        )
+    return text
+
+
 def check_count(count: int) -> int:
     """How many replicas, if so many can be.
 
@@ -171,7 +187,10 @@ def _check_entry(entry: Entry) -> None:
         raise UsageError(f"{entry.host[:60]!a} is no name of a host.", hint="--host models.example.org")
     if entry.way == "gateway" and not entry.gateway:
         raise UsageError("A route takes a Gateway that it belongs to.", hint="--gateway NAMESPACE/NAME")
-    for name in ("class_name", "tls_secret", "issuer", "gateway", "gateway_namespace", "namespace"):
+    for name in ("class_name", "tls_secret", "issuer", "gateway"):
+        if getattr(entry, name):
+            check_object_name(getattr(entry, name), what=name.replace("_", " "))
+    for name in ("gateway_namespace", "namespace"):
         if getattr(entry, name):
             check_name(getattr(entry, name), what=name.replace("_", " "))
     if entry.issuer and not entry.tls_secret:

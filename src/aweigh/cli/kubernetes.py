@@ -341,14 +341,14 @@ def _differ(
     """What applying would change, as the cluster says."""
     from aweigh.cli.kubernetes_after import tell_differences
     from aweigh.targets.kubernetes.after import counts_of
-    from aweigh.targets.kubernetes.apply import differences
     from aweigh.targets.kubernetes.client import open_client
     from aweigh.targets.kubernetes.images import NO_DIGEST
     from aweigh.targets.kubernetes.objects import objects_of
+    from aweigh.targets.kubernetes.preview import preview
 
     with open_client(connection) as client:
         plan = _planned(release, wish, known, steps=steps, counts=counts_of(client, wish.app))
-        found = differences(client, objects_of(plan), force=force)
+        found = preview(client, plan.app, objects_of(plan), force=force)
     tell_differences(found, steps)
     if plan.digest == NO_DIGEST and not steps.json:
         steps.line("image", "none was built, and its digest stands for none; --push builds it")

@@ -26,6 +26,7 @@ from aweigh.cli.after import (
     yes_option,
 )
 from aweigh.cli.door import json_option
+from aweigh.cli.ssh import telling_of
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import UsageError
@@ -171,9 +172,8 @@ def rollback_kubernetes(
     from aweigh.targets.kubernetes import history
 
     steps = Steps(json=as_json)
-    with client_of(namespace, context) as client, steps.step("ready") as step:
-        was, now = history.rollback(client, app, version)
-        step.says("its pods serve")
+    with client_of(namespace, context) as client:
+        was, now = history.rollback(client, app, version, telling=telling_of(steps))
     tell_rollback(known_as(app, namespace, context), steps, to=was.number, now=now.number)
 
 
@@ -194,7 +194,7 @@ def scale_kubernetes(
     wanted = parse_quantities(quantities)
     steps = Steps(json=as_json)
     with client_of(namespace, context) as client:
-        replicas, changed = after.scale(client, app, wanted)
+        replicas, changed = after.scale(client, app, wanted, telling=telling_of(steps))
     tell_scale(steps, replicas, changed=changed)
 
 
@@ -223,10 +223,8 @@ def config_kubernetes(
     wanted = {name: Secret(value) if isinstance(value, str) else value for name, value in asked.items()}
     steps = Steps(json=as_json)
     with client_of(namespace, context) as client:
-        if wanted:
-            with steps.step("ready") as step:
-                runs = after.set_config(client, app, wanted)
-                step.says("its pods serve with them" if runs else "nothing runs yet: the first deployment takes them")
+        if wanted and not after.set_config(client, app, wanted, telling=telling_of(steps)):
+            steps.line("ready", "nothing runs yet: the first deployment takes them")
         names = after.config(client, app)
     tell_config(steps, dict.fromkeys(names), sorted(wanted) if wanted else None, withheld=WITHHELD)
 

@@ -9,6 +9,7 @@ from aweigh.secret import Secret
 from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.former import put_back, with_template
+from aweigh.targets.kubernetes.golden import wait_and_ask
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
     deployments_of,
@@ -21,10 +22,11 @@ from aweigh.targets.kubernetes.labels import (
 )
 from aweigh.targets.kubernetes.replay import url_of
 from aweigh.targets.kubernetes.resources import at, kind_of, knows, name_of, path_of, path_to
-from aweigh.targets.kubernetes.rollout import Patience, is_rolled_out, new_pods, wait_for
+from aweigh.targets.kubernetes.rollout import Patience, is_rolled_out, new_pods
 from aweigh.targets.kubernetes.secrets import change_config, config_names, restore_config
 from aweigh.targets.kubernetes.trouble import Trouble, of_deployment, troubles_of
 from aweigh.targets.ssh.environ import check_name
+from aweigh.targets.ssh.telling import Telling
 from aweigh.targets.target import Status
 
 State = Literal["absent", "deploying", "up", "starting", "down", "crashed"]
@@ -90,13 +92,20 @@ def public_url(client: Client, app: str) -> str | None:
 
 
 def scale(
-    client: Client, app: str, quantities: Mapping[str, int], *, patience: Patience | None = None
+    client: Client,
+    app: str,
+    quantities: Mapping[str, int],
+    *,
+    patience: Patience | None = None,
+    telling: Telling | None = None,
 ) -> tuple[dict[str, int], bool]:
     """Changes how many replicas there are: how many there are then of each process, and whether that is new.
 
+    Where they do not come up, or do not answer as the original, there are as many as before again.
+
     Raises:
         UsageError: there is no such process, or an autoscaler says how many there are.
-        RemoteError: they do not come up.
+        RemoteError: they do not come up, or differ.
     """
     found = {kind_of_process(one): one for one in known(client, app)}
     unknown = sorted(quantities.keys() - found.keys())
@@ -104,19 +113,29 @@ def scale(
         raise UsageError(
             f"The app has no process {unknown[0][:40]!a} to scale.", hint=f"it has {', '.join(sorted(found))}"
         )
-    changed = []
-    for kind, count in quantities.items():
-        deployment = found[kind]
-        if at(deployment, "spec", "replicas") == count:
-            continue
-        refuse_served([deployment])
-        _refuse_scaled(client, deployment)
-        change = {"spec": {"replicas": count}}
-        changed.append(merge(client, path_to(client, deployment), change, what=f"to scale the {kind_of(deployment)}"))
-    for one in changed:
-        wait_for(client, one, patience=patience or Patience())
+    wanted = {kind: count for kind, count in quantities.items() if at(found[kind], "spec", "replicas") != count}
+    for kind in wanted:
+        refuse_served([found[kind]])
+        _refuse_scaled(client, found[kind])
+    changed: list[Object] = []
+    try:
+        changed += [_counted(client, found[kind], count) for kind, count in wanted.items()]
+        wait_and_ask(client, app, changed, patience=patience or Patience(), telling=telling)
+    except (AweighError, KeyboardInterrupt) as error:
+        try:
+            for kind in wanted:
+                _counted(client, found[kind], at(found[kind], "spec", "replicas"))
+            also(error, "there are as many replicas as before again")
+        except RemoteError as other:
+            also(error, f"the number of replicas could not be put back ({other.message.rstrip('.')})")
+        raise
     now = {kind: int(at(one, "spec", "replicas") or 0) for kind, one in found.items()} | dict(quantities)
     return now, bool(changed)
+
+
+def _counted(client: Client, deployment: Object, count: int) -> Object:
+    change = {"spec": {"replicas": count}}
+    return merge(client, path_to(client, deployment), change, what=f"to scale the {kind_of(deployment)}")
 
 
 def refuse_served(deployments: Sequence[Object]) -> None:
@@ -160,15 +179,20 @@ def config(client: Client, app: str) -> list[str]:
 
 
 def set_config(
-    client: Client, app: str, changes: Mapping[str, Secret | None], *, patience: Patience | None = None
+    client: Client,
+    app: str,
+    changes: Mapping[str, Secret | None],
+    *,
+    patience: Patience | None = None,
+    telling: Telling | None = None,
 ) -> bool:
     """Changes settings and starts the pods anew with them, one by one; False where nothing runs yet.
 
-    Where they do not come up so, the settings and the pods are put back as they were.
+    Where they do not come up so, or do not answer as the original, the settings and the pods are as they were again.
 
     Raises:
         UsageError: a name that cannot be.
-        RemoteError: they do not come up.
+        RemoteError: they do not come up, or differ.
     """
     for name in changes:
         check_name(name)
@@ -182,10 +206,12 @@ def set_config(
             meta = {**(template.get("metadata") or {})}
             meta["annotations"] = {**(meta.get("annotations") or {}), CHANGED: f"{time.time():.3f}"}
             applied.append(apply(client, with_template(one, {**template, "metadata": meta}), force=True))
-        for one in applied:
-            wait_for(client, one, patience=patience or Patience())
+        wait_and_ask(client, app, applied, patience=patience or Patience(), telling=telling)
     except (AweighError, KeyboardInterrupt) as error:
-        restore_config(client, app, former)
+        try:
+            restore_config(client, app, former)
+        except RemoteError as other:
+            also(error, f"the settings could not be put back ({other.message.rstrip('.')})")
         taken_back(client, found, applied, error)
         raise
     return bool(found)
@@ -193,9 +219,12 @@ def set_config(
 
 def taken_back(client: Client, former: Sequence[Object], applied: Sequence[Object], error: BaseException) -> None:
     """Puts back what ran, and has the error say so."""
-    if not applied:
-        return
-    told = put_back(client, former, applied).sentence
+    if applied:
+        also(error, put_back(client, former, applied).sentence)
+
+
+def also(error: BaseException, told: str) -> None:
+    """Has an error of the other side say what was done about it."""
     if isinstance(error, RemoteError):
         error.message = f"{error.message.rstrip('.')}; {told}."
         error.args = (error.message,)

@@ -13,6 +13,7 @@ from aweigh.targets.kubernetes.before import Before, read_before, restore
 from aweigh.targets.kubernetes.client import Client, Object, open_client
 from aweigh.targets.kubernetes.errors import RUNS_ON
 from aweigh.targets.kubernetes.former import mark, put_back
+from aweigh.targets.kubernetes.golden import keep
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
     CHANGED,
@@ -163,6 +164,8 @@ def went_live(going: Going) -> Deployed:
         raise
     for one in live:
         mark(going.client, one, failed=False)
+    if webs and going.golden is not None:
+        keep(going.client, going.app, webs[0], going.golden)
     gone = prune(going.client, going.app, going.objects)
     if gone:
         going.telling.line("gone", f"{', '.join(gone)}: the release has it no more", 0.0)
@@ -190,26 +193,28 @@ def _apply_all(going: Going, applied: list[Object]) -> None:
             ran = run_job(client, one, patience=manner.patience, force=manner.force)
             going.telling.line("migrate", f"{name_of(one)} {'has ended' if ran else 'had ended before'}", _since(began))
             continue
-        document = _settled(one, going) if one.get("kind") == "Deployment" else one
+        document = settled(one, going.former, going.objects, keep_replicas=manner.keep_replicas)
         found = apply(client, document, force=manner.force)
         kinds.append(str(one.get("kind")))
         applied.append(found)
     going.telling.line("applied", ", ".join(dict.fromkeys(kinds)) or "nothing", _since(started))
 
 
-def _settled(wanted: Object, going: Going) -> Object:
-    """The Deployment's document with what stays as it is in the cluster: how many there are, when settings changed."""
-    there = next((one for one in going.former if kind_of(one) == kind_of(wanted)), None)
-    if there is None:
+def settled(
+    wanted: Object, former: Sequence[Object], objects: Sequence[Object], *, keep_replicas: bool = False
+) -> Object:
+    """A document with what stays as it is in the cluster: how many replicas there are, and when settings changed."""
+    there = next((one for one in former if kind_of(one) == kind_of(wanted)), None)
+    if there is None or wanted.get("kind") != "Deployment":
         return wanted
     found = copy.deepcopy(wanted)
     is_autoscaled = any(
         name_of(wanted) == at(one, "spec", "scaleTargetRef", "name")
         for kind in AUTOSCALERS
-        for one in named(going.objects, kind)
+        for one in named(objects, kind)
     )
     replicas = at(there, "spec", "replicas")
-    if replicas is not None and (is_autoscaled or going.manner.keep_replicas):
+    if replicas is not None and (is_autoscaled or keep_replicas):
         # Left out, it would fall back to 1 until an autoscaler had looked.
         found["spec"]["replicas"] = replicas
     stamp = annotations_of(template_of(there)).get(CHANGED)

@@ -9,6 +9,7 @@ from aweigh.targets.kubernetes.after import known, refuse_served, taken_back
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.former import with_template
+from aweigh.targets.kubernetes.golden import wait_and_ask
 from aweigh.targets.kubernetes.labels import (
     FAILED,
     is_web,
@@ -19,7 +20,8 @@ from aweigh.targets.kubernetes.labels import (
     template_of,
 )
 from aweigh.targets.kubernetes.resources import annotations_of, at
-from aweigh.targets.kubernetes.rollout import Patience, wait_for
+from aweigh.targets.kubernetes.rollout import Patience
+from aweigh.targets.ssh.telling import Telling
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +63,21 @@ def releases(client: Client, app: str, *, most: int = 15) -> list[Version]:
 
 
 def rollback(
-    client: Client, app: str, number: int | None = None, *, patience: Patience | None = None
+    client: Client,
+    app: str,
+    number: int | None = None,
+    *,
+    patience: Patience | None = None,
+    telling: Telling | None = None,
 ) -> tuple[Version, Version]:
     """Takes live what a revision was, by default the last that was another release: that revision, and the new one.
 
-    The workers go back to the same release, where the cluster keeps it.
+    The workers go back to the same release, where the cluster keeps it. The golden rows of its bundle are asked, as at
+    its deployment.
 
     Raises:
         UsageError: there is no such revision.
-        RemoteError: it does not come up; what ran was put back.
+        RemoteError: it does not come up, or answers otherwise; what ran was put back.
     """
     patience = patience or Patience()
     found = known(client, app)
@@ -82,8 +90,7 @@ def rollback(
             template = _template_for(client, one, wanted)
             if template is not None:
                 applied.append(apply(client, with_template(one, template), force=True))
-        for one in applied:
-            wait_for(client, one, patience=patience)
+        wait_and_ask(client, app, applied, patience=patience, telling=telling)
     except (AweighError, KeyboardInterrupt) as error:
         taken_back(client, found, applied, error)
         raise

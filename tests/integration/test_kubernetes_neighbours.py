@@ -4,8 +4,9 @@ import copy
 from dataclasses import replace
 
 import pytest
+from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
-from tests.kubernetes.stand_in import QUICK, connection_to, go, image_of, standing_in, wait_until
+from tests.kubernetes.stand_in import HASTE, QUICK, connection_to, go, image_of, standing_in, wait_until
 
 from aweigh.errors import UsageError
 from aweigh.targets.errors import NotUp
@@ -14,7 +15,7 @@ from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.before import applied_document
 from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.destroy import destroy
-from aweigh.targets.kubernetes.errors import MigrationFailed
+from aweigh.targets.kubernetes.errors import KubernetesRefused, MigrationFailed
 
 
 @pytest.fixture
@@ -146,3 +147,31 @@ def test_a_document_is_found_again_in_an_object_by_the_fields_that_are_ours(clie
     again["metadata"]["namespace"] = NAMESPACE
     assert again == wanted
     assert applied_document({**found, "metadata": {"name": APP}}) is None
+
+
+def test_what_others_have_added_to_the_cluster_need_not_be_seen(api, client, connection):
+    api.added = {
+        "keda.sh/v1alpha1": [("scaledobjects", "ScaledObject", True)],
+        "gateway.networking.k8s.io/v1": [("httproutes", "HTTPRoute", True)],
+        "monitoring.coreos.com/v1": [("podmonitors", "PodMonitor", True)],
+        "postgresql.cnpg.io/v1": [("clusters", "Cluster", True)],
+    }
+    assert go(connection, objects()).release == "r1"
+    assert after.status(client, APP).state == "up"
+    assert after.scale(client, APP, {"web": 2}, patience=HASTE)[1]
+    done = destroy(client, APP)
+    assert "Deployment penguins-web" in done.gone
+    assert api.of("deployments") == []
+    # What the role should have is missed.
+    forbidden = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "ingresses is forbidden"}
+    api.faults = [Fault("GET", "/ingresses", times=9, status=403, body=forbidden)]
+    with pytest.raises(KubernetesRefused, match="may not list each Ingress"):
+        destroy(client, APP)
+
+
+def test_a_secret_that_was_made_by_hand_is_left_and_named(api, client, connection):
+    place = api.place("secrets")
+    api.store.put(place, "penguins-secrets", {"metadata": {"name": "penguins-secrets"}}, before=None, dry_run=False)
+    go(connection, objects())
+    assert destroy(client, APP).left == ("Secret penguins-secrets (aweigh has not made it)",)
+    assert len(api.of("secrets")) == 1

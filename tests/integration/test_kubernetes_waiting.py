@@ -128,3 +128,22 @@ def test_an_answer_that_is_no_object_is_of_no_kubernetes(alone, answer):
     with pytest.raises(RemoteError, match="is no Kubernetes") as caught:
         client.listed("/api/v1/namespaces/models/pods", what="to list the pods")
     assert "login page" in caught.value.hint
+
+
+def test_a_change_at_the_same_moment_is_tried_again(api, connection):
+    told = 'Operation cannot be fulfilled on resourcequotas "small": the object has been modified'
+    late = {"kind": "Status", "code": 409, "reason": "Conflict", "message": told}
+    api.faults = [Fault("PATCH", "services/penguins", times=2, status=409, body=late)]
+    assert go(connection, objects()).release == "r1"
+    api.faults = [Fault("PATCH", "services/penguins", times=9, status=409, body=late)]
+    with pytest.raises(KubernetesRefused, match="Somebody else changed the same thing at this moment"):
+        go(connection, objects("registry.example/penguins:2", "r2"))
+
+
+def test_a_namespace_that_is_going_away_is_told(api, connection):
+    told = 'secrets "x" is forbidden: unable to create new content in namespace models because it is being terminated'
+    ending = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": told}
+    api.faults = [Fault("PATCH", "configmaps/", status=403, body=ending)]
+    with pytest.raises(KubernetesRefused, match="The namespace models is being deleted") as caught:
+        go(connection, objects())
+    assert "wait until it is gone" in caught.value.hint

@@ -45,6 +45,8 @@ class Api:
         self.asked: list[tuple[str, str]] = []
         self.written: list[tuple[str, str]] = []
         """What whoever deploys has asked for that changes something."""
+        self.added: dict[str, list[tuple[str, str, bool]]] = {}
+        """What others have added to the cluster: told of, and closed to whoever deploys."""
         self.tokens: set[str] | None = None
         self.logs: dict[str, str] = {}
         self.starting: list[str] = []
@@ -114,13 +116,15 @@ class Api:
         path, query = request.url.path, request.query_params
         root = re.fullmatch(r"/api/(v1)|/apis/([^/]+/[^/]+)", path)
         if root:
-            return discovery(root[1] or root[2])
+            return discovery(root[1] or root[2], KINDS | self.added)
         if found := re.fullmatch(r"/api/v1/namespaces/[^/]+/services/[^/]+/proxy(/.*)", path):
             return await self._proxied(request, found[1])
         found = PATH.fullmatch(path)
         if found is None:
             raise Answer(404, "NotFound", "the server could not find the requested resource")
         version = found["core"] or found["group"]
+        if version in self.added:
+            raise Answer(403, "Forbidden", f"{found['plural']} is forbidden")
         place, name, sub = (version, found["namespace"] or "", found["plural"]), found["name"], found["sub"]
         if (version, found["plural"]) not in KIND_OF:
             raise Answer(404, "NotFound", "the server could not find the requested resource")
@@ -248,11 +252,11 @@ def chosen(found, query):
     return True
 
 
-def discovery(version):
+def discovery(version, known):
     """What is known of a group's version."""
-    if version not in KINDS:
+    if version not in known:
         raise Answer(404, "NotFound", "the server could not find the requested resource")
-    listed = [{"name": plural, "kind": kind, "namespaced": within} for plural, kind, within in KINDS[version]]
+    listed = [{"name": plural, "kind": kind, "namespaced": within} for plural, kind, within in known[version]]
     return JSONResponse({"kind": "APIResourceList", "groupVersion": version, "resources": listed})
 
 

@@ -20,7 +20,7 @@ from tests.integration.conftest import Serving
 from tests.kubernetes import shows
 from tests.kubernetes.apiserver import running_apiserver
 from tests.kubernetes.controllers import acting
-from tests.kubernetes.documents import APP, deployment, migration, objects, service
+from tests.kubernetes.documents import APP, deployment, labels, migration, objects, service
 from tests.kubernetes.kubelet import running_kubelet
 
 from aweigh.errors import UsageError
@@ -54,6 +54,7 @@ HASTE = Patience(ready_s=30, job_s=30, room_s=0, probe_s=0, mount_s=0, window_s=
 QUICK = Manner(patience=HASTE)
 BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
 SECRET = Secret("s" * 40)
+BACKEND = {"service": {"name": APP, "port": {"name": "http"}}}
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,32 @@ def test_what_does_not_come_up_is_put_back(connection, client, controllers, imag
     assert caught.value.hint
     web = after.known(client, APP)[0]
     assert web["spec"]["template"]["spec"]["containers"][0]["image"] == "registry.example/penguins:1"
+
+
+def test_what_was_beside_a_release_that_failed_is_put_back(connection, client, controllers):
+    def beside(port, host):
+        policy = {
+            "podSelector": {"matchLabels": {"a": "b"}},
+            "egress": [{"ports": [{"port": port, "protocol": "TCP"}]}],
+        }
+        kinds = {"NetworkPolicy": policy, "Ingress": {"rules": [{"host": host}], "defaultBackend": BACKEND}}
+        return [
+            {
+                "apiVersion": "networking.k8s.io/v1", "kind": kind, "spec": spec,
+                "metadata": {"name": APP, "labels": labels(), "annotations": {"example.org/host": host}},
+            }
+            for kind, spec in kinds.items()
+        ]  # fmt: skip
+
+    go(connection, [*beside(5432, "old.example.org"), *objects()])
+    before = [client.find(path_to(client, one), what="to read") for one in beside(1, "x")]
+    with pytest.raises(NotUp, match="the old release still serves"):
+        go(connection, [*beside(6379, "new.example.org"), *objects("registry.example/missing:2", "r2")])
+    for old in before:
+        now = client.find(path_to(client, old), what="to read")
+        assert now["spec"] == old["spec"]
+        assert now["metadata"]["annotations"] == {"example.org/host": "old.example.org"}
+    assert go(connection, [*beside(6379, "new.example.org"), *objects("registry.example/penguins:3", "r3")]).changed
 
 
 def test_a_failed_migration_touches_nothing(connection, client, controllers):

@@ -9,6 +9,7 @@ import pytest
 from tests.kube_plans import ALONE, ENTRIES, SCALINGS, STORES, plan
 
 from aweigh.errors import RemoteError
+from aweigh.targets.kubernetes.before import applied_document
 from aweigh.targets.kubernetes.objects import objects_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs("kube-apiserver")]
@@ -52,6 +53,10 @@ def test_a_real_cluster_takes_every_object_of_its_own(applied, entry, scaling, s
         if one["apiVersion"].partition("/")[0] not in ADDED:
             found = applied(one)
             assert found["metadata"]["name"] == one["metadata"]["name"]
+            if one["kind"] not in {"Deployment", "StatefulSet", "Job", "Namespace"}:
+                # By whose fields are whose the document is found again that puts an object back.
+                again = applied_document(found)
+                assert {**again, "metadata": {**again["metadata"], "namespace": "models"}} == known(one)
 
 
 def test_a_misspelt_field_is_refused_by_it(applied):

@@ -21,7 +21,7 @@ from aweigh.targets.kubernetes.labels import (
     template_of,
 )
 from aweigh.targets.kubernetes.replay import url_of
-from aweigh.targets.kubernetes.resources import at, kind_of, knows, name_of, path_of, path_to
+from aweigh.targets.kubernetes.resources import all_of, at, kind_of, name_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, is_rolled_out, new_pods
 from aweigh.targets.kubernetes.secrets import change_config, config_names, restore_config
 from aweigh.targets.kubernetes.trouble import Trouble, of_deployment, troubles_of
@@ -85,9 +85,7 @@ def public_url(client: Client, app: str) -> str | None:
     """Where it answers from outside of the cluster."""
     found = []
     for version, kind in PUBLIC:
-        if knows(client, version, kind):
-            path = path_of(client, version, kind)
-            found += client.listed(path, what=f"to list what leads to {app}", selector=selector_of(app))[0]
+        found += all_of(client, version, kind, what=f"to list what leads to {app}", selector=selector_of(app))
     return url_of(found)
 
 
@@ -154,10 +152,7 @@ def refuse_served(deployments: Sequence[Object]) -> None:
 
 def _refuse_scaled(client: Client, deployment: Object) -> None:
     for version, kind in SCALERS:
-        if not knows(client, version, kind):
-            continue
-        listed, _ = client.listed(path_of(client, version, kind), what="to list what scales by itself")
-        for one in listed:
+        for one in all_of(client, version, kind, what="to list what scales by itself"):
             target = at(one, "spec", "scaleTargetRef") or {}
             if target.get("name") == name_of(deployment) and target.get("kind", "Deployment") == "Deployment":
                 raise UsageError(

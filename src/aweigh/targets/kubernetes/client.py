@@ -210,7 +210,9 @@ class Client:
             return
         # Older clusters answer so to a field that they do not know.
         is_unknown = status == 500 and b"not declared in schema" in came
-        if attempt < TRIES and status in {429, 500, 502, 503, 504} and not is_unknown:
+        # Somebody else, or a quota's counter, was quicker: no field of anybody's is at odds.
+        is_late = status == 409 and b"FieldManagerConflict" not in came and b"AlreadyExists" not in came
+        if attempt < TRIES and (status in {429, 500, 502, 503, 504} or is_late) and not is_unknown:
             self._wait(attempt, asked=reply.headers.get("retry-after"))
             return
         user = self.connection.user.name

@@ -8,7 +8,7 @@ from aweigh.targets.kubernetes.apply import delete
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.errors import KubernetesRefused
 from aweigh.targets.kubernetes.labels import INSTANCE, selector_of
-from aweigh.targets.kubernetes.resources import kind_of, knows, name_of, path_of
+from aweigh.targets.kubernetes.resources import all_of, kind_of, name_of, path_of
 from aweigh.targets.kubernetes.secrets import config_name, secrets_name
 
 KINDS = (
@@ -70,16 +70,17 @@ def destroy(client: Client, app: str, *, data: bool = True) -> Destroyed:
             left.append(kind_of(one))
     if not data:
         left += [kind_of(one) for one in _found(client, *DATABASE, selector_of(app))]
+    for name in (secrets_name(app), config_name(app)) if data else ():
+        # Made by hand, as with files: without labels it may be somebody's that is read elsewhere, too.
+        if client.find(path_of(client, "v1", "Secret", name), what=f"to read the Secret {name}") is not None:
+            left.append(f"Secret {name} (aweigh has not made it)")
     if not gone and not left:
         raise absent(client, app)
     return Destroyed(tuple(dict.fromkeys(gone)), tuple(dict.fromkeys(left)))
 
 
 def _found(client: Client, version: str, kind: str, selector: str) -> list[Object]:
-    if not knows(client, version, kind):
-        return []
-    path = path_of(client, version, kind)
-    return client.listed(path, what=f"to list each {kind} of the app", selector=selector)[0]
+    return all_of(client, version, kind, what=f"to list each {kind} of the app", selector=selector)
 
 
 def _delete(client: Client, version: str, kind: str, one: Object, *, gone: list[str], left: list[str]) -> None:

@@ -149,6 +149,11 @@ def _words(status: int, said: _Said, asked: Asked) -> tuple[str, str]:
             f"The cluster does not accept the credentials of {asked.user or 'this user'}.",
             "they have ended or were revoked: log in anew as the cluster's provider says, then 'kubectl auth whoami'",
         )
+    if status == 403 and "is being terminated" in (said.message or ""):
+        return (
+            f"The namespace {asked.namespace} is being deleted, and takes nothing new{told}.",
+            f"wait until it is gone, then make it anew: kubectl get namespace {asked.namespace}",
+        )
     if status == 403 and re.search(r"exceeded quota", said.message or ""):
         return (
             f"A quota of the namespace {asked.namespace} does not allow {what}{told}.",

@@ -13,6 +13,10 @@ _ADDED = {
     "autoscaling": "autoscaling/v2 came with Kubernetes 1.23: bring the cluster up to date, or deploy without it",
     "policy": "policy/v1 came with Kubernetes 1.21: bring the cluster up to date",
 }
+ADDED = frozenset(
+    {"keda.sh", "gateway.networking.k8s.io", "serving.kserve.io", "monitoring.coreos.com", "postgresql.cnpg.io"}
+)
+"""Groups that a cluster has of others, if at all."""
 
 
 def kind_of(found: Object) -> str:
@@ -43,6 +47,27 @@ def at(found: Any, *path: str | int) -> Any:
 def knows(client: Client, version: str, kind: str) -> bool:
     """Whether the cluster has such things."""
     return kind in _kinds(client, version)
+
+
+def all_of(client: Client, version: str, kind: str, *, what: str, selector: str = "") -> list[Object]:
+    """All of a kind in the namespace; none where the cluster has no such things.
+
+    What others have added to the cluster is not every role's to see, nor has every app some of it: to whoever may not
+    look for it, there is none.
+    """
+    if not knows(client, version, kind):
+        return []
+    try:
+        return client.listed(path_of(client, version, kind), what=what, selector=selector)[0]
+    except KubernetesRefused as error:
+        if error.status != 403 or not is_added(version):
+            raise
+        return []
+
+
+def is_added(version: str) -> bool:
+    """Whether a version is of a group that others have added to the cluster."""
+    return version.partition("/")[0] in ADDED
 
 
 def path_of(client: Client, version: str, kind: str, name: str | None = None) -> str:

@@ -105,6 +105,26 @@ def test_the_rows_of_releases_that_are_gone_are_not_kept(api, client, connection
     assert kept(api) == [f"penguins-golden-{golden.version}"]
 
 
+@pytest.mark.parametrize(
+    ("said", "secrets", "is_told"),
+    [({}, (), True), ({"AWEIGH_JOBS": "off"}, (), False), ({}, ("REDIS_URL",), False)],
+)
+def test_replicas_that_share_no_jobs_are_told_of(api, client, connection, said, secrets, is_told):
+    documents = objects()
+    documents[0]["data"] |= said
+    (container,) = documents[-1]["spec"]["template"]["spec"]["containers"]
+    container["command"] = ["aweigh", "serve", "penguins.aweigh"]
+    container["envFrom"] = [{"configMapRef": {"name": "penguins-release"}}]
+    go(connection, documents, secrets={name: Secret("redis://x") for name in secrets})
+    told = []
+    telling = Telling(line=lambda name, text, _: told.append((name, text)))
+    after.scale(client, APP, {"web": 2}, patience=HASTE, telling=telling)
+    assert any(name == "note" and "its own jobs alone" in text for name, text in told) is is_told
+    told.clear()
+    after.scale(client, APP, {"web": 1}, patience=HASTE, telling=telling)
+    assert [name for name, _ in told] == ["ready"]
+
+
 def test_settings_that_cannot_be_put_back_are_told_and_the_pods_still_are(api, connection):
     go(connection, objects())
     with open_client(connection) as client:

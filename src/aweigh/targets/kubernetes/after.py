@@ -6,6 +6,7 @@ from typing import Literal
 
 from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.secret import Secret
+from aweigh.targets.compose.plan import WEB
 from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.former import put_back, with_template
@@ -20,8 +21,9 @@ from aweigh.targets.kubernetes.labels import (
     selector_of,
     template_of,
 )
+from aweigh.targets.kubernetes.plan import DATABASE_URL, REDIS_URL
 from aweigh.targets.kubernetes.replay import url_of
-from aweigh.targets.kubernetes.resources import all_of, at, kind_of, name_of, path_to
+from aweigh.targets.kubernetes.resources import all_of, at, kind_of, name_of, path_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, is_rolled_out, new_pods
 from aweigh.targets.kubernetes.secrets import change_config, config_names, restore_config
 from aweigh.targets.kubernetes.trouble import Trouble, of_deployment, troubles_of
@@ -127,8 +129,26 @@ def scale(
         except RemoteError as other:
             also(error, f"the number of replicas could not be put back ({other.message.rstrip('.')})")
         raise
+    if wanted.get(WEB, 0) > 1 and _knows_jobs_alone(client, app, found[WEB]):
+        note = "each replica knows its own jobs alone: deploy once more, and several take none, or with a database"
+        (telling or Telling()).line("note", note, 0.0)
     now = {kind: int(at(one, "spec", "replicas") or 0) for kind, one in found.items()} | dict(quantities)
     return now, bool(changed)
+
+
+def _knows_jobs_alone(client: Client, app: str, web: Object) -> bool:
+    """Whether a job that is posted to one of its replicas is not known to the others."""
+    container = at(template_of(web), "spec", "containers", 0) or {}
+    names = {str(one.get("name")) for one in container.get("env") or ()} | {*config_names(client, app)}
+    if "serve" not in (container.get("command") or ()) or names & {DATABASE_URL, REDIS_URL}:
+        return False
+    maps = [at(one, "configMapRef", "name") for one in container.get("envFrom") or ()]
+    found = [
+        client.find(path_of(client, "v1", "ConfigMap", str(one)), what="to read what the release says of itself")
+        for one in maps
+        if one
+    ]
+    return "off" not in {at(one, "data", "AWEIGH_JOBS") for one in found}
 
 
 def _counted(client: Client, deployment: Object, count: int) -> Object:

@@ -1,6 +1,5 @@
 """From documents to a live, checked release; a run that was cut off anywhere is gone on with by the next."""
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,11 +11,10 @@ from aweigh.targets.kubernetes.apply import MANAGER, apply
 from aweigh.targets.kubernetes.before import Before, read_before, restore
 from aweigh.targets.kubernetes.client import Client, Object, open_client
 from aweigh.targets.kubernetes.errors import RUNS_ON
-from aweigh.targets.kubernetes.former import mark, put_back
+from aweigh.targets.kubernetes.former import mark, put_back, settled
 from aweigh.targets.kubernetes.golden import keep
 from aweigh.targets.kubernetes.kubeconfig import Connection
 from aweigh.targets.kubernetes.labels import (
-    CHANGED,
     MANAGED,
     SERVICE,
     container_of,
@@ -31,13 +29,12 @@ from aweigh.targets.kubernetes.labels import (
 from aweigh.targets.kubernetes.pods import is_ready, port_of
 from aweigh.targets.kubernetes.prune import prune
 from aweigh.targets.kubernetes.replay import Way, ask_golden, place_of, url_of
-from aweigh.targets.kubernetes.resources import annotations_of, at, kind_of, name_of, path_to
+from aweigh.targets.kubernetes.resources import at, kind_of, name_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, new_pods, run_job, wait_for
 from aweigh.targets.kubernetes.secrets import config_name, secrets_name, settle
 from aweigh.targets.live import Golden
 from aweigh.targets.ssh.telling import Telling
 
-AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 LOG_LINES = 400
 
 
@@ -198,30 +195,6 @@ def _apply_all(going: Going, applied: list[Object]) -> None:
         kinds.append(str(one.get("kind")))
         applied.append(found)
     going.telling.line("applied", ", ".join(dict.fromkeys(kinds)) or "nothing", _since(started))
-
-
-def settled(
-    wanted: Object, former: Sequence[Object], objects: Sequence[Object], *, keep_replicas: bool = False
-) -> Object:
-    """A document with what stays as it is in the cluster: how many replicas there are, and when settings changed."""
-    there = next((one for one in former if kind_of(one) == kind_of(wanted)), None)
-    if there is None or wanted.get("kind") != "Deployment":
-        return wanted
-    found = copy.deepcopy(wanted)
-    is_autoscaled = any(
-        name_of(wanted) == at(one, "spec", "scaleTargetRef", "name")
-        for kind in AUTOSCALERS
-        for one in named(objects, kind)
-    )
-    replicas = at(there, "spec", "replicas")
-    if replicas is not None and (is_autoscaled or keep_replicas):
-        # Left out, it would fall back to 1 until an autoscaler had looked.
-        found["spec"]["replicas"] = replicas
-    stamp = annotations_of(template_of(there)).get(CHANGED)
-    if stamp is not None:
-        notes = found["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
-        notes.setdefault(CHANGED, stamp)
-    return found
 
 
 def _wait(going: Going, applied: Sequence[Object]) -> list[Object]:

@@ -12,9 +12,19 @@ from dataclasses import dataclass
 from aweigh.errors import RemoteError
 from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.labels import FAILED, HASH, released, replica_sets_of, same_template, template_of
-from aweigh.targets.kubernetes.resources import annotations_of, kind_of, name_of, path_to
+from aweigh.targets.kubernetes.labels import (
+    CHANGED,
+    FAILED,
+    HASH,
+    named,
+    released,
+    replica_sets_of,
+    same_template,
+    template_of,
+)
+from aweigh.targets.kubernetes.resources import annotations_of, at, kind_of, name_of, path_to
 
+AUTOSCALERS = ("HorizontalPodAutoscaler", "ScaledObject")
 _OWN_PREFIXES = ("app.kubernetes.io/", "aweigh.io/")
 
 
@@ -107,3 +117,27 @@ def _is_others(client: Client, applied: Object) -> bool:
     if applied.get("kind") != "Deployment":
         return bool(found.get("spec") != applied.get("spec"))
     return not same_template(template_of(found), template_of(applied))
+
+
+def settled(
+    wanted: Object, former: Sequence[Object], objects: Sequence[Object], *, keep_replicas: bool = False
+) -> Object:
+    """A document with what stays as it is in the cluster: how many replicas there are, and when settings changed."""
+    there = next((one for one in former if kind_of(one) == kind_of(wanted)), None)
+    if there is None or wanted.get("kind") != "Deployment":
+        return wanted
+    found = copy.deepcopy(wanted)
+    is_autoscaled = any(
+        name_of(wanted) == at(one, "spec", "scaleTargetRef", "name")
+        for kind in AUTOSCALERS
+        for one in named(objects, kind)
+    )
+    replicas = at(there, "spec", "replicas")
+    if replicas is not None and (is_autoscaled or keep_replicas):
+        # Left out, it would fall back to 1 until an autoscaler had looked.
+        found["spec"]["replicas"] = replicas
+    stamp = annotations_of(template_of(there)).get(CHANGED)
+    if stamp is not None:
+        notes = found["spec"]["template"].setdefault("metadata", {}).setdefault("annotations", {})
+        notes.setdefault(CHANGED, stamp)
+    return found

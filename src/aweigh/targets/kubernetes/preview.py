@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from aweigh.targets.kubernetes.apply import MANAGER, Difference, differences
 from aweigh.targets.kubernetes.before import read_before
 from aweigh.targets.kubernetes.client import Client, Object
-from aweigh.targets.kubernetes.deploy import settled
+from aweigh.targets.kubernetes.former import settled
 from aweigh.targets.kubernetes.labels import MANAGED, deployments_of, named
 from aweigh.targets.kubernetes.resources import at, kind_of, path_to
 

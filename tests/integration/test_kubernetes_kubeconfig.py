@@ -77,6 +77,19 @@ def test_what_clusters_need_is_read(write, tmp_path):
     assert Wallet(found).credentials().token.reveal() == "renewed"
 
 
+def test_a_bundle_of_authorities_has_names_of_any_language(write, tmp_path):
+    text = f"# F\u0151tan\u00fas\u00edtv\u00e1ny\n{pem(Authority().certificate)}"
+    (tmp_path / "ca.pem").write_text(text, encoding="utf-8")
+    data = base64.b64encode(text.encode()).decode()
+    for cluster in ({"certificate-authority": "ca.pem"}, {"certificate-authority-data": data}):
+        found = find_connection(write(config({"token": "t"}, cluster=cluster)))
+        assert tls_context(found, Wallet(found).credentials()).get_ca_certs()
+    (tmp_path / "ca.pem").write_bytes(b"\x30\x82\x01")
+    found = find_connection(write(config({"token": "t"}, cluster={"certificate-authority": "ca.pem"})))
+    with pytest.raises(ConfigError, match="authority is no certificate"):
+        tls_context(found, Wallet(found).credentials())
+
+
 @pytest.mark.parametrize(
     ("document", "sentence", "fix"),
     [

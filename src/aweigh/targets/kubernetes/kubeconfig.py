@@ -227,7 +227,7 @@ def _check_plugin(plugin: ExecPlugin, name: str) -> None:
 def _pem(data: str | None, named: str | None, folder: Path, what: str) -> str | None:
     if data:
         try:
-            return base64.b64decode("".join(data.split()), validate=True).decode("ascii")
+            return _ascii(base64.b64decode("".join(data.split()), validate=True))
         except (binascii.Error, ValueError):
             raise ConfigError(f"The kubeconfig's {what}-data is not base64.", hint="get it anew") from None
     return _text(folder / named, f"the kubeconfig's {what}") if named else None
@@ -235,10 +235,13 @@ def _pem(data: str | None, named: str | None, folder: Path, what: str) -> str | 
 
 def _text(path: Path, what: str) -> str:
     try:
-        return path.read_text(encoding="ascii")
+        return _ascii(path.read_bytes())
     except OSError as error:
         raise ConfigError(
             f"The file of {what} cannot be read: {error.strerror}.", hint="get the kubeconfig anew"
         ) from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"The file of {what} is not PEM.", hint="get the kubeconfig anew") from None
+
+
+def _ascii(content: bytes) -> str:
+    """A text of PEM; what stands beside it, as the names of authorities in a bundle of them, may be of any language."""
+    return content.decode("ascii", errors="ignore")

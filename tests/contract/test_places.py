@@ -67,8 +67,9 @@ def test_the_documents_are_written_into_a_new_folder_and_nowhere_else(shell, bun
     assert {one.lstrip("/") for one in told["files"]} == there
     assert "is not empty" in refused(shell.type("deploy", *words), code=2)
     (tmp_path / "file").touch()
-    below = (*words[:-1], str(tmp_path / "file" / "below"))
-    assert "name another folder: --output-dir" in refused(shell.type("deploy", *below), code=2)
+    done = shell.type("deploy", *words[:-1], str(tmp_path / "file" / "below"))
+    assert "below cannot be written" in refused(done, code=2)
+    assert "hint: name another folder: --output-dir" in done.err
     assert shell.untouched() == before
 
 

@@ -175,3 +175,19 @@ def test_a_secret_that_was_made_by_hand_is_left_and_named(api, client, connectio
     go(connection, objects())
     assert destroy(client, APP).left == ("Secret penguins-secrets (aweigh has not made it)",)
     assert len(api.of("secrets")) == 1
+
+
+def test_what_earlier_releases_read_is_kept_where_they_cannot_be_seen(api, client, connection):
+    def release(number):
+        documents = objects(f"registry.example/penguins:{number}", f"r{number}")
+        documents[0]["metadata"]["name"] = f"penguins-release-{number}"
+        (container,) = documents[-1]["spec"]["template"]["spec"]["containers"]
+        container["envFrom"] = [{"configMapRef": {"name": f"penguins-release-{number}"}}]
+        return documents
+
+    go(connection, release(1))
+    forbidden = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "replicasets is forbidden"}
+    api.faults = [Fault("GET", r"/replicasets\?.*managed-by", times=9, status=403, body=forbidden)]
+    assert go(connection, release(2)).release == "r2"
+    assert api.faults[0].times < 9
+    assert {one["metadata"]["name"] for one in api.of("configmaps")} == {"penguins-release-1", "penguins-release-2"}

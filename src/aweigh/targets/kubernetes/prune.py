@@ -30,11 +30,11 @@ def prune(client: Client, app: str, objects: Sequence[Object]) -> list[str]:
     to reads it. What this user may not see or delete is left.
     """
     wanted = {(str(one.get("kind")), name_of(one)) for one in objects}
-    referred = set(_referred(client, app))
+    referred = _referred(client, app)
     gone = []
     for version, kind in KINDS:
-        for one in _found(client, version, kind, app):
-            is_kept = kind == "ConfigMap" and name_of(one) in referred
+        for one in _found(client, version, kind, app) or ():
+            is_kept = kind == "ConfigMap" and (referred is None or name_of(one) in referred)
             if (kind, name_of(one)) in wanted or is_kept or at(one, "metadata", "ownerReferences"):
                 continue
             try:
@@ -47,7 +47,8 @@ def prune(client: Client, app: str, objects: Sequence[Object]) -> list[str]:
     return gone
 
 
-def _found(client: Client, version: str, kind: str, app: str) -> list[Object]:
+def _found(client: Client, version: str, kind: str, app: str) -> list[Object] | None:
+    """All of a kind that is the app's; None: this user may not see them."""
     try:
         if not knows(client, version, kind):
             return []
@@ -56,18 +57,22 @@ def _found(client: Client, version: str, kind: str, app: str) -> list[Object]:
     except KubernetesRefused as error:
         if error.status != 403:
             raise
-        return []
+        return None
 
 
-def _referred(client: Client, app: str) -> Iterator[str]:
-    """The ConfigMaps that a release reads which the cluster keeps."""
-    for kind in ("Deployment", "ReplicaSet"):
-        for one in _found(client, APPS, kind, app):
-            spec = at(template_of(one), "spec") or {}
-            for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
-                for source in container.get("envFrom") or ():
-                    yield str(at(source, "configMapRef", "name"))
-                for variable in container.get("env") or ():
-                    yield str(at(variable, "valueFrom", "configMapKeyRef", "name"))
-            for volume in spec.get("volumes") or ():
-                yield str(at(volume, "configMap", "name"))
+def _referred(client: Client, app: str) -> set[str] | None:
+    """The ConfigMaps that a release reads which the cluster keeps; None: that cannot be seen."""
+    deployments, sets = (_found(client, APPS, kind, app) for kind in ("Deployment", "ReplicaSet"))
+    if deployments is None or sets is None:
+        return None
+    return {name for one in (*deployments, *sets) for name in _read_by(at(template_of(one), "spec") or {})}
+
+
+def _read_by(spec: Object) -> Iterator[str]:
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        for source in container.get("envFrom") or ():
+            yield str(at(source, "configMapRef", "name"))
+        for variable in container.get("env") or ():
+            yield str(at(variable, "valueFrom", "configMapKeyRef", "name"))
+    for volume in spec.get("volumes") or ():
+        yield str(at(volume, "configMap", "name"))

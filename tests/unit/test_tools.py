@@ -121,24 +121,24 @@ def test_the_locks_name_no_address_and_hash_everything(root):
 
 
 def test_the_locks_are_what_the_project_asks_for(root):
-    """Every dependency is in the lock of development at a version that is asked for; the demo's holds nothing else.
+    """Every dependency is at a version that is asked for, in the lock of development or in one of those beside it.
 
-    What fuzzing needs has a lock of its own.
+    Beside it are Ray, others' clients and what fuzzing needs; the demo's holds nothing else than development's.
     """
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
-    extras = project["project"]["optional-dependencies"].values()
-    asked = [*project["project"]["dependencies"], *(one for extra in extras for one in extra)]
-    groups = project["dependency-groups"]
-    fuzzing = groups.pop("fuzz")
-    asked += [one for group in groups.values() for one in group if isinstance(one, str)]
+    extras, groups = project["project"]["optional-dependencies"], project["dependency-groups"]
+    beside = {"ray": (extras.pop("ray"), extras.pop("stores"), groups.pop("ray")), "clients": (groups.pop("clients"),),
+              "fuzz": (groups.pop("fuzz"),)}  # fmt: skip
+    asked = {"dev": (project["project"]["dependencies"], *extras.values(), *groups.values()), **beside}
     locked = {
-        name: dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", (root / "requirements" / name).read_text(), re.MULTILINE))
-        for name in ("dev.txt", "demo.txt", "fuzz.txt")
+        path.stem: dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", path.read_text(), re.MULTILINE))
+        for path in (root / "requirements").glob("*.txt")
     }
-    for requirement in map(Requirement, asked):
-        if requirement.name != "aweigh":
-            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-            assert requirement.specifier.contains(locked["dev.txt"][name], prereleases=True), requirement
-    assert locked["demo.txt"].items() <= locked["dev.txt"].items()
-    assert [Requirement(one).name for one in fuzzing] == list(locked["fuzz.txt"]) == ["atheris"]
-    assert Requirement(fuzzing[0]).specifier.contains(locked["fuzz.txt"]["atheris"])
+    assert locked.keys() == {*asked, "demo"}
+    for name, lists in asked.items():
+        for requirement in (Requirement(one) for few in lists for one in few if isinstance(one, str)):
+            if requirement.name != "aweigh":
+                found = locked[name][re.sub(r"[-_.]+", "-", requirement.name).lower()]
+                assert requirement.specifier.contains(found, prereleases=True), requirement
+    assert locked["demo"].items() <= locked["dev"].items()
+    assert list(locked["fuzz"]) == ["atheris"]

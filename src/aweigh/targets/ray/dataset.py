@@ -1,0 +1,182 @@
+"""A data set scored on a Ray: its partitions go through Ray Data to a pool of actors that load the bundle once each.
+
+The bundle's bytes travel to the nodes and are verified there, by the digest and with the trust of who began the run.
+Partitions are read and written by the nodes themselves; what comes back is what the record says of each. An actor, or
+a node, that ends takes nothing with it: what it had not finished is done again by another.
+"""
+
+import os
+import tempfile
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aweigh.bundle.archive import write_bundle
+from aweigh.bundle.contents import needs_signature
+from aweigh.bundle.policy import policy_of
+from aweigh.bundle.trust import Trust, own_trust
+from aweigh.bundle.verify import open_bundle, verify
+from aweigh.errors import AweighError, DamagedBundle, UsageError
+from aweigh.registry import require
+from aweigh.runtime.dataset.errors import WorkerFailed
+from aweigh.runtime.dataset.partitions import Partition
+from aweigh.runtime.dataset.place import open_place
+from aweigh.runtime.dataset.record import Done, Failed, Outcome
+from aweigh.runtime.dataset.run import OnShare, Outcomes, Runner
+from aweigh.runtime.dataset.work import Task, score_partition
+from aweigh.runtime.load import load
+from aweigh.targets.ray.dataset_cluster import check_nodes, joined
+
+MOST_TRIES = 8
+"""How often a partition is begun whose actor or node ends under it; a file too large for the memory ends each."""
+
+
+class _Cannot(msgspec.Struct, frozen=True):
+    """Why an actor cannot begin."""
+
+    message: str
+    hint: str | None
+    code: str
+    exit_code: int
+
+
+class _Said(msgspec.Struct, frozen=True):
+    """What an actor says of a partition; one of the three."""
+
+    name: str
+    done: Done | None = None
+    failed: Failed | None = None
+    cannot: _Cannot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What each actor gets: the task, the bundle's bytes by reference, and whose signatures count."""
+
+    task: Task
+    bundle: Any
+    trust: Trust | None
+
+
+class Scorer:
+    """The actor: it loads the bundle when the first partition comes, and keeps it."""
+
+    def __init__(self, sent: _Sent) -> None:
+        self._sent = sent
+        self._predictor: Any = None
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """What came of the partitions of a batch, as bytes."""
+        said = [self._score(msgspec.json.decode(one, type=Partition)) for one in batch["partition"]]
+        return {"said": [msgspec.json.encode(one).decode() for one in said]}
+
+    def _score(self, partition: Partition) -> _Said:
+        try:
+            if self._predictor is None:
+                self._predictor = self._open()
+            outcome = score_partition(self._predictor, self._sent.task, partition, on_share=lambda _: None)
+        except AweighError as error:
+            return _Said(partition.name, cannot=_Cannot(error.message, error.hint, error.code, error.exit_code))
+        except OSError as error:
+            told = f"{error.strerror or error}: {self._sent.task.out}"
+            return _Said(partition.name, cannot=_Cannot(told, None, "system", 1))
+        if isinstance(outcome, Done):
+            return _Said(partition.name, done=outcome)
+        return _Said(partition.name, failed=outcome)
+
+    def _open(self) -> Any:
+        import ray
+
+        task = self._sent.task
+        with tempfile.TemporaryDirectory(prefix="aweigh-bundle-") as folder:
+            path = Path(folder) / "sent.aweigh"
+            path.write_bytes(ray.get(self._sent.bundle))
+            bundle = verify(path, trust=self._sent.trust, to_load=True)
+            if bundle.digest != task.digest:
+                raise DamagedBundle("The bundle was changed while its answers were written.", hint="run it again")
+            return load(bundle, threads=task.threads, form=task.form, domain=task.options.domain)
+
+
+def ray_runner(on: str, *, workers: int | None) -> Runner:
+    """What scores partitions on a Ray: ``ray`` (started here), ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``.
+
+    Raises:
+        MissingExtra: there is no Ray in this environment.
+    """
+    for module in ("ray", "ray.data"):
+        require(module, what="--on", extra="ray")
+
+    def runner(task: Task, partitions: Sequence[Partition], on_share: OnShare) -> Outcomes:  # noqa: ARG001
+        for address in (task.data, task.out):
+            if not open_place(address).is_shared:
+                raise UsageError(
+                    f"{address} is in the memory of one process, and no node sees it.", hint="name another"
+                )
+        if not partitions:
+            return
+        with joined(on) as ray:
+            check_nodes(ray, task, partitions[0])
+            yield from _run(ray, task, partitions, workers)
+
+    return runner
+
+
+def _run(
+    ray: Any, task: Task, partitions: Sequence[Partition], workers: int | None
+) -> Generator[tuple[str, Outcome], None, None]:
+    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    most = min(most, len(partitions))
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.max_errored_blocks = -1  # a partition that could not be done is told of at the end
+    ordered = sorted(partitions, key=lambda one: -one.size_bytes)
+    items = [{"partition": msgspec.json.encode(one).decode()} for one in ordered]
+    sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task))
+    said = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        Scorer,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=1),
+        fn_constructor_args=(sent,),
+        num_cpus=1,
+        max_restarts=-1,
+        max_task_retries=MOST_TRIES,
+    )
+    open_names = {one.name for one in partitions}
+    for row in said.iter_rows():
+        one = msgspec.json.decode(row["said"], type=_Said)
+        if one.cannot is not None:
+            raise WorkerFailed(one.cannot.message, hint=one.cannot.hint, code=one.cannot.code,
+                               exit_code=one.cannot.exit_code)  # fmt: skip
+        outcome = one.done or one.failed
+        if outcome is not None and one.name in open_names:
+            open_names.discard(one.name)
+            yield one.name, outcome
+    for name in sorted(open_names):
+        yield name, Failed("worker_died", f"The actors that scored it ended, {MOST_TRIES} times at most.",
+                           "most often for want of memory: smaller files, or nodes with more")  # fmt: skip
+
+
+def _trust(task: Task) -> Trust | None:
+    """Whose signatures count, as on this machine: the nodes have neither its environment nor its keys."""
+    named = policy_of(os.environ)
+    if named is None and needs_signature(open_bundle(task.bundle).manifest):
+        return own_trust(os.environ)
+    return named
+
+
+def _bundle_bytes(task: Task) -> bytes:
+    """The bundle as the one file that travels.
+
+    Raises:
+        DamagedBundle: it is no more what it was.
+    """
+    if task.bundle.is_file():
+        return task.bundle.read_bytes()
+    bundle = open_bundle(task.bundle)
+    with tempfile.TemporaryDirectory(prefix="aweigh-bundle-") as folder:
+        path = Path(folder) / "sent.aweigh"
+        write_bundle({name: member.read() for name, member in bundle.members.items()}, path)
+        return path.read_bytes()

@@ -4,6 +4,7 @@ Any of them can be killed. A node takes 5 to 30 seconds to start, and 600 MB: st
 """
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -25,8 +26,8 @@ ATTEMPTS = 3
 STOP_S = 20.0
 STORE_BYTES = 100 * 2**20
 """Shared memory of a node, the least that Ray takes without a word."""
-WORKER_PORTS = 40
-"""A node's workers listen on ports of a range of its own."""
+WORKER_PORTS = range(20_000, 32_000, 40)
+"""A node's workers listen on ports of a range of its own, which begin here; ``any_port`` gives none of them."""
 NO_WORKERS = ("ray::IDLE", "ray::Dashboard", "ray::RuntimeEnvAgent")
 ENVIRON = {
     # Ray asks the internet who uses it, and for time zones of a cloud.
@@ -47,6 +48,7 @@ class Node:
     process: subprocess.Popen[bytes]
     folder: Path
     log: Path
+    ports: socket.socket
 
     def processes(self) -> list[psutil.Process]:
         """Every living process of the node: Ray's own, and the workers. All are of one session, orphans as well."""
@@ -77,6 +79,7 @@ class Node:
                 one.kill()
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(STOP_S)
+        self.ports.close()
 
 
 @dataclass(eq=False)
@@ -136,7 +139,7 @@ class Cluster:
     def _start(self, name: str, options: Sequence[str]) -> Node:
         folder = self.folder / name
         folder.mkdir()
-        first, last = port_range()
+        ports, first, last = own_ports()
         words = [
             sys.executable, "-m", "ray.scripts.scripts", "start", "--block", *options,
             f"--node-ip-address={LOOPBACK}",
@@ -159,7 +162,7 @@ class Cluster:
             process = subprocess.Popen(
                 words, stdout=out, stderr=subprocess.STDOUT, env=self.environ, start_new_session=True
             )
-        return Node(name, process, folder, log)
+        return Node(name, process, folder, log, ports)
 
     def _is_up(self, node: Node) -> bool:
         end = time.monotonic() + START_S
@@ -202,17 +205,15 @@ def ray_cluster(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def port_range() -> tuple[int, int]:
-    """The first and the last of some ports in a row which nobody has."""
+def own_ports() -> tuple[socket.socket, int, int]:
+    """Ports in a row for a node's workers, the first and the last, and what keeps other nodes from taking them.
+
+    Ray's servers share a port with whoever has it, without a word: chance is not enough.
+    """
     while True:
-        first = any_port()
-        taken = False
-        for port in range(first, first + WORKER_PORTS):
-            with socket.socket() as one:
-                try:
-                    one.bind((LOOPBACK, port))
-                except OSError:
-                    taken = True
-                    break
-        if not taken:
-            return first, first + WORKER_PORTS - 1
+        kept = secrets.choice(WORKER_PORTS)
+        one = socket.socket()
+        with suppress(OSError):
+            one.bind((LOOPBACK, kept))
+            return one, kept + 1, kept + WORKER_PORTS.step - 1
+        one.close()

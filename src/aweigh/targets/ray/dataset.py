@@ -7,6 +7,7 @@ a node, that ends takes nothing with it: what it had not finished is done again 
 
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,8 +31,13 @@ from aweigh.runtime.dataset.work import Task, score_partition
 from aweigh.runtime.load import load
 from aweigh.targets.ray.dataset_cluster import check_nodes, joined
 
-MOST_TRIES = 8
+MOST_TRIES = 6
 """How often a partition is begun whose actor or node ends under it; a file too large for the memory ends each."""
+DIED = Failed(
+    "worker_died",
+    f"The actors that scored it ended, {MOST_TRIES} times.",
+    "most often for want of memory: smaller files, or nodes with more",
+)
 
 
 class _Cannot(msgspec.Struct, frozen=True):
@@ -54,11 +60,24 @@ class _Said(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What each actor gets: the task, the bundle's bytes by reference, and whose signatures count."""
+    """What each actor gets: the task, the bundle's bytes by reference, whose signatures count, and who counts tries."""
 
     task: Task
     bundle: Any
     trust: Trust | None
+    tries: Any
+
+
+class Tries:
+    """The actor that counts how often each partition was begun: Ray itself would try for ever."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[str] = Counter()
+
+    def begin(self, name: str) -> int:
+        """One more try of a partition; how many that were."""
+        self._begun[name] += 1
+        return self._begun[name]
 
 
 class Scorer:
@@ -77,6 +96,8 @@ class Scorer:
         try:
             if self._predictor is None:
                 self._predictor = self._open()
+            if _begin(self._sent.tries, partition.name) > MOST_TRIES:
+                return _Said(partition.name, failed=DIED)
             outcome = score_partition(self._predictor, self._sent.task, partition, on_share=lambda _: None)
         except AweighError as error:
             return _Said(partition.name, cannot=_Cannot(error.message, error.hint, error.code, error.exit_code))
@@ -98,6 +119,15 @@ class Scorer:
             if bundle.digest != task.digest:
                 raise DamagedBundle("The bundle was changed while its answers were written.", hint="run it again")
             return load(bundle, threads=task.threads, form=task.form, domain=task.options.domain)
+
+
+def _begin(tries: Any, name: str) -> int:
+    import ray
+
+    try:
+        return int(ray.get(tries.begin.remote(name)))
+    except ray.exceptions.RayError:
+        return 1  # the node that counted has gone: it begins anew
 
 
 def ray_runner(on: str, *, workers: int | None) -> Runner:
@@ -129,34 +159,25 @@ def _run(
 ) -> Generator[tuple[str, Outcome], None, None]:
     most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
     most = min(most, len(partitions))
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.max_errored_blocks = -1  # a partition that could not be done is told of at the end
     ordered = sorted(partitions, key=lambda one: -one.size_bytes)
     items = [{"partition": msgspec.json.encode(one).decode()} for one in ordered]
-    sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task))
+    tries = ray.remote(Tries).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task), tries)
     said = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
         Scorer,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=1),
         fn_constructor_args=(sent,),
         num_cpus=1,
-        max_restarts=-1,
-        max_task_retries=MOST_TRIES,
     )
-    open_names = {one.name for one in partitions}
     for row in said.iter_rows():
         one = msgspec.json.decode(row["said"], type=_Said)
         if one.cannot is not None:
             raise WorkerFailed(one.cannot.message, hint=one.cannot.hint, code=one.cannot.code,
                                exit_code=one.cannot.exit_code)  # fmt: skip
         outcome = one.done or one.failed
-        if outcome is not None and one.name in open_names:
-            open_names.discard(one.name)
+        if outcome is not None:
             yield one.name, outcome
-    for name in sorted(open_names):
-        yield name, Failed("worker_died", f"The actors that scored it ended, {MOST_TRIES} times at most.",
-                           "most often for want of memory: smaller files, or nodes with more")  # fmt: skip
 
 
 def _trust(task: Task) -> Trust | None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -38,6 +39,7 @@ def joined(on: str) -> Iterator[Any]:
         options |= {"address": "local", "include_dashboard": False}
     else:
         options |= {"address": on}
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # this process only: it logs what it then copes with
     try:
         ray.init(**options)
     except ConnectionError as error:
@@ -51,6 +53,7 @@ def joined(on: str) -> Iterator[Any]:
             ) from error
         raise RemoteError(f"Ray cannot be joined: {text[:300]}", hint="ray status tells how it is") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield ray
     except ray.exceptions.RayError as error:

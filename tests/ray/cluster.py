@@ -32,6 +32,8 @@ NO_WORKERS = ("ray::IDLE", "ray::Dashboard", "ray::RuntimeEnvAgent")
 ENVIRON = {
     # Ray asks the internet who uses it, and for time zones of a cloud.
     "RAY_USAGE_STATS_ENABLED": "0",
+    # A head takes a token that lies in the user's folder by itself, and the nodes that are to join it do not.
+    "RAY_AUTH_MODE": "disabled",
     # A node that was killed is one after three seconds; Ray's own defaults make it half a minute.
     "RAY_health_check_initial_delay_ms": "2000",
     "RAY_health_check_period_ms": "1000",

@@ -211,7 +211,7 @@ class Store:
     def _told(self) -> Iterator[None]:
         try:
             yield
-        except (StoreFailed, FileNotFoundError):
+        except StoreFailed:
             raise
         except Exception as error:
             # Every store has errors of its own, few of which are an OSError.

@@ -55,6 +55,7 @@ def predict_set(asked: Asked) -> int:
     from aweigh.bundle.policy import policy_of
     from aweigh.bundle.verify import verify
     from aweigh.runtime.dataset.partitions import find_partitions
+    from aweigh.runtime.dataset.place import open_place
     from aweigh.runtime.dataset.run import score_set
     from aweigh.runtime.dataset.work import Task
     from aweigh.runtime.load import load
@@ -73,13 +74,13 @@ def predict_set(asked: Asked) -> int:
     if data.ignored:
         steps.line("ignored", f"{_count(len(data.ignored), 'file')} of other kinds ({_some(data.ignored)})")
     task = Task(
-        bundle=asked.bundle.resolve(), digest=bundle.digest, data=data.place.address, out=asked.out,
-        options=asked.options, form=form, threads=crew.threads,
+        bundle=asked.bundle.resolve(), digest=bundle.digest, data=data.place.address,
+        out=open_place(asked.out).address, options=asked.options, form=form, threads=crew.threads,
     )  # fmt: skip
     with steps.progress("score", total=data.size_bytes, unit="bytes") as bar:
         scored = score_set(
             data, task, name=predictor.manifest.name, runner=crew.runner(predictor), force=asked.force,
-            on_progress=lambda far: _show(bar, far, len(data.partitions)),
+            on_progress=lambda far: _show(bar, far),
         )  # fmt: skip
     if asked.json:
         print_document(document(scored, asked.out))
@@ -141,8 +142,9 @@ def _ray(asked: Asked) -> _Crew:
     return _Crew(f"on Ray ({asked.on})", asked.threads or 1, lambda _: runner)
 
 
-def _show(bar: Progress, far: "Far", partitions: int) -> None:
-    bar.note = f"{far.partitions:,} of {partitions:,} files, {far.rows:,} rows"
+def _show(bar: Progress, far: "Far") -> None:
+    bar.total = far.bytes_total
+    bar.note = f"{far.partitions:,} files, {far.rows:,} rows"
     bar.add(far.bytes_done - bar.done)
 
 

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import connection, get_context, parent_process
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -44,8 +45,7 @@ def score_inline(
 ) -> Generator[tuple[str, Outcome], None, None]:
     """Scores the partitions in this process, one behind the other; each is told with what came of it."""
     for one in partitions:
-        name = one.name
-        yield name, score_partition(predictor, task, one, on_share=lambda share, name=name: on_share(name, share))  # type: ignore[misc]
+        yield one.name, score_partition(predictor, task, one, on_share=partial(on_share, one.name))
 
 
 @dataclass(frozen=True, slots=True)

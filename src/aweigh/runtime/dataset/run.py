@@ -27,9 +27,10 @@ Runner = Callable[[Task, Sequence[Partition], OnShare], Outcomes]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a run is: bytes of the input that are done, partitions and rows that are."""
+    """How far a run is: bytes of the input that are done, of how many to do; partitions and rows that are done."""
 
     bytes_done: int
+    bytes_total: int
     partitions: int
     rows: int
 
@@ -93,7 +94,7 @@ class _Meter:
     def share(self, name: str, share: float) -> None:
         self._shares[name] = share
         under_way = sum(self.sizes[one] * part for one, part in self._shares.items())
-        self.tell(Progress(self.bytes_done + int(under_way), self.partitions, self.rows))
+        self.tell(Progress(self.bytes_done + int(under_way), sum(self.sizes.values()), self.partitions, self.rows))
 
     def done(self, name: str, outcome: Outcome) -> None:
         self._shares.pop(name, None)

@@ -34,11 +34,11 @@ ENVIRON = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # A head takes a token that lies in the user's folder by itself, and the nodes that are to join it do not.
     "RAY_AUTH_MODE": "disabled",
-    # A node that was killed is one after three seconds; Ray's own defaults make it half a minute.
+    # A node that was killed is dead after five seconds; one that is slow, on a busy machine, is not.
     "RAY_health_check_initial_delay_ms": "2000",
     "RAY_health_check_period_ms": "1000",
-    "RAY_health_check_timeout_ms": "5000",
-    "RAY_health_check_failure_threshold": "3",
+    "RAY_health_check_timeout_ms": "10000",
+    "RAY_health_check_failure_threshold": "5",
 }
 
 
@@ -99,6 +99,7 @@ class Cluster:
     folder: Path
     cpus: int
     nodes: list[Node] = field(default_factory=list)
+    started: int = 0
 
     @property
     def head(self) -> Node:
@@ -130,8 +131,9 @@ class Cluster:
 
     def start(self, *options: str) -> Node:
         """Start a node; on a machine that is busy Ray gives up after half a minute, and it is tried again."""
-        for attempt in range(ATTEMPTS):
-            node = self._start(f"n{len(self.nodes)}{'abc'[attempt]}", options)
+        for _ in range(ATTEMPTS):
+            self.started += 1
+            node = self._start(f"n{self.started}", options)
             if self._is_up(node):
                 self.nodes.append(node)
                 return node

@@ -9,6 +9,8 @@ import sys
 import time
 
 import pytest
+from tests.data_set_memory import FILES as FILES_OF_50_MB
+from tests.data_set_memory import RAY, make, measure
 from tests.data_sets import BUNDLE, contents, many
 from tests.ray.cluster import ray_cluster
 
@@ -151,6 +153,13 @@ def test_where_there_is_no_ray_a_sentence_says_so(tmp_path, on, code, told, run)
     many(tmp_path / "data", files=1, count=10)
     ended, said = run(tmp_path / "data", tmp_path / "out", "--on", on).end()
     assert (ended, told in said) == (code, True), said
+
+
+@pytest.mark.slow
+def test_a_data_set_takes_no_more_memory_than_a_quarter_of_it_in_each_actor(cluster, tmp_path):
+    make(tmp_path / "data", files=FILES_OF_50_MB)
+    peak = measure(tmp_path / "data", tmp_path / "out", "--on", cluster.address, marked=RAY, environ=cluster.environ)
+    assert peak.data_bytes > 4 * peak.most_bytes, peak.told()
 
 
 def test_a_ray_is_started_here_for_the_run(tmp_path, data, answers, run):

@@ -8,7 +8,7 @@ a node, that ends takes nothing with it: what it had not finished is done again 
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,11 @@ from aweigh.registry import require
 from aweigh.runtime.dataset.errors import WorkerFailed
 from aweigh.runtime.dataset.partitions import Partition
 from aweigh.runtime.dataset.place import open_place
-from aweigh.runtime.dataset.record import Done, Failed, Outcome
+from aweigh.runtime.dataset.record import Done, Failed
 from aweigh.runtime.dataset.run import OnShare, Outcomes, Runner
-from aweigh.runtime.dataset.work import Task, score_partition
+from aweigh.runtime.dataset.work import ATTEMPTS, Task, score_partition
 from aweigh.runtime.load import load
-from aweigh.targets.ray.dataset_cluster import check_nodes, joined
+from aweigh.targets.ray.dataset_cluster import CLIENT, check_nodes, joined, quiet
 
 MOST_TRIES = 6
 """How often a partition is begun whose actor or node ends under it; a file too large for the memory ends each."""
@@ -60,12 +60,11 @@ class _Said(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """What each actor gets: the task, the bundle's bytes by reference, whose signatures count, and who counts tries."""
+    """What each actor gets: the task, the bundle's bytes by reference, and whose signatures count."""
 
     task: Task
     bundle: Any
     trust: Trust | None
-    tries: Any
 
 
 class Tries:
@@ -83,8 +82,9 @@ class Tries:
 class Scorer:
     """The actor: it loads the bundle when the first partition comes, and keeps it."""
 
-    def __init__(self, sent: _Sent) -> None:
+    def __init__(self, sent: _Sent, tries: Any) -> None:
         self._sent = sent
+        self._tries = tries
         self._predictor: Any = None
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Scorer:
         try:
             if self._predictor is None:
                 self._predictor = self._open()
-            if _begin(self._sent.tries, partition.name) > MOST_TRIES:
+            if _begin(self._tries, partition.name) > MOST_TRIES:
                 return _Said(partition.name, failed=DIED)
             outcome = score_partition(self._predictor, self._sent.task, partition, on_share=lambda _: None)
         except AweighError as error:
@@ -149,35 +149,70 @@ def ray_runner(on: str, *, workers: int | None) -> Runner:
             return
         with joined(on) as ray:
             check_nodes(ray, task, partitions[0])
-            yield from _run(ray, task, partitions, workers)
+            sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task))
+            # Ray Data does not run by Ray's client (2.60): there an actor of the cluster runs it.
+            score = _conducted if on.startswith(CLIENT) else _said
+            yield from _outcomes(score(ray, sent, partitions, workers))
 
     return runner
 
 
-def _run(
-    ray: Any, task: Task, partitions: Sequence[Partition], workers: int | None
-) -> Generator[tuple[str, Outcome], None, None]:
-    most = workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    most = min(most, len(partitions))
-    ordered = sorted(partitions, key=lambda one: -one.size_bytes)
-    items = [{"partition": msgspec.json.encode(one).decode()} for one in ordered]
-    tries = ray.remote(Tries).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
-    sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task), tries)
-    said = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
-        Scorer,
-        batch_size=1,
-        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=1),
-        fn_constructor_args=(sent,),
-        num_cpus=1,
-    )
-    for row in said.iter_rows():
-        one = msgspec.json.decode(row["said"], type=_Said)
+def _outcomes(said: Iterator[_Said]) -> Outcomes:
+    for one in said:
         if one.cannot is not None:
             raise WorkerFailed(one.cannot.message, hint=one.cannot.hint, code=one.cannot.code,
                                exit_code=one.cannot.exit_code)  # fmt: skip
         outcome = one.done or one.failed
         if outcome is not None:
             yield one.name, outcome
+
+
+def _said(ray: Any, sent: _Sent, partitions: Sequence[Partition], workers: int | None) -> Iterator[_Said]:
+    """What the actors of Ray Data say of the partitions, as they finish; the largest are begun first."""
+    most = min(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), len(partitions))
+    ordered = sorted(partitions, key=lambda one: -one.size_bytes)
+    items = [{"partition": msgspec.json.encode(one).decode()} for one in ordered]
+    tries = ray.remote(Tries).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote()
+    data = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+        Scorer,
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most, max_tasks_in_flight_per_actor=1),
+        fn_constructor_args=(sent, tries),
+        num_cpus=1,
+    )
+    for row in data.iter_rows():
+        yield msgspec.json.decode(row["said"], type=_Said)
+
+
+class Conductor:
+    """An actor of the cluster that runs Ray Data for a machine that is none of it."""
+
+    def __init__(self, sent: _Sent, partitions: Sequence[Partition], workers: int | None) -> None:
+        import ray
+        import ray.data
+
+        quiet(ray)
+        self._said = _said(ray, sent, partitions, workers)
+
+    def next(self) -> _Said | None:
+        """What is said next; None at the end."""
+        return next(self._said, None)
+
+
+def _conducted(ray: Any, sent: _Sent, partitions: Sequence[Partition], workers: int | None) -> Iterator[_Said]:
+    """The same by a conductor; where its node goes, another goes on with what is left."""
+    left = {one.name: one for one in partitions}
+    for attempt in range(ATTEMPTS):
+        conductor = ray.remote(Conductor).options(num_cpus=0).remote(sent, list(left.values()), workers)
+        try:
+            while (one := ray.get(conductor.next.remote())) is not None:
+                if left.pop(one.name, None) is not None:
+                    yield one
+        except ray.exceptions.ActorDiedError:
+            if attempt + 1 == ATTEMPTS:
+                raise
+        else:
+            return
 
 
 def _trust(task: Task) -> Trust | None:

@@ -52,8 +52,7 @@ def joined(on: str) -> Iterator[Any]:
                 hint="install here what the cluster has, or run the command on one of its nodes",
             ) from error
         raise RemoteError(f"Ray cannot be joined: {text[:300]}", hint="ray status tells how it is") from error
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
-    ray.data.DataContext.get_current().enable_progress_bars = False
+    quiet(ray)
     try:
         yield ray
     except ray.exceptions.RayError as error:
@@ -63,6 +62,12 @@ def joined(on: str) -> Iterator[Any]:
         ) from error
     finally:
         ray.shutdown()
+
+
+def quiet(ray: Any) -> None:
+    """Keeps Ray Data from drawing bars and telling of its plans."""
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    ray.data.DataContext.get_current().enable_progress_bars = False
 
 
 def _reach(on: str) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.data_sets import BUNDLE, rows, write
 from tests.heroku import HerokuServer
 
 TUTORIALS = Path(__file__).parents[2] / "docs" / "tutorials"
@@ -104,3 +106,12 @@ def test_every_block_of_the_tutorial_to_heroku_does_what_the_page_says(tmp_path:
         environ = {"HEROKU_API_KEY": server.token, "AWEIGH_HEROKU_ENDPOINT": server.url}
         assert play("to-heroku.md", tmp_path, [], environ) == (8, 3)
         assert server.violations == []
+
+
+@pytest.mark.timeout(180)
+def test_every_block_of_the_how_to_for_data_sets_does_what_the_page_says(tmp_path: Path):
+    shutil.copy(BUNDLE, tmp_path / "penguins.aweigh")
+    for name in ("a.csv", "2026/b.csv.gz", "2026/11/c.parquet"):
+        write(rows(50).drop(columns="id"), tmp_path / "birds" / name)
+    assert play("../how-to/score-a-large-dataset.md", tmp_path, []) == (3, 1)
+    assert {path.name for path in (tmp_path / "as-parquet").rglob("*.parquet")} == {"a.parquet"}

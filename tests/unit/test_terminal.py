@@ -167,6 +167,12 @@ def test_a_bar_appears_after_two_seconds_and_is_taken_away(screen, monkeypatch):
     assert screen.getvalue() == shown + "\r\x1b[K\r"
 
 
+def test_a_note_stands_behind_the_bar_and_the_total_may_be_told_later(screen):
+    progress = Progress("score", total=None, unit="rows", stream=screen)
+    progress.total, progress.note, progress.done = 100, "1 file", 50
+    assert progress.text(10) == "[############            ]  50%  5 rows/s  10.0 s left  1 file"
+
+
 def test_what_is_quick_shows_no_bar(screen):
     with Progress("score", total=10, unit="rows", stream=screen) as progress:
         progress.add(10)

@@ -1,12 +1,13 @@
-"""``aweigh predict``: a bundle's answers for every row of a file."""
+"""``aweigh predict``: a bundle's answers for every row of a file, or of many."""
 
 import time
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from aweigh.cli.predict_set import Asked, cores, form_for, predict_set
 from aweigh.cli.terminal import Progress, Steps, human_size, print_document
 from aweigh.cli.trusting import trust_option, trusted
 from aweigh.errors import UsageError
@@ -18,17 +19,28 @@ if TYPE_CHECKING:
 BAD_ROWS = 1
 """The exit code when no row could be answered, or, with ``--strict``, when any could not."""
 SHOWN_ANSWERS = 3
-LARGE_BYTES = 32 * 2**20
-"""Some hundred thousand rows: XGBoost takes a second to import and saves 2 to 5 microseconds a row."""
 FORMATS = ("csv", "jsonl", "parquet", "arrow")
+
+
+class _Data(click.Path):
+    """A file that is there as a path; what names many files (a folder, a pattern, an address) as its text."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Click's interface."""
+        from aweigh.runtime.dataset.partitions import names_a_set
+
+        return value if names_a_set(str(value)) else super().convert(value, param, ctx)
+
+
+ONE_OUT = click.Path(dir_okay=False, path_type=Path, allow_dash=True)
 
 
 @click.command("predict")
 @click.argument("bundle", metavar="BUNDLE", type=click.Path(path_type=Path))
-@click.argument("data", metavar="DATA", type=click.Path(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
+@click.argument("data", metavar="DATA", type=_Data(exists=True, dir_okay=False, path_type=Path, allow_dash=True))
 @click.option("-o", "--output", "out", required=True, metavar="OUT",
-              type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
-              help="Where the answers go; its suffix says which kind of file; - prints CSV.")  # fmt: skip
+              help="Where the answers go; its suffix says which kind of file; - prints CSV. A folder or an address "
+                   "for many files.")  # fmt: skip
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="The kind of file, whatever the name says.")
 @click.option("--keep", multiple=True, metavar="COLUMN",
               help="Carry only this input column along; may be given several times.")  # fmt: skip
@@ -45,6 +57,11 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 @click.option(
     "--threads", type=click.IntRange(1), help="How many threads the model may use (default: one a CPU that it may use)."
 )
+@click.option("--workers", type=click.IntRange(1),
+              help="How many processes score many files (default: one a CPU, as far as the memory goes).")  # fmt: skip
+@click.option("--on", metavar="RAY",
+              help="Score on a Ray: ray starts one here, auto takes the one that runs, HOST:6379 or ray://HOST:10001 "
+                   "one elsewhere. OUT is a folder that all its nodes see, or an address.")  # fmt: skip
 @click.option("--form", envvar="AWEIGH_FORM", metavar="NAME", show_envvar=True,
               help="Which of the bundle's forms answers: auto, fastest, native, onnx, ... (default: fastest for large "
                    "files, else auto).")  # fmt: skip
@@ -55,8 +72,8 @@ FORMATS = ("csv", "jsonl", "parquet", "arrow")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document; progress goes to standard error.")
 def predict(
     bundle: Path,
-    data: Path,
-    out: Path,
+    data: Path | str,
+    out: str,
     kind: "OutKind | None",
     keep: tuple[str, ...],
     answers_only: bool,
@@ -67,6 +84,8 @@ def predict(
     encoding: str | None,
     delimiter: str | None,
     threads: int | None,
+    workers: int | None,
+    on: str | None,
     form: str | None,
     domain: str,
     trust: Path | None,
@@ -77,44 +96,68 @@ def predict(
     DATA is CSV, Parquet, Arrow, JSON or JSON lines, of any size, or - for standard input. For each row that comes a
     row goes out, in order: its columns, then the answer. A row that cannot be answered keeps its place, its answer
     empty; OUT.bad.jsonl tells of it.
+
+    DATA may be many files: a folder, a quoted pattern ('data/**/*.parquet') or an address (s3://, gs://, file://). OUT
+    is a folder or an address then, with a file for each that came; _aweigh.json there tells of all. The same command
+    goes on where one before it was stopped.
     """
     from aweigh.bundle.verify import verify
+    from aweigh.runtime.dataset.place import is_address
+    from aweigh.runtime.dataset.record import Options
     from aweigh.runtime.load import load
     from aweigh.runtime.score import STDOUT, ScoreOptions, score
 
     if keep and answers_only:
         raise UsageError("--keep carries columns along and --answers-only none.", hint="give one of them")
-    if as_json and out == STDOUT:
+    if as_json and out == str(STDOUT):
         raise UsageError("--json and -o - both print on standard output.", hint="name a file with -o")
     if delimiter is not None and len(delimiter) != 1:
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter) or _bad_delimiter(delimiter)
-    steps = Steps(json=as_json or out == STDOUT)
+    carried = () if answers_only else keep or None
+    policy = trusted(trust)
+    if isinstance(data, str) or on is not None or is_address(out):
+        if bad_path is not None:
+            raise UsageError("--bad names one file, and each file of many has its own.", hint="leave it out")
+        options = Options(kind, carried, ignore_extra, encoding, delimiter, domain)
+        return predict_set(
+            Asked(
+                bundle=bundle, data=str(data), out=out, options=options, form=form, threads=threads, workers=workers,
+                on=on, strict=strict, force=force, json=as_json,
+            )
+        )  # fmt: skip
+    if workers is not None:
+        raise UsageError("--workers is for many files, and this is one.", hint="--threads says how many threads")
+    path = _one_out(out)
+    steps = Steps(json=as_json or path == STDOUT)
     started = time.perf_counter()
-    predictor = load(verify(bundle, trust=trusted(trust), to_load=True), threads=threads or _cores(),
-                     form=form or _form_for(data), domain=domain)  # fmt: skip
+    predictor = load(verify(bundle, trust=policy, to_load=True), threads=threads or cores(),
+                     form=form or form_for(data.stat().st_size if data.is_file() else 0), domain=domain)  # fmt: skip
     told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
     steps.line("bundle", told, seconds=time.perf_counter() - started)
-    options = ScoreOptions(
-        keep=() if answers_only else keep or None,
+    how = ScoreOptions(
+        keep=carried,
         ignore_extra=ignore_extra,
         force=force,
-        kind=kind or ("csv" if out == STDOUT else None),
+        kind=kind or ("csv" if path == STDOUT else None),
         bad_path=bad_path,
         charset=encoding,
         delimiter=delimiter,
     )
     with _Bar(steps) as bar:
-        scored = score(predictor, data, out, options=options, on_progress=bar.tell)
+        scored = score(predictor, data, path, options=how, on_progress=bar.tell)
     if as_json:
-        print_document(document(scored, out))
+        print_document(document(scored, path))
     else:
-        _tell(steps, scored, out, to_stdout=out == STDOUT)
+        _tell(steps, scored, path, to_stdout=path == STDOUT)
     return BAD_ROWS if scored.bad and (strict or not scored.good) else 0
 
 
-def _form_for(data: Path) -> str:
-    """A large file is worth the second that it takes to import the library whose trees are quicker for many rows."""
-    return "fastest" if data.is_file() and data.stat().st_size >= LARGE_BYTES else "auto"
+def _one_out(out: str) -> Path:
+    """The path of the answers of one file, refused as click refuses a folder."""
+    ctx = click.get_current_context()
+    param = next(one for one in ctx.command.params if one.name == "out")
+    path: Path = ONE_OUT.convert(out, param, ctx)
+    return path
 
 
 class _Bar:
@@ -140,13 +183,6 @@ class _Bar:
 
 def _bad_delimiter(delimiter: str) -> str:
     raise UsageError(f"The delimiter {delimiter!r} is not one character.", hint="a tab is --delimiter tab")
-
-
-def _cores() -> int:
-    """The whole CPUs that this process may use: those of its container, where it is in one."""
-    from aweigh.runtime.machine import read_machine
-
-    return max(1, int(read_machine().cpus))
 
 
 def _tell(steps: Steps, scored: "Scored", out: Path, *, to_stdout: bool) -> None:

@@ -200,19 +200,22 @@ def _overwrite(stream: TextIO, text: str) -> None:
 class Progress:
     """A bar with the rate and the time left, shown after two seconds on a terminal; elsewhere a line every half minute.
 
+    What is in ``note`` stands behind it, and ``total`` may become another one on the way.
+
     >>> with Progress("score", total=10, unit="rows", stream=sys.stdout) as progress:
     ...     progress.add(10)
     """
 
     def __init__(self, name: str, *, total: int | None, unit: str, stream: TextIO) -> None:
         self._name = name
-        self._total = total
+        self.total = total
         self._unit = unit
         self._stream = stream
         self._live = is_terminal(stream)
         self._started = self._told = time.monotonic()
         self._shown = False
         self.done = 0
+        self.note = ""
 
     def __enter__(self) -> Self:
         return self
@@ -241,11 +244,12 @@ class Progress:
     def text(self, seconds: float) -> str:
         """The bar after so many seconds: how far, how fast, how long still."""
         rate = self.done / seconds
+        note = f"  {self.note}" if self.note else ""
         speed = f"{human_size(round(rate))}/s" if self._unit == "bytes" else f"{rate:,.0f} {self._unit}/s"
-        if not self._total:
+        if not self.total:
             done = human_size(self.done) if self._unit == "bytes" else f"{self.done:,} {self._unit}"
-            return f"{done}  {speed}"
-        part = min(self.done / self._total, 1.0)
+            return f"{done}  {speed}{note}"
+        part = min(self.done / self.total, 1.0)
         bar = pad("#" * int(part * BAR_WIDTH), BAR_WIDTH)
-        left = human_time((self._total - self.done) / rate) if rate and part < 1.0 else "0.0 s"
-        return f"[{bar}] {part:4.0%}  {speed}  {left} left"
+        left = human_time((self.total - self.done) / rate) if rate and part < 1.0 else "0.0 s"
+        return f"[{bar}] {part:4.0%}  {speed}  {left} left{note}"

@@ -13,7 +13,7 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-from bench import commands, files, growth, images, recovery, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
+from bench import commands, files, growth, images, ray_serving, recovery, rerun, serving, size, soak, stages  # noqa: E402  numpy reads the variables when it is imported
 from bench.machine import machine  # noqa: E402
 from bench.models import ALL  # noqa: E402
 from bench.page import write_page  # noqa: E402
@@ -21,8 +21,8 @@ from bench.places import RESULTS  # noqa: E402
 from bench.results import read, write  # noqa: E402
 from bench.servers import KINDS  # noqa: E402
 
-SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recovery", "soak", "size", "image")
-DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size", "image"})
+SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recovery", "soak", "size", "image", "ray")
+DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size", "image", "ray"})
 SECONDS = 4.0
 MINUTES = 10.0
 STARTS = 3
@@ -38,6 +38,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--starts", type=int, default=STARTS, help="for serving: how often each is started")
     parser.add_argument("--rows", type=int, default=files.ALL_ROWS, help="for files: rows")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="for soak: how long")
+    parser.add_argument("--ray", default=",".join(ray_serving.PARTS), help="for ray: which parts of it")
     parser.add_argument("--no-page", action="store_true", help="leave the page and the pictures as they are")
     asked = parser.parse_args(arguments)
     sections = asked.only.split(",")
@@ -62,6 +63,8 @@ def _measured(section: str, asked: argparse.Namespace) -> dict[str, Any]:
         return _kept(found)
     if section == "files":
         return files.measure(tell=tell, rows=asked.rows)
+    if section == "ray":
+        return ray_serving.measure(tell=tell, parts=asked.ray.split(","))
     if section == "soak":
         return soak.measure(tell=tell, minutes=asked.minutes)
     runs = {"commands": commands, "rerun": rerun, "profile": stages, "growth": growth, "size": size, "image": images}

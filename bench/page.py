@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import chapters, goals
+from bench import chapters, goals, ray_chapter
 from bench.chapters import table
 from bench.drawing import Bar, bars, figure
 from bench.places import IMAGES, PAGE, ROOT
 from bench.results import read
 from bench.servers import FLOOR, KINDS, OURS
 
-SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak", "image")
+SECTIONS = ("serving", "commands", "rerun", "files", "size", "profile", "growth", "recovery", "soak", "image", "ray")
 TITLES = {kind.name: kind.title for kind in (FLOOR, *KINDS.values())}
 LETTERS = {"A": "30 numbers, scaler + logistic regression", "B": "30 numbers, histogram boosting",
            "C": "4 texts and 6 numbers, imputers, one-hot, forest of 100"}  # fmt: skip
@@ -55,6 +55,7 @@ def write_page(*, check: bool = False) -> str:
         ("recovery", chapters.recovery),
         ("size", _size),
         ("image", _image),
+        ("ray", ray_chapter.ray),
     ]
     for name, writer in writers:
         if name in results:

@@ -89,6 +89,7 @@ FINDERS: dict[str, Callable[[], str | None]] = {
     "model-signing": lambda: _find_package("model_signing"),
     "helm": lambda: _find_program("helm"),
     "kubectl": lambda: _find_program("kubectl"),
+    "ray": lambda: _find_package("ray"),
     "kubernetes-validate": lambda: _find_package("kubernetes_validate"),
 }
 

@@ -26,8 +26,8 @@ HOW = {
 """From the most real to the least."""
 
 PROMISES: Mapping[str, frozenset[str]] = {
-    "render": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes"}),
-    "golden rows": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes"}),
+    "render": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes", "ray"}),
+    "golden rows": frozenset({"heroku", "compose", "ssh", "dokku", "kubernetes", "ray"}),
     "deploy by images": frozenset({"heroku"}),
 }
 """Rows of the table that are no verbs, and the places that have them."""

@@ -7,7 +7,19 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from bench import chapters, drawing, extraction_page, goals, models, results, servers, soak, soak_client, stages
+from bench import (
+    chapters,
+    drawing,
+    extraction_page,
+    goals,
+    models,
+    ray_chapter,
+    results,
+    servers,
+    soak,
+    soak_client,
+    stages,
+)
 from bench.drawing import Bar, Curve, Panel
 from bench.places import PEERS
 
@@ -247,6 +259,27 @@ def test_the_goal_of_a_process_that_was_killed_is_its_longest_absence(longest, s
     more = {"model": "C", "workers": 2, "ui_processes": 2, "pss_mb": 300.0, "pss_after_mb": 301.0}
     text, _ = chapters.recovery(found | more)
     assert f"| of the app | 3 | 0.500 s | {said} s |" in text
+
+
+def test_the_chapter_of_ray_compares_each_number_of_replicas_and_says_what_failed():
+    one = {"cpu_ms": 2.0, "rps": 500.0, "p99_ms": 9.0, "bad": 0}
+    servers = {"aweigh": {"1": one}, "batched": {"1": one | {"cpu_ms": 5.0}}}
+    kill = {
+        "killed": "a replica",
+        "requests": 90,
+        "failed": 2,
+        "wrong": 0,
+        "last_s": 0.5,
+        "slowest_s": 0.25,
+        "back_s": 3.5,
+    }
+    head = kill | {"killed": "the head, without one", "back_s": None, "answered_s": 12.5, "looked_s": 40.0}
+    found = {"model": "A", "ray": "2.60.0", "connections": 32, "servers": servers, "faults": [kill, head]}
+    text, pictures = ray_chapter.ray(found)
+    assert "| a deployment by hand, with `serve.batch` | 1 | 5.00 | 2.50 x | 500 | 9.00 | 0 |" in text
+    assert "| a replica | 2 of 90 | 0 | 0.500 s | 0.250 s | 3.50 s |" in text
+    assert "went on answering until 12.5 s" in text
+    assert pictures == {}
 
 
 def test_a_slope_is_not_moved_by_one_odd_moment():

@@ -66,6 +66,15 @@ PLACES: Mapping[str, Mapping[str, str]] = {
         "config": "aweigh.cli.kubernetes_after:config_kubernetes",
         "destroy": "aweigh.cli.kubernetes_after:destroy_kubernetes",
     },
+    "ray": {
+        "deploy": "aweigh.cli.ray:deploy_ray",
+        "status": "aweigh.cli.ray_after:status_ray",
+        "logs": "aweigh.cli.ray_after:logs_ray",
+        "releases": "aweigh.cli.ray_after:releases_ray",
+        "rollback": "aweigh.cli.ray_after:rollback_ray",
+        "scale": "aweigh.cli.ray_after:scale_ray",
+        "destroy": "aweigh.cli.ray_after:destroy_ray",
+    },
 }
 """Every place, and which of the verbs it has."""
 
@@ -73,6 +82,7 @@ TOLD: Mapping[str, str] = {
     "heroku": "Heroku: one command, built there.",
     "compose": "Containers on this machine: Docker or podman, with PostgreSQL and Valkey.",
     "kubernetes": "Kubernetes: a cluster, by its API; or files for kubectl, kustomize and helm.",
+    "ray": "Ray Serve: a cluster that runs; or a RayService for KubeRay.",
     "dokku": "Dokku: a repository pushed over ssh, built there.",
     "ssh": "A server of your own: systemd, Caddy, no failed request.",
 }

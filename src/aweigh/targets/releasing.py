@@ -18,6 +18,7 @@ from typing import Literal
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.contents import needs_signature
 from aweigh.bundle.lock import extra_of
+from aweigh.bundle.manifest import Manifest
 from aweigh.bundle.names import MANIFEST, REQUIREMENTS, REQUIREMENTS_UI
 from aweigh.bundle.requirements import read_lock
 from aweigh.bundle.trust import read_trust
@@ -128,11 +129,7 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Releas
     trust = None if wishes.trust is None else read_trust(wishes.trust)
     bundle = verify(path, trust=trust)
     manifest = bundle.manifest
-    if needs_signature(manifest) and wishes.trust is None:
-        raise UntrustedBundle(
-            f"The bundle {manifest.name} holds code or a pickle, and nobody is named whose signature counts there.",
-            hint="say who: --trust KEY.pub, or a policy with code = true",
-        )
+    check_vouched(manifest, wishes.trust)
     served = f"{manifest.name}.aweigh"
     wanted = Wanted(wheel, {extra_of(manifest.runtime), *wishes.extras} - {""}, manifest.python)
     processes = {"web": web_line(served, auth=wishes.auth, has_ui=wishes.ui)}
@@ -143,7 +140,7 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Releas
         python=manifest.python,
         processes=processes | _migration(wishes),
         files={
-            served: path if path.is_file() else _archived(bundle),
+            served: path if path.is_file() else archived(bundle),
             f"{WHEELS}{wheel.name}": wheel.content,
             **({} if wishes.trust is None else policy_files(wishes.trust)),
         },
@@ -157,6 +154,19 @@ def _of_bundle(path: Path, *, name: str, wishes: Wishes, wheel: Wheel) -> Releas
     )
 
 
+def check_vouched(manifest: Manifest, trust: Path | None) -> None:
+    """Passes unless a bundle runs its maker's own code and nobody is named whose signature counts where it is served.
+
+    Raises:
+        UntrustedBundle: it does.
+    """
+    if needs_signature(manifest) and trust is None:
+        raise UntrustedBundle(
+            f"The bundle {manifest.name} holds code or a pickle, and nobody is named whose signature counts there.",
+            hint="say who: --trust KEY.pub, or a policy with code = true",
+        )
+
+
 def _migration(wishes: Wishes) -> dict[str, str]:
     return {"release": MIGRATE} if wishes.stores else {}
 
@@ -165,7 +175,7 @@ def _lock_of(bundle: VerifiedBundle, *, ui: bool) -> str:
     return bundle.read(REQUIREMENTS_UI if ui and REQUIREMENTS_UI in bundle.names else REQUIREMENTS).decode()
 
 
-def _archived(bundle: VerifiedBundle) -> bytes:
+def archived(bundle: VerifiedBundle) -> bytes:
     """A bundle that lies here as a folder, as the one file that travels."""
     files = {name: member.read() for name, member in bundle.members.items()}
     with tempfile.TemporaryDirectory(prefix="aweigh-release-") as folder:

@@ -1,0 +1,69 @@
+"""The chapter of section ``ray``: what a request costs on Ray Serve, and what is lost when something of it dies."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from bench.chapters import Chapter, table
+from bench.drawing import figure
+
+TITLES = {
+    "aweigh": "`aweigh deploy ray`",
+    "batched": "a deployment by hand, with `serve.batch`",
+    "fastapi": "FastAPI as Ray Serve's ingress, by hand",
+}
+
+
+def ray(found: Mapping[str, Any]) -> Chapter:
+    """Both tables."""
+    servers = found.get("servers", {})
+    own = servers.get("aweigh", {})
+    rows = [
+        [
+            TITLES[kind],
+            replicas,
+            figure(one["cpu_ms"]),
+            f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x",
+            f"{one['rps']:,.0f}",
+            figure(one["p99_ms"]),
+            str(one["bad"]),
+        ]
+        for kind, by_count in servers.items()
+        for replicas, one in by_count.items()
+    ]
+    heads = ["", "replicas", "CPU ms a request", "of ours", "requests/s", "99 % within, ms", "failed"]
+    lost = [
+        [
+            one["killed"],
+            f"{one['failed']} of {one['requests']:,}",
+            str(one["wrong"]),
+            f"{figure(one['last_s'])} s" if one["failed"] else "-",
+            f"{figure(one['slowest_s'])} s",
+            f"{figure(one['back_s'])} s" if one["back_s"] is not None else "-",
+        ]
+        for one in found.get("faults", ())
+    ]
+    alone = next((one for one in found.get("faults", ()) if one["killed"] == "the head, without one"), None)
+    text = "## On Ray\n\n"
+    if rows:
+        text += (
+            f"Model {found['model']} on Ray {found['ray']}, one row a request, {found['connections']} connections; CPU "
+            "is that of all of Ray's processes, its proxy among them. All of it is on the machine that sends the load, "
+            "whose cores are busy from one replica on: more replicas share them, and what limits all three is what "
+            "Ray's proxy and the line to the replica take for a request, not the model.\n\n"
+            f"{table(heads, rows)}\n"
+        )
+    if lost:
+        text += (
+            "Three nodes of this machine, three replicas, two clients that ask one row after another and compare each "
+            "answer with the bundle's own; `kill -9` of what is named. Failed is what was sent from a second before "
+            "the kill on and got no answer or another status than 200; until then nothing fails.\n\n"
+            f"{table(['killed', 'failed', 'wrong', 'the last after', 'slowest answer', 'all replicas back'], lost)}\n"
+        )
+    if alone is not None:
+        answered, looked_on = (figure(alone[name]) for name in ("answered_s", "looked_s"))
+        text += (
+            "Without a Redis what the head knew is gone. The replicas on other nodes went on answering until "
+            f"{answered} s after it died, of the {looked_on} s that were looked on; Ray ends nodes that find no head "
+            "in a minute.\n"
+        )
+    return text, {}

@@ -93,13 +93,28 @@ def test_whatever_verifies_a_bundle_says_whose_signature_counts():
                 assert any(one.arg == "trust" for one in node.keywords), f"{place}:{node.lineno}"
                 callers.add(place)
     commands = {
-        f"cli/{name}.py" for name in ("eject", "inspect", "kubernetes", "plan", "predict", "serve", "verify", "worker")
+        f"cli/{name}.py"
+        for name in (
+            "eject",
+            "inspect",
+            "kubernetes",
+            "plan",
+            "predict",
+            "predict_set",
+            "ray",
+            "serve",
+            "verify",
+            "worker",
+        )
     }
     assert callers == commands | {
         "bundle/remote.py",
+        "runtime/dataset/work.py",
         "runtime/notebook.py",
         "runtime/pace.py",
         "targets/heroku/doctor.py",
+        "targets/ray/app.py",
+        "targets/ray/dataset.py",
         "targets/releasing.py",
     }
 

@@ -16,7 +16,7 @@ from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
 from tests.kubernetes.stand_in import HASTE, QUICK, connection_to, go, image_of, standing_in, still_serving, wait_until
 
-from aweigh.errors import RemoteError, UsageError
+from aweigh.errors import ConfigError, RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.kubernetes import after, history
@@ -192,6 +192,59 @@ def test_another_deployment_that_came_in_between_is_left_as_it_is(api, client, c
 def test_a_first_release_that_does_not_come_up_says_that_nothing_ran_before(api, connection):
     with pytest.raises(NotUp, match="nothing ran before it"):
         go(connection, objects("registry.example/missing:1"))
+
+
+def test_credentials_that_are_lost_midway_are_told_with_what_that_means(api, connection, tmp_path):
+    (tmp_path / "token").write_text("ada-token")
+    user = replace(connection.user, token=None, token_file=tmp_path / "token")
+    lost = replace(connection, user=user)
+    go(lost, objects())
+
+    def meanwhile(name, *_):
+        if name == "applied":
+            (tmp_path / "token").unlink()
+
+    with pytest.raises(ConfigError, match=r"cannot be read: .*; the former release could not be put back"):
+        deploy(
+            objects("registry.example/penguins:2", "r2"), app=APP, namespace=NAMESPACE, connection=lost,
+            telling=Telling(meanwhile), manner=QUICK,
+        )  # fmt: skip
+
+
+def test_what_is_interrupted_says_what_runs(api, connection):
+    go(connection, objects())
+    told = []
+
+    def meanwhile(name, text, *_):
+        told.append((name, text))
+        if name == "applied":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        deploy(
+            objects("registry.example/penguins:2", "r2"), app=APP, namespace=NAMESPACE, connection=connection,
+            telling=Telling(meanwhile), manner=QUICK,
+        )  # fmt: skip
+    assert told[-1] == ("stopped", "the old release still serves")
+    assert image_of(api) == "registry.example/penguins:1"
+
+
+def test_a_first_release_that_is_refused_says_that_nothing_ran_before(api, connection):
+    api.faults = [Fault("PATCH", "configmaps/", status=403, body={"kind": "Status", "code": 403, "message": "no"})]
+    with pytest.raises(KubernetesRefused, match="nothing ran before it"):
+        go(connection, objects())
+
+
+def test_an_address_that_is_kept_is_told_where_another_is_given(api, connection):
+    given = {"DATABASE_URL": Secret("postgresql://a:hush@one"), "AWEIGH_DEPLOY_SECRET": None}
+    told = []
+    go(connection, objects(), secrets=given, told=told)
+    go(connection, objects(), secrets=given, told=told)
+    assert not any("is kept" in text for _, text in told)
+    go(connection, objects(), secrets=given | {"DATABASE_URL": Secret("postgresql://a:hush@two")}, told=told)
+    (text,) = [text for _, text in told if "is kept" in text]
+    assert "--app penguins --namespace models --secret DATABASE_URL" in text
+    assert "hush" not in str(told)
 
 
 def test_a_failed_migration_leaves_everything_as_it_was(api, connection):

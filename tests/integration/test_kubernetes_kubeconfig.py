@@ -249,6 +249,14 @@ def test_a_plugin_that_gives_nothing_is_told_in_one_sentence(plugin, more, sente
     assert fix in caught.value.hint
 
 
+def test_the_arguments_of_a_plugin_are_not_shown(plugin):
+    connection, environ = plugin(text="import sys\nsys.exit(1)", args=["get-token", "--oidc-client-secret=hush"])
+    with pytest.raises(ConfigError) as caught:
+        Wallet(connection, environ).credentials()
+    assert "hush" not in caught.value.message + caught.value.hint
+    assert "run it by hand" in caught.value.hint
+
+
 # -- certificates --------------------------------------------------------------------------------------------------
 
 

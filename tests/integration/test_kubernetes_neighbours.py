@@ -14,8 +14,10 @@ from aweigh.targets.kubernetes import after
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.before import applied_document
 from aweigh.targets.kubernetes.client import open_client
+from aweigh.targets.kubernetes.deploy import deploy
 from aweigh.targets.kubernetes.destroy import destroy
 from aweigh.targets.kubernetes.errors import KubernetesRefused, MigrationFailed
+from aweigh.targets.ssh.telling import Telling
 
 
 @pytest.fixture
@@ -191,3 +193,61 @@ def test_what_earlier_releases_read_is_kept_where_they_cannot_be_seen(api, clien
     assert go(connection, release(2)).release == "r2"
     assert api.faults[0].times < 9
     assert {one["metadata"]["name"] for one in api.of("configmaps")} == {"penguins-release-1", "penguins-release-2"}
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_what_a_release_that_failed_has_taken_over_is_its_owner_s_again(api, connection, is_first):
+    if not is_first:
+        go(connection, objects())
+    theirs = {
+        "metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}, "annotations": {"theirs": "yes"}},
+        "spec": {"rules": [{"host": "theirs.example.org"}], "ingressClassName": "theirs"},
+    }  # fmt: skip
+    place = api.place("ingresses")
+    api.store.apply(place, APP, theirs, manager="helm", force=False, dry_run=False)
+    ours = ingress("ours.example.org")
+    ours["spec"]["ingressClassName"] = "ours"
+    ours["metadata"]["annotations"]["theirs"] = "no"
+    with pytest.raises(NotUp):
+        go(connection, [*objects("registry.example/missing:2", "r2"), ours], manner=replace(QUICK, force=True))
+    found = api.of("ingresses", APP)
+    assert found["spec"] == theirs["spec"]
+    assert {part: found["metadata"].get(part) for part in theirs["metadata"]} == theirs["metadata"]
+
+
+def test_nobody_is_led_to_a_first_release_that_failed(api, connection):
+    with pytest.raises(NotUp, match="nothing ran before it"):
+        go(connection, [*objects("registry.example/missing:1"), ingress("new.example.org")])
+    assert api.of("ingresses") == []
+    assert len(api.of("deployments")) == 1
+    go(connection, [*objects("registry.example/penguins:2", "r2"), ingress("new.example.org")])
+    assert len(api.of("ingresses")) == 1
+
+
+def test_a_field_of_others_that_was_taken_over_comes_back_with_the_release(api, connection):
+    go(connection, [*objects(), ingress("old.example.org")])
+    theirs = {"metadata": {"annotations": {"cert-manager.io/cluster-issuer": "theirs"}}}
+    api.store.apply(api.place("ingresses"), APP, theirs, manager="helm", force=False, dry_run=False)
+    was = copy.deepcopy(api.of("ingresses", APP))
+    second = ingress("new.example.org")
+    second["metadata"]["annotations"]["cert-manager.io/cluster-issuer"] = "ours"
+    with pytest.raises(NotUp):
+        go(connection, [*objects("registry.example/missing:2", "r2"), second], manner=replace(QUICK, force=True))
+    found = api.of("ingresses", APP)
+    assert found["spec"] == was["spec"]
+    assert found["metadata"]["annotations"] == was["metadata"]["annotations"]
+
+
+def test_what_could_not_be_put_back_is_told_of_a_migration_that_failed_too(api, connection):
+    go(connection, [policy(5432), *objects()])
+
+    def meanwhile(name, *_):
+        if name == "secrets":
+            api.faults = [Fault("GET", "/networkpolicies/penguins", times=99, status=500)]
+
+    second = [policy(6379), *objects("registry.example/badmigration:2", "r2")]
+    with pytest.raises(MigrationFailed, match="what ran before runs on, but not all beside it could be put back"):
+        deploy(
+            second, app=APP, namespace=NAMESPACE, connection=connection, secrets=("AWEIGH_DEPLOY_SECRET",),
+            telling=Telling(meanwhile), manner=QUICK,
+        )  # fmt: skip

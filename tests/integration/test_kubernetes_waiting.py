@@ -1,5 +1,6 @@
 """How long a deployment waits, for what, and what it does not mistake for the end."""
 
+import itertools
 import threading
 import time
 
@@ -84,6 +85,31 @@ def test_many_replicas_may_take_longer_than_one_and_what_stands_still_is_given_u
     ready(2)
     with pytest.raises(NotUp, match=r"did not come on for 2 s: 2 of 4 replicas are new, 2 serve"):
         wait_for(client, applied, patience=patience)
+
+
+def test_a_replica_that_comes_and_goes_is_not_waited_for_for_ever(alone):
+    api, client = alone
+    applied = apply(client, deployment("registry.example/penguins:1", "r1", replicas=2))
+    place, name = api.place("deployments"), applied["metadata"]["name"]
+    ended = threading.Event()
+
+    def flap():
+        for serve in itertools.cycle((1, 0)):
+            status = counted(2, 2, serve) | {"observedGeneration": applied["metadata"]["generation"]}
+            api.store.merge(place, name, {"status": status}, manager="controllers", status=True)
+            if ended.wait(0.3):
+                return
+
+    flapping = threading.Thread(target=flap)
+    flapping.start()
+    try:
+        started = time.monotonic()
+        with pytest.raises(NotUp, match="did not come on for 2 s: 2 of 2 replicas are new"):
+            wait_for(client, applied, patience=Patience(ready_s=2, window_s=1))
+        assert time.monotonic() - started < 10
+    finally:
+        ended.set()
+        flapping.join()
 
 
 def test_a_secret_that_an_operator_is_about_to_write_is_waited_for(client):

@@ -179,6 +179,17 @@ def test_a_length_of_the_json_that_cannot_be_is_refused(api, frame, length):
     assert list(reply.json()) == ["error"]
 
 
+def test_two_lengths_of_the_json_are_none(api, frame):
+    body = json.dumps({"inputs": tensors(frame.iloc[:1])}).encode()
+    name = "Inference-Header-Content-Length"
+    with api.client() as client:
+        for first, second, status in ((len(body), len(body), 200), (len(body), 2, 400), (2, len(body), 400)):
+            headers = [("Content-Type", "application/json"), (name, str(first)), (name, str(second))]
+            reply = client.post("/v2/models/penguins/infer", content=body, headers=headers)
+            assert reply.status_code == status
+    assert "count its bytes" in reply.json()["error"]
+
+
 def test_no_rows_are_no_answers(flats_api):
     tensor = {"name": "input", "shape": [0, 8], "datatype": "FP64", "data": []}
     outputs = ask(flats_api, {"inputs": [tensor]}, path="/v2/models/flats/infer").json()["outputs"]

@@ -1,11 +1,12 @@
 """Reading a body: at once when it is there, under a clock when it is not."""
 
 import asyncio
+import gzip
 
 import pytest
 
-from aweigh.errors import TooLarge
-from aweigh.server.body import ClientGone, Unread, read_body
+from aweigh.errors import Busy, MalformedBody, TooLarge
+from aweigh.server.body import MOST_PACKED, ClientGone, Unpacking, Unread, read_body
 from aweigh.server.problems import Refused
 from aweigh.server.settings import Settings
 
@@ -74,3 +75,19 @@ def test_who_waits_for_a_body_is_told_that_it_is_cancelled():
 
     asyncio.run(cancel())
     assert told == ["cancelled"]
+
+
+def test_so_many_packed_bodies_are_kept_waiting_and_no_more():
+    unpacked, body = Unpacking(2**20), gzip.compress(b"x" * 2**20)
+
+    async def ask(count):
+        return await asyncio.gather(*[unpacked(body, "gzip") for _ in range(count)], return_exceptions=True)
+
+    found = asyncio.run(ask(MOST_PACKED + 6))
+    assert [type(one) for one in found] == [bytes] * MOST_PACKED + [Busy] * 6
+    # And those that were too large, or none, take nobody's place.
+    for bad, error in ((gzip.compress(b"x" * (2**20 + 1)), TooLarge), (body + b"x", MalformedBody)):
+        unpacked, body = Unpacking(2**20), bad
+        assert [type(one) for one in asyncio.run(ask(MOST_PACKED))] == [error] * MOST_PACKED
+        unpacked._threads = None  # another loop
+        assert type(asyncio.run(ask(1))[0]) is error

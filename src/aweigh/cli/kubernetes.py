@@ -330,7 +330,7 @@ def _go(
             manner=manner,
         )
     except KeyboardInterrupt:
-        steps.line("stopped", "what runs goes on as it is; the same command again goes on from here")
+        steps.line("stopped", "the same command again goes on from here")
         raise
     _tell(deployed, plan, steps=steps)
 

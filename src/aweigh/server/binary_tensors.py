@@ -19,25 +19,37 @@ WIDTHS = {
 """numpy's word for each datatype of a fixed width."""
 
 
-def read_values(data: bytes, datatype: str) -> list[Any]:
-    r"""The values that the bytes of a tensor hold; a number that is none is a missing value.
+def size_of(datatype: str, count: int) -> int | None:
+    """How many bytes so many values take; None: that is theirs to say."""
+    width = WIDTHS.get(datatype)
+    return None if width is None else np.dtype(width).itemsize * count
 
-    >>> read_values(b"\x01\x00\x00\x00a\x00\x00\x00\x00", "BYTES"), read_values(b"\x01\x00", "BOOL")
+
+def read_values(data: bytes, datatype: str, *, most: int) -> list[Any]:
+    r"""The values that the bytes of a tensor hold, at most so many; a number that is none is a missing value.
+
+    >>> read_values(b"\x01\x00\x00\x00a\x00\x00\x00\x00", "BYTES", most=2), read_values(b"\x01\x00", "BOOL", most=2)
     (['a', ''], [True, False])
 
     Raises:
-        ValueError: the bytes are not what the datatype says.
+        ValueError: the bytes are not what the datatype says, or hold more.
     """
     if datatype == "BYTES":
-        return _read_texts(data)
+        return _read_texts(data, most)
+    if datatype == "BOOL" and data.translate(None, b"\0\1"):
+        msg = "a byte is neither 0 nor 1"
+        raise ValueError(msg)
     values: list[Any] = np.frombuffer(data, dtype=WIDTHS[datatype]).tolist()
     return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
 
 
-def _read_texts(data: bytes) -> list[Any]:
+def _read_texts(data: bytes, most: int) -> list[Any]:
     found: list[Any] = []
     at = 0
     while at < len(data):
+        if len(found) >= most:
+            msg = "it holds more texts than its shape says"
+            raise ValueError(msg)
         if at + 4 > len(data):
             msg = "a length is cut off"
             raise ValueError(msg)
@@ -46,7 +58,11 @@ def _read_texts(data: bytes) -> list[Any]:
         if at > len(data):
             msg = "a text is cut off"
             raise ValueError(msg)
-        found.append(data[at - length : at].decode())
+        try:
+            found.append(data[at - length : at].decode())
+        except UnicodeDecodeError as error:
+            msg = f"text {len(found)} is not UTF-8"
+            raise ValueError(msg) from error
     return found
 
 

@@ -9,7 +9,7 @@ import anyio
 import anyio.to_thread
 from starlette.types import Message, Receive, Scope, Send
 
-from aweigh.errors import AweighError, MalformedBody, TooLarge
+from aweigh.errors import AweighError, Busy, MalformedBody, TooLarge
 from aweigh.server.problems import PROBLEM_JSON, Refused, document_of, encode, headers_of, status_of
 from aweigh.server.settings import Settings
 from aweigh.wire.coding import Packing, decompress
@@ -20,6 +20,9 @@ LINGER_BYTES = 64 * 2**20
 
 UNPACKING_THREADS = 2
 """How many compressed bodies are unpacked at once: 16 MB take 30 to 50 ms each."""
+
+MOST_PACKED = 64
+"""How many compressed bodies may be there for that: they wait a second and a half, whatever they hold."""
 
 
 class ClientGone(Exception):  # noqa: N818  control flow: nobody is left to be told
@@ -187,6 +190,7 @@ class Unpacking:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._threads: anyio.CapacityLimiter | None = None
+        self._held = 0
 
     async def __call__(self, body: bytes, packing: Packing) -> bytes:
         """The body as it was before.
@@ -194,14 +198,23 @@ class Unpacking:
         Raises:
             TooLarge: it is larger than the limit.
             MalformedBody: it is not in that coding.
+            Busy: too many wait already.
         """
         if self._threads is None:
             self._threads = anyio.CapacityLimiter(UNPACKING_THREADS)
+        if self._held >= MOST_PACKED:
+            raise Busy(retry_after_s=2)
         work = partial(decompress, body, packing, most_bytes=self._limit)
+        self._held += 1
         try:
             found = await anyio.to_thread.run_sync(work, limiter=self._threads)
         except ValueError as error:
-            raise MalformedBody(f"The body is not whole, or not in {packing}, as its Content-Encoding says.") from error
+            raise MalformedBody(
+                f"The body is not whole, or not in {packing}, as its Content-Encoding says.",
+                hint=f"send one {packing} stream and nothing behind it, or the body as it is",
+            ) from error
+        finally:
+            self._held -= 1
         if found is None:
             raise _too_large(self._limit)
         return found

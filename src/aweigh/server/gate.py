@@ -17,6 +17,7 @@ from aweigh.server.access.meter import Meter
 from aweigh.server.access.turned import turned_away
 from aweigh.server.endpoints import fail
 from aweigh.server.lane import Lane
+from aweigh.server.media import BINARY_HEADER
 from aweigh.server.metrics import Counters, route_of
 from aweigh.server.problems import not_found
 from aweigh.server.whole import STARTS
@@ -31,10 +32,17 @@ API_ONLY = ((b"cache-control", b"no-store"), (b"cross-origin-resource-policy", b
 
 PREFLIGHT = (
     (b"access-control-allow-methods", b"GET, HEAD, POST, DELETE"),
-    (b"access-control-allow-headers", b"authorization, content-type, accept, idempotency-key, x-aweigh-sticky"),
+    (
+        b"access-control-allow-headers",
+        b"authorization, content-type, content-encoding, accept, idempotency-key, x-aweigh-release, x-aweigh-sticky, "
+        + BINARY_HEADER,
+    ),
     (b"access-control-max-age", b"600"),
 )
 """What another site's pages may send, where they may ask: a key of their own, and no cookie."""
+
+SHOWN = b"retry-after, x-aweigh-id, x-aweigh-model, x-aweigh-warnings, " + BINARY_HEADER
+"""What they may read of an answer's headers, beside those that any page may."""
 
 
 class Gate:
@@ -121,6 +129,7 @@ class Gate:
                 headers += [one for one in SAFE if one[0] not in said]
                 if origin is not None:
                     headers += [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
+                    headers.append((b"access-control-expose-headers", SHOWN))
                 if route == "ui":
                     self._door.dress(scope, headers)
                     if self._door.is_closed and b"cache-control" not in said:

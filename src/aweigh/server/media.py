@@ -12,6 +12,8 @@ JSON = "application/json"
 CSV = "text/csv"
 ARROW_STREAM = "application/vnd.apache.arrow.stream"
 ARROW_FILE = "application/vnd.apache.arrow.file"
+BINARY_HEADER = b"inference-header-content-length"
+"""Under ``/v2``: how much of a body is JSON, where the bytes of tensors are behind it."""
 
 READ: dict[str, Kind] = {JSON: "json", CSV: "csv", ARROW_STREAM: "arrow", ARROW_FILE: "arrow"}
 WRITTEN: dict[str, Kind] = {JSON: "json", CSV: "csv", ARROW_STREAM: "arrow"}

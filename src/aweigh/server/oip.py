@@ -17,6 +17,7 @@ from aweigh.server.access.meter import Meter
 from aweigh.server.asking import Ask, Question, one_model
 from aweigh.server.body import ClientGone, Unpacking, Unread, packing_of, read_body, refuse_unread
 from aweigh.server.finish import finish
+from aweigh.server.media import BINARY_HEADER
 from aweigh.server.output_tensors import datatype_of, output_metadata, output_tensors
 from aweigh.server.problems import Refused, encode, headers_of, method_not_allowed, sentence_of, status_of
 from aweigh.server.readiness import Readiness
@@ -31,7 +32,6 @@ from aweigh.wire.coding import Coding
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
-BINARY_HEADER = b"inference-header-content-length"
 EXTENSIONS = ("binary_tensor_data",)
 CODINGS: tuple[Coding, ...] = ("gzip",)
 """Triton's client lets aiohttp ask for zstd, where that can, and reads no more than gzip and deflate."""
@@ -144,18 +144,16 @@ class OpenInference:
             raise _nothing_here()
         self._readiness.require_proof()
         packing = packing_of(scope)
-        json_bytes = None
-        codings = []
-        for name, value in scope["headers"]:
-            if name == b"accept-encoding":
-                codings.append(value)
-            elif name == BINARY_HEADER:
-                json_bytes = int(value) if value.isdigit() and len(value) < 12 else -1
+        codings = [value for name, value in scope["headers"] if name == b"accept-encoding"]
+        json_bytes = _json_bytes({value for name, value in scope["headers"] if name == BINARY_HEADER})
         body = await read_body(scope, receive, settings=self._settings)
         if packing is not None:
             body = await self._unpacked(body, packing)
         if json_bytes is not None and not 0 <= json_bytes <= len(body):
-            raise MalformedBody("The header Inference-Header-Content-Length is not the length of the JSON in the body.")
+            raise MalformedBody(
+                "The header Inference-Header-Content-Length is not the length of the JSON in the body.",
+                hint="count its bytes, unpacked; leave the header out where nothing is behind the JSON",
+            )
         timing = Timing()
 
         def attempt(service: Service, meter: Meter | None, seen: Seen | None) -> Awaitable[Reply]:
@@ -236,6 +234,14 @@ class Inference:
 def _json(document: dict[str, object]) -> Reply:
     body = encode(document)
     return [(b"content-type", JSON), (b"content-length", b"%d" % len(body))], body
+
+
+def _json_bytes(said: set[bytes]) -> int | None:
+    """The length of the JSON before the bytes of tensors, as the header says it; -1: it cannot be."""
+    if not said:
+        return None
+    value = said.pop()
+    return int(value) if not said and value.isdigit() and len(value) < 12 else -1
 
 
 def _nothing_here() -> Refused:

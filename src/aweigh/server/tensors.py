@@ -14,7 +14,7 @@ import msgspec
 from aweigh.errors import InvalidRows, MalformedBody, Problem, TooLarge
 from aweigh.schema import Schema
 from aweigh.schema.decode import count_containers, parse_json
-from aweigh.server.binary_tensors import read_values
+from aweigh.server.binary_tensors import read_values, size_of
 
 MAX_CONTAINERS = 1_000_000
 """Lists and objects in one request: nested data of a million rows of one value, at 60 bytes each."""
@@ -31,6 +31,8 @@ NOT_OFFERED = {
 }
 """Parameters of Triton's extensions without which a tensor would be another one, and what is said to them."""
 
+HINT = 'send {"inputs": [{"name": "a", "shape": [1], "datatype": "FP64", "data": [1.5]}]}'
+
 Parameters = dict[str, Any] | None
 
 
@@ -42,6 +44,12 @@ class InputTensor(msgspec.Struct, frozen=True, kw_only=True):
     datatype: str
     parameters: Parameters = None
     data: list[Any] | None = None
+
+
+class BinaryTensor(InputTensor, frozen=True, kw_only=True):
+    """One whose data are bytes behind the JSON; they are read when it is known that they are as many as they should."""
+
+    content: bytes
 
 
 class OutputAsked(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,45 +98,62 @@ def _flag(parameters: Parameters, name: str, *, otherwise: bool) -> bool:
 
 
 def read_request(body: bytes, *, json_bytes: int | None) -> InferenceRequest:
-    """The request, with the data of every tensor in it as plain values.
+    """The request, each tensor with its own part of the bytes behind the JSON.
 
     Raises:
-        MalformedBody: not JSON, not of the protocol's shape, or binary data that does not fit its tensor.
+        MalformedBody: not JSON, not of the protocol's shape, or binary data that is not there.
+        TooLarge: it holds too many lists.
     """
     text = body if json_bytes is None else body[:json_bytes]
+    if not text.strip():
+        raise MalformedBody("There is no JSON in the body.", hint=HINT)
     if count_containers(text, over=MAX_CONTAINERS) > MAX_CONTAINERS:
         raise TooLarge("The request holds too many lists.", hint="send the data of each tensor flat")
     document = parse_json(text)
     try:
         request = msgspec.convert(document, InferenceRequest)
     except msgspec.ValidationError as error:
-        raise MalformedBody(f"The body is no inference request: {error}.") from error
+        raise MalformedBody(f"The body is no inference request: {error}.", hint=HINT) from error
     for one in (*request.inputs, *(request.outputs or ())):
         for name, sentence in NOT_OFFERED.items():
             if name in (one.parameters or ()):
                 raise MalformedBody(sentence, hint="send and take the data of the tensors themselves")
-    rest = b"" if json_bytes is None else body[json_bytes:]
+    at = len(text)
     inputs = []
     for tensor in request.inputs:
         size = (tensor.parameters or {}).get("binary_data_size")
         if size is None or tensor.data is not None:
             inputs.append(tensor)
             continue
-        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(rest):
-            raise MalformedBody(f"The binary data of tensor {tensor.name[:60]!r} is not in the body.")
-        inputs.append(msgspec.structs.replace(tensor, data=_binary_values(tensor, rest[:size])))
-        rest = rest[size:]
-    if rest:
-        raise MalformedBody(f"{len(rest):,} bytes after the JSON belong to no tensor.")
+        if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= len(body) - at:
+            raise MalformedBody(
+                f"The binary data of tensor {tensor.name[:60]!r} is not in the body.",
+                hint="binary_data_size counts its bytes, and Inference-Header-Content-Length those of the JSON before",
+            )
+        content = body[at : at + size]
+        inputs.append(BinaryTensor(name=tensor.name, shape=tensor.shape, datatype=tensor.datatype, content=content))
+        at += size
+    if at < len(body):
+        raise MalformedBody(
+            f"{len(body) - at:,} bytes after the JSON belong to no tensor.",
+            hint="the parameter binary_data_size of a tensor says how many are its own",
+        )
     return msgspec.structs.replace(request, inputs=inputs)
 
 
-def _binary_values(tensor: InputTensor, data: bytes) -> list[Any]:
+def _binary_values(tensor: BinaryTensor) -> list[Any]:
     _kinds_of(tensor)
+    count = math.prod(tensor.shape)
+    size = size_of(tensor.datatype, count)
+    if size not in {None, len(tensor.content)}:
+        raise _bad(tensor, f"has {len(tensor.content)} bytes where its shape {str(tensor.shape)[:60]} says otherwise")
     try:
-        return read_values(data, tensor.datatype)
+        return read_values(tensor.content, tensor.datatype, most=count)
     except ValueError as error:
-        raise MalformedBody(f"The binary data of tensor {tensor.name[:60]!r} is not {tensor.datatype}.") from error
+        raise MalformedBody(
+            f"The binary data of tensor {tensor.name[:60]!r} is not {tensor.datatype}: {error}.",
+            hint="numbers are little-endian; a text is its length in four bytes, and its UTF-8",
+        ) from error
 
 
 def _kinds_of(tensor: InputTensor) -> tuple[type, ...]:
@@ -149,9 +174,9 @@ def _flat(tensor: InputTensor, missing_text: str | None) -> list[Any]:
     Raises:
         InvalidRows: they are not as many as its shape says, or not of its datatype.
     """
-    if tensor.data is None:
+    values = _binary_values(tensor) if isinstance(tensor, BinaryTensor) else tensor.data
+    if values is None:
         raise _bad(tensor, "has no data")
-    values = tensor.data
     for _ in tensor.shape[1:]:
         if not all(isinstance(one, list) for one in values) or not values:
             break

@@ -50,6 +50,25 @@ def test_another_site_that_is_named_may_ask_the_api_and_read_its_answer(named):
         assert "access-control-allow-origin" not in client.get("/", headers={"Origin": SITE}).headers
 
 
+def test_another_site_may_send_and_read_binary_tensors(named):
+    with named.client() as client:
+        asked = {"Origin": SITE, "Access-Control-Request-Method": "POST"}
+        preflight = client.options("/v2/models/penguins/infer", headers=asked)
+        may_send = set(preflight.headers["access-control-allow-headers"].split(", "))
+        assert {"content-type", "content-encoding", "inference-header-content-length", "x-aweigh-release"} <= may_send
+        row = client.get("/v1/model").json()["examples"]["rows"][0]
+        kinds = {one["name"]: one["datatype"] for one in client.get("/v2/models/penguins").json()["inputs"]}
+        inputs = [{"name": name, "shape": [1], "datatype": kinds[name], "data": [row[name]]} for name in row]
+        body = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+        answer = client.post("/v2/models/penguins/infer", json=body, headers={"Origin": SITE})
+        assert answer.status_code == 200, answer.text
+        assert "inference-header-content-length" in answer.headers
+        may_read = set(answer.headers["access-control-expose-headers"].split(", "))
+        assert {"inference-header-content-length", "x-aweigh-id", "retry-after"} <= may_read
+        other = client.post("/v2/models/penguins/infer", json=body)
+        assert "access-control-expose-headers" not in other.headers
+
+
 def test_a_script_of_ones_own_is_for_those_who_may_predict(start_server, tmp_path):
     script = tmp_path / "app.py"
     script.write_text(SCRIPT)

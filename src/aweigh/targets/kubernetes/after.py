@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from aweigh.errors import AweighError, RemoteError, UsageError
+from aweigh.errors import AweighError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.compose.plan import WEB
 from aweigh.targets.kubernetes.apply import apply, merge
@@ -126,7 +126,7 @@ def scale(
             for kind in wanted:
                 _counted(client, found[kind], at(found[kind], "spec", "replicas"))
             also(error, "there are as many replicas as before again")
-        except RemoteError as other:
+        except AweighError as other:
             also(error, f"the number of replicas could not be put back ({other.message.rstrip('.')})")
         raise
     if wanted.get(WEB, 0) > 1 and _knows_jobs_alone(client, app, found[WEB]):
@@ -225,7 +225,7 @@ def set_config(
     except (AweighError, KeyboardInterrupt) as error:
         try:
             restore_config(client, app, former)
-        except RemoteError as other:
+        except AweighError as other:
             also(error, f"the settings could not be put back ({other.message.rstrip('.')})")
         taken_back(client, found, applied, error)
         raise
@@ -239,8 +239,8 @@ def taken_back(client: Client, former: Sequence[Object], applied: Sequence[Objec
 
 
 def also(error: BaseException, told: str) -> None:
-    """Has an error of the other side say what was done about it."""
-    if isinstance(error, RemoteError):
+    """Has an error say what was done about it."""
+    if isinstance(error, AweighError):
         error.message = f"{error.message.rstrip('.')}; {told}."
         error.args = (error.message,)
 

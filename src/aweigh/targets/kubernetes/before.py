@@ -7,8 +7,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aweigh.errors import RemoteError, UsageError
-from aweigh.targets.kubernetes.apply import MANAGER, apply, delete, said
+from aweigh.errors import AweighError, UsageError
+from aweigh.targets.kubernetes.apply import MANAGER, apply, delete, merge, said
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.errors import KubernetesRefused
 from aweigh.targets.kubernetes.labels import INSTANCE, MANAGED, template_of
@@ -19,6 +19,7 @@ Before = Mapping[str, Object | None]
 """Objects by kind and name; None: there was none. What this user may not read is not in it."""
 PASSED_OVER = frozenset({"Namespace", "Job", "Secret"})
 """A namespace is everybody's, a Job has a release's name, and a Secret is never written over."""
+LEADS_THERE = frozenset({"Ingress", "HTTPRoute"})
 _ENDS = frozenset({kind for _, kind in KINDS} - {"ConfigMap"})
 """What of a release that failed is taken away where it was new: pods that are kept may still read a ConfigMap."""
 
@@ -75,7 +76,7 @@ def restore(client: Client, before: Before, applied: Sequence[Object]) -> list[s
         old = before[kind_of(one)]
         try:
             _restored(client, old, one)
-        except RemoteError as error:
+        except AweighError as error:
             failed.append(f"{kind_of(one)}: {error.message}")
     return failed
 
@@ -93,7 +94,26 @@ def _restored(client: Client, old: Object | None, now: Object) -> None:
         return
     document = applied_document(old)
     if document is not None:
-        apply(client, document, force=True)
+        there = apply(client, document, force=True)
+    # What was taken over (by force) is in no document of ours.
+    change = _changed_back(said(old), said(now), said(there))
+    if change:
+        merge(client, path, change, what=f"to put back what others had set of the {kind_of(now)}")
+
+
+def _changed_back(old: Object, now: Object, there: Object) -> Object:
+    """The merge patch that gives fields which became others in between what they were, where they are not so again."""
+    change: Object = {}
+    for key in {*old, *now}:
+        was, became, stands = old.get(key), now.get(key), there.get(key)
+        if was in (became, stands):
+            continue
+        if isinstance(was, dict) and isinstance(became, dict) and isinstance(stands, dict):
+            inside = _changed_back(was, became, stands)
+            change |= {key: inside} if inside else {}
+        else:
+            change[key] = was
+    return change
 
 
 def _asked_of(found: Object) -> Object:

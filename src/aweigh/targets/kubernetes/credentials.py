@@ -108,7 +108,8 @@ def run_plugin(plugin: ExecPlugin, connection: Connection, *, environ: Mapping[s
     program = _program(plugin, connection.user.folder, environ)
     own = {one.name: one.value or "" for one in plugin.env or ()}
     asked = {"KUBERNETES_EXEC_INFO": msgspec.json.encode(_info(plugin, connection)).decode()}
-    again = f"run it by hand to see what it wants: {name} {' '.join(plugin.args or ())}".rstrip()
+    # Not with its arguments: a client's secret may be among them.
+    again = f"run it by hand, as the kubeconfig says, to see what it wants: {name[:60]}"
     from aweigh.targets.ssh.bounded import run
 
     try:

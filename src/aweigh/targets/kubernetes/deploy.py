@@ -8,7 +8,7 @@ from aweigh.errors import AweighError, RemoteError
 from aweigh.secret import Secret
 from aweigh.targets.kubernetes import serving
 from aweigh.targets.kubernetes.apply import MANAGER, apply
-from aweigh.targets.kubernetes.before import Before, read_before, restore
+from aweigh.targets.kubernetes.before import LEADS_THERE, Before, read_before, restore
 from aweigh.targets.kubernetes.client import Client, Object, open_client
 from aweigh.targets.kubernetes.errors import RUNS_ON
 from aweigh.targets.kubernetes.former import mark, put_back, settled
@@ -31,7 +31,7 @@ from aweigh.targets.kubernetes.prune import prune
 from aweigh.targets.kubernetes.replay import Way, ask_golden, place_of, url_of
 from aweigh.targets.kubernetes.resources import at, kind_of, name_of, path_to
 from aweigh.targets.kubernetes.rollout import Patience, new_pods, run_job, wait_for
-from aweigh.targets.kubernetes.secrets import config_name, secrets_name, settle
+from aweigh.targets.kubernetes.secrets import Settled, config_name, secrets_name, settle
 from aweigh.targets.live import Golden
 from aweigh.targets.ssh.telling import Telling
 
@@ -103,9 +103,7 @@ def deploy(  # noqa: PLR0913  all that a cluster is told
         before = read_before(client, app, objects, force=manner.force)
         for one in named(objects, "Namespace"):
             _see_namespace(client, one, telling, manner)
-        made = settle(client, app, secrets)
-        if made:
-            telling.line("secrets", f"made up there: {', '.join(made)}", 0.0)
+        _tell_secrets(settle(client, app, secrets), app, namespace, telling)
         own = {secrets_name(app), config_name(app)}
         wanted = [
             one
@@ -114,6 +112,14 @@ def deploy(  # noqa: PLR0913  all that a cluster is told
         ]
         going = Going(client, app, wanted, former, before, golden, telling, manner)
         return went_live(going)
+
+
+def _tell_secrets(found: Settled, app: str, namespace: str, telling: Telling) -> None:
+    if found.made:
+        telling.line("secrets", f"made up there: {', '.join(found.made)}", 0.0)
+    for name in found.kept:
+        fix = f"aweigh config kubernetes --app {app} --namespace {namespace} --secret {name}"
+        telling.line("secrets", f"{name} there is another than was given, and is kept; to change it: {fix}", 0.0)
 
 
 def _see_namespace(client: Client, wanted: Object, telling: Telling, manner: Manner) -> None:
@@ -154,10 +160,14 @@ def went_live(going: Going) -> Deployed:
         if webs and going.golden is not None:
             rows, notes = _ask(going, webs[0])
     except (AweighError, KeyboardInterrupt) as error:
-        told = _taken_back(going, applied)
-        if isinstance(error, RemoteError) and RUNS_ON not in error.message:
-            error.message = f"{error.message.rstrip('.')}; {told}."
+        told, failed = _taken_back(going, applied)
+        beside = f", but not all beside it could be put back ({failed.rstrip('.')})" if failed else ""
+        if isinstance(error, AweighError):
+            message = error.message.rstrip(".")
+            error.message = f"{message}{'' if RUNS_ON in message else f'; {told}'}{beside}."
             error.args = (error.message,)
+        else:
+            going.telling.line("stopped", f"{told}{beside}", 0.0)
         raise
     for one in live:
         mark(going.client, one, failed=False)
@@ -169,15 +179,19 @@ def went_live(going: Going) -> Deployed:
     return _told(going, live, bool(_changed(going.former, _running(applied))), rows, notes)
 
 
-def _taken_back(going: Going, applied: Sequence[Object]) -> str:
-    """Puts back what ran, with what led there; what is said of it."""
-    changed = _changed(going.former, _running(applied))
-    if not going.former:
-        return put_back(going.client, (), changed).sentence if changed else RUNS_ON
+def _taken_back(going: Going, applied: Sequence[Object]) -> tuple[str, str]:
+    """Puts back what ran, with what led there; what is said of it, and of what could not be put back beside it.
+
+    A first release is left, to be looked at; nobody is led to it.
+    """
     ran = {kind_of(one) for one in going.former}
-    failed = restore(going.client, going.before, [one for one in applied if kind_of(one) not in ran])
-    told = put_back(going.client, going.former, changed).sentence if changed else RUNS_ON
-    return f"{told}, but beside it not all could be put back ({failed[0].rstrip('.')})" if failed else told
+    beside = [one for one in applied if kind_of(one) not in ran]
+    if not ran:
+        beside = [one for one in beside if going.before.get(kind_of(one)) or one.get("kind") in LEADS_THERE]
+    failed = restore(going.client, going.before, beside)
+    changed = _changed(going.former, _running(applied))
+    told = RUNS_ON if ran and not changed else put_back(going.client, going.former, changed).sentence
+    return told, failed[0] if failed else ""
 
 
 def _apply_all(going: Going, applied: list[Object]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from aweigh.errors import RemoteError
+from aweigh.errors import AweighError, RemoteError
 from aweigh.targets.kubernetes.apply import apply, merge
 from aweigh.targets.kubernetes.client import Client, Object
 from aweigh.targets.kubernetes.labels import (
@@ -91,14 +91,14 @@ def put_back(client: Client, former: Sequence[Object], now: Sequence[Object]) ->
         old = before.get(kind_of(one))
         if old is None:
             continue
-        mark(client, one, failed=True)
         try:
+            mark(client, one, failed=True)
             if _is_others(client, one):
                 passed += 1
                 continue
             apply(client, as_it_was(old), force=True)
             done += 1
-        except RemoteError as error:
+        except AweighError as error:
             failed.append(f"{kind_of(old)}: {error.message}")
     if failed:
         return PutBack(f"the former release could not be put back ({failed[0].rstrip('.')})")

@@ -148,7 +148,7 @@ def wait_for(client: Client, applied: Object, *, patience: Patience) -> Object:
         KubernetesRefused, KubernetesSilent: the API refuses, or stays away.
     """
     generation = int(at(applied, "metadata", "generation") or 0)
-    last, seen, counts = applied, _Seen(patience), ""
+    last, seen, passed = applied, _Seen(patience), set[str]()
     until = patience.clock() + patience.ready_s
     watched = Watched(
         path_of(client, "apps/v1", "Deployment"),
@@ -161,9 +161,11 @@ def wait_for(client: Client, applied: Object, *, patience: Patience) -> Object:
         last = event.object or last
         if is_rolled_out(last, generation):
             return last
-        if _counts(last) != counts:
-            # Replicas are changed one by one: many take long, and each has its own time.
-            counts, until = _counts(last), patience.clock() + patience.ready_s
+        if (counts := _counts(last)) not in passed:
+            # Replicas are changed one by one: many take long, and each has its own time. One that comes and goes
+            # passes by where it was before.
+            passed.add(counts)
+            until = patience.clock() + patience.ready_s
         if patience.clock() >= until:
             break
         if int(at(last, "status", "observedGeneration") or 0) < generation:

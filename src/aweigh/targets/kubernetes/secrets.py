@@ -4,6 +4,7 @@ import base64
 import binascii
 import secrets as random
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from aweigh.errors import UsageError
 from aweigh.guard.deploy_key import VARIABLE
@@ -29,8 +30,16 @@ def config_name(app: str) -> str:
     return f"{app}-config"
 
 
-def settle(client: Client, app: str, wanted: Mapping[str, Secret | None] | Sequence[str]) -> list[str]:
-    """Sees that the app has its secrets, and says which were put there now. What is None is made up.
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Names of secrets: ``made`` were put there now, of ``kept`` another value was there already than was given."""
+
+    made: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def settle(client: Client, app: str, wanted: Mapping[str, Secret | None] | Sequence[str]) -> Settled:
+    """Sees that the app has its secrets. What is None is made up.
 
     Raises:
         UsageError: one is an address, which nobody can make up, and none is given.
@@ -54,7 +63,8 @@ def settle(client: Client, app: str, wanted: Mapping[str, Secret | None] | Seque
         data = {name: data[name] for name in data if name not in (at(made, "data") or {})}
     if data:
         merge(client, _path(client, secrets_name(app)), {"data": data}, what=f"to complete the Secret of {app}")
-    return missing
+    kept = [name for name, value in values.items() if value is not None and known.get(name, "") != _encoded(value)]
+    return Settled(tuple(missing), tuple(name for name in kept if name in known))
 
 
 def deploy_secret(client: Client, app: str) -> Secret | None:

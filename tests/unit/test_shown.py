@@ -68,7 +68,9 @@ def run(tmp_path, root):
     return ran
 
 
-@pytest.mark.parametrize("words", [(), ("-n", "1")], ids=["one process", "a worker"])
+@pytest.mark.parametrize(
+    "words", [pytest.param((), marks=pytest.mark.slow), ("-n", "1")], ids=["one process", "a worker"]
+)
 def test_what_passed_is_recorded_and_nothing_else(run, tmp_path, words):
     path = tmp_path / "shown.json"
     old = [

@@ -169,6 +169,8 @@ def test_files_of_others_are_left_alone(tmp_path, data, capsys):
         (["{data}/2026", "-o", "{data}"], "cannot go into the folder of the data"),
         (["{data}", "-o", "-"], "do not fit on standard output"),
         (["{data}", "-o", "{tmp}/out.csv"], "is no folder"),
+        (["{data}/a.csv", "-o", "s3://bucket/out.csv"], "is no folder"),
+        (["-", "-o", "s3://bucket/out"], "Standard input is none"),
         (["{data}", "-o", "{data}/a.csv"], "is no folder"),
         (["{data}/*.orc", "-o", "{tmp}/out"], "No file of data is there"),
         (["{data}/**", "-o", "{tmp}/out"], "which kind of file is to be written for 'notes.md'"),

@@ -144,9 +144,9 @@ def test_what_a_node_refuses_is_told_in_a_sentence(cluster, tmp_path, run):
 @pytest.mark.parametrize(
     ("on", "code", "told"),
     [
-        ("127.0.0.1:1", 4, "No Ray answers at 127.0.0.1:1."),
-        ("ray://127.0.0.1:1", 4, "No Ray answers at ray://127.0.0.1:1."),
-        ("somewhere", 2, "'somewhere' is no Ray."),
+        ("127.0.0.1:1", 4, "No Ray cluster answers at 127.0.0.1:1"),
+        ("ray://127.0.0.1:1", 4, "No Ray cluster answers at ray://127.0.0.1:1"),
+        ("somewhere", 2, "'somewhere' is no address of a Ray cluster."),
     ],
 )
 def test_where_there_is_no_ray_a_sentence_says_so(tmp_path, on, code, told, run):

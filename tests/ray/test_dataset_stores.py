@@ -138,16 +138,22 @@ def test_one_run_at_a_time_in_a_store_and_a_dead_one_is_taken_over(s3, monkeypat
         assert b"of a machine" not in other.read(lock.NAME)
 
 
-def test_a_killed_run_leaves_whole_objects(s3, data, tmp_path):
+def test_a_killed_run_leaves_whole_objects_and_no_copy(s3, data, tmp_path):
+    copies = tmp_path / "copies"
+    copies.mkdir()
     s3.put(str(data) + "/", "birds/killed", recursive=True)
     words = [sys.executable, "-m", "aweigh", "predict", BUNDLE, "s3://birds/killed", "-o", "s3://birds/kout"]
-    process = subprocess.Popen([*map(str, words), "--ignore-extra", "--workers", "2"], env=os.environ)
+    process = subprocess.Popen([*map(str, words), "--ignore-extra", "--workers", "2"],
+                               env={**os.environ, "TMPDIR": str(copies)})  # fmt: skip
     end = time.monotonic() + 60
     while not [one for one in open_place("s3://birds/kout").files() if one.endswith(".csv")]:
         assert time.monotonic() < end
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
+    while list(copies.glob("aweigh-set-*")):
+        assert time.monotonic() < end
+        time.sleep(0.05)
     assert predict(data, tmp_path / "here") == 0
     assert fetched(s3, "birds/kout", tmp_path / "there").items() <= contents(tmp_path / "here").items()
 
@@ -159,6 +165,15 @@ def test_a_store_in_memory_is_of_this_process(data, tmp_path):
     assert predict(data, tmp_path / "here") == 0
     assert fetched(memory, "/out", tmp_path / "there") == contents(tmp_path / "here")
     assert predict("memory://birds", tmp_path / "ray", "--on", "ray") == 2
+
+
+def test_one_place_has_one_address(s3, data, capsys):
+    assert open_place("s3a://birds/one/") == open_place("S3://birds/one")
+    s3.put(str(data) + "/", "birds/one", recursive=True)
+    before = s3.find("birds/one")
+    assert predict("s3a://birds/one", "s3://birds/one") == 2
+    assert "cannot go into the folder of the data" in capsys.readouterr().err
+    assert s3.find("birds/one") == before
 
 
 def test_a_name_that_leads_out_of_the_folder_is_refused(tmp_path, capsys):

@@ -161,7 +161,7 @@ def kept_secrets(cluster, app):
         "from aweigh.targets.ray.cluster import connected\n"
         "from aweigh.targets.ray.kept import RayStore, read_secrets\n"
         "with connected(sys.argv[1]):\n"
-        "    print('FOUND', json.dumps(read_secrets(RayStore(), sys.argv[2])))\n"
+        "    print('FOUND', json.dumps(read_secrets(RayStore(), sys.argv[2], 1)))\n"
     )
     words = [sys.executable, "-c", code, cluster.address, app]
     done = subprocess.run(words, capture_output=True, text=True, check=True, timeout=120, env=cluster.environ)

@@ -60,7 +60,7 @@ def predict_set(asked: Asked) -> int:
     from aweigh.runtime.dataset.work import Task
     from aweigh.runtime.load import load
 
-    _check_out(asked.out)
+    _check(asked.data, asked.out)
     steps = Steps(json=asked.json)
     started = time.perf_counter()
     data = find_partitions(asked.data, kind=asked.options.kind)
@@ -102,15 +102,18 @@ def cores() -> int:
     return max(1, int(read_machine().cpus))
 
 
-def _check_out(out: str) -> None:
+def _check(data: str, out: str) -> None:
     from aweigh.runtime.dataset.place import is_address
     from aweigh.runtime.rows_out import out_kind
 
+    if data == "-":
+        raise UsageError("Standard input is none of the files that others see.", hint="name a file, or a folder")
     if out == "-":
         raise UsageError("Many files do not fit on standard output.", hint="name a folder with -o")
-    if is_address(out) or Path(out).is_dir():
+    here = not is_address(out)
+    if here and Path(out).is_dir():
         return
-    if Path(out).exists() or out_kind(out) is not None:
+    if (here and Path(out).exists()) or out_kind(out) is not None:
         raise UsageError(f"{out} is no folder, and each file of the data becomes a file of its own.",
                          hint="name a folder with -o, or an address")  # fmt: skip
 
@@ -121,8 +124,7 @@ def _here(asked: Asked, data: "DataSet") -> _Crew:
     from aweigh.runtime.dataset.pool import score_inline, score_pool, workers_for
 
     shared = data.place.is_shared and open_place(asked.out).is_shared
-    size_bytes = asked.bundle.stat().st_size if asked.bundle.is_file() else 0
-    held = asked.workers or workers_for(len(data.partitions), bundle_bytes=size_bytes)
+    held = asked.workers or workers_for(len(data.partitions), bundle_bytes=_size_bytes(asked.bundle))
     workers = min(held, len(data.partitions)) if shared else 1
     threads = asked.threads or max(1, cores() // workers)
 
@@ -132,6 +134,12 @@ def _here(asked: Asked, data: "DataSet") -> _Crew:
         return lambda task, todo, on_share: score_pool(task, todo, workers=workers, on_share=on_share)
 
     return _Crew(f"in {_count(workers, 'process', 'es')}", threads, runner)
+
+
+def _size_bytes(bundle: Path) -> int:
+    """The size of a bundle, a file or a folder; 0 where none is."""
+    files = bundle.rglob("*") if bundle.is_dir() else [bundle]
+    return sum(one.stat().st_size for one in files if one.is_file())
 
 
 def _ray(asked: Asked) -> _Crew:
@@ -171,6 +179,9 @@ def _tell(steps: Steps, scored: "ScoredSet", out: str) -> None:
         steps.line("left", f"{_count(scored.rest, 'file')} not begun, as all before them failed")
     if scored.gone:
         steps.line("kept", f"the answers of {_count(len(scored.gone), 'file')} that are no more ({_some(scored.gone)})")
+    if scored.stale:
+        steps.line("old", f"{_count(len(scored.stale), 'file')} of an earlier run ({_some(scored.stale)})")
+        steps.more("they are no answers for what was asked, and go once every file is scored")
     steps.line("files", f"{len(scored.done):,} in {out}, told of in _aweigh.json")
 
 
@@ -196,6 +207,7 @@ def document(scored: "ScoredSet", out: str) -> dict[str, object]:
         },
         "not_begun": scored.rest,
         "gone": list(scored.gone),
+        "old": list(scored.stale),
         "ignored": list(scored.ignored),
         "rows": scored.rows,
         "good": scored.good,

@@ -38,7 +38,7 @@ def _app(_: click.Context, __: click.Parameter, name: str) -> str:
 
 
 def _address(_: click.Context, __: click.Parameter, text: str) -> str:
-    from aweigh.targets.ray.plan import check_address
+    from aweigh.targets.ray.cluster import check_address
 
     return check_address(text)
 
@@ -128,18 +128,16 @@ def deploy_ray(**said: Any) -> None:
         _show(release, wish, steps=steps)
         return
     with serving(said["address"], steps=steps, bundle=bundle, wish=wish, auth=said["auth"]) as going:
+        import msgspec
+
         from aweigh.targets.ray.deploy import deploy
 
         patient = replace(going, ready_s=float(said["ready_within"]))
-        release = _placed(release, going.serve)
-        try:
-            done = deploy(
-                patient, wish.app, release, content=content, golden=golden_of(content), secrets=secrets,
-                keep_replicas=wish.replicas is None,
-            )  # fmt: skip
-        except KeyboardInterrupt:
-            steps.line("stopped", "what ran before runs on; the same command again begins anew")
-            raise
+        release = msgspec.structs.replace(release, loopback=is_near(going.serve))
+        done = deploy(
+            patient, wish.app, release, content=content, golden=golden_of(content), secrets=secrets,
+            keep_replicas=wish.replicas is None,
+        )  # fmt: skip
     _tell(done, known_as(wish.app, said["address"]), steps=steps)
 
 
@@ -232,13 +230,11 @@ def _release(
     )
 
 
-def _placed(release: "Release", serve: "Serve") -> "Release":
-    """The release as it runs behind proxies that are there: on this machine alone, or for whoever reaches them."""
-    import msgspec
-
+def is_near(serve: "Serve") -> bool:
+    """Whether the proxies listen for this machine alone, and not for whoever reaches them."""
     from aweigh.server.serve import is_loopback
 
-    return msgspec.structs.replace(release, loopback=is_loopback(serve.listens[0]))
+    return is_loopback(serve.listens[0])
 
 
 def _show(release: "Release", wish: "Wish", *, steps: Steps) -> None:
@@ -345,7 +341,7 @@ def _needed(bundle: "VerifiedBundle | None", auth: str | None) -> list[str]:
     """The packages that every node must have for this bundle behind this door."""
     by_runtime = {"onnx": "onnxruntime", "sklearn": "scikit-learn", "python": ""}
     runtime = "" if bundle is None else bundle.manifest.runtime
-    found = [by_runtime.get(runtime, runtime)]
+    found = ["starlette", "uvicorn", "msgspec", "numpy", "httpx", by_runtime.get(runtime, runtime)]
     found += ["argon2-cffi", "cryptography", "psycopg"] if auth not in {None, "none"} else []
     return [one for one in found if one]
 

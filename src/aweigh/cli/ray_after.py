@@ -21,7 +21,7 @@ from aweigh.cli.after import (
     yes_option,
 )
 from aweigh.cli.door import json_option
-from aweigh.cli.ray import cluster_options, known_as, serving, url_of
+from aweigh.cli.ray import cluster_options, is_near, known_as, serving, url_of
 from aweigh.cli.terminal import Steps, clean
 from aweigh.cli.typed import Version
 from aweigh.errors import UsageError
@@ -116,7 +116,7 @@ def rollback_ray(version: int | None, app: str, address: str, as_json: bool) -> 
 
     steps = Steps(json=as_json)
     with serving(address, steps=steps, app=app) as going:
-        was, now = after.rollback(going, app, version)
+        was, now = after.rollback(going, app, version, loopback=is_near(going.serve))
     tell_rollback(known_as(app, address), steps, to=was, now=now)
 
 

@@ -7,11 +7,16 @@ import pytest
 import yaml
 from tests.kube_plans import held
 
-from aweigh.errors import DamagedBundle, UsageError
+from aweigh.errors import DamagedBundle, RemoteError, UsageError
 from aweigh.runtime.measured import Measured, Memory, Request
-from aweigh.targets.errors import Occupied
+from aweigh.targets.errors import NotUp, Occupied
+from aweigh.targets.ray import after
+from aweigh.targets.ray.cluster import check_address
+from aweigh.targets.ray.deploy import Going, go_live
 from aweigh.targets.ray.errors import ServeRefused, silent
 from aweigh.targets.ray.kept import (
+    LOCK_S,
+    MOST_KEPT_BYTES,
     PIECE_BYTES,
     App,
     Release,
@@ -25,8 +30,8 @@ from aweigh.targets.ray.kept import (
     write_secrets,
 )
 from aweigh.targets.ray.manifest import FILE, README, Setting, documents_of, ray_service
-from aweigh.targets.ray.plan import Wish, application_of, check_address, check_wish, in_flight_of, sized
-from aweigh.targets.ray.serving import reason
+from aweigh.targets.ray.plan import Wish, application_of, check_wish, in_flight_of, sized
+from aweigh.targets.ray.serving import Running, reason
 
 IMAGE = "ghcr.io/team/penguins@sha256:" + "a" * 64
 MEMORY = Memory(alone=80 * 2**20, both=None, parent=0, worker=80 * 2**20, ui=None, files=0, peak=60 * 2**20)
@@ -161,11 +166,11 @@ def test_old_releases_and_their_bundles_go_and_the_live_one_stays():
     assert get_bundle(store, digests[1]) == b"1"
     assert not store.names(f"bundle:{digests[0]}")
     assert read_app(store, "penguins") == app
-    write_secrets(store, "penguins", {"A": "b"})
+    write_secrets(store, "penguins", 2, {"A": "b"})
     write_app(store, App(name="other", releases=every[-1:], current=30))
     forget_app(store, "penguins")
     assert read_app(store, "penguins") is None
-    assert read_secrets(store, "penguins") == {}
+    assert store.names("secrets:penguins") == []
     assert {one.split(":")[1] for one in store.names("bundle:")} == {digests[-1]}
 
 
@@ -183,9 +188,148 @@ def test_two_do_not_change_one_app():
             pass
     with alone(store, "penguins", clock=1000.0):
         pass
-    store["lock:penguins"] = b"900.0"  # of somebody who was cut off long ago
+    store["lock:penguins"] = b"900.0 x"  # of somebody who was cut off long ago
     with alone(store, "penguins", clock=1000.0):
         pass
+    ahead = 1000.0 + LOCK_S + 5.0  # by the clock of another machine, that has just said that it goes on
+    store["lock:penguins"] = b"%f x" % ahead
+    with pytest.raises(Occupied), alone(store, "penguins", clock=1000.0):
+        pass
+
+
+def test_who_was_asleep_leaves_the_app_to_who_has_taken_over():
+    store = Kept()
+    with alone(store, "penguins") as still:
+        still()
+        theirs = store["lock:penguins"] = b"9.0 another"
+        with pytest.raises(Occupied):
+            still()
+    assert store["lock:penguins"] == theirs
+
+
+def test_an_app_of_another_aweigh_keeps_its_bundles_and_hinders_nobody():
+    store = Kept({"app:other": b'{"name":"other","more":1}', "bundle:abc": b"1", "bundle:abc:0000": b"x"})
+    write_app(store, App(name="penguins", releases=(RELEASE,), current=3))
+    assert "bundle:abc:0000" in store
+    assert read_app(store, "penguins").live == RELEASE
+
+
+def test_no_more_bundles_are_kept_than_the_head_holds():
+    large = [
+        msgspec.structs.replace(RELEASE, number=n, sha256=f"{n:064}", size_bytes=MOST_KEPT_BYTES // 2)
+        for n in range(1, 6)
+    ]
+    app = write_app(Kept(), App(name="penguins", releases=tuple(large), current=1))
+    assert [one.number for one in app.releases] == [1, 4, 5]
+
+
+# -- a release that fails --------------------------------------------------------------------------------------------
+
+
+class Controller:
+    """What Ray Serve's controller does with applications; none of them ever starts."""
+
+    def __init__(self, *running):
+        self.running = {one["name"]: one for one in running}
+        self.refuses = False
+
+    def applications(self):
+        return {name: Running(name, "RUNNING", "", one["route_prefix"], 1, 1, ()) for name, one in self.running.items()}
+
+    def apply(self, wanted, *, without):
+        if self.refuses:
+            raise ServeRefused("Ray Serve is away.")
+        self.running = {name: one for name, one in self.running.items() if not without(name)}
+        self.running |= {one["name"]: one for one in wanted}
+
+    def wait_for(self, name, *, until):
+        raise NotUp(f"{name} does not start.")
+
+    def wait_until_gone(self, name, *, until):
+        return name not in self.running
+
+
+@pytest.fixture
+def live():
+    """Return an app of one release, and the cluster that serves it."""
+    store = Kept()
+    write_app(store, App(name="penguins", releases=(RELEASE,), current=3))
+    write_secrets(store, "penguins", 3, {"DATABASE_URL": "old"})
+    return Going(Controller(application_of("penguins", RELEASE, route="/")), store, "http://a")
+
+
+def attempt(going, **more):
+    kept = read_app(going.store, "penguins")
+    go_live(going, kept, RELEASE, golden=None, content=None, secrets={"DATABASE_URL": "new"}, **more)
+
+
+def test_a_release_that_fails_leaves_what_runs_its_secrets(live):
+    with pytest.raises(RemoteError, match="v4 does not start; what ran before runs on"):
+        attempt(live)
+    assert set(live.serve.running) == {"penguins.v3"}
+    assert read_secrets(live.store, "penguins", 3) == {"DATABASE_URL": "old"}
+    assert read_app(live.store, "penguins").live == RELEASE
+
+
+def test_where_what_ran_before_cannot_be_put_back_nobody_says_that_it_runs_on(live):
+    def refuse(name, *, until):
+        live.serve.refuses = True
+        raise NotUp("It does not start.")
+
+    live.serve.wait_for = refuse
+    with pytest.raises(RemoteError) as caught:
+        attempt(live)
+    assert "could not be put back: Ray Serve is away" in caught.value.message
+    assert "runs on" not in caught.value.message
+    assert "type the same again" in caught.value.hint
+
+
+@pytest.mark.parametrize("ended", [KeyboardInterrupt, RuntimeError])
+def test_whatever_ends_a_deployment_no_candidate_is_left(live, ended):
+    def end(name, *, until):
+        raise ended
+
+    live.serve.wait_for = end
+    with pytest.raises(ended):
+        attempt(live)
+    assert set(live.serve.running) == {"penguins.v3"}
+
+
+def test_who_has_lost_the_app_takes_nothing_away(live):
+    def lost(name, *, until):
+        live.serve.running["penguins.v9"] = {"name": "penguins.v9", "route_prefix": "/"}  # somebody else's
+        raise Occupied("Somebody else changes penguins at this moment.")
+
+    live.serve.wait_for = lost
+    with pytest.raises(Occupied):
+        attempt(live)
+    assert "penguins.v9" in live.serve.running
+
+
+def test_scaling_changes_what_is_live_at_that_moment(live):
+    """A deployment that ends between a look and the lock is not undone."""
+
+    class Late(Kept):
+        def put(self, key, value, *, overwrite=True):
+            if key.startswith("lock:"):
+                newer = msgspec.structs.replace(RELEASE, number=4, bundle="other")
+                super().put(
+                    "app:penguins", msgspec.json.encode(App(name="penguins", releases=(RELEASE, newer), current=4))
+                )
+                live.serve.running = {"penguins.v4": application_of("penguins", newer, route="/")}
+            return super().put(key, value, overwrite=overwrite)
+
+    store = Late(live.store)
+    assert after.scale(live.serve, store, "penguins", {"web": 5}) == ({"web": 5}, True)
+    assert set(live.serve.running) == {"penguins.v4"}
+    assert [(one.number, one.replicas) for one in read_app(store, "penguins").releases] == [(3, 2), (4, 5)]
+
+
+def test_what_another_version_keeps_can_be_destroyed(live):
+    live.store["app:penguins"] = b'{"name":"penguins","more":1}'
+    live.serve.running.clear()
+    after.destroy(live.serve, live.store, "penguins")
+    assert live.store.names("") == []
 
 
 def test_the_same_release_is_the_same_whenever_it_was_deployed():

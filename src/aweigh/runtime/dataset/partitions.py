@@ -65,8 +65,8 @@ def find_partitions(data: str, *, kind: OutKind | None = None) -> DataSet:
         UsageError: there are none; two would be written into one file; a name that cannot be one where it goes.
         StoreFailed, MissingExtra, OSError: the place cannot be looked at.
     """
-    place, pattern = _split(data)
-    names = _matching(place, pattern)
+    place, pattern, is_file = _split(data)
+    names = _one(place, pattern) if is_file else _matching(place, pattern)
     taken = {name: found for name, found in names.items() if pattern is not None or _known(name)}
     if not taken:
         hint = "CSV, Parquet, Arrow, JSON and JSON lines are read" if names else "check the name, or quote the pattern"
@@ -77,32 +77,34 @@ def find_partitions(data: str, *, kind: OutKind | None = None) -> DataSet:
     return DataSet(place, data, tuple(sorted(partitions, key=lambda one: one.name)), ignored)
 
 
-def _split(data: str) -> tuple[Place, str | None]:
-    """The place that the names of the partitions are relative to, and the pattern below it; None takes all."""
+def _split(data: str) -> tuple[Place, str | None, bool]:
+    """The place that the partitions' names are relative to, the pattern below it (None: all), or a file's own name."""
     wild = WILD.search(data)
-    exists = not is_address(data) and Path(data).exists()
-    if wild is not None and not exists:
+    here = None if is_address(data) and not data.startswith(FILE) else Path(data.removeprefix(FILE))
+    if wild is not None and (here is None or not here.exists()):
         base = data[: wild.start()].rpartition("/")[0]
         pattern = data[len(base) + 1 :] if base or data.startswith("/") else data
-        return open_place(base or ("/" if data.startswith("/") else ".")), pattern
+        return open_place(base or ("/" if data.startswith("/") else ".")), pattern, False
     place = open_place(data)
-    if is_address(data) or not Path(data).is_dir():
+    if here is None or not here.is_dir():
         parent, _, name = data.rstrip("/").rpartition("/")
-        if name and not data.endswith("/") and _is_file(data, parent, name):
-            return open_place(parent or ("/" if data.startswith("/") else ".")), name
-    return place, None
+        if name and not data.endswith("/") and _is_file(here, parent, name):
+            return open_place(parent or ("/" if data.startswith("/") else ".")), name, True
+    return place, None, False
 
 
-def _is_file(data: str, parent: str, name: str) -> bool:
-    if data.startswith(FILE) or not is_address(data):
-        return Path(data.removeprefix(FILE)).is_file()
+def _is_file(here: Path | None, parent: str, name: str) -> bool:
+    if here is not None:
+        return here.is_file()
     return not parent.endswith("/") and open_place(parent).one(name) is not None
 
 
+def _one(place: Place, name: str | None) -> dict[str, Found]:
+    found = None if name is None else place.one(name)
+    return {} if name is None or found is None else {name: found}
+
+
 def _matching(place: Place, pattern: str | None) -> dict[str, Found]:
-    if pattern is not None and WILD.search(pattern) is None:
-        one = place.one(pattern)
-        return {} if one is None else {pattern: one}
     depth = None if pattern is None or "**" in pattern else pattern.count("/") + 1
     matches = re.compile(".*" if pattern is None else _regex(pattern), re.DOTALL).fullmatch
     return {name: one for name, one in place.files(depth=depth).items() if matches(name) and not _hidden(name)}

@@ -15,13 +15,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from aweigh.bundle.atomic import whole_file
-from aweigh.errors import MissingExtra, UsageError
+from aweigh.errors import MissingExtra, UsageError, is_full
 from aweigh.registry import require
 from aweigh.runtime.dataset.errors import StoreFailed
 
 FILE = "file://"
 STORES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "memory": "fsspec"}
 """Addresses by their scheme, and the package that opens them. ``memory`` is this process's own, for trials."""
+SAME = {"s3a": "s3", "gcs": "gs"}
+"""Schemes that are another name for one: a place has one address, by which two are seen to be the same."""
 MARKS = ("ETag", "etag", "md5Hash", "generation", "created")
 """What a store says of an object that changes with its content, the surest first."""
 WILD = re.compile(r"[*?\[]")
@@ -55,6 +57,8 @@ class Folder:
     def files(self, *, depth: int | None = None) -> dict[str, Found]:
         """Every file below it by its relative name, no deeper than so many names; links to folders are not followed.
 
+        A link to nothing is among them, and cannot be read; what goes meanwhile is not.
+
         Raises:
             OSError: the folder, or a file in it, cannot be looked at.
         """
@@ -64,7 +68,13 @@ class Folder:
             if depth is not None and len(below.parts) + 1 >= depth:
                 folders.clear()
             for file in files:
-                told = (Path(name) / file).stat()
+                path = Path(name) / file
+                try:
+                    told = path.stat()
+                except FileNotFoundError:
+                    if path.is_symlink():
+                        found[(below / file).as_posix()] = Found(0, "")
+                    continue
                 if stat.S_ISREG(told.st_mode):
                     found[(below / file).as_posix()] = Found(told.st_size, str(told.st_mtime_ns))
         return found
@@ -135,8 +145,9 @@ class Store:
             listed = self.files_system.find(self.root, maxdepth=depth, detail=True)
         found = {}
         for path, told in listed.items():
+            below = path.startswith(f"{self.root}/")  # and no neighbour whose name begins alike
             name = path.removeprefix(self.root).lstrip("/")
-            if name and told.get("type") == "file":
+            if below and name and told.get("type") == "file":
                 found[name] = _found(told)
         return found
 
@@ -214,6 +225,8 @@ class Store:
         except StoreFailed:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and is_full(error):  # this machine's disk, where the copies are
+                raise
             # Every store has errors of its own, few of which are an OSError.
             text = " ".join(str(error).split())[:300] or type(error).__name__
             raise StoreFailed(
@@ -259,8 +272,9 @@ def open_place(text: str) -> Place:
     what = f"data at {name}://"
     fsspec = require("fsspec", what=what, extra="stores")
     require(STORES[name], what=what, extra="stores")
+    address = f"{SAME.get(name, name)}{text[len(name) :]}"
     try:
-        system, root = fsspec.core.url_to_fs(text)
+        system, root = fsspec.core.url_to_fs(address)
     except ImportError as error:
         raise MissingExtra(what[:1].upper() + what[1:], extra="stores") from error
-    return Store(text.rstrip("/"), system, root.rstrip("/"))
+    return Store(address.rstrip("/"), system, root.rstrip("/"))

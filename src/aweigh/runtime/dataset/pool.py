@@ -1,7 +1,9 @@
 """All cores of this machine: processes that score one partition each, and are replaced when they die."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 import time
 from collections import Counter, deque
@@ -17,7 +19,7 @@ from aweigh.errors import AweighError
 from aweigh.runtime.dataset.errors import WorkerFailed
 from aweigh.runtime.dataset.partitions import Partition
 from aweigh.runtime.dataset.record import Failed, Outcome
-from aweigh.runtime.dataset.work import ATTEMPTS, Task, open_predictor, score_partition
+from aweigh.runtime.dataset.work import ATTEMPTS, Cannot, Task, open_predictor, score_partition
 from aweigh.runtime.machine import read_machine
 from aweigh.runtime.predictor import Predictor
 
@@ -48,16 +50,6 @@ def score_inline(
         yield one.name, score_partition(predictor, task, one, on_share=partial(on_share, one.name))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cannot:
-    """Why a process cannot begin: an error's facts, as not every error can be sent."""
-
-    message: str
-    hint: str | None
-    code: str
-    exit_code: int
-
-
 @dataclass(slots=True, eq=False)
 class _Worker:
     process: SpawnProcess
@@ -66,10 +58,11 @@ class _Worker:
 
 
 class _Crew:
-    """Processes, the partitions that wait for one, and how often each has been tried."""
+    """Processes, the partitions that wait for one, and how often each has been tried; ``scratch`` is for copies."""
 
-    def __init__(self, task: Task, partitions: Sequence[Partition], on_share: OnShare) -> None:
+    def __init__(self, task: Task, partitions: Sequence[Partition], on_share: OnShare, scratch: str) -> None:
         self._task = task
+        self._scratch = scratch
         self._on_share = on_share
         self._waiting = deque(sorted(partitions, key=lambda one: -one.size_bytes))
         self._deaths: Counter[str] = Counter()
@@ -79,7 +72,7 @@ class _Crew:
         """Starts processes until there are so many, and no more than there is work for."""
         while len(self.workers) < count and sum(one.partition is None for one in self.workers) < len(self._waiting):
             line, other = _CONTEXT.Pipe()
-            process = _CONTEXT.Process(target=_work, args=(self._task, other), daemon=True)
+            process = _CONTEXT.Process(target=_work, args=(self._task, other, self._scratch), daemon=True)
             process.start()
             other.close()
             self.workers.append(_Worker(process, line))
@@ -97,8 +90,8 @@ class _Crew:
                 if worker.partition is not None:
                     self._on_share(worker.partition.name, said)
                 continue
-            if isinstance(said, _Cannot):
-                raise WorkerFailed(said.message, hint=said.hint, code=said.code, exit_code=said.exit_code)
+            if isinstance(said, Cannot):
+                raise said.error()
             done, worker.partition = worker.partition, None
             self._give(worker)
             if done is not None:
@@ -145,14 +138,16 @@ def score_pool(
     Raises:
         WorkerFailed: a process cannot open the bundle.
     """
-    crew = _Crew(task, partitions, on_share)
-    try:
-        crew.hire(workers)
-        while crew.workers:
-            yield from crew.outcomes()
+    # One folder for all copies, as a process that is killed clears nothing away.
+    with tempfile.TemporaryDirectory(prefix="aweigh-set-") as scratch:
+        crew = _Crew(task, partitions, on_share, scratch)
+        try:
             crew.hire(workers)
-    finally:
-        crew.end()
+            while crew.workers:
+                yield from crew.outcomes()
+                crew.hire(workers)
+        finally:
+            crew.end()
 
 
 def _death(code: int | None) -> Failed:
@@ -164,14 +159,15 @@ def _death(code: int | None) -> Failed:
     )
 
 
-def _work(task: Task, line: Connection) -> None:
+def _work(task: Task, line: Connection, scratch: str) -> None:
     """What a process does: partitions as they come, until there are none."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches every process of a terminal; the first one ends us
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(scratch,), daemon=True).start()
+    tempfile.tempdir = scratch
     try:
         predictor = open_predictor(task)
-    except AweighError as error:
-        line.send(_Cannot(error.message, error.hint, error.code, error.exit_code))
+    except (AweighError, OSError) as error:
+        line.send(Cannot.of(error, task))
         return
     told_at = time.monotonic()
 
@@ -188,12 +184,15 @@ def _work(task: Task, line: Connection) -> None:
     except (EOFError, BrokenPipeError):
         return
     except OSError as error:
-        line.send(_Cannot(f"{error.strerror or error}: {task.out}", None, "system", 1))
+        line.send(Cannot.of(error, task))
 
 
-def _end_with_parent() -> None:
-    """Nobody writes where another run may write by then."""
+def _end_with_parent(scratch: str) -> None:
+    """Nobody writes where another run may write by then, and no copy is left."""
     parent = parent_process()
     if parent is not None:
         connection.wait([parent.sentinel])
-        os._exit(1)
+        try:
+            shutil.rmtree(scratch, ignore_errors=True)
+        finally:
+            os._exit(1)

@@ -14,7 +14,8 @@ import msgspec
 from aweigh._version import __version__
 from aweigh.bundle.manifest import short
 from aweigh.errors import DataError, UsageError
-from aweigh.runtime.dataset.partitions import Partition
+from aweigh.runtime.dataset.lock import Still
+from aweigh.runtime.dataset.partitions import BAD, Partition
 from aweigh.runtime.dataset.place import Found, Place
 from aweigh.runtime.rows_out import OutKind
 
@@ -90,7 +91,7 @@ class Record(msgspec.Struct, frozen=True):
     partitions: dict[str, Done]
     failed: dict[str, Failed]
     stale: tuple[str, ...] = ()
-    """Files of a run before that this one has no use for; they go when it has finished."""
+    """Files of an earlier run that no partition here vouches for; what of them is not written anew goes at the end."""
 
 
 def read_record(place: Place) -> Record | None:
@@ -132,30 +133,37 @@ def check_same(record: Record, *, bundle: str, digest: str, data: str, options: 
 
 @dataclass(slots=True)
 class Ledger:
-    """The record while the run goes on."""
+    """The record while the run goes on; ``still`` says whether it may be written."""
 
     place: Place
+    still: Still
     bundle: str
     digest: str
     data: str
     options: Options
     done: dict[str, Done] = field(default_factory=dict)
     failed: dict[str, Failed] = field(default_factory=dict)
-    stale: tuple[str, ...] = ()
+    stale: set[str] = field(default_factory=set)
     _next_at: float = 0.0
 
     def put(self, name: str, outcome: Outcome) -> None:
         """Takes down what a partition came to."""
         if isinstance(outcome, Done):
             self.done[name] = outcome
+            self.stale -= {outcome.output, outcome.output + BAD}
         else:
             self.failed[name] = outcome
         if time.monotonic() >= self._next_at:
             self.write()
 
     def write(self, *, finished: bool = False) -> None:
-        """Writes the record."""
+        """Writes the record.
+
+        Raises:
+            UsageError: the place is another run's by now.
+        """
         started = time.monotonic()
+        self.still()
         record = Record(
             FORMAT,
             __version__,
@@ -166,7 +174,7 @@ class Ledger:
             "finished" if finished else "unfinished",
             dict(sorted(self.done.items())),
             dict(sorted(self.failed.items())),
-            self.stale,
+            tuple(sorted(self.stale)),
         )
         self.place.write(NAME, msgspec.json.format(msgspec.json.encode(record), indent=1) + b"\n")
         now = time.monotonic()

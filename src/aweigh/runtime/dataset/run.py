@@ -3,20 +3,21 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from aweigh.errors import DataError, UsageError
 from aweigh.runtime.dataset import lock, record
+from aweigh.runtime.dataset.errors import StoreFailed
 from aweigh.runtime.dataset.lock import only_run
 from aweigh.runtime.dataset.partitions import BAD, DataSet, Partition
 from aweigh.runtime.dataset.place import Folder, Found, Place, open_place
-from aweigh.runtime.dataset.record import Done, Failed, Ledger, Outcome, check_same, read_record
+from aweigh.runtime.dataset.record import Done, Failed, Ledger, Outcome, Record, check_same, read_record
 from aweigh.runtime.dataset.work import Task
 
 HOPELESS = 10
-"""So many partitions that failed, and none that did not: the rest would not fare better."""
+"""So many partitions that failed, and none that did not, now or before: the rest would not fare better."""
 OWN = frozenset({record.NAME, lock.NAME})
 
 OnShare = Callable[[str, float], None]
@@ -40,7 +41,8 @@ class ScoredSet:
     """What came of a data set: of all its partitions, those of earlier runs included.
 
     ``skipped`` were finished before; ``gone`` are partitions of earlier runs whose input is there no more: their
-    answers stay. ``rest`` is how many were not begun, as too many had failed.
+    answers stay. ``stale`` are files of earlier runs that nothing vouches for, and that go when all is scored. ``rest``
+    is how many were not begun, as too many had failed.
     """
 
     partitions: int
@@ -48,6 +50,7 @@ class ScoredSet:
     done: Mapping[str, Done]
     failed: Mapping[str, Failed]
     gone: tuple[str, ...]
+    stale: tuple[str, ...]
     ignored: tuple[str, ...]
     rest: int
     seconds: float
@@ -124,9 +127,9 @@ def score_set(
     out = open_place(task.out)
     check_apart(data.place, out)
     started = time.perf_counter()
-    with only_run(out):
+    with only_run(out) as still:
         there = {one: found for one, found in out.files().items() if one not in OWN}
-        ledger = Ledger(out, name, task.digest, told(data.place, data.data), task.options)
+        ledger = Ledger(out, still, name, task.digest, told(data.place, data.data), task.options)
         todo = _open(ledger, data, there, out, force=force)
         skipped = len(data.partitions) - len(todo)
         gone = tuple(sorted(ledger.done.keys() - {one.name for one in data.partitions}))
@@ -135,13 +138,15 @@ def score_set(
         try:
             rest = len(todo) - _run(ledger, meter, runner(task, todo, meter.share))
         except BaseException:
-            ledger.write()
+            with suppress(OSError, StoreFailed, UsageError):  # what ended the run is what is told
+                ledger.write()
             raise
         finished = not rest and not ledger.failed
         if finished:
+            still()
             for one in ledger.stale:
                 out.remove(one)
-            ledger.stale = ()
+            ledger.stale = set()
         ledger.write(finished=finished)
     return ScoredSet(
         partitions=len(data.partitions),
@@ -149,6 +154,7 @@ def score_set(
         done={one: done for one, done in ledger.done.items() if one not in gone},
         failed=ledger.failed,
         gone=gone,
+        stale=tuple(sorted(ledger.stale)),
         ignored=data.ignored,
         rest=rest,
         seconds=time.perf_counter() - started,
@@ -174,47 +180,49 @@ def check_apart(data: Place, out: Place) -> None:
 
 def _open(ledger: Ledger, data: DataSet, there: Mapping[str, Found], out: Place, *, force: bool) -> list[Partition]:
     """Takes over what an earlier run has finished; the partitions that are to be scored."""
-    before = None if force else read_record(out)
+    before = _readable(out) if force else read_record(out)
     if before is None:
         if there and not force:
             raise UsageError(
                 f"{out.address} holds files already, and none of them says that they are answers.",
                 hint="name an empty folder with -o; --force writes beside and over them",
             )
-        ledger.stale = _stale(out, data, there) if force else ()
         return list(data.partitions)
-    check_same(before, bundle=ledger.bundle, digest=ledger.digest, data=ledger.data, options=ledger.options)
-    ledger.stale = before.stale
-    names = {one.name: one for one in data.partitions}
-    ledger.done = {
-        name: done
-        for name, done in before.partitions.items()
-        if name not in names or done.still_holds(names[name], there)
-    }
+    if not force:
+        check_same(before, bundle=ledger.bundle, digest=ledger.digest, data=ledger.data, options=ledger.options)
+        names = {one.name: one for one in data.partitions}
+        ledger.done = {
+            name: done
+            for name, done in before.partitions.items()
+            if name not in names or done.still_holds(names[name], there)
+        }
+    ledger.stale = _stale(before, ledger.done, there)
     return [one for one in data.partitions if one.name not in ledger.done]
 
 
-def _stale(out: Place, data: DataSet, there: Mapping[str, Found]) -> tuple[str, ...]:
-    """What an earlier run has written and this one will not write anew."""
+def _readable(out: Place) -> Record | None:
     try:
-        before = read_record(out)
+        return read_record(out)
     except DataError:
-        return ()
-    if before is None:
-        return ()
-    written = {one.output for one in before.partitions.values()} - {one.out for one in data.partitions}
-    return tuple(sorted(name for one in written | {*before.stale} for name in (one, one + BAD) if name in there))
+        return None
+
+
+def _stale(before: Record, done: Mapping[str, Done], there: Mapping[str, Found]) -> set[str]:
+    """What earlier runs have written of which nothing that is done speaks; no more than is there, whatever is said."""
+    kept = {one.output for one in done.values()}
+    written = {*before.stale, *(one.output for one in before.partitions.values())}
+    left = {name for one in written for name in (one, one + BAD)} - {name for one in kept for name in (one, one + BAD)}
+    return left & there.keys()
 
 
 def _run(ledger: Ledger, meter: _Meter, outcomes: Outcomes) -> int:
     """Takes down what comes; how many partitions that were."""
-    good = count = 0
+    count = 0
     with closing(outcomes):
         for name, outcome in outcomes:
             ledger.put(name, outcome)
             meter.done(name, outcome)
             count += 1
-            good += isinstance(outcome, Done)
-            if not good and count >= HOPELESS:
+            if not ledger.done and count >= HOPELESS:
                 break
     return count

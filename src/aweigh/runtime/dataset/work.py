@@ -5,10 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
+
 from aweigh.bundle.policy import policy_of
 from aweigh.bundle.verify import verify
 from aweigh.errors import AweighError, DamagedBundle, is_full
-from aweigh.runtime.dataset.errors import StoreFailed
+from aweigh.runtime.dataset.errors import StoreFailed, WorkerFailed
 from aweigh.runtime.dataset.partitions import Partition
 from aweigh.runtime.dataset.place import open_place
 from aweigh.runtime.dataset.record import Done, Failed, Options, Outcome
@@ -20,6 +22,8 @@ OnShare = Callable[[float], None]
 """Is told which part of a partition's rows is done, from 0 to 1."""
 ATTEMPTS = 3
 """How often a partition is tried whose store or whose worker failed."""
+MOST_TOLD = 300
+"""Characters of what some library says; the record holds it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +48,27 @@ class Task:
             keep=one.keep, ignore_extra=one.ignore_extra, force=True, kind=one.kind, charset=one.encoding,
             delimiter=one.delimiter,
         )  # fmt: skip
+
+
+class Cannot(msgspec.Struct, frozen=True):
+    """Why a process cannot score any partition: an error's facts, as not every error can be sent."""
+
+    message: str
+    hint: str | None
+    code: str
+    exit_code: int
+
+    @classmethod
+    def of(cls, error: AweighError | OSError, task: Task) -> "Cannot":
+        """The facts of an error."""
+        if isinstance(error, AweighError):
+            return cls(error.message, error.hint, error.code, error.exit_code)
+        hint = "make room, and run the same again: it goes on" if is_full(error) else None
+        return cls(f"{error.strerror or error}: {error.filename or task.out}", hint, "system", 1)
+
+    def error(self) -> WorkerFailed:
+        """The error that ends the run."""
+        return WorkerFailed(self.message, hint=self.hint, code=self.code, exit_code=self.exit_code)
 
 
 def open_predictor(task: Task) -> Predictor:
@@ -78,8 +103,17 @@ def score_partition(predictor: Predictor, task: Task, partition: Partition, *, o
         except OSError as error:
             if is_full(error):
                 raise
-            return Failed("system", f"{error.strerror or error}")
+            return _system(error)
+        except Exception as error:  # noqa: BLE001  a fault of ours that one file brings out does not stop the others
+            told = f"Something unforeseen happened: {type(error).__name__}: {' '.join(str(error).split())}"
+            return Failed("unforeseen", told[:MOST_TOLD], "score it alone with --debug to see where")
     raise AssertionError
+
+
+def _system(error: OSError) -> Failed:
+    named = error.filename if isinstance(error.filename, str) else ""
+    may = "let this user read the data, and write where the answers go" if isinstance(error, PermissionError) else ""
+    return Failed("system", f"{error.strerror or error}{f': {Path(named).name}' if named else ''}", may)
 
 
 def _score(predictor: Predictor, task: Task, partition: Partition, on_share: OnShare) -> Done:

@@ -15,8 +15,9 @@ from aweigh.targets.kubernetes.charted import END, SECURE, templates_of
 from aweigh.targets.kubernetes.meta import SHORT, Object, compact, secrets_name
 from aweigh.targets.kubernetes.objects import objects_of, release_digest
 from aweigh.targets.kubernetes.plain import HEAD
-from aweigh.targets.kubernetes.plan import Plan, Resources
+from aweigh.targets.kubernetes.plan import Plan
 from aweigh.targets.kubernetes.wish import ANYWHERE, NGINX
+from aweigh.targets.replica import Resources
 from aweigh.targets.yaml import to_yaml
 
 OF_ENTRY = ("AWEIGH_PROXIES", "AWEIGH_PUBLIC_URL")

@@ -13,38 +13,24 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import parse_reference
-from aweigh.runtime.machine import Machine
 from aweigh.runtime.measured import Measured
-from aweigh.runtime.plan import SHARE_OF_A_SHARE, Wishes, make_plan
 from aweigh.targets.compose.plan import MIGRATE, PROCESS, WEB, WORKER, check_setting
-from aweigh.targets.compose.sizes import check_cpus, memory_bytes
 from aweigh.targets.image.build import words_of
-from aweigh.targets.kubernetes.wish import Entry, Scaling, Serving, Stores, Wish, check_count, check_wish
+from aweigh.targets.kubernetes.wish import Entry, Scaling, Serving, Stores, Wish, check_wish
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import START, Release
+from aweigh.targets.replica import QUEUE_WAIT_S, Resources, check_count, resources_of
 
-MEMORY_MI = 512
-"""Of a replica, in MiB, where nothing was measured or estimated."""
-STEP_MI = 32
 MIGRATION_MI = 256
 DRAIN_DELAY_S = 5
 """How long a replica that is to end still takes requests: until whatever stands in front has heard of it."""
 DRAIN_S = 20
 SPARE_S = 10
-QUEUE_WAIT_S = 0.05
-"""How long rows may wait for the model, about, before there is to be another replica."""
 DATABASE_URL, REDIS_URL = "DATABASE_URL", "REDIS_URL"
 REDIS_PASSWORD = "REDIS_PASSWORD"  # noqa: S105  a name
 DEPLOY_SECRET = "AWEIGH_DEPLOY_SECRET"  # noqa: S105
 METRICS_TOKEN = "AWEIGH_METRICS_TOKEN"  # noqa: S105
 _VERSION = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
-
-
-class Resources(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a replica asks for and may take: memory in MiB, CPU in thousandths of one."""
-
-    memory_mi: int
-    cpu_m: int
 
 
 class Plan(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -144,7 +130,7 @@ def plan_of(
     processes = processes_of(release)
     golden = None if release.bundle is None else golden_of(release.files[release.bundle])
     scaling = _scaling(wish, known.measured)
-    web = resources_of(wish, known.measured, has_ui=release.has_ui)
+    web = resources_of(wish.memory, wish.cpus, known.measured, has_ui=release.has_ui)
     several = wish.scaling.by != "fixed" or counts.get(WEB, 1) > 1
     asks_provider = " --auth oidc" in release.processes.get(WEB, "")
     found = Plan(
@@ -228,25 +214,6 @@ def scaled(plan: Plan, counts: Mapping[str, int]) -> Plan:
     if replicas[WEB] > 1 and not plan.stores:
         config["AWEIGH_JOBS"] = "off"
     return msgspec.structs.replace(plan, replicas=replicas, config=dict(sorted(config.items())))
-
-
-def resources_of(wish: Wish, measured: Measured | None, *, has_ui: bool) -> Resources:
-    """What a web replica takes: what is said, else what the measured plan says for so many CPUs.
-
-    Raises:
-        UsageError: a size or a number that cannot be.
-    """
-    cpus = float(check_cpus(wish.cpus))
-    cpu_m = round(cpus * 1000)
-    if wish.memory is not None:
-        return Resources(math.ceil(memory_bytes(wish.memory) / 2**20), cpu_m)
-    if measured is None:
-        return Resources(MEMORY_MI, cpu_m)
-    machine = Machine(None, "", cpus, "", bounded=True)
-    plan = make_plan(measured, machine, wishes=Wishes(ui=has_ui))
-    # In the container the plan is made again, of this share: what it takes has to fit there.
-    needed = math.ceil(plan.peak_bytes / SHARE_OF_A_SHARE / 2**20)
-    return Resources(math.ceil(needed / STEP_MI) * STEP_MI, cpu_m)
 
 
 def processes_of(release: Release) -> dict[str, tuple[str, ...]]:

@@ -9,10 +9,9 @@ from typing import Any
 from aweigh.targets.compose.plan import WEB
 from aweigh.targets.kubernetes.meta import Object, made, selector_of, web_name
 from aweigh.targets.kubernetes.plan import Plan
+from aweigh.targets.replica import CALM_S
 
 IN_FLIGHT, QUEUE = "aweigh_requests_in_flight", "aweigh_queue_rows"
-CALM_S = 300
-"""How long less must be asked before a replica goes."""
 
 
 def autoscaler(plan: Plan) -> Object:

@@ -14,13 +14,13 @@ from aweigh.errors import UsageError
 from aweigh.oci.reference import check_host
 from aweigh.targets.compose.plan import HOST, NAME
 from aweigh.targets.compose.sizes import check_cpus, check_memory
+from aweigh.targets.replica import check_count
 
 By = Literal["fixed", "cpu", "queue", "keda"]
 Way = Literal["none", "ingress", "gateway"]
 Serving = Literal["deployment", "kserve"]
 Store = Literal["address", "inside"]
 
-MOST_REPLICAS = 200
 ANYWHERE = "any"
 """In place of a namespace: whoever reaches the pods may ask."""
 NGINX = "ingress-nginx"
@@ -169,17 +169,6 @@ def check_object_name(text: str, *, what: str) -> str:
             f"No {what} can be called {text[:60]!a}.", hint="small letters, digits, hyphens and dots, at most 253"
         )
     return text
-
-
-def check_count(count: int) -> int:
-    """How many replicas, if so many can be.
-
-    Raises:
-        UsageError: not so many.
-    """
-    if not 0 <= count <= MOST_REPLICAS:
-        raise UsageError(f"There can be no {count} replicas.", hint=f"0 to {MOST_REPLICAS}")
-    return count
 
 
 def _check_entry(entry: Entry) -> None:

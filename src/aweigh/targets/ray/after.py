@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import msgspec
@@ -9,9 +10,19 @@ import msgspec
 from aweigh.errors import UsageError
 from aweigh.targets.invitations import discreet
 from aweigh.targets.live import golden_of
-from aweigh.targets.ray.deploy import Going, as_it_runs, go_live, is_of
+from aweigh.targets.ray.deploy import Going, as_it_runs, go_live, is_of, settle
 from aweigh.targets.ray.errors import ServeRefused
-from aweigh.targets.ray.kept import App, Release, Store, alone, forget_app, get_bundle, read_app, write_app
+from aweigh.targets.ray.kept import (
+    App,
+    Release,
+    Store,
+    alone,
+    forget_app,
+    get_bundle,
+    read_app,
+    read_secrets,
+    write_app,
+)
 from aweigh.targets.ray.plan import application_of, check_replicas, serve_name
 from aweigh.targets.ray.serving import Running, Serve, reason
 from aweigh.targets.target import Status
@@ -71,20 +82,24 @@ def releases(store: Store, app: str, *, most: int) -> list[tuple[Release, bool]]
     return [(one, one.number == kept.current) for one in reversed(kept.releases)][:most]
 
 
-def rollback(going: Going, app: str, number: int | None) -> tuple[int, int]:
+def rollback(going: Going, app: str, number: int | None, *, loopback: bool) -> tuple[int, int]:
     """Takes live what an earlier release was, as a new one: the numbers of both. The way is that of a deployment.
+
+    ``loopback`` is how the proxies listen now, whatever they did then.
 
     Raises:
         UsageError: there is no such app or release, or none before.
         RemoteError: it does not come up or agree; then what ran before still serves.
     """
-    with alone(going.store, app):
+    with alone(going.store, app) as still:
+        going = replace(going, still=still)
         kept = as_it_runs(going.serve, there(going.store, app))
         was = _earlier(kept, number)
         content = get_bundle(going.store, was.sha256)
         count = was.replicas if kept.live is None or kept.live.most else kept.live.replicas
-        wanted = msgspec.structs.replace(was, replicas=count)
-        go_live(going, kept, wanted, golden=golden_of(content), content=None)
+        wanted = msgspec.structs.replace(was, replicas=count, loopback=loopback)
+        secrets = settle(read_secrets(going.store, app, (kept.live or was).number), {})
+        go_live(going, kept, wanted, golden=golden_of(content), content=None, secrets=secrets)
         return was.number, there(going.store, app).current or 0
 
 
@@ -113,29 +128,39 @@ def scale(serve: Serve, store: Store, app: str, wanted: Mapping[str, int]) -> tu
     Raises:
         UsageError: there is no such app or process, or its replicas are scaled by Ray.
     """
-    kept = as_it_runs(serve, there(store, app))
-    live = kept.live
-    if live is None:
-        raise _absent(app)
     for kind, count in wanted.items():
         if kind != "web":
             raise UsageError(f"The app has no process {kind[:40]!a}.", hint="it has web")
         check_replicas(count)
+    if not wanted:
+        return {"web": _counted(serve, app, _live(serve, store, app)[1])}, False
+    with alone(store, app):
+        kept, live = _live(serve, store, app)
         if live.most:
             raise UsageError(
                 "Ray scales the replicas by itself.", hint="deploy with --replicas, or with other --max-replicas"
             )
-    found = serve.applications().get(serve_name(app, live.number))
-    before = live.replicas if found is None or not live.most else found.wanted
-    count = wanted.get("web", before)
-    if count == before:
-        return {"web": before}, False
-    with alone(store, app):
+        count = wanted["web"]
+        if count == live.replicas:
+            return {"web": count}, False
         changed = msgspec.structs.replace(live, replicas=count)
         others = tuple(changed if one.number == live.number else one for one in kept.releases)
         write_app(store, msgspec.structs.replace(kept, releases=others))
         serve.apply([application_of(app, changed, route=live.route)], without=is_of(app))
     return {"web": count}, True
+
+
+def _live(serve: Serve, store: Store, app: str) -> tuple[App, Release]:
+    kept = as_it_runs(serve, there(store, app))
+    if kept.live is None:
+        raise _absent(app)
+    return kept, kept.live
+
+
+def _counted(serve: Serve, app: str, live: Release) -> int:
+    """How many replicas are wanted: by Ray where it changes their number, else by whoever said it."""
+    found = serve.applications().get(serve_name(app, live.number)) if live.most else None
+    return live.replicas if found is None else found.wanted
 
 
 def destroy(serve: Serve | None, store: Store, app: str) -> None:
@@ -145,8 +170,8 @@ def destroy(serve: Serve | None, store: Store, app: str) -> None:
         UsageError: there is no such app.
     """
     names = [] if serve is None else [one for one in serve.applications() if is_of(app)(one)]
-    if not names:
-        there(store, app)
+    if not names and store.get(f"app:{app}") is None:
+        raise _absent(app)
     with alone(store, app):
         if serve is not None and names:
             serve.apply([], without=is_of(app))

@@ -108,7 +108,7 @@ def _of_cluster(app: str, number: int) -> Beneath:
     if release is None:
         raise ConfigError(f"The cluster keeps no release {number} of {app}.", hint="deploy it again")
     # Ray shows what a process was started with, and not what it sets for itself.
-    os.environ.update(release.config | read_secrets(store, app))
+    os.environ.update(release.config | read_secrets(store, app, number))
     with tempfile.TemporaryDirectory(prefix="aweigh-ray-") as name:
         folder = Path(name)
         for inside, text in release.trust.items():

@@ -9,8 +9,10 @@ from aweigh.targets.live import Golden, Replayed
 ASK_S = 90.0
 
 
-def replayed(golden: Golden, *, node: str, host: str, port: int, path: str, app: str | None) -> Replayed:
-    """What comes of asking the proxy of that node, at a path below it; ``app`` names whose door it is behind.
+def replayed(golden: Golden, *, node: str, host: str, port: int, path: str, door: tuple[str, int] | None) -> Replayed:
+    """What comes of asking the proxy of that node, at a path below it.
+
+    ``door`` is the app and the number of the release that asks who comes; None: it asks nobody.
 
     Raises:
         RemoteError: it does not answer, lets nobody in, or answers for another bundle.
@@ -24,7 +26,7 @@ def replayed(golden: Golden, *, node: str, host: str, port: int, path: str, app:
     rows = [dict(one) for one in golden.rows]
     predictions = [dict(one) for one in golden.predictions]
     said = (golden.name, golden.version, rows, predictions, golden.absolute_tolerance)
-    reference = task.remote(url, said, app)
+    reference = task.remote(url, said, door)
     try:
         found: dict[str, Any] = ray.get(reference, timeout=ASK_S)
     except Exception as error:
@@ -38,14 +40,14 @@ def replayed(golden: Golden, *, node: str, host: str, port: int, path: str, app:
     return Replayed(found["rows"], tuple(found["problems"]), found["skipped"])
 
 
-def ask_here(url: str, said: tuple[Any, ...], app: str | None) -> Mapping[str, Any]:
+def ask_here(url: str, said: tuple[Any, ...], door: tuple[str, int] | None) -> Mapping[str, Any]:
     """On the node: asks, and says in plain words what came of it, as an exception of ours would not travel."""
     from aweigh.guard.deploy_key import VARIABLE
     from aweigh.secret import Secret
     from aweigh.targets.live import replay
     from aweigh.targets.ray.kept import RayStore, read_secrets
 
-    secret = None if app is None else read_secrets(RayStore(), app).get(VARIABLE)
+    secret = None if door is None else read_secrets(RayStore(), *door).get(VARIABLE)
     try:
         found = replay(url, Golden(*said), secret=None if secret is None else Secret(secret))
     except RemoteError as error:

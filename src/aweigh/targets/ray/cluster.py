@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from aweigh._version import __version__
+from aweigh.errors import UsageError
 from aweigh.registry import require
 from aweigh.targets.ray.errors import ClusterUnfit, silent
 
@@ -19,7 +20,10 @@ AUTH_MODE = "RAY_AUTH_MODE"
 CONNECT_S = 10.0
 LOOK_S = 60.0
 """How long the nodes have to say what they have: a worker has to start on each."""
-DISTRIBUTIONS = ("aweigh", "ray", "starlette", "uvicorn", "msgspec", "numpy", "httpx")
+HERE_TOO = ("aweigh", "ray")
+"""What has to be the same on every node as here."""
+CLIENT = "ray://"
+_ADDRESS = re.compile(r"auto|ray://[A-Za-z0-9._-]{1,253}:[0-9]{1,5}|[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", re.ASCII)
 INSTALL = "pip install 'aweigh[{extra}] @ <where aweigh came from>' there, in the environment that Ray runs in"
 
 
@@ -33,32 +37,57 @@ class Node:
     versions: dict[str, str | None]
 
 
+def check_address(text: str) -> str:
+    """The address of a cluster, if it can be one.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if _ADDRESS.fullmatch(text) is None:
+        raise UsageError(f"{text[:80]!a} is no address of a Ray cluster.", hint="auto, ray://HOST:10001 or HOST:6379")
+    return text
+
+
 @contextmanager
-def connected(address: str) -> Iterator[None]:
-    """Connects this process to a cluster: ``auto``, ``ray://HOST:10001``, or ``HOST:6379`` on a machine of it.
+def connected(address: str, **more: Any) -> Iterator[Any]:
+    """The module ``ray``, connected to a cluster: ``auto``, ``ray://HOST:10001``, or ``HOST:6379`` on a machine of it.
+
+    ``local`` starts one, for the block; ``more`` is what else Ray is to be told.
 
     Raises:
         MissingExtra: there is no Ray here.
         ClusterSilent: nobody answers there, or lets us in.
     """
     _check_answers(address)
-    if AUTH_MODE not in os.environ and _has_token():
-        # As ``ray start`` does for the cluster; a driver is left without by Ray. It is read when Ray is imported.
-        os.environ[AUTH_MODE] = "token"
-    ray = require("ray", what="Ray", extra="ray")
+    ray = ray_module()
     try:
         ray.init(
             address=address,
             namespace="aweigh",
             log_to_driver=False,
             logging_level=logging.ERROR,
+            **more,
         )
     except Exception as error:  # Ray raises whatever its parts do
         raise silent(error, address=address) from error
     try:
-        yield
+        yield ray
     finally:
         ray.shutdown()
+
+
+def ray_module(*parts: str, what: str = "Ray") -> Any:
+    """The module ``ray``, with those of its ``parts`` that are named imported, too.
+
+    Raises:
+        MissingExtra: there is no Ray here.
+    """
+    if AUTH_MODE not in os.environ and _has_token():
+        # As ``ray start`` does for the cluster; a driver is left without by Ray. It is read when Ray is imported.
+        os.environ[AUTH_MODE] = "token"
+    for part in parts:
+        require(part, what=what, extra="ray")
+    return require("ray", what=what, extra="ray")
 
 
 def _has_token() -> bool:
@@ -73,7 +102,7 @@ def _check_answers(address: str) -> None:
     Raises:
         ClusterSilent: nobody does.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.removeprefix(CLIENT).rpartition(":")
     if not host:
         return
     try:
@@ -105,7 +134,7 @@ def nodes(*, distributions: Sequence[str] = ()) -> list[Node]:
                 found[name] = None
         return platform.python_version(), found
 
-    names = tuple(dict.fromkeys((*DISTRIBUTIONS, *distributions)))
+    names = tuple(dict.fromkeys((*HERE_TOO, *distributions)))
     living = [one for one in ray.nodes() if one["Alive"]]
     asked = {}
     for one in living:
@@ -142,7 +171,7 @@ def check_nodes(found: Sequence[Node], *, needed: Sequence[str] = (), extra: str
     Raises:
         ClusterUnfit: one lacks something, or has another version of it.
     """
-    here = {"aweigh": __version__, "ray": metadata.version("ray")}
+    here = {name: metadata.version(name) for name in HERE_TOO}
     python = ".".join(platform.python_version_tuple()[:2])
     for node in found:
         where = f"The node {node.address}"
@@ -151,7 +180,7 @@ def check_nodes(found: Sequence[Node], *, needed: Sequence[str] = (), extra: str
                 f"{where} runs Python {node.python}, and this machine {platform.python_version()}.",
                 hint=f"deploy from an environment with Python {node.python.rpartition('.')[0]}",
             )
-        for name in dict.fromkeys((*here, *DISTRIBUTIONS, *needed)):
+        for name in dict.fromkeys((*here, *needed)):
             has = node.versions.get(name)
             if has is None:
                 raise ClusterUnfit(f"{where} has no {name}.", hint=INSTALL.replace("{extra}", extra))

@@ -21,15 +21,14 @@ from aweigh.bundle.policy import policy_of
 from aweigh.bundle.trust import Trust, own_trust
 from aweigh.bundle.verify import open_bundle, verify
 from aweigh.errors import AweighError, DamagedBundle, UsageError
-from aweigh.registry import require
-from aweigh.runtime.dataset.errors import WorkerFailed
 from aweigh.runtime.dataset.partitions import Partition
 from aweigh.runtime.dataset.place import open_place
 from aweigh.runtime.dataset.record import Done, Failed
 from aweigh.runtime.dataset.run import OnShare, Outcomes, Runner
-from aweigh.runtime.dataset.work import ATTEMPTS, Task, score_partition
+from aweigh.runtime.dataset.work import ATTEMPTS, Cannot, Task, score_partition
 from aweigh.runtime.load import load
-from aweigh.targets.ray.dataset_cluster import CLIENT, check_nodes, joined, quiet
+from aweigh.targets.ray.cluster import CLIENT, ray_module
+from aweigh.targets.ray.dataset_cluster import check_places, joined, settle
 
 MOST_TRIES = 6
 """How often a partition is begun whose actor or node ends under it; a file too large for the memory ends each."""
@@ -40,22 +39,13 @@ DIED = Failed(
 )
 
 
-class _Cannot(msgspec.Struct, frozen=True):
-    """Why an actor cannot begin."""
-
-    message: str
-    hint: str | None
-    code: str
-    exit_code: int
-
-
 class _Said(msgspec.Struct, frozen=True):
     """What an actor says of a partition; one of the three."""
 
     name: str
     done: Done | None = None
     failed: Failed | None = None
-    cannot: _Cannot | None = None
+    cannot: Cannot | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +89,8 @@ class Scorer:
             if _begin(self._tries, partition.name) > MOST_TRIES:
                 return _Said(partition.name, failed=DIED)
             outcome = score_partition(self._predictor, self._sent.task, partition, on_share=lambda _: None)
-        except AweighError as error:
-            return _Said(partition.name, cannot=_Cannot(error.message, error.hint, error.code, error.exit_code))
-        except OSError as error:
-            told = f"{error.strerror or error}: {self._sent.task.out}"
-            return _Said(partition.name, cannot=_Cannot(told, None, "system", 1))
+        except (AweighError, OSError) as error:
+            return _Said(partition.name, cannot=Cannot.of(error, self._sent.task))
         if isinstance(outcome, Done):
             return _Said(partition.name, done=outcome)
         return _Said(partition.name, failed=outcome)
@@ -136,8 +123,7 @@ def ray_runner(on: str, *, workers: int | None) -> Runner:
     Raises:
         MissingExtra: there is no Ray in this environment.
     """
-    for module in ("ray", "ray.data"):
-        require(module, what="--on", extra="ray")
+    ray_module("ray.data", what="--on")
 
     def runner(task: Task, partitions: Sequence[Partition], on_share: OnShare) -> Outcomes:  # noqa: ARG001
         for address in (task.data, task.out):
@@ -148,7 +134,7 @@ def ray_runner(on: str, *, workers: int | None) -> Runner:
         if not partitions:
             return
         with joined(on) as ray:
-            check_nodes(ray, task, partitions[0])
+            check_places(ray, task, partitions[0])
             sent = _Sent(replace(task, bundle=Path()), ray.put(_bundle_bytes(task)), _trust(task))
             # Ray Data does not run by Ray's client (2.60): there an actor of the cluster runs it.
             score = _conducted if on.startswith(CLIENT) else _said
@@ -160,8 +146,7 @@ def ray_runner(on: str, *, workers: int | None) -> Runner:
 def _outcomes(said: Iterator[_Said]) -> Outcomes:
     for one in said:
         if one.cannot is not None:
-            raise WorkerFailed(one.cannot.message, hint=one.cannot.hint, code=one.cannot.code,
-                               exit_code=one.cannot.exit_code)  # fmt: skip
+            raise one.cannot.error()
         outcome = one.done or one.failed
         if outcome is not None:
             yield one.name, outcome
@@ -191,7 +176,7 @@ class Conductor:
         import ray
         import ray.data
 
-        quiet(ray)
+        settle(ray)
         self._said = _said(ray, sent, partitions, workers)
 
     def next(self) -> _Said | None:

@@ -8,13 +8,13 @@ every proxy hears of both in one message. The earlier one is taken away when the
 import secrets as random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
 from aweigh.errors import AweighError, RemoteError, UsageError
 from aweigh.guard.deploy_key import VARIABLE as DEPLOY_SECRET
-from aweigh.targets.errors import NotUp
+from aweigh.targets.errors import NotUp, Occupied
 from aweigh.targets.live import Golden
 from aweigh.targets.ray.asking import replayed
 from aweigh.targets.ray.errors import STILL
@@ -57,13 +57,17 @@ class Deployed:
 
 @dataclass(frozen=True, slots=True)
 class Going:
-    """What every step needs. ``ready_s`` is how long a release may take until all its replicas run."""
+    """What every step needs. ``ready_s`` is how long a release may take until all its replicas run.
+
+    ``still`` passes while nobody else changes the app; what it raises is ``Occupied``.
+    """
 
     serve: Serve
     store: Store
     url: str
     telling: Telling = field(default_factory=Telling)
     ready_s: float = 240.0
+    still: Callable[[], None] = lambda: None
 
 
 def deploy(
@@ -85,37 +89,46 @@ def deploy(
         Occupied: somebody else changes the app.
         RemoteError: it does not come up, or not agree; then what ran before still serves.
     """
-    with alone(going.store, app):
-        kept = as_it_runs(going.serve, read_app(going.store, app) or App(name=app))
+    with alone(going.store, app) as still:
+        going = replace(going, still=still)
+        written = read_app(going.store, app) or App(name=app)
+        kept = as_it_runs(going.serve, written)
         check_route(going.serve, app, wanted.route)
         live = kept.live
         if live is not None and keep_replicas and not wanted.most and not live.most:
             wanted = msgspec.structs.replace(wanted, replicas=live.replicas)
-        settled = _settle(going.store, app, secrets)
-        if live is not None and live.same_as(wanted) and not settled and _runs(going.serve, app, live):
+        known = {} if live is None else read_secrets(going.store, app, live.number)
+        settled = settle(known, secrets)
+        if live is not None and live.same_as(wanted) and settled == known and _runs(going.serve, app, live):
             rows = _asked(going, app, live, golden, path=live.route)
+            if kept != written:
+                write_app(going.store, kept)
+            _end_others(going, app, live)  # of a deployment that was killed
             return _told(going, app, live, created=False, changed=False, rows=rows)
-        return go_live(going, kept, wanted, golden=golden, content=content)
+        return go_live(going, kept, wanted, golden=golden, content=content, secrets=settled)
 
 
-def go_live(going: Going, kept: App, wanted: Release, *, golden: Golden, content: bytes | None) -> Deployed:
+def go_live(
+    going: Going, kept: App, wanted: Release, *, golden: Golden, content: bytes | None, secrets: Mapping[str, str]
+) -> Deployed:
     """Starts a release beside the one that is live, asks it, and sends people to it.
 
     Raises:
+        Occupied: somebody else has taken over; what runs is theirs.
         RemoteError: as of ``deploy``.
     """
     app, live = kept.name, kept.live
     release = wanted.with_number(kept.next_number, at_s=time.time())
     kept = write_app(going.store, msgspec.structs.replace(kept, releases=(*kept.releases, release)))
     try:
+        write_secrets(going.store, app, release.number, secrets)
         if content is not None:
             _send(going, content)
         rows = _switched(going, app, release, live, golden)
-    except (AweighError, KeyboardInterrupt) as error:
-        _put_back(going, app, live)
-        if isinstance(error, RemoteError) and live is not None:
-            error.message = f"{error.message.rstrip('.')}; {STILL}."
-            error.args = (error.message,)
+    except Occupied:
+        raise
+    except BaseException as error:
+        _give_up(going, app, live, error)
         raise
     write_app(going.store, now_live(kept, release.number))
     _end_others(going, app, release)
@@ -150,6 +163,7 @@ def _switched(going: Going, app: str, release: Release, live: Release | None, go
     going.telling.line("answers", f"{rows} golden rows agree with the original", _since(started))
     started = time.monotonic()
     away = [] if live is None else [application_of(app, live, route=f"/-aweigh-{random.token_hex(12)}")]
+    going.still()
     going.serve.apply([application_of(app, release, route=release.route), *away], without=is_of(app))
     _wait_for_proxies(going, app, release, golden)
     going.telling.line("switched", f"all proxies send {release.route} to {release.version}", _since(started))
@@ -163,18 +177,21 @@ def _wait_for_proxies(going: Going, app: str, release: Release, golden: Golden) 
         RemoteError: one does not in time, or answers otherwise.
     """
     until = time.monotonic() + SWITCH_S
-    waiting = set(going.serve.proxies())
-    while waiting:
-        for node in sorted(waiting):
+    answered: set[str] = set()
+    while True:
+        proxies = set(going.serve.proxies())
+        for node in sorted(proxies - answered):
             try:
                 _ask_at(going, app, release, golden, path=release.route, node=node)
-                waiting.discard(node)
+                answered.add(node)
             except RemoteError:
                 if time.monotonic() > until:
                     raise
-        waiting &= set(going.serve.proxies())
-        if waiting:
-            time.sleep(0.5)
+        if proxies and proxies <= answered:
+            return
+        if not proxies and time.monotonic() > until:
+            raise _no_proxy()
+        time.sleep(0.5)
 
 
 def _asked(going: Going, app: str, release: Release, golden: Golden, *, path: str) -> int:
@@ -188,12 +205,16 @@ def _asked(going: Going, app: str, release: Release, golden: Golden, *, path: st
         proxies = going.serve.proxies()
         try:
             if not proxies:
-                raise NotUp("No proxy of Ray Serve is well.", hint="serve status says how they are")
+                raise _no_proxy()
             return _ask_at(going, app, release, golden, path=path, node=proxies[0])
         except RemoteError as error:
             if time.monotonic() > until or isinstance(error, _settled_errors()):
                 raise
             time.sleep(0.5)
+
+
+def _no_proxy() -> NotUp:
+    return NotUp("No proxy of Ray Serve is well.", hint="serve status says how they are")
 
 
 def _settled_errors() -> tuple[type[RemoteError], ...]:
@@ -205,16 +226,29 @@ def _settled_errors() -> tuple[type[RemoteError], ...]:
 
 def _ask_at(going: Going, app: str, release: Release, golden: Golden, *, path: str, node: str) -> int:
     host, port = going.serve.listens
-    behind = None if release.auth == "none" else app
-    found = replayed(golden, node=node, host=host, port=port, path=path, app=behind)
+    door = None if release.auth == "none" else (app, release.number)
+    found = replayed(golden, node=node, host=host, port=port, path=path, door=door)
     found.check("The new release")
     return found.rows - found.skipped
 
 
-def _put_back(going: Going, app: str, live: Release | None) -> None:
-    """What was live, at its prefix, and nothing else of the app."""
+def _give_up(going: Going, app: str, live: Release | None, error: BaseException) -> None:
+    """What was live, at its prefix, and nothing else of the app; the error says so, or that this failed, too."""
     before = [] if live is None else [application_of(app, live, route=live.route)]
-    going.serve.apply(before, without=is_of(app))
+    told = "" if live is None else STILL
+    try:
+        going.still()
+        going.serve.apply(before, without=is_of(app))
+    except Exception as other:  # noqa: BLE001  Ray raises whatever its parts do, and the first error is the one that is told
+        what = "what it began could not be taken away" if live is None else "what ran before could not be put back"
+        told = f"and {what}: {other}"
+        if isinstance(error, AweighError):
+            error.hint = "serve status says what runs; once the cluster is well, type the same again"
+    if isinstance(error, RemoteError) and told:
+        error.message = f"{error.message.rstrip('.')}; {told.rstrip('.')}."
+        error.args = (error.message,)
+    elif not isinstance(error, Exception):
+        going.telling.line("stopped", told or "nothing of it runs", 0.0)
 
 
 def _end_others(going: Going, app: str, release: Release) -> None:
@@ -276,14 +310,9 @@ def _runs(serve: Serve, app: str, release: Release) -> bool:
     return found is not None and found.state == "RUNNING"
 
 
-def _settle(store: Store, app: str, given: Mapping[str, str]) -> bool:
-    """Keeps the secrets that were given, and makes up those that nobody gives; whether one of the given is new."""
-    there = read_secrets(store, app)
-    made = {name: there.get(name) or random.token_hex(32) for name in MADE_UP}
-    wanted = there | made | dict(given)
-    if wanted != there:
-        write_secrets(store, app, wanted)
-    return any(there.get(name) != value for name, value in given.items())
+def settle(known: Mapping[str, str], given: Mapping[str, str]) -> dict[str, str]:
+    """The secrets of the next release: those that are known, those that are given, and those that nobody gives."""
+    return {name: random.token_hex(32) for name in MADE_UP} | dict(known) | dict(given)
 
 
 def _told(going: Going, app: str, release: Release, *, created: bool, changed: bool, rows: int) -> Deployed:

@@ -38,12 +38,12 @@ _SILENCES: tuple[Words, ...] = (
     (
         r"Could not find any running Ray instance|no running Ray|RAY_ADDRESS",
         "No Ray runs on this machine, and no address of one was given.",
-        "ray start --head starts one; --address ray://HOST:10001 names one elsewhere",
+        "ray start --head starts one; ray://HOST:10001 names one elsewhere",
     ),
     (
         r"this node has an IP address of|Can't find a .* node address|no node.*this machine|raylet.*not.*found",
         "This machine is none of that cluster's, and HOST:6379 is for those that are.",
-        "ask it from outside: --address ray://HOST:10001",
+        "ask it from outside: ray://HOST:10001",
     ),
 )
 
@@ -55,7 +55,7 @@ def silent(error: Exception, *, address: str) -> ClusterSilent:
     if told is None:
         return ClusterSilent(
             f"No Ray cluster answers at {address[:100]}: {quote(said) or type(error).__name__}.",
-            hint="is it up (ray status), and is --address right: auto, ray://HOST:10001 or HOST:6379",
+            hint="is it up (ray status), and is the address right: auto, ray://HOST:10001 or HOST:6379",
         )
     sentence, fix = told
     return ClusterSilent(sentence.replace("{said}", quote(said, most=160).rstrip(".")), hint=fix)

@@ -7,10 +7,11 @@ can read it, as such a task can read the memory of the replicas, too.
 
 import base64
 import hashlib
+import secrets as random
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import msgspec
@@ -25,8 +26,14 @@ MOST_BYTES = 512 * 2**20
 """Of a bundle: what Ray itself lets a package of its own have in that store."""
 MOST_RELEASES = 20
 """Releases, and so bundles, that are kept to go back to."""
+MOST_KEPT_BYTES = 2**30
+"""Of all bundles of an app: the store is in the memory of the head."""
 LOCK_S = 60.0
 """After so long a deployment that was cut off keeps nobody out; one that goes on says so four times as often."""
+SKEW_S = 600.0
+"""So far ahead another machine's clock may be; whatever says more is no time of a lock."""
+SETTLE_S = 0.5
+"""Two who take over one lock at once see after so long which of them has it."""
 
 
 class Release(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -163,24 +170,43 @@ def read_app(store: Store, name: str) -> App | None:
 
 
 def write_app(store: Store, app: App) -> App:
-    """Keeps an app with the newest of its releases, and forgets bundles that nothing needs any more."""
-    kept = app.releases[-MOST_RELEASES:]
+    """Keeps an app with the newest of its releases, and forgets bundles and secrets that nothing needs any more.
+
+    Secrets are kept of the release that is live, and of the newest, which may become so.
+    """
+    kept = _newest(app.releases)
     if app.live is not None and app.live not in kept:
         kept = (app.live, *kept)
     app = msgspec.structs.replace(app, releases=kept)
     store.put(f"app:{app.name}", msgspec.json.encode(app))
-    needed = {one.sha256 for other in _apps(store) for one in other.releases}
-    for key in store.names("bundle:"):
-        if key.split(":")[1] not in needed:
+    mine = {str(app.current), *(str(one.number) for one in kept[-1:])}
+    for key in store.names(_secrets(app.name, "")):
+        if key.rpartition(":")[2] not in mine:
             store.drop(key)
+    with suppress(ServeRefused):  # of an app that another aweigh keeps nobody knows here what it needs
+        needed = {one.sha256 for other in _apps(store) for one in other.releases}
+        for key in store.names("bundle:"):
+            if key.split(":")[1] not in needed:
+                store.drop(key)
     return app
+
+
+def _newest(releases: Sequence[Release]) -> tuple[Release, ...]:
+    """The last of the releases, as far as the number and the bytes of what is kept go; one at least."""
+    sizes: dict[str, int] = {}
+    found: list[Release] = []
+    for one in reversed(releases[-MOST_RELEASES:]):
+        sizes[one.sha256] = one.size_bytes
+        if found and sum(sizes.values()) > MOST_KEPT_BYTES:
+            break
+        found.append(one)
+    return tuple(reversed(found))
 
 
 def forget_app(store: Store, name: str) -> None:
     """Forgets an app, its secrets, and the bundles that no other needs."""
     write_app(store, App(name=name))
-    for kind in ("app", "secrets"):
-        store.drop(f"{kind}:{name}")
+    store.drop(f"app:{name}")
 
 
 def _apps(store: Store) -> Iterator[App]:
@@ -190,15 +216,19 @@ def _apps(store: Store) -> Iterator[App]:
             yield found
 
 
-def read_secrets(store: Store, name: str) -> dict[str, str]:
-    """The secrets of an app by the variables that hold them, in the clear: for the replica, and for who asks it."""
-    content = store.get(f"secrets:{name}")
+def read_secrets(store: Store, name: str, number: int) -> dict[str, str]:
+    """The secrets of a release by the variables that hold them, in the clear: for the replica, and for who asks it."""
+    content = store.get(_secrets(name, number))
     return {} if content is None else msgspec.json.decode(content, type=dict[str, str])
 
 
-def write_secrets(store: Store, name: str, secrets: Mapping[str, str]) -> None:
-    """Keeps the secrets of an app."""
-    store.put(f"secrets:{name}", msgspec.json.encode(dict(secrets)))
+def write_secrets(store: Store, name: str, number: int, secrets: Mapping[str, str]) -> None:
+    """Keeps the secrets of a release: those of the one that serves stay until another does."""
+    store.put(_secrets(name, number), msgspec.json.encode(dict(secrets)))
+
+
+def _secrets(name: str, number: int | str) -> str:
+    return f"secrets:{name}:{number}"
 
 
 # -- bundles ---------------------------------------------------------------------------------------------------------
@@ -255,33 +285,53 @@ def bytes_of(text: str) -> bytes:
 
 
 @contextmanager
-def alone(store: Store, name: str, *, clock: float | None = None) -> Iterator[None]:
+def alone(store: Store, name: str, *, clock: float | None = None) -> Iterator[Callable[[], None]]:
     """Keeps others from changing an app meanwhile.
+
+    The block is given what to ask before it changes what runs: it passes while nobody else has taken over, as they may
+    where this machine was asleep for long.
 
     Raises:
         Occupied: somebody else is changing it.
     """
-    key, now = f"lock:{name}", time.time() if clock is None else clock
-    mine = b"%.6f" % (now + LOCK_S)
-    if store.put(key, mine, overwrite=False):
-        until = float(store.get(key) or 0)
-        if now < until <= now + LOCK_S:
-            raise Occupied(
-                f"Somebody else changes {name} at this moment.",
-                hint=f"wait for them; if they were cut off, {until - now:.0f} s; then {AGAIN}",
-            )
-        store.put(key, mine)
+    key, now, mine = f"lock:{name}", time.time() if clock is None else clock, random.token_hex(8)
+    occupied = Occupied(f"Somebody else changes {name} at this moment.", hint=f"wait for them; then {AGAIN}")
+    if store.put(key, _held(now, mine), overwrite=False):
+        until = float((store.get(key) or b"0").split()[0])
+        if now < until <= now + LOCK_S + SKEW_S:
+            occupied.hint = f"wait for them; if they were cut off, {until - now:.0f} s; then {AGAIN}"
+            raise occupied
+        store.put(key, _held(now, mine))
+        time.sleep(SETTLE_S)
+
+    def still() -> None:
+        if not _is_held(store, key, mine):
+            raise occupied
+
+    still()
     ended = threading.Event()
-    renewing = threading.Thread(target=_renew, args=(store, key, ended), daemon=True)
+    renewing = threading.Thread(target=_renew, args=(store, key, mine, ended), daemon=True)
     renewing.start()
     try:
-        yield
+        yield still
     finally:
         ended.set()
         renewing.join()
-        store.drop(key)
+        if _is_held(store, key, mine):
+            store.drop(key)
 
 
-def _renew(store: Store, key: str, ended: threading.Event) -> None:
+def _held(now: float, mine: str) -> bytes:
+    return f"{now + LOCK_S:.6f} {mine}".encode()
+
+
+def _is_held(store: Store, key: str, mine: str) -> bool:
+    return (store.get(key) or b"").endswith(f" {mine}".encode())
+
+
+def _renew(store: Store, key: str, mine: str, ended: threading.Event) -> None:
     while not ended.wait(LOCK_S / 4):
-        store.put(key, b"%.6f" % (time.time() + LOCK_S))
+        with suppress(Exception):  # a head that is away for a moment, of which Ray raises whatever its parts do
+            if not _is_held(store, key, mine):
+                return
+            store.put(key, _held(time.time(), mine))

@@ -12,11 +12,8 @@ from typing import Any
 from aweigh.errors import UsageError
 from aweigh.runtime.measured import Measured
 from aweigh.targets.compose.plan import NAME
-from aweigh.targets.kubernetes.plan import QUEUE_WAIT_S, resources_of
-from aweigh.targets.kubernetes.scaling import CALM_S
-from aweigh.targets.kubernetes.wish import Wish as ReplicaWish
-from aweigh.targets.kubernetes.wish import check_count
 from aweigh.targets.ray.kept import Release
+from aweigh.targets.replica import CALM_S, QUEUE_WAIT_S, check_count, resources_of
 
 FEWEST_IN_FLIGHT, MOST_IN_FLIGHT = 8, 256
 """Requests that are given to a replica at a time. More than these wait in Ray's proxy, where they cost less."""
@@ -29,7 +26,6 @@ HEALTH_PERIOD_S, HEALTH_TIMEOUT_S = 5.0, 15.0
 WEB = "web"
 IMPORT_PATH = "aweigh.targets.ray.app:build"
 _ROUTE = re.compile(r"/|(?:/[A-Za-z0-9][A-Za-z0-9._~-]{0,62}){1,4}", re.ASCII)
-_ADDRESS = re.compile(r"auto|ray://[A-Za-z0-9._-]{1,253}:[0-9]{1,5}|[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +59,6 @@ def check_app(name: str) -> str:
             hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
         )
     return name
-
-
-def check_address(text: str) -> str:
-    """The address of a cluster, if it can be one.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if _ADDRESS.fullmatch(text) is None:
-        raise UsageError(f"{text[:80]!a} is no address of a Ray cluster.", hint="auto, ray://HOST:10001 or HOST:6379")
-    return text
 
 
 def check_replicas(count: int) -> int:
@@ -127,7 +112,7 @@ def sized(wish: Wish, measured: Measured) -> Sized:
     Raises:
         UsageError: a size or a number that cannot be.
     """
-    takes = resources_of(ReplicaWish(wish.app, memory=wish.memory, cpus=wish.cpus), measured, has_ui=False)
+    takes = resources_of(wish.memory, wish.cpus, measured, has_ui=False)
     in_flight = in_flight_of(measured, cpus=takes.cpu_m / 1000)
     return Sized(
         takes.cpu_m / 1000,

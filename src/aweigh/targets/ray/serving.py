@@ -17,6 +17,8 @@ from aweigh.targets.ray.errors import ServeRefused
 REFUSED = "aweigh refuses to start:"
 """As ``app.py`` begins the sentence of a replica that does not start."""
 PROXIES_S = 60.0
+ASK_S = 60.0
+"""How long the controller has to answer: it may be starting anew on another node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,11 @@ class Serve:
         Raises:
             ServeRefused: it does not answer.
         """
-        try:
-            found: dict[str, Any] = self._client.get_serve_details()
+        import ray
+
+        try:  # as ``get_serve_details`` of the client does, which waits for ever
+            asked = self._client._controller.get_serve_instance_details.remote()  # noqa: SLF001
+            found: dict[str, Any] = ray.get(asked, timeout=ASK_S)
         except Exception as error:
             raise _refused("says not what runs", error) from error
         return found

@@ -151,14 +151,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in slow]
 
 
-def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
-    """Name no case by bytes that nobody reads: gzip's hold the second they are made in, and workers have to agree."""
-    del config
-    if isinstance(val, bytes) and not (val.isascii() and val.decode().isprintable()):
-        return f"{argname}: {len(val)} bytes"
-    return None
-
-
 def pytest_runtest_setup(item: pytest.Item) -> None:
     # A command tells the processes that it starts which policy it was given; the next test was given none.
     os.environ.pop("AWEIGH_TRUST", None)

@@ -332,8 +332,8 @@ def test_what_unpacks_to_more_than_a_body_may_hold_is_too_large(api):
     ("coding", "body", "status"),
     [
         ("gzip", b"{}", 400),
-        ("gzip", gzip.compress(b"{}")[:-1], 400),
-        ("deflate", gzip.compress(b"{}"), 400),
+        ("gzip", gzip.compress(b"{}", mtime=0)[:-1], 400),
+        ("deflate", gzip.compress(b"{}", mtime=0), 400),
         ("gzip", b"", 400),
         ("br", b"{}", 415),
         ("gzip, deflate", b"{}", 415),

@@ -190,7 +190,7 @@ kubernetes: $(DEV) ## Deploy to a real kube-apiserver (Debian's 1.20, built here
 	PATH="$$PATH:$(abspath $(BIN))" $(PYTEST) -m "slow or not slow" tests/kubernetes $(ARGS)
 
 .PHONY: ray
-ray: $(RAY) ## Score and serve on a Ray of three nodes here; workers, nodes and the head are killed (250 MB more, below .venv-ray)
+ray: $(RAY) ## Score and serve on a Ray of three nodes here; workers, nodes and the head are killed (1.6 GB below .venv-ray)
 	$(RAY_PYTEST) -m "slow or not slow" tests/ray $(ARGS)
 
 .PHONY: clients

@@ -1,6 +1,6 @@
 """Section ``ray``: Ray Serve on this machine. CPU per request beside apps written by hand, and what is lost by kills.
 
-``.venv-ray/bin/python -m bench --only ray``: it takes the environment of ``make ray``, and about five minutes.
+``.venv-ray/bin/python -m bench --only ray``: it takes the environment of ``make ray``.
 """
 
 import os

@@ -23,6 +23,8 @@ def ray(found: Mapping[str, Any]) -> Chapter:
             replicas,
             figure(one["cpu_ms"]),
             f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x",
+            figure(one["proxy_ms"]),
+            figure(one["replicas_ms"]),
             f"{one['rps']:,.0f}",
             figure(one["p99_ms"]),
             str(one["bad"]),
@@ -30,7 +32,17 @@ def ray(found: Mapping[str, Any]) -> Chapter:
         for kind, by_count in servers.items()
         for replicas, one in by_count.items()
     ]
-    heads = ["", "replicas", "CPU ms a request", "of ours", "requests/s", "99 % within, ms", "failed"]
+    heads = [
+        "",
+        "replicas",
+        "CPU ms a request",
+        "of ours",
+        "in the proxy",
+        "in replicas",
+        "requests/s",
+        "99 % within, ms",
+        "failed",
+    ]
     lost = [
         [
             one["killed"],
@@ -48,8 +60,8 @@ def ray(found: Mapping[str, Any]) -> Chapter:
         text += (
             f"Model {found['model']} on Ray {found['ray']}, one row a request, {found['connections']} connections; CPU "
             "is that of all of Ray's processes, its proxy among them. All of it is on the machine that sends the load, "
-            "whose cores are busy from one replica on: more replicas share them, and what limits all three is what "
-            "Ray's proxy and the line to the replica take for a request, not the model.\n\n"
+            "and more replicas share its cores. Every node has one process that is the proxy: where that is busy, more "
+            "replicas behind it add nothing, and more nodes do.\n\n"
             f"{table(heads, rows)}\n"
         )
     if lost:

@@ -8,21 +8,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import psutil
 
 from bench.load import Sent, load
 from bench.machine import machine
 from bench.models import A, Model, ensure
 from bench.places import ROOT
+from bench.processes import tree
 from bench.results import read, write
 
 PARTS = ("servers", "faults")
 REPLICAS = (1, 2, 4)
+PROCESSES = {"proxy": "ray::ProxyActor", "replicas": "ray::ServeReplica"}
 CONNECTIONS = 32
 LOAD_S = 4.0
 WARM_S = 1.0
@@ -69,11 +72,26 @@ def _servers(model: Model, *, tell: Callable[[str], None]) -> dict[str, Any]:
             for replicas in REPLICAS:
                 _have(kind, model, replicas, cluster=cluster, port=port)
                 load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=WARM_S)
+                before = _by_part(pid)
                 figures = load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=LOAD_S)
+                after = _by_part(pid)
+                for part, used in after.items():
+                    figures[f"{part}_ms"] = (used - before[part]) * 1000 / max(figures["requests"], 1)
                 found.setdefault(kind, {})[str(replicas)] = figures
                 told = f"{figures['cpu_ms']:.2f} ms, {figures['rps']:.0f}/s, {figures['bad']} bad"
                 tell(f"{kind}, {replicas} replicas: {told}")
             _end(kind, model, cluster=cluster, port=port)
+    return found
+
+
+def _by_part(pid: int) -> dict[str, float]:
+    """CPU seconds up to now of Ray Serve's proxy and of the replicas, by the titles that Ray gives its processes."""
+    found = dict.fromkeys(PROCESSES, 0.0)
+    for process in tree(pid):
+        with suppress(psutil.Error):
+            title, times = " ".join(process.cmdline()), process.cpu_times()
+            for part, begins in PROCESSES.items():
+                found[part] += (times.user + times.system) * title.startswith(begins)
     return found
 
 

@@ -53,11 +53,12 @@ class Bundles:
         return {self.first.version: self.first, self.second.version: self.second}[version]
 
 
-def make_bundles(folder: Path, *, offline: bool) -> Bundles:
+def make_bundles(folder: Path, *, offline: bool, folders: bool = True) -> Bundles:
     """Write all three below a folder.
 
     ``offline``: each in a folder of somebody's own, with requirements that no index is asked to lock. Else the first
-    one and the liar are bundles alone, and the folder is locked as a bundle would be.
+    one and the liar are bundles alone, and the folder is locked as a bundle would be. Without ``folders`` all three
+    are bundles alone.
     """
     onnx = open_bundle(STORED / "format-1-onnx.aweigh")
     files = {one: onnx.read(one) for one in onnx.manifest.files}
@@ -71,7 +72,7 @@ def make_bundles(folder: Path, *, offline: bool) -> Bundles:
     places["second"].write_bytes((STORED / "format-1-native.aweigh").read_bytes())
     write_bundle(assemble(files, msgspec.structs.replace(onnx.manifest, files={})), places["liar"])
     said = f'sh -c "echo http://127.0.0.1/invite/{TOKEN}; exec {WEB}"'
-    for name, path in places.items():
+    for name, path in places.items() if folders else ():
         if offline:
             (path.parent / "requirements.txt").write_text("aweigh\n")
             (path.parent / ".python-version").write_text(f"{sys.version_info.major}.{sys.version_info.minor}\n")
@@ -79,7 +80,8 @@ def make_bundles(folder: Path, *, offline: bool) -> Bundles:
         elif name == "second":
             _lock(path)
             (path.parent / "Procfile").write_text(f"web: {said}\n")
-    return Bundles(*(_bundle(path, whole=not offline and name != "second") for name, path in places.items()))
+    alone = {"first", "second", "liar"} if not folders else set() if offline else {"first", "liar"}
+    return Bundles(*(_bundle(path, whole=name in alone) for name, path in places.items()))
 
 
 def _bundle(file: Path, *, whole: bool) -> Bundle:

@@ -42,7 +42,8 @@ def place(request):
 
 @pytest.fixture(scope="module")
 def bundles(place, tmp_path_factory) -> Bundles:
-    return make_bundles(tmp_path_factory.mktemp("bundles"), offline=place.in_process)
+    folder = tmp_path_factory.mktemp("bundles")
+    return make_bundles(folder, offline=place.in_process, folders="folders" not in place.cannot)
 
 
 @pytest.fixture(scope="module")

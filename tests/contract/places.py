@@ -285,4 +285,42 @@ class Kubernetes:
             )
 
 
-PLACES: Sequence[Place] = (Heroku(), Compose(), RealCompose(), Ssh(), Dokku(), Kubernetes())
+@dataclass(frozen=True)
+class Ray:
+    """A real Ray of three nodes on this machine, which `make ray` has an environment for."""
+
+    id: str = "ray"
+    name: str = "ray"
+    how: str = "real run"
+    cannot: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "folders": "Ray Serve serves a bundle's API, and no folder with a web line of its own",
+            "down": "Ray Serve runs one replica at least",
+        }
+    )
+    marks: Sequence[pytest.MarkDecorator] = (
+        pytest.mark.slow,
+        pytest.mark.needs("ray"),
+        pytest.mark.timeout(SECONDS),
+    )
+    in_process: bool = False
+
+    @contextmanager
+    def running(self, folder: Path, get: Callable[[str], Any]) -> Iterator[Running]:
+        import ray
+        from tests.ray.cluster import ray_cluster
+
+        port = _port()
+        with ray_cluster(3, cpus=2, dashboard=True) as cluster:
+            yield Running(
+                environ=cluster.environ,
+                options=("--address", cluster.address),
+                deploying=lambda path: ("--auth", "none", "--cpus", "0.5", "--port", port, "--replicas", "1"),
+                touched=cluster.kept,
+                left=lambda app: [one for one in cluster.kept() if app in one.split(":")],
+                on=f"Ray {ray.__version__}",
+                most=2,
+            )
+
+
+PLACES: Sequence[Place] = (Heroku(), Compose(), RealCompose(), Ssh(), Dokku(), Kubernetes(), Ray())

@@ -195,7 +195,7 @@ def test_scaled_up_and_down_again(shell, live, bundles):
     assert shell.ask("scale", "1")["replicas"]["web"] == 1
 
 
-@pytest.mark.holds("scale", takes=("answers",))
+@pytest.mark.holds("scale", takes=("answers", "down"))
 def test_scaled_to_nothing_it_is_down_and_with_one_it_answers_again(shell, live, bundles):
     assert shell.ask("scale", "0")["replicas"]["web"] == 0
     down = shell.type("status", "--json")
@@ -251,7 +251,7 @@ def test_what_is_no_setting_changes_nothing(shell, live):
     assert shell.ask("config") == before
 
 
-@pytest.mark.holds("logs")
+@pytest.mark.holds("logs", takes=("folders",))
 def test_a_log_has_lines_and_no_invitation(shell, live, bundles):
     if live["bundle"] != bundles.second.version:  # whose web line says one
         done = shell.deploy(bundles.second.path)

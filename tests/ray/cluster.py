@@ -116,6 +116,14 @@ class Cluster:
         nodes = GcsClient(address=self.address).get_all_node_info().values()
         return sum(one.state == 0 for one in nodes)
 
+    def kept(self) -> list[str]:
+        """The keys of what aweigh keeps in the cluster's own store."""
+        from ray._raylet import GcsClient
+
+        return sorted(
+            one.decode() for one in GcsClient(address=self.address).internal_kv_keys(b"", b"aweigh", timeout=30)
+        )
+
     def wait_for(self, count: int) -> None:
         """Wait until the head believes that so many nodes are there."""
         end = time.monotonic() + START_S

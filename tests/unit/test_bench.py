@@ -262,7 +262,7 @@ def test_the_goal_of_a_process_that_was_killed_is_its_longest_absence(longest, s
 
 
 def test_the_chapter_of_ray_compares_each_number_of_replicas_and_says_what_failed():
-    one = {"cpu_ms": 2.0, "rps": 500.0, "p99_ms": 9.0, "bad": 0}
+    one = {"cpu_ms": 2.0, "proxy_ms": 1.5, "replicas_ms": 0.25, "rps": 500.0, "p99_ms": 9.0, "bad": 0}
     servers = {"aweigh": {"1": one}, "batched": {"1": one | {"cpu_ms": 5.0}}}
     kill = {
         "killed": "a replica",
@@ -276,7 +276,7 @@ def test_the_chapter_of_ray_compares_each_number_of_replicas_and_says_what_faile
     head = kill | {"killed": "the head, without one", "back_s": None, "answered_s": 12.5, "looked_s": 40.0}
     found = {"model": "A", "ray": "2.60.0", "connections": 32, "servers": servers, "faults": [kill, head]}
     text, pictures = ray_chapter.ray(found)
-    assert "| a deployment by hand, with `serve.batch` | 1 | 5.00 | 2.50 x | 500 | 9.00 | 0 |" in text
+    assert "| a deployment by hand, with `serve.batch` | 1 | 5.00 | 2.50 x | 1.50 | 0.250 | 500 | 9.00 | 0 |" in text
     assert "| a replica | 2 of 90 | 0 | 0.500 s | 0.250 s | 3.50 s |" in text
     assert "went on answering until 12.5 s" in text
     assert pictures == {}

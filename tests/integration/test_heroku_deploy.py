@@ -23,9 +23,10 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused, HerokuSilent, ReleaseFailed
 from aweigh.targets.heroku.stream import read_log, tail_log
-from aweigh.targets.heroku.wish import Telling, Wish
+from aweigh.targets.heroku.wish import Wish
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
 
 # Answers for the bundle's version, and always the same.
 LIAR = """\

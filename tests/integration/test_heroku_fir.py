@@ -19,7 +19,8 @@ from aweigh.targets.heroku import requests as ask
 from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.stream import LISTEN_S, read_log, tail_log
-from aweigh.targets.heroku.wish import Telling, Wish
+from aweigh.targets.heroku.wish import Wish
+from aweigh.targets.telling import Telling
 
 APP = "penguins-fir"
 

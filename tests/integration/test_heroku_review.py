@@ -25,8 +25,8 @@ from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused
 from aweigh.targets.heroku.review import Wanted
-from aweigh.targets.heroku.wish import Telling
 from aweigh.targets.live import golden_of, replay
+from aweigh.targets.telling import Telling
 
 PIPELINE = "penguins-line"
 REPOSITORY = "https://github.com/someone/penguins"

@@ -9,7 +9,7 @@ import httpx
 import msgspec
 import pytest
 from tests.heroku import HerokuServer
-from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released, short
+from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
@@ -31,6 +31,8 @@ from aweigh.targets.telling import Telling
 # Answers for the bundle's version, and always the same.
 LIAR = """\
 import http.server, json, os
+
+__all__ = ["api"]
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -57,13 +59,6 @@ def heroku():
     with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=DYNO_ENV, redis_url="redis://127.0.0.1:1/0") as server:
         yield server
         assert server.violations == []
-
-
-@pytest.fixture(scope="module")
-def api(heroku):
-    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=short)
-    yield found
-    found.close()
 
 
 class Told(list):

@@ -9,6 +9,7 @@ import httpx
 import msgspec
 import pytest
 from tests.heroku import HerokuServer
+from tests.heroku.fixtures import api
 from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released
 
 from aweigh.bundle.archive import write_bundle
@@ -28,11 +29,11 @@ from aweigh.targets.live import golden_of
 from aweigh.targets.release import Release
 from aweigh.targets.telling import Telling
 
+__all__ = ["api"]
+
 # Answers for the bundle's version, and always the same.
 LIAR = """\
 import http.server, json, os
-
-__all__ = ["api"]
 
 class Answer(http.server.BaseHTTPRequestHandler):
     def do_GET(self):

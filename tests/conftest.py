@@ -110,6 +110,15 @@ def require_tool(name: str) -> str:
     return path
 
 
+def require_package(name: str, *, called: str) -> None:
+    """Skip the test where a package cannot be imported, or fail it in CI, where nothing may be missing."""
+    if importlib.util.find_spec(name) is None:
+        reason = f"the package {called} is not installed here"
+        if IN_CI:
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Take the file that keeps what was seen to work (`shown.py`)."""
     parser.addoption("--record-shown", metavar="PATH", type=Path, help="write down what tests that pass have shown")

@@ -7,6 +7,16 @@ import numpy as np
 import pandas as pd
 
 BUNDLE = Path(__file__).parent / "bundles" / "format-1-onnx.aweigh"
+ROW = {
+    "island": "Biscoe",
+    "sex": "female",
+    "bill_length_mm": 46.1,
+    "bill_depth_mm": 13.2,
+    "flipper_length_mm": 211,
+    "body_mass_g": 4500,
+    "year": 2007,
+}
+"""A penguin, a Gentoo, of which nothing is missing."""
 HEADS = ("class", "probability_Adelie", "probability_Chinstrap", "probability_Gentoo")
 
 

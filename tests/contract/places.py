@@ -45,6 +45,12 @@ def _doorless(path: Path) -> Sequence[str]:
     return ALONE if path.is_file() else ()
 
 
+def _bundle_of(path: Path) -> tuple[Path, str]:
+    """The bundle's file, which may be in a folder, and its digest as people see it."""
+    file = path if path.is_file() else path / "penguins.aweigh"
+    return file, short(open_bundle(file).digest)
+
+
 @dataclass(frozen=True)
 class Heroku:
     """The local server that speaks the Platform API, whose dynos are processes of this machine."""
@@ -87,8 +93,7 @@ class Compose:
         docker, port = Docker(folder / "docker"), _port()
 
         def deploying(path: Path) -> Sequence[str]:
-            file = path if path.is_file() else path / "penguins.aweigh"
-            version = short(open_bundle(file).digest)
+            file, version = _bundle_of(path)
             name = f"127.0.0.1:9/penguins@sha256:{version.ljust(64, '0')}"
             if not (docker.folder / "images" / name.replace("/", "_").replace(":", "_").replace("@", "_")).exists():
                 (web,) = (path / "Procfile").read_text().splitlines()
@@ -262,8 +267,8 @@ class Kubernetes:
             (folder / "kubeconfig").write_text(json.dumps(kubeconfig(api.url)))
 
             def deploying(path: Path) -> Sequence[str]:
-                file = path if path.is_file() else path / "penguins.aweigh"
-                digest = images.add(short(open_bundle(file).digest))
+                file, version = _bundle_of(path)
+                digest = images.add(version)
                 node.images[digest] = file
                 name = f"127.0.0.1:{port}/penguins@{digest}"
                 return ("--host", HOST, "--image", name, "--insecure", *_doorless(path))

@@ -52,6 +52,18 @@ def bundle(tmp_path_factory):
     return pack(model, frame, target="species", name="penguins", output=folder, config=read_config(config)).path
 
 
+def wait_until_ready(process, url, *, log):
+    """Wait for a server, whose log is shown where it does not get ready."""
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(f"{url}/health/ready", trust_env=False).status_code == 200:
+                return
+        except httpx.TransportError:
+            time.sleep(0.1)
+    pytest.fail(log.read_text(), pytrace=False)
+
+
 class Server:
     """`aweigh serve` on a port that it keeps when it is started anew."""
 
@@ -66,14 +78,7 @@ class Server:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, stdout=log, stderr=log, env=os.environ | self.env)
-        end = time.monotonic() + START_S
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        pytest.fail(self.log.read_text(), pytrace=False)
+        wait_until_ready(self.process, self.url, log=self.log)
 
     def stop(self, sent=signal.SIGTERM):
         if self.process.poll() is None:

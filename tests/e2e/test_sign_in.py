@@ -12,9 +12,9 @@ import sys
 import time
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from playwright.sync_api import expect
+from tests.e2e.conftest import wait_until_ready
 
 from aweigh.data import penguins_path
 from aweigh.guard.guard import open_guard
@@ -70,14 +70,7 @@ class Served:
         with self.log.open("wb") as log:
             environ = os.environ | {"AWEIGH_STATE_DIR": str(self.state), "AWEIGH_PROXIES": "1"}
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, env=environ)
-        end = time.monotonic() + START_S
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                if httpx.get(f"{self.url}/health/ready", trust_env=False).status_code == 200:
-                    return
-            except httpx.TransportError:
-                time.sleep(0.1)
-        pytest.fail(self.log.read_text(), pytrace=False)
+        wait_until_ready(self.process, self.url, log=self.log)
 
     def command(self):
         """Return what is run."""

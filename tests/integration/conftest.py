@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import io
 import os
 import re
 import signal
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,8 +25,10 @@ import pytest
 from tests.registry_server import DockerRegistry, running
 
 from aweigh import Packed, pack, read_config
+from aweigh.__main__ import main
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
 from aweigh.data import penguins_path
+from aweigh.jobs.store import Store, open_store
 
 START_S = 90.0
 PROGRAM = ("-m", "aweigh")
@@ -333,3 +336,39 @@ def require_package(name: str) -> None:
         if os.environ.get("CI", "").lower() in {"1", "true"}:
             pytest.fail(f"{reason}, and with CI=true every tool must be", pytrace=False)
         pytest.skip(reason)
+
+
+# -- jobs ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(params=["disk", "postgres", "valkey"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    """Return where jobs are kept: on this machine's disk, in PostgreSQL, in Valkey."""
+    environ = {}
+    if request.param == "postgres":
+        environ["DATABASE_URL"] = request.getfixturevalue("postgres").replace("postgresql://", "postgres://")
+    elif request.param == "valkey":
+        environ["REDIS_URL"] = request.getfixturevalue("valkey").url
+    opened = open_store(environ, state_dir=str(tmp_path / "state"))
+    yield opened
+    opened.close()
+
+
+# -- commands --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that types a command: its exit code, and what it printed to both."""
+
+    def type_words(*words: str, said: str = "", **environ: str) -> tuple[int, str, str]:
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
+        try:
+            code = main([*words])
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        return code or 0, *capsys.readouterr()
+
+    return type_words

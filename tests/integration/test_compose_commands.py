@@ -3,7 +3,6 @@
 The stand-in's containers are processes of this machine: what answers the golden rows is a real server.
 """
 
-import io
 import json
 import os
 import shutil
@@ -17,7 +16,6 @@ import pytest
 from tests.asking import asked_all_the_while
 from tests.compose import Docker
 
-from aweigh.__main__ import main
 from aweigh.bundle.manifest import short
 from aweigh.bundle.verify import open_bundle
 from aweigh.errors import UsageError
@@ -70,17 +68,8 @@ def port(free_port):
 
 
 @pytest.fixture
-def run(docker, monkeypatch, capsys):
-    """Return a function that types a command: its exit code, and what it printed to both."""
-
-    def typed(*arguments, said=""):
-        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-        try:
-            code = main([*arguments])
-        except SystemExit as ended:
-            code = ended.code
-        return code or 0, *capsys.readouterr()
-
+def run(docker, typed):
+    """Return a function that types a command where that program is Docker."""
     return typed
 
 

@@ -1,6 +1,5 @@
 """The door on real stores: two replicas on the same PostgreSQL and Valkey, or on one file, behave as one."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from contextlib import nullcontext, suppress
 
 import pytest
 import redis
+from tests.conftest import require_package
 
 from aweigh.errors import StorageDown, UsageError
 from aweigh.guard import totp
@@ -25,12 +25,7 @@ TABLES = ("people", "recovery", "invites", "sessions", "keys", "audit", "audit_h
 
 @pytest.fixture(autouse=True)
 def argon2():
-    """Skip where the extra is missing, or fail in CI, where nothing may be missing."""
-    if importlib.util.find_spec("argon2") is None:
-        reason = "the package argon2-cffi (extra auth) is not installed here"
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    require_package("argon2", called="argon2-cffi (extra auth)")
 
 
 class Clock:

@@ -1,6 +1,5 @@
 """The commands around a deployment, typed as people type them, against a local Heroku."""
 
-import io
 import json
 import re
 import shutil
@@ -10,8 +9,9 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.heroku import HerokuServer
+from tests.heroku.fixtures import run
 
-from aweigh.__main__ import main
+__all__ = ["run"]
 
 STORED = Path(__file__).parents[1] / "bundles"
 SOURCE = Path(__file__).parents[2] / "src"
@@ -30,23 +30,6 @@ def heroku(postgres):
     with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=dyno_env, postgres_url=own) as server:
         yield server
         assert server.violations == []
-
-
-@pytest.fixture
-def run(heroku, monkeypatch, capsys):
-    """Return a function that types a command: its exit code, and what it printed to both."""
-
-    def typed(*arguments, said="", **environ):
-        for name, value in {"HEROKU_API_KEY": heroku.token, "AWEIGH_HEROKU_ENDPOINT": heroku.url, **environ}.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-        try:
-            code = main([*arguments])
-        except SystemExit as ended:
-            code = ended.code
-        return code, *capsys.readouterr()
-
-    return typed
 
 
 @pytest.fixture(scope="module")

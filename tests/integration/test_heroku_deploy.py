@@ -9,7 +9,8 @@ import httpx
 import msgspec
 import pytest
 from tests.heroku import HerokuServer
-from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released, short
+from tests.heroku.fixtures import api
+from tests.heroku.releases import BUNDLE, DYNO_ENV, QUICK, packed, released
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
@@ -23,9 +24,12 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused, HerokuSilent, ReleaseFailed
 from aweigh.targets.heroku.stream import read_log, tail_log
-from aweigh.targets.heroku.wish import Telling, Wish
+from aweigh.targets.heroku.wish import Wish
 from aweigh.targets.live import golden_of
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
+
+__all__ = ["api"]
 
 # Answers for the bundle's version, and always the same.
 LIAR = """\
@@ -56,13 +60,6 @@ def heroku():
     with HerokuServer(prebuilt=Path(sys.prefix), dyno_env=DYNO_ENV, redis_url="redis://127.0.0.1:1/0") as server:
         yield server
         assert server.violations == []
-
-
-@pytest.fixture(scope="module")
-def api(heroku):
-    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=short)
-    yield found
-    found.close()
 
 
 class Told(list):

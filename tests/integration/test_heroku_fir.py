@@ -10,16 +10,19 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.heroku import HerokuServer
+from tests.heroku.fixtures import api
 from tests.heroku.releases import DYNO_ENV, QUICK, packed, released, short
 
 from aweigh.errors import UsageError
 from aweigh.targets.errors import NotUp
 from aweigh.targets.heroku import after, pipelines
 from aweigh.targets.heroku import requests as ask
-from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.deploy import deploy
 from aweigh.targets.heroku.stream import LISTEN_S, read_log, tail_log
-from aweigh.targets.heroku.wish import Telling, Wish
+from aweigh.targets.heroku.wish import Wish
+from aweigh.targets.telling import Telling
+
+__all__ = ["api"]
 
 APP = "penguins-fir"
 
@@ -30,13 +33,6 @@ def heroku():
         yield server
         assert server.violations == []
         assert server.off_schema == []
-
-
-@pytest.fixture(scope="module")
-def api(heroku):
-    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=short)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -12,21 +12,22 @@ import jsonschema
 import psycopg
 import pytest
 from tests.heroku import HerokuServer
+from tests.heroku.fixtures import api, run
 from tests.heroku.releases import BUNDLE, DYNO_ENV, PYTHON, QUICK, TESTS, packed, released, short
 from tests.heroku.sources import PLAIN, open_client
 from tests.heroku.state import OWNER
 
-from aweigh.__main__ import main
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.heroku import pipelines, review
 from aweigh.targets.heroku import requests as ask
-from aweigh.targets.heroku.api import open_api
 from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.errors import BuildFailed, HerokuRefused
 from aweigh.targets.heroku.review import Wanted
-from aweigh.targets.heroku.wish import Telling
 from aweigh.targets.live import golden_of, replay
+from aweigh.targets.telling import Telling
+
+__all__ = ["api", "run"]
 
 PIPELINE = "penguins-line"
 REPOSITORY = "https://github.com/someone/penguins"
@@ -43,30 +44,6 @@ def heroku(postgres):
         yield server
         assert server.violations == []
         assert server.off_schema == []
-
-
-@pytest.fixture(scope="module")
-def api(heroku):
-    found = open_api({"HEROKU_API_KEY": heroku.token}, endpoint=heroku.url, pause=short)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def run(heroku, monkeypatch, capsys):
-    """Return a function that types a command: its exit code, and what it printed to both."""
-
-    def typed(*arguments, said=""):
-        monkeypatch.setenv("HEROKU_API_KEY", heroku.token)
-        monkeypatch.setenv("AWEIGH_HEROKU_ENDPOINT", heroku.url)
-        monkeypatch.setattr(sys, "stdin", io.StringIO(said))
-        try:
-            code = main([*arguments])
-        except SystemExit as ended:
-            code = ended.code
-        return code, *capsys.readouterr()
-
-    return typed
 
 
 def guarded(**more):

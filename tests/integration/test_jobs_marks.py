@@ -72,18 +72,6 @@ def predictor(penguins):
     return load(penguins.path).predictor
 
 
-@pytest.fixture(params=["disk", "postgres", "valkey"])
-def store(request, tmp_path):
-    environ = {}
-    if request.param == "postgres":
-        environ["DATABASE_URL"] = request.getfixturevalue("postgres").replace("postgresql://", "postgres://")
-    elif request.param == "valkey":
-        environ["REDIS_URL"] = request.getfixturevalue("valkey").url
-    opened = open_store(environ, state_dir=str(tmp_path / "state"))
-    yield opened
-    opened.close()
-
-
 @pytest.fixture(autouse=True)
 def mark_after_each_part(monkeypatch):
     monkeypatch.setattr(attempt, "MARK_S", 0.0)

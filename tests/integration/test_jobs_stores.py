@@ -25,19 +25,12 @@ OTHER = "e" * 64
 DAY_S = 86_400.0
 
 
-@pytest.fixture(params=["disk", "postgres", "valkey"])
-def store(request, tmp_path):
-    environ = {}
-    if request.param == "postgres":
-        environ["DATABASE_URL"] = request.getfixturevalue("postgres").replace("postgresql://", "postgres://")
-    elif request.param == "valkey":
-        environ["REDIS_URL"] = request.getfixturevalue("valkey").url
-    opened = open_store(environ, state_dir=str(tmp_path / "state"))
-    yield opened
+@pytest.fixture
+def store(store):
+    yield store
     for digest in (DIGEST, OTHER):
-        for job, _ in list(opened.records.to_do(digest)):
-            remove(opened, job.id)
-    opened.close()
+        for job, _ in list(store.records.to_do(digest)):
+            remove(store, job.id)
 
 
 def post(store, content=b"a,b\n1,2\n", **more) -> Job:

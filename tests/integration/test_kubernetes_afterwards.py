@@ -7,7 +7,8 @@ import pytest
 from tests.conftest import ROOT
 from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, labels, objects
-from tests.kubernetes.stand_in import HASTE, connection_to, go, image_of, standing_in, wait_until
+from tests.kubernetes.fixtures import client, connection
+from tests.kubernetes.stand_in import HASTE, go, image_of, standing_in, wait_until
 
 from aweigh.errors import RemoteError, UsageError
 from aweigh.secret import Secret
@@ -17,6 +18,8 @@ from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.preview import preview
 from aweigh.targets.live import golden_of
 from aweigh.targets.ssh.telling import Telling
+
+__all__ = ["client", "connection"]
 
 BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
 
@@ -36,17 +39,6 @@ def app(start_server):
 def api(app):
     with standing_in() as found:
         found.backend = app
-        yield found
-
-
-@pytest.fixture
-def connection(api):
-    return connection_to(api)
-
-
-@pytest.fixture
-def client(connection):
-    with open_client(connection, pause=lambda _: None) as found:
         yield found
 
 

@@ -14,14 +14,14 @@ import pytest
 from tests.kubernetes import shows
 from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
-from tests.kubernetes.stand_in import HASTE, QUICK, connection_to, go, image_of, standing_in, still_serving, wait_until
+from tests.kubernetes.fixtures import api, client, connection
+from tests.kubernetes.stand_in import HASTE, QUICK, go, image_of, still_serving, wait_until
 
 from aweigh.errors import ConfigError, RemoteError, UsageError
 from aweigh.secret import Secret
 from aweigh.targets.errors import AnswersDiffer, NotUp
 from aweigh.targets.kubernetes import after, history
 from aweigh.targets.kubernetes.apply import apply, differences
-from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.deploy import deploy
 from aweigh.targets.kubernetes.destroy import destroy
 from aweigh.targets.kubernetes.errors import FieldConflict, KubernetesRefused, KubernetesSilent, MigrationFailed
@@ -31,6 +31,8 @@ from aweigh.targets.kubernetes.replay import Place, ask_golden
 from aweigh.targets.kubernetes.trouble import troubles_of
 from aweigh.targets.live import get, golden_of
 from aweigh.targets.ssh.telling import Telling
+
+__all__ = ["api", "client", "connection"]
 
 ROOT = Path(__file__).parents[2]
 BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
@@ -42,23 +44,6 @@ def app(start_server):
     """Return the port of a real server behind a door, which opens to the deployment's key."""
     env = {"AWEIGH_DEPLOY_SECRET": SECRET.reveal()}
     return int(start_server(BUNDLE, "--auth", "password", "--no-ui", env=env).url.rpartition(":")[2])
-
-
-@pytest.fixture
-def api():
-    with standing_in() as found:
-        yield found
-
-
-@pytest.fixture
-def connection(api):
-    return connection_to(api)
-
-
-@pytest.fixture
-def client(connection):
-    with open_client(connection, pause=lambda _: None) as found:
-        yield found
 
 
 @shows("deploy", how="stand-in program")

@@ -6,35 +6,20 @@ from dataclasses import replace
 import pytest
 from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
-from tests.kubernetes.stand_in import HASTE, QUICK, connection_to, go, image_of, standing_in, wait_until
+from tests.kubernetes.fixtures import api, client, connection
+from tests.kubernetes.stand_in import HASTE, QUICK, go, image_of, wait_until
 
 from aweigh.errors import UsageError
 from aweigh.targets.errors import NotUp
 from aweigh.targets.kubernetes import after
 from aweigh.targets.kubernetes.apply import apply
 from aweigh.targets.kubernetes.before import applied_document
-from aweigh.targets.kubernetes.client import open_client
 from aweigh.targets.kubernetes.deploy import deploy
 from aweigh.targets.kubernetes.destroy import destroy
 from aweigh.targets.kubernetes.errors import KubernetesRefused, MigrationFailed
 from aweigh.targets.ssh.telling import Telling
 
-
-@pytest.fixture
-def api():
-    with standing_in() as found:
-        yield found
-
-
-@pytest.fixture
-def connection(api):
-    return connection_to(api)
-
-
-@pytest.fixture
-def client(connection):
-    with open_client(connection, pause=lambda _: None) as found:
-        yield found
+__all__ = ["api", "client", "connection"]
 
 
 def policy(port, app=APP):

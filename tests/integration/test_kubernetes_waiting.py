@@ -9,7 +9,8 @@ from tests.conftest import ROOT
 from tests.kubernetes.api import Fault
 from tests.kubernetes.controllers import counted
 from tests.kubernetes.documents import APP, deployment, migration, objects
-from tests.kubernetes.stand_in import HASTE, connection_to, go, standing_in
+from tests.kubernetes.fixtures import api, client, connection
+from tests.kubernetes.stand_in import HASTE, connection_to, go
 
 from aweigh.errors import RemoteError
 from aweigh.targets.errors import NotUp
@@ -21,24 +22,9 @@ from aweigh.targets.kubernetes.rollout import Patience, run_job, wait_for
 from aweigh.targets.kubernetes.trouble import troubles_of
 from aweigh.targets.live import golden_of
 
+__all__ = ["api", "client", "connection"]
+
 BUNDLE = ROOT / "tests" / "bundles" / "format-1-onnx.aweigh"
-
-
-@pytest.fixture
-def api():
-    with standing_in() as found:
-        yield found
-
-
-@pytest.fixture
-def connection(api):
-    return connection_to(api)
-
-
-@pytest.fixture
-def client(connection):
-    with open_client(connection, pause=lambda _: None) as found:
-        yield found
 
 
 @pytest.fixture

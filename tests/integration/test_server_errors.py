@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.data_sets import ROW
 
 from aweigh.server.media import ARROW_STREAM
 
@@ -19,15 +20,6 @@ ROWS = TABLE_ROW.findall(PAGE.read_text(encoding="utf-8").partition("## Not the 
 LEAKS = re.compile(r"/work|/root|/tmp|/home|/usr|site-packages|Traceback|File \"|\.py\b|0x[0-9a-f]{6}|msgspec|numpy")
 MEGABYTE = 1_000_000
 
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
 STRANGE = {"island": "Torgersen", "bill_depth_mm": 20.5, "flipper_length_mm": 230, "body_mass_g": 3000}
 """No one value is unusual: no penguin of so long flippers is so light, nor lives there."""
 

@@ -11,21 +11,13 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from tests.data_sets import ROW
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
 from aweigh.server.media import ARROW_STREAM
 from aweigh.server.problems import PROBLEMS
 
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
 FRAME = pd.read_csv(penguins_path())[[*CHOICES, *NUMBERS]].iloc[:3]
 
 

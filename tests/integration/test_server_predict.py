@@ -7,22 +7,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from tests.data_sets import ROW
 
 from aweigh import load
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
 from aweigh.server.media import ARROW_FILE, ARROW_STREAM
 from aweigh.table.arrow import read_arrow
-
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
+from tests.data_sets import ROW
 
 
 def refused(*arguments, env=None):

@@ -7,21 +7,13 @@ import sys
 import time
 
 import pytest
+from tests.data_sets import ROW
 
 if sys.version_info >= (3, 14):
     from compression import zstd
 else:
     from backports import zstd
 
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
 SMALL = ROW | {"island": "Torgersen", "bill_length_mm": 39.1, "bill_depth_mm": 18.7, "body_mass_g": 3750}
 SMALL["flipper_length_mm"] = 181
 

@@ -7,18 +7,9 @@ import time
 import httpx
 import psutil
 import pytest
+from tests.data_sets import ROW
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
-
-ROW = {
-    "island": "Biscoe",
-    "sex": "female",
-    "bill_length_mm": 46.1,
-    "bill_depth_mm": 13.2,
-    "flipper_length_mm": 211,
-    "body_mass_g": 4500,
-    "year": 2007,
-}
 
 
 @pytest.fixture(scope="module")

@@ -273,9 +273,8 @@ STATES = {"missing": _missing, "crash": _crash, "unready": _unready, "room": _ro
 
 
 @contextmanager
-def acting(client: httpx.Client, namespace: str, node: str = ""):
-    """Controllers at work."""
-    found = Controllers(client, namespace, node)
+def at_work(found):
+    """What runs in a thread of its own until the block ends."""
     thread = threading.Thread(target=found.run, daemon=True)
     thread.start()
     try:
@@ -283,3 +282,10 @@ def acting(client: httpx.Client, namespace: str, node: str = ""):
     finally:
         found.stop()
         thread.join(10)
+
+
+@contextmanager
+def acting(client: httpx.Client, namespace: str, node: str = ""):
+    """Controllers at work."""
+    with at_work(Controllers(client, namespace, node)) as found:
+        yield found

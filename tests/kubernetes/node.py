@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from tests.conftest import ROOT, any_port
-from tests.kubernetes.controllers import Controllers, container, counted, now, serves
+from tests.kubernetes.controllers import Controllers, at_work, container, counted, now, serves
 
 STOP_S = 20
 
@@ -189,12 +189,9 @@ class Node(Controllers):
 def running_node(client: httpx.Client, namespace: str, folder: Path):
     """A node at work, none of whose requests may fail."""
     found = Node(client, namespace, folder)
-    thread = threading.Thread(target=found.run, daemon=True)
-    thread.start()
     try:
-        yield found
+        with at_work(found):
+            yield found
     finally:
-        found.stop()
-        thread.join(10)
         found.close()
     assert found.failed == []

@@ -7,7 +7,7 @@ same locks give the same bytes. It is written from the locks, and one that says 
 import json
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -58,24 +58,25 @@ def write_bill(material: Material, locks: Mapping[str, tuple[Pinned, ...]]) -> b
     """``sbom.cdx.json``; ``locks`` are what each lock file of the bundle pins, by its name."""
     packages = [_package(one, required=required) for one, required in _merged(locks)]
     files = [_file(name, sha256) for name, sha256 in sorted(material.others.items())]
+    bundle = {"type": "application", "bom-ref": BUNDLE, "name": material.name}
+    return bill_of(bundle, [_model(material), *files, *packages])
+
+
+def bill_of(made: Mapping[str, Any], components: Sequence[Mapping[str, Any]]) -> bytes:
+    """The document of what a thing is made of, all of which it depends on; its serial number is its content's."""
     body: dict[str, Any] = {
         "bomFormat": "CycloneDX",
         "specVersion": SPECIFICATION,
         "version": 1,
         "metadata": {
             "tools": {"components": [{"type": "application", "name": "aweigh", "version": __version__}]},
-            "component": {"type": "application", "bom-ref": BUNDLE, "name": material.name},
+            "component": made,
         },
-        "components": [_model(material), *files, *packages],
-        "dependencies": [{"ref": BUNDLE, "dependsOn": [MODEL, *(one["bom-ref"] for one in [*files, *packages])]}],
+        "components": components,
+        "dependencies": [{"ref": made["bom-ref"], "dependsOn": [one["bom-ref"] for one in components]}],
     }
-    body["serialNumber"] = serial_of(body)
+    body["serialNumber"] = f"urn:uuid:{uuid.uuid5(_NAMESPACE, to_json(body).decode())}"
     return to_json(body)
-
-
-def serial_of(body: Mapping[str, Any]) -> str:
-    """A serial number for a document that is made of its content alone."""
-    return f"urn:uuid:{uuid.uuid5(_NAMESPACE, to_json(body).decode())}"
 
 
 def _merged(locks: Mapping[str, tuple[Pinned, ...]]) -> list[tuple[Pinned, bool]]:

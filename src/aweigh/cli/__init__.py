@@ -62,6 +62,17 @@ def debug_option() -> click.Option:
     return click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error.")
 
 
+def command_at(named: str) -> click.Command:
+    """The command at ``module:attribute``, its module imported now; it takes ``--debug``, as those below it do."""
+    module, _, attribute = named.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), attribute)
+    below = command.commands.values() if isinstance(command, click.Group) else ()
+    for each in (command, *below):
+        if not any("--debug" in one.opts for one in each.params):
+            each.params.append(debug_option())
+    return command
+
+
 class CommandGroup(click.Group):
     """The group ``aweigh``: commands by name from ``COMMANDS``, the nearest offered for a name that is none."""
 
@@ -73,13 +84,7 @@ class CommandGroup(click.Group):
         """The command of that name, its module imported now; None when there is none."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        below = command.commands.values() if isinstance(command, click.Group) else ()
-        for each in (command, *below):
-            if not any("--debug" in one.opts for one in each.params):
-                each.params.append(debug_option())
-        return command
+        return command_at(COMMANDS[cmd_name][0])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from aweigh.cli.terminal import Steps, aligned, print_document
+from aweigh.cli.terminal import Steps, aligned, clean, paint, print_document
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
 
 if TYPE_CHECKING:
     from aweigh.targets.target import Status
+    from aweigh.targets.telling import Telling
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -223,6 +224,18 @@ def tell_destroyed(app: App, steps: Steps) -> None:
         steps.line("destroyed", app.name)
 
 
+def telling_of(steps: Steps) -> "Telling":
+    """What is told of a deployment: a line a step, and what is run says a line at a time, as it comes."""
+    from aweigh.targets.invitations import discreet
+    from aweigh.targets.telling import Telling
+
+    def hear(line: str) -> None:
+        if line.strip():
+            click.echo(f"    {paint(clean(discreet(line)), 'dim', stream=steps.stream)}", file=steps.stream)
+
+    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), hear=hear)
+
+
 def deployed_document(
     app: str,
     *,
@@ -255,3 +268,10 @@ def deployed_document(
 def told_live(url: str, release: str, *, changed: bool) -> str:
     """What stands behind ``live`` at the end of a deployment."""
     return f"{url}, {release}{'' if changed else ', as it was'}"
+
+
+def tell_invite(steps: Steps, url: str | None, invite: Secret | None) -> None:
+    """Says the first administrator's link where there is one; ``invite`` is its path."""
+    if invite is not None:
+        steps.line("admin", "this link, once and within a day, makes the first administrator:")
+        steps.more(f"{url or ''}{invite.reveal()}")

@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.after import deployed_document, tell_invite, telling_of, told_live
 from aweigh.cli.documents import write_documents
-from aweigh.cli.door import check_own_door
-from aweigh.cli.serve import AUTHS
-from aweigh.cli.terminal import Steps, clean, human_size, paint, print_document
+from aweigh.cli.door import auth_option, check_own_door, no_ui_option
+from aweigh.cli.terminal import Steps, clean, human_size, print_document
 from aweigh.cli.trusting import trust_option
 
 if TYPE_CHECKING:
     from aweigh.targets.compose.deploy import Going
-    from aweigh.targets.compose.deployed import Deployed, Telling
+    from aweigh.targets.compose.deployed import Deployed
     from aweigh.targets.compose.images import Source
     from aweigh.targets.compose.kept import Project
     from aweigh.targets.compose.plan import Chosen, Plan, Wish
@@ -58,18 +57,6 @@ def project_named(app: str, folder: Path | None) -> "Project":
     return project_of(app, environ=os.environ, folder=folder)
 
 
-def telling_of(steps: Steps) -> "Telling":
-    """What is told of a deployment: a line a step, and what the programs say as it comes."""
-    from aweigh.targets.compose.deployed import Telling
-    from aweigh.targets.invitations import discreet
-
-    def hear(line: str) -> None:
-        if line.strip():
-            click.echo(f"    {paint(clean(discreet(line)), 'dim', stream=steps.stream)}", file=steps.stream)
-
-    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), hear=hear)
-
-
 @click.command("compose")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @app_option
@@ -82,9 +69,8 @@ def telling_of(steps: Steps) -> "Telling":
               help="A Caddy before one web container, too: releases leave no gap; unset: as it is.")  # fmt: skip
 @click.option("--memory", default="512M", show_default=True, metavar="SIZE", help="What each may take: 512M, 2G.")
 @click.option("--cpus", default="1", show_default=True, metavar="NUMBER", help="How many processors each may use.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
-@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@auth_option
+@no_ui_option
 @click.option("--worker", is_flag=True, help="Run jobs in a container of their own.")
 @click.option("--redis", is_flag=True, help="Share answers, sessions and budgets through a Valkey.")
 @trust_option
@@ -225,9 +211,7 @@ def _tell(deployed: "Deployed", *, steps: Steps, as_json: bool) -> None:
         print_document(document(deployed))
         return
     steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
-    if deployed.invite is not None:
-        steps.line("admin", "this link, once and within a day, makes the first administrator:")
-        steps.more(f"{deployed.url}{deployed.invite.reveal()}")
+    tell_invite(steps, deployed.url, deployed.invite)
     steps.next(f"aweigh status compose --app {shlex.quote(deployed.app)}")
 
 

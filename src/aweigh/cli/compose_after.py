@@ -23,9 +23,10 @@ from aweigh.cli.after import (
     tell_rollback,
     tell_scale,
     tell_status,
+    telling_of,
     yes_option,
 )
-from aweigh.cli.compose import app_option, place_options, project_named, telling_of
+from aweigh.cli.compose import app_option, place_options, project_named
 from aweigh.cli.door import json_option
 from aweigh.cli.terminal import Steps, clean
 from aweigh.cli.typed import Version, changes_of

@@ -21,8 +21,7 @@ from aweigh.cli.after import (
     yes_option,
 )
 from aweigh.cli.documents import write_documents
-from aweigh.cli.door import check_own_door, json_option
-from aweigh.cli.serve import AUTHS
+from aweigh.cli.door import auth_option, check_own_door, json_option, no_ui_option
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
 from aweigh.errors import RemoteError
@@ -92,9 +91,8 @@ def app_at_dokku(app: App, ssh_config: Path | None) -> "Iterator[Dokku]":
 @app_option
 @host_options
 @click.option("--replicas", type=click.IntRange(1, 100), default=1, show_default=True, help="How many web replicas.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
-@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@auth_option
+@no_ui_option
 @click.option("--worker", is_flag=True, help="Run jobs in processes of their own.")
 @trust_option
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 ROLES = ("viewer", "predictor", "operator", "admin")
 SCOPES = ("read", "predict", "feedback", "operate", "admin")
 
+AUTHS = ("none", "password", "oidc")
+
+auth_option = click.option(
+    "--auth", type=click.Choice(AUTHS), default="password", show_default=True,
+    help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).",
+)  # fmt: skip
+no_ui_option = click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 

@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.after import deployed_document, tell_invite, telling_of, told_live
 from aweigh.cli.documents import write_documents
-from aweigh.cli.door import check_own_door
-from aweigh.cli.serve import AUTHS
-from aweigh.cli.terminal import Steps, clean, paint, print_document
+from aweigh.cli.door import auth_option, check_own_door
+from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.targets.heroku.api import Api
     from aweigh.targets.heroku.render import Shape
-    from aweigh.targets.heroku.wish import Deployed, Packed, Telling, Wish
+    from aweigh.targets.heroku.wish import Deployed, Packed, Wish
     from aweigh.targets.release import Release
 
 STOPPED = 130
@@ -61,18 +60,6 @@ def at_heroku(endpoint: str | None) -> Iterator["Api"]:
         api.close()
 
 
-def telling_of(steps: Steps) -> "Telling":
-    """What is told of a deployment: a line a step, and of logs each line as it comes."""
-    from aweigh.targets.heroku.wish import Telling
-    from aweigh.targets.invitations import discreet
-
-    def hear(line: str) -> None:
-        if line.strip():
-            click.echo(f"    {paint(clean(discreet(line)), 'dim', stream=steps.stream)}", file=steps.stream)
-
-    return Telling(line=lambda name, text, seconds: steps.line(name, text, seconds=seconds), hear=hear)
-
-
 @click.command("heroku")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @app_option
@@ -80,8 +67,7 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option("--stack", metavar="NAME", help="What it is built on: heroku-24, heroku-26.")
 @click.option("--size", metavar="NAME", help="Of the dynos: basic, standard-1x, ...; unset: as they are.")
 @click.option("--replicas", type=click.IntRange(1, 100), help="How many web dynos; unset: as many as there are.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
+@auth_option
 @click.option("--addon", "addons", multiple=True, metavar="SERVICE:PLAN",
               help="An add-on, such as heroku-postgresql:essential-0; may be given several times.")  # fmt: skip
 @click.option("--team", metavar="NAME", help="The team whose app it is to be.")
@@ -229,10 +215,8 @@ def _go(
     for note in deployed.notes:
         steps.line("note", note)
     steps.line("live", told_live(deployed.url, deployed.release, changed=deployed.changed))
-    if deployed.invite is not None:
-        steps.line("admin", "this link, once and within a day, makes the first administrator:")
-        steps.more(f"{deployed.url}{deployed.invite.reveal()}")
-    elif deployed.created and "--auth password" in release.processes.get("web", ""):
+    tell_invite(steps, deployed.url, deployed.invite)
+    if deployed.invite is None and deployed.created and "--auth password" in release.processes.get("web", ""):
         steps.line("admin", "no first link is in the log (nobody can sign in yet, or somebody can already); another:")
         steps.more(f"heroku run --app {shlex.quote(deployed.app)} aweigh users invite admin")
     steps.next(f"aweigh status heroku --app {shlex.quote(deployed.app)}")

@@ -21,10 +21,11 @@ from aweigh.cli.after import (
     tell_rollback,
     tell_scale,
     tell_status,
+    telling_of,
     yes_option,
 )
 from aweigh.cli.door import json_option
-from aweigh.cli.heroku import app_option, at_heroku, endpoint_option, telling_of
+from aweigh.cli.heroku import app_option, at_heroku, endpoint_option
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.typed import Version, changes_of
 from aweigh.errors import RemoteError

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from aweigh.cli.door import help_alone, json_option
-from aweigh.cli.heroku import at_heroku, document, endpoint_option, telling_of
-from aweigh.cli.serve import AUTHS
+from aweigh.cli.after import tell_invite, telling_of
+from aweigh.cli.door import auth_option, help_alone, json_option, no_ui_option
+from aweigh.cli.heroku import at_heroku, document, endpoint_option
 from aweigh.cli.terminal import Steps, aligned, print_document
 from aweigh.cli.trusting import trust_option
 from aweigh.errors import UsageError
@@ -69,9 +69,8 @@ def review_heroku(ctx: click.Context) -> None:
 @pipeline_option
 @branch_option
 @click.option("--size", metavar="NAME", help="Of its dynos; unset: basic, or the smallest of the generation Fir.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
-@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@auth_option
+@no_ui_option
 @click.option("--worker", is_flag=True, help="Run jobs in worker dynos of their own.")
 @trust_option
 @click.option("--yes", is_flag=True, help="Do not ask before something that Heroku bills is created.")
@@ -124,9 +123,7 @@ def create_review(
     for note in done.notes:
         steps.line("note", note)
     steps.line("live", done.url)
-    if done.invite is not None:
-        steps.line("admin", "this link, once and within a day, makes the first administrator:")
-        steps.more(f"{done.url}{done.invite.reveal()}")
+    tell_invite(steps, done.url, done.invite)
     steps.next(f"aweigh status heroku --app {done.app}")
 
 

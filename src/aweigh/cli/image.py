@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aweigh.cli.door import check_own_door
+from aweigh.cli.door import auth_option, check_own_door
 from aweigh.cli.image_checks import (
     check_insecure,
     check_lock,
@@ -19,7 +19,6 @@ from aweigh.cli.image_checks import (
     named_by,
     plain_name,
 )
-from aweigh.cli.serve import AUTHS
 from aweigh.cli.terminal import Steps, human_size, print_document
 from aweigh.cli.trusting import private_key, trust_option
 from aweigh.errors import UsageError
@@ -57,8 +56,7 @@ insecure_option = click.option(
               help="Whose media types: the OCI's, or Docker's schema 2.")  # fmt: skip
 @click.option("--key", "key_path", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Sign what is pushed with this private key, in the form that cosign checks.")  # fmt: skip
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
+@auth_option
 @click.option("--no-ui", is_flag=True, help="The API alone.")
 @click.option("--worker", is_flag=True, help="Leave jobs to workers of their own.")
 @click.option("--bytecode/--no-bytecode", default=True, show_default=True,

@@ -44,8 +44,8 @@ def keygen(name: str, output: Path, kind: str, passphrase: bool, as_json: bool) 
     try:
         with whole_file(public) as stream:
             stream.write(key.public.pem())
-    except BaseException:
-        private.unlink(missing_ok=True)  # half a pair would be in the way of the next try
+    except BaseException:  # whatever it is, Ctrl-C too: half a pair would be in the way of the next try
+        private.unlink(missing_ok=True)
         raise
     if as_json:
         print_document({"private": str(private), "public": str(public), "keyid": key.public.keyid})

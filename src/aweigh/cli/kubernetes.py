@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.after import deployed_document, tell_invite, told_live
 from aweigh.cli.documents import check_new, write_documents
-from aweigh.cli.door import check_own_door
-from aweigh.cli.serve import AUTHS
+from aweigh.cli.door import auth_option, check_own_door, no_ui_option
 from aweigh.cli.terminal import Steps, clean, human_size, print_document
 from aweigh.cli.trusting import trust_option, trusted
 from aweigh.errors import UsageError
@@ -48,9 +47,8 @@ context_option = click.option("--context", metavar="NAME", help="Which cluster o
 @click.option("--platform", "platforms", multiple=True, metavar="OS/ARCH", help="linux/amd64 (default), linux/arm64.")
 @click.option("--pull-secret", metavar="NAME", default="", help="The Secret with which the cluster fetches the image.")
 @click.option("--insecure", is_flag=True, help="Ask the registry without TLS; only one on this machine is.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
-@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@auth_option
+@no_ui_option
 @click.option("--worker", is_flag=True, help="Run jobs in pods of their own.")
 @click.option("--redis", is_flag=True, help="Share answers, sessions and budgets through a Redis.")
 @trust_option
@@ -361,9 +359,7 @@ def _tell(deployed: "Deployed", plan: "Plan", *, steps: Steps) -> None:
     steps.line("live", told_live(deployed.url or "in the cluster", deployed.version, changed=deployed.changed))
     for note in deployed.notes:
         steps.line("note", note)
-    if deployed.invite is not None:
-        steps.line("admin", "this link, once and within a day, makes the first administrator:")
-        steps.more(f"{deployed.url or ''}{deployed.invite.reveal()}")
+    tell_invite(steps, deployed.url, deployed.invite)
     steps.next(f"aweigh status kubernetes --app {shlex.quote(plan.app)} --namespace {shlex.quote(plan.namespace)}")
 
 

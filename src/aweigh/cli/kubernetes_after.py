@@ -29,7 +29,6 @@ from aweigh.cli.door import json_option
 from aweigh.cli.ssh import telling_of
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.typed import Version, changes_of
-from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
     from aweigh.targets.kubernetes.apply import Difference
@@ -44,14 +43,9 @@ MOST_SHOWN = 80
 
 def _app(_: click.Context, __: click.Parameter, name: str) -> str:
     """The app's name, refused here if there can be none such, before a cluster is asked."""
-    import re
+    from aweigh.targets.app_name import check_app
 
-    if re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name) is None:
-        raise UsageError(
-            f"No app can be called {name[:60]!a}.",
-            hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
-        )
-    return name
+    return check_app(name)
 
 
 def cluster_options(command: F) -> F:

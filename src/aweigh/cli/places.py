@@ -4,12 +4,11 @@ A place's commands live in modules of its own and are imported when they are typ
 that ``aweigh deploy --help`` imports none of them.
 """
 
-import importlib
 from collections.abc import Mapping
 
 import click
 
-from aweigh.cli import debug_option
+from aweigh.cli import command_at
 from aweigh.cli.door import help_alone
 
 PLACES: Mapping[str, Mapping[str, str]] = {
@@ -99,15 +98,7 @@ class PlaceGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """The verb at that place, its module imported now; None where the place is not known or has no such verb."""
         named = PLACES.get(cmd_name, {}).get(self.name or "")
-        if named is None:
-            return None
-        module, _, attribute = named.partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
-        below = command.commands.values() if isinstance(command, click.Group) else ()
-        for each in (command, *below):
-            if not any("--debug" in one.opts for one in each.params):
-                each.params.append(debug_option())
-        return command
+        return None if named is None else command_at(named)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

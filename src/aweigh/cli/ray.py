@@ -32,7 +32,7 @@ AUTHS = ("password", "none")
 
 
 def _app(_: click.Context, __: click.Parameter, name: str) -> str:
-    from aweigh.targets.ray.plan import check_app
+    from aweigh.targets.app_name import check_app
 
     return check_app(name)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aweigh.cli.door import AUTHS
 from aweigh.cli.terminal import Steps
 from aweigh.cli.trusting import signed_by, trust_option, trusted
 from aweigh.errors import BundleError, UsageError
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
     from aweigh.cli.planned import Said
     from aweigh.cli.serving import Wanted
     from aweigh.server.settings import Settings
-
-
-AUTHS = ["none", "password", "oidc"]
 
 
 class Workers(click.ParamType[int | str]):

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aweigh.cli.after import deployed_document, told_live
+from aweigh.cli.after import deployed_document, tell_invite, told_live
 from aweigh.cli.documents import write_documents
-from aweigh.cli.door import check_own_door
-from aweigh.cli.serve import AUTHS
+from aweigh.cli.door import auth_option, check_own_door, no_ui_option
 from aweigh.cli.terminal import Steps, clean, print_document
 from aweigh.cli.trusting import trust_option
 
@@ -83,9 +82,8 @@ def telling_of(steps: Steps) -> "Telling":
 @click.option("--memory", metavar="SIZE", help="What each process may take: 512M, 2G [1G].")
 @click.option("--replicas", type=click.IntRange(1, 10), help="How many web replicas; unset: as many as there are.")
 @click.option("--python", metavar="NAME", help="The host's interpreter, if it is not found: python3.12, or its path.")
-@click.option("--auth", type=click.Choice(AUTHS), default="password", show_default=True,
-              help="Who may come in: people who sign in (password, oidc) and keys, or anybody (none).")  # fmt: skip
-@click.option("--no-ui", is_flag=True, help="Deploy the API alone.")
+@auth_option
+@no_ui_option
 @click.option("--worker", is_flag=True, help="Run jobs in processes of their own.")
 @trust_option
 @click.option("--output-dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -172,9 +170,7 @@ def tell_deployed(deployed: "Deployed", host: str, *, steps: Steps) -> None:
     for note in deployed.notes:
         steps.line("note", note)
     steps.line("live", told_live(deployed.url, deployed.version, changed=deployed.changed))
-    if deployed.invite is not None:
-        steps.line("admin", "this link, once and within a day, makes the first administrator:")
-        steps.more(f"{deployed.url}{deployed.invite.reveal()}")
+    tell_invite(steps, deployed.url, deployed.invite)
     steps.next(f"aweigh status ssh --app {deployed.app} --host {shlex.quote(host)}")
 
 

@@ -125,7 +125,7 @@ class Postgres:
                     raise StorageDown("The database cannot be reached, or fails.")
                 try:
                     self._pool = self._open()
-                except Exception:
+                except Exception:  # whatever it is, it goes on to who asked: those who wait are told at once
                     self._failed = time.monotonic()
                     raise
                 self._process = os.getpid()

@@ -105,7 +105,7 @@ class Sqlite:
             connection.execute("PRAGMA secure_delete = ON")  # what was removed is not left in the file's free pages
             with _transaction(connection):
                 migrate(self._parts, lambda statement, arguments: connection.execute(statement, arguments).fetchall())
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too: nobody else would close what is not handed on
             connection.close()
             raise
         return connection
@@ -135,7 +135,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         yield
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # of who changes as well: of what was left in the middle nothing is kept
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise

@@ -1,12 +1,13 @@
 """Jobs in PostgreSQL, for servers and workers that share no disk: records in one table, files in pieces in another."""
 
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from aweigh.database.part import Part
 from aweigh.database.postgres import Postgres
 from aweigh.errors import StorageDown
-from aweigh.jobs.pieces import PIECE_BYTES, pieces
+from aweigh.jobs.pieces import gather, pieces, within
 from aweigh.jobs.sql import SqlRecords
 
 FILES = Part(
@@ -67,18 +68,11 @@ class Pieces:
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
         """A copy of the file in a folder of this machine."""
-        path = folder / f"{job_id}.{name}"
-        with path.open("wb") as file:
-            place = 0
-            while piece := self._piece(job_id, name, place):
-                file.write(piece)
-                place += 1
-        return path
+        return gather(partial(self._piece, job_id, name), folder / f"{job_id}.{name}")
 
     def read(self, job_id: str, name: str, start: int, size: int) -> bytes:
         """Some bytes of a file, perhaps fewer than asked for; none when there is no such file any more."""
-        place, within = divmod(start, PIECE_BYTES)
-        return self._piece(job_id, name, place)[within : within + size]
+        return within(partial(self._piece, job_id, name), start, size)
 
     def remove(self, job_id: str, name: str) -> None:
         """Removes a file."""

@@ -7,6 +7,7 @@ script changes all of them at once, and only if the job is still at the revision
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,7 +15,7 @@ import msgspec
 
 from aweigh.database.redis import told
 from aweigh.jobs.job import STATES, Job
-from aweigh.jobs.pieces import PIECE_BYTES, pieces
+from aweigh.jobs.pieces import gather, pieces, within
 
 _LOG = logging.getLogger(__name__)
 PREFIX = "aweigh:"
@@ -208,18 +209,11 @@ class RedisFiles:
 
     def fetch(self, job_id: str, name: str, folder: Path) -> Path:
         """A copy of the file in a folder of this machine."""
-        path = folder / f"{job_id}.{name}"
-        with path.open("wb") as file:
-            place = 0
-            while piece := self._piece(job_id, name, place):
-                file.write(piece)
-                place += 1
-        return path
+        return gather(partial(self._piece, job_id, name), folder / f"{job_id}.{name}")
 
     def read(self, job_id: str, name: str, start: int, size: int) -> bytes:
         """Some bytes of a file, perhaps fewer than asked for; none when there is no such file any more."""
-        place, within = divmod(start, PIECE_BYTES)
-        return self._piece(job_id, name, place)[within : within + size]
+        return within(partial(self._piece, job_id, name), start, size)
 
     def remove(self, job_id: str, name: str) -> None:
         """Removes a file."""

@@ -65,18 +65,8 @@ def newest_interpreter(python: str) -> tuple[Path, str] | None:
 
 def _patch(program: Path) -> str:
     """The whole version of a program; empty where it does not tell."""
-    try:
-        done = subprocess.run(
-            [program, "-I", "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_ASK_TIMEOUT_S,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    said = done.stdout.strip()
+    done = _asked(program, "-S", "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])")
+    said = "" if done is None else done.stdout.strip()
     return said if re.fullmatch(r"\d+\.\d+\.\d+", said, re.ASCII) else ""
 
 
@@ -108,9 +98,15 @@ def _candidates(python: str) -> Iterator[Path]:
 
 def _is(program: Path, python: str) -> bool:
     """Whether it runs, and is that Python: a shim on the path may stand for a Python that is not there."""
+    done = _asked(program, "-c", _QUESTION)
+    return done is not None and done.returncode == 0 and done.stdout.split() == ["cpython", python]
+
+
+def _asked(program: Path, *words: str) -> subprocess.CompletedProcess[str] | None:
+    """What a program answers that reads nothing of its surroundings; None where it does not run, or not to its end."""
     try:
-        done = subprocess.run(
-            [program, "-I", "-c", _QUESTION],
+        return subprocess.run(
+            [program, "-I", *words],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -118,5 +114,4 @@ def _is(program: Path, python: str) -> bool:
             timeout=_ASK_TIMEOUT_S,
         )
     except (OSError, subprocess.TimeoutExpired):
-        return False
-    return done.returncode == 0 and done.stdout.split() == ["cpython", python]
+        return None

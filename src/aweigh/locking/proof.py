@@ -149,7 +149,7 @@ def _probe(folder: Path, asked: str) -> tuple[int | None, str]:
             os.killpg(process.pid, signal.SIGKILL)
             output, _ = process.communicate()
             return None, output
-        except BaseException:
+        except BaseException:  # whatever it is, Ctrl-C too, does not reach a session of its own
             os.killpg(process.pid, signal.SIGKILL)
             raise
     return process.returncode, output

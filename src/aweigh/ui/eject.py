@@ -85,7 +85,7 @@ def _literal(value: object) -> str:
 
 # -- the parts that every page has -----------------------------------------------------------------------------------
 
-_PREDICT = '''\
+_API = '''\
 API = os.environ.get("AWEIGH_API_URL", "http://127.0.0.1:8000")
 
 
@@ -94,7 +94,11 @@ def who():
     session, key = st.context.headers.get("X-Aweigh-Session"), os.environ.get("AWEIGH_API_KEY")
     said = f"Aweigh-Session {session}" if session else f"Bearer {key}" if key else None
     return {"Authorization": said} if said else {}
+'''
 
+_PREDICT = (
+    _API
+    + '''
 
 def predict(row):
     """What the model says of one row, and what is unusual about it."""
@@ -105,6 +109,7 @@ def predict(row):
     reply.raise_for_status()
     return reply.json()
 '''
+)
 
 _HELPERS = {
     "number": '''
@@ -128,7 +133,8 @@ def iso(moment):
 ''',
 }
 
-BATCH = '''\
+BATCH = (
+    '''\
 """Many rows at once: a CSV goes to the model, and its answers come back beside it. Yours to change."""
 
 import io
@@ -138,15 +144,9 @@ import httpx
 import pandas as pd
 import streamlit as st
 
-API = os.environ.get("AWEIGH_API_URL", "http://127.0.0.1:8000")
-
-
-def who():
-    """In whose name the API is asked: the visitor's own session, or a key, where it asks."""
-    session, key = st.context.headers.get("X-Aweigh-Session"), os.environ.get("AWEIGH_API_KEY")
-    said = f"Aweigh-Session {session}" if session else f"Bearer {key}" if key else None
-    return {"Authorization": said} if said else {}
-
+'''
+    + _API
+    + '''
 
 def harmless(cell):
     """Text that a spreadsheet would run as a formula, made plain."""
@@ -174,6 +174,7 @@ table = pd.concat([answers, rows], axis="columns")
 st.dataframe(table, hide_index=True)
 st.download_button("Download", table.map(harmless).to_csv(index=False), file_name="answers.csv", mime="text/csv")
 '''
+)
 
 
 def theme(accent: str | None) -> str:

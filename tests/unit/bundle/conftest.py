@@ -5,8 +5,10 @@ import hashlib
 import msgspec
 import pytest
 
+from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.build import assemble
 from aweigh.bundle.examples import Examples, dump_examples
+from aweigh.bundle.files import write_folder
 from aweigh.bundle.manifest import Attempt, Graph, GraphInput, Manifest, Proof, to_json
 from aweigh.schema.column import Column, Output, Schema
 
@@ -98,3 +100,15 @@ def changed(parts, manifest):
         return made
 
     return make
+
+
+@pytest.fixture(params=["archive", "folder"])
+def write(request, tmp_path):
+    """Return a function that writes files in one form of a bundle and returns its path."""
+
+    def to_disk(files):
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.aweigh"
+        (write_bundle if request.param == "archive" else write_folder)(files, path)
+        return path
+
+    return to_disk

@@ -13,7 +13,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from aweigh.__main__ import main
-from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.dsse import pae
 from aweigh.bundle.files import write_folder
 from aweigh.bundle.keys import (
@@ -50,16 +49,6 @@ def signed(files, *keys, name="penguins"):
 def trust(*keys, signatures=1, **more):
     names = {id(ANA): "ana", id(BOB): "bob", id(EVE): "eve"}
     return Trust(tuple(TrustedKey(names[id(key)], key.public, **more) for key in keys), signatures)
-
-
-@pytest.fixture(params=["archive", "folder"])
-def write(request, tmp_path):
-    def to_disk(files):
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.aweigh"
-        (write_bundle if request.param == "archive" else write_folder)(files, path)
-        return path
-
-    return to_disk
 
 
 def refused(path, policy, why, *, error=UntrustedBundle):

@@ -34,18 +34,6 @@ from aweigh.bundle.verify import VerifiedBundle, open_bundle, verify
 from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle, UsageError
 
 
-@pytest.fixture(params=["archive", "folder"])
-def write(request, tmp_path):
-    """Return a function that writes files in one form of a bundle and returns its path."""
-
-    def to_disk(files):
-        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.aweigh"
-        (write_bundle if request.param == "archive" else write_folder)(files, path)
-        return path
-
-    return to_disk
-
-
 @pytest.fixture
 def archived(tmp_path):
     """Return a function that writes files as one file."""

@@ -48,6 +48,16 @@ class Trial:
         return self.family.load(form.data, self.schema, threads=threads, model_class=form.model_class)
 
 
+def three(score):
+    """Three classes by a score: what is low, middling and high of it."""
+    return np.digitize(score, np.quantile(score, [0.4, 0.7]))
+
+
+def two(score):
+    """Two classes by a score."""
+    return score > np.median(score)
+
+
 @pytest.fixture
 def tried() -> Callable[..., Trial]:
     """Asks a model about a sample and makes every form that can be made."""

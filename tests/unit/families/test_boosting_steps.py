@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests.unit.families.conftest import three
 
 from aweigh.models.parity import prove
 
@@ -30,10 +31,6 @@ REGRESSORS = {
 }
 # Each library names the columns that its converted trees ask for: none of them minds that these are arrays.
 pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
-
-
-def three(score):
-    return np.digitize(score, np.quantile(score, [0.4, 0.7]))
 
 
 def converts(tried, model, sample):

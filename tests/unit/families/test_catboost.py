@@ -5,19 +5,12 @@ from pathlib import Path
 import catboost
 import numpy as np
 import pytest
+from tests.unit.families.conftest import three, two
 
 from aweigh.errors import ModelError, UnreadableModel, UnsupportedModel
 from aweigh.models import catboost as family
 
 FEW = {"iterations": 12, "thread_count": 1, "verbose": False, "allow_writing_files": False, "random_seed": 1}
-
-
-def three(score):
-    return np.digitize(score, np.quantile(score, [0.4, 0.7]))
-
-
-def two(score):
-    return score > np.median(score)
 
 
 @pytest.mark.parametrize("loss", ["RMSE", "MAE", "Poisson", "Tweedie:variance_power=1.5", "LogLinQuantile", "Cox"])

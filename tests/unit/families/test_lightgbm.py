@@ -6,6 +6,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
+from tests.unit.families.conftest import three, two
 
 from aweigh.errors import ModelError, UnreadableModel, UnsupportedModel
 from aweigh.models import lightgbm as family
@@ -13,14 +14,6 @@ from aweigh.table import Table, Values
 
 FEW = {"n_estimators": 12, "n_jobs": 1, "verbose": -1, "min_child_samples": 5}
 TRAIN = {"num_threads": 1, "verbose": -1, "min_data_in_leaf": 5}
-
-
-def three(score):
-    return np.digitize(score, np.quantile(score, [0.4, 0.7]))
-
-
-def two(score):
-    return score > np.median(score)
 
 
 @pytest.mark.parametrize(

@@ -9,16 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+from tests.unit.families.conftest import three
 
 from aweigh.errors import UnreadableModel, UnsupportedModel, UsageError
 from aweigh.models import xgboost as family
 from aweigh.table import Table, Values
 
 FEW = {"n_estimators": 12, "n_jobs": 1}
-
-
-def three(score):
-    return np.digitize(score, np.quantile(score, [0.4, 0.7]))
 
 
 def two(score):

@@ -1,9 +1,7 @@
 """A door of the test's own, in a file, with a clock that stands still until it is moved."""
 
-import importlib.util
-import os
-
 import pytest
+from tests.conftest import require_package
 
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import Role
@@ -14,12 +12,7 @@ PASSWORD = "otter gravel ninety"
 
 @pytest.fixture(autouse=True)
 def argon2():
-    """Skip where the extra is missing, or fail in CI, where nothing may be missing."""
-    if importlib.util.find_spec("argon2") is None:
-        reason = "the package argon2-cffi (extra auth) is not installed here"
-        if os.environ.get("CI", "").lower() in {"1", "true"}:
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    require_package("argon2", called="argon2-cffi (extra auth)")
 
 
 class Clock:

@@ -1,17 +1,9 @@
-"""What a deployment is told to whom, and what came of it."""
+"""What came of a deployment."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from aweigh.secret import Secret
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """Who is told: ``line`` of each step that is done (name, text, seconds), ``hear`` of each line of a program's."""
-
-    line: Callable[[str, str, float], None] = lambda *_: None
-    hear: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

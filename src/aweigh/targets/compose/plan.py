@@ -13,6 +13,7 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import parse_reference
+from aweigh.targets.app_name import check_app
 from aweigh.targets.compose.sizes import check_count, check_cpus, check_memory
 from aweigh.targets.image.build import words_of
 from aweigh.targets.live import golden_of
@@ -41,8 +42,6 @@ CPUS = "1"
 PORT = 8000
 MOST_VALUE = 8000
 
-NAME = re.compile(r"[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?")
-"""Of an app: part of the names of containers, volumes and a folder."""
 PROCESS = re.compile(r"[a-z](?:[a-z0-9-]{0,28}[a-z0-9])?")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}", re.ASCII)
 HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63})*")
@@ -135,11 +134,7 @@ def check_wish(wish: Wish) -> None:
     Raises:
         UsageError: a name, a size or a number that cannot be.
     """
-    if NAME.fullmatch(wish.app) is None:
-        raise UsageError(
-            f"No app can be called {wish.app[:60]!a}.",
-            hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
-        )
+    check_app(wish.app)
     check_memory(wish.memory)
     check_cpus(wish.cpus)
     if not 1 <= wish.port <= 65535:

@@ -16,7 +16,6 @@ from aweigh.errors import RemoteError
 from aweigh.guard import deploy_key
 from aweigh.targets.compose.caddy import SIDE_DOOR
 from aweigh.targets.compose.containers import Awaited, Container, containers_of, wait_until_up, why_crashed, why_down
-from aweigh.targets.compose.deployed import Telling
 from aweigh.targets.compose.errors import ComposeRefused
 from aweigh.targets.compose.kept import NEXT, Project
 from aweigh.targets.compose.plan import MIGRATE, OF_STORES, PROXY, SERVICES, WEB, Plan, Slot
@@ -24,6 +23,7 @@ from aweigh.targets.compose.program import CHANGE_S, Programs, ask, carry_out, s
 from aweigh.targets.compose.render import COMPOSE, proxy_told, web_told
 from aweigh.targets.errors import AnswersDiffer
 from aweigh.targets.live import Golden, Replayed, replay
+from aweigh.targets.telling import Telling
 
 BOOT_S = 240.0
 _STEPS = re.compile(r"\s*(?:Container|Network|Volume) ")

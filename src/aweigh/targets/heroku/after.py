@@ -21,9 +21,9 @@ from aweigh.targets.heroku.documents import (
 from aweigh.targets.heroku.dynos import DYNOS, SIZES_OF_FIR, is_fir_size
 from aweigh.targets.heroku.formation import ensure_affinity
 from aweigh.targets.heroku.settings import find_app, url_of
-from aweigh.targets.heroku.wish import Telling
 from aweigh.targets.live import get
 from aweigh.targets.target import Status
+from aweigh.targets.telling import Telling
 
 DESCRIBED = re.compile(r"aweigh: \S+ ([0-9a-f]{12})\b")
 """How a build says which bundle is in it."""

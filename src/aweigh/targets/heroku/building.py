@@ -11,7 +11,8 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.documents import Build, HerokuRelease, Source
 from aweigh.targets.heroku.errors import BuildFailed, HerokuSilent, ReleaseFailed, build_failed
 from aweigh.targets.heroku.stream import follow
-from aweigh.targets.heroku.wish import Going, Packed, Telling
+from aweigh.targets.heroku.wish import Going, Packed
+from aweigh.targets.telling import Telling
 
 KEPT_LINES = 60
 """Of a log, to say from why it failed."""

@@ -32,10 +32,11 @@ from aweigh.targets.heroku.settings import (
     settings_of,
     url_of,
 )
-from aweigh.targets.heroku.wish import Deployed, Going, Packed, Telling, Wish, check_wish
+from aweigh.targets.heroku.wish import Deployed, Going, Packed, Wish, check_wish
 from aweigh.targets.invitations import first_invitation
 from aweigh.targets.live import Replayed, golden_of, replay
 from aweigh.targets.release import START, Release
+from aweigh.targets.telling import Telling
 
 
 def deploy(

@@ -9,8 +9,9 @@ from aweigh.targets.heroku.api import Api
 from aweigh.targets.heroku.documents import Feature, Formation
 from aweigh.targets.heroku.dynos import DYNOS
 from aweigh.targets.heroku.errors import HerokuRefused
-from aweigh.targets.heroku.wish import Going, Telling, Wish
+from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
 
 
 def formation_updates(

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from aweigh.errors import UsageError
 from aweigh.targets.heroku.documents import App
 from aweigh.targets.heroku.dynos import DYNOS, SIZES_OF_FIR, is_fir_size
-from aweigh.targets.heroku.wish import Going, Telling, Wish
+from aweigh.targets.heroku.wish import Going, Wish
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
 
 HOOKS = ("bin/pre_compile", "bin/post_compile")
 """What the classic buildpack runs while it builds; that of Fir runs neither."""

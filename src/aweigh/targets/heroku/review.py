@@ -24,8 +24,9 @@ from aweigh.targets.heroku.pipelines import the_pipeline
 from aweigh.targets.heroku.render import asked_of
 from aweigh.targets.heroku.settings import url_of
 from aweigh.targets.heroku.stream import follow
-from aweigh.targets.heroku.wish import Deployed, Packed, Telling, Wish
+from aweigh.targets.heroku.wish import Deployed, Packed, Wish
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
 
 KEPT_LINES = 60
 MOST_BRANCH = 200

@@ -1,8 +1,7 @@
-"""What a deployment is made of: what somebody asks for, the source, who is told, and what came of it."""
+"""What a deployment is made of: what somebody asks for, the source, and what came of it."""
 
 import hashlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from aweigh.errors import UsageError
@@ -12,6 +11,7 @@ from aweigh.targets.heroku.boot import Patience
 from aweigh.targets.heroku.dynos import DYNOS, is_fir_size
 from aweigh.targets.live import Golden
 from aweigh.targets.release import Release
+from aweigh.targets.telling import Telling
 
 NAME = re.compile(r"[a-z][a-z0-9-]{1,28}[a-z0-9]\Z")
 _ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
@@ -49,14 +49,6 @@ class Packed:
     def version(self) -> str:
         """Its digest as people see it: 12 hex digits. Builds are told apart by it."""
         return self.sha256[:12]
-
-
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """Who is told: ``line`` of each step that is done (name, text, seconds), ``hear`` of each line of a build's log."""
-
-    line: Callable[[str, str, float], None] = lambda *_: None
-    hear: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)

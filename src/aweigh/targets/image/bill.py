@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from aweigh._version import __version__
-from aweigh.bundle.manifest import to_json
 from aweigh.bundle.requirements import Pinned, read_lock
-from aweigh.bundle.sbom import SPECIFICATION, purl_of, serial_of
+from aweigh.bundle.sbom import bill_of, purl_of
 from aweigh.oci.image import Image
 from aweigh.targets.image.base import Base
 from aweigh.targets.image.packages import split_own
@@ -30,25 +29,14 @@ def image_bill(release: Release, base: Base, image: Image) -> bytes:
         components.append(_own(wheel, release.files[f"{WHEELS}{wheel}"]))
     if release.bundle is not None:
         components.append(_file(release.bundle, release.files[release.bundle]))
-    body: dict[str, Any] = {
-        "bomFormat": "CycloneDX",
-        "specVersion": SPECIFICATION,
-        "version": 1,
-        "metadata": {
-            "tools": {"components": [{"type": "application", "name": "aweigh", "version": __version__}]},
-            "component": {
-                "type": "container",
-                "bom-ref": IMAGE,
-                "name": release.name,
-                "version": image.descriptor.digest,
-                "properties": [{"name": "aweigh:platform", "value": str(image.platform)}],
-            },
-        },
-        "components": components,
-        "dependencies": [{"ref": IMAGE, "dependsOn": [one["bom-ref"] for one in components]}],
+    made = {
+        "type": "container",
+        "bom-ref": IMAGE,
+        "name": release.name,
+        "version": image.descriptor.digest,
+        "properties": [{"name": "aweigh:platform", "value": str(image.platform)}],
     }
-    body["serialNumber"] = serial_of(body)
-    return to_json(body)
+    return bill_of(made, components)
 
 
 def _base(base: Base) -> dict[str, Any]:

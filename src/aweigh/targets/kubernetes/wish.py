@@ -12,7 +12,8 @@ import msgspec
 
 from aweigh.errors import UsageError
 from aweigh.oci.reference import check_host
-from aweigh.targets.compose.plan import HOST, NAME
+from aweigh.targets.app_name import check_app
+from aweigh.targets.compose.plan import HOST
 from aweigh.targets.compose.sizes import check_cpus, check_memory
 from aweigh.targets.replica import check_count
 
@@ -121,11 +122,7 @@ def check_wish(wish: Wish) -> None:
     Raises:
         UsageError: a name, a size or a number that cannot be.
     """
-    if NAME.fullmatch(wish.app) is None:
-        raise UsageError(
-            f"No app can be called {wish.app[:60]!a}.",
-            hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
-        )
+    check_app(wish.app)
     check_name(wish.namespace, what="namespace")
     if wish.metrics_namespace:
         check_name(wish.metrics_namespace, what="metrics namespace")

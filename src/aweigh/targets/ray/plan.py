@@ -11,7 +11,7 @@ from typing import Any
 
 from aweigh.errors import UsageError
 from aweigh.runtime.measured import Measured
-from aweigh.targets.compose.plan import NAME
+from aweigh.targets.app_name import check_app
 from aweigh.targets.ray.kept import Release
 from aweigh.targets.replica import CALM_S, QUEUE_WAIT_S, check_count, resources_of
 
@@ -45,20 +45,6 @@ class Wish:
     cpus: str = "1"
     host: str = "127.0.0.1"
     port: int = 8000
-
-
-def check_app(name: str) -> str:
-    """An app's name, if it can be one.
-
-    Raises:
-        UsageError: it cannot.
-    """
-    if NAME.fullmatch(name) is None:
-        raise UsageError(
-            f"No app can be called {name[:60]!a}.",
-            hint="1 to 40 small letters, digits and hyphens, the first a letter, the last no hyphen",
-        )
-    return name
 
 
 def check_replicas(count: int) -> int:

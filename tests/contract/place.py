@@ -40,6 +40,8 @@ class Running:
     on: str
     most: int
     """How many web replicas are scaled to."""
+    rendering: Sequence[str] = ()
+    """What documents that are only written take more."""
     reached: Callable[[str], str] = str
     """Where the address that an app is told to have is asked from here: there, unless it is another cluster's name."""
 

@@ -325,6 +325,7 @@ class Ray:
                 left=lambda app: [one for one in cluster.kept() if app in one.split(":")],
                 on=f"Ray {ray.__version__}",
                 most=2,
+                rendering=("--image", f"registry.example.org/penguins@sha256:{'0' * 64}"),
             )
 
 

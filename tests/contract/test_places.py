@@ -59,7 +59,8 @@ def test_a_dry_run_shows_the_documents_and_writes_nothing_anywhere(shell, bundle
 @pytest.mark.holds(takes=("render",))
 def test_the_documents_are_written_into_a_new_folder_and_nowhere_else(shell, bundles, tmp_path):
     path = bundles.first.path
-    words = (str(path), *shell.running.deploying(path), "--output-dir", str(tmp_path / "out"))
+    words = (str(path), *shell.running.deploying(path), *shell.running.rendering)
+    words = (*words, "--output-dir", str(tmp_path / "out"))
     before = shell.untouched()
     told = shell.ask("deploy", *words)
     assert told["folder"] == str(tmp_path / "out")
@@ -138,7 +139,9 @@ def test_a_second_bundle_is_a_new_release_and_back_goes_to_the_one_before_and_to
     new = bundles.second if old is bundles.first else bundles.first
     before = listed(shell)
 
-    told = shell.deploy(new.path).document
+    done = shell.deploy(new.path)
+    assert done.code == 0, done.err
+    told = done.document
     assert (told["changed"], told["created"], told["bundle"]) == (True, False, new.version)
     after = listed(shell)
     assert len(after) > len(before)

@@ -29,6 +29,8 @@ MEASURE = "an estimate: 'aweigh plan' measures it"
 GIVEN = ("DATABASE_URL", "REDIS_URL")
 """Addresses with passwords, taken from the environment of whoever deploys."""
 AUTHS = ("password", "none")
+FOR_FILES = ("image", "ray_version", "pull_secret", "gcs_redis")
+"""What only the documents for KubeRay take."""
 
 
 def _app(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -114,10 +116,14 @@ def deploy_ray(**said: Any) -> None:
         port=said["port"],
     )
     check_wish(wish)
+    files = said["output_dir"] is not None
+    for name in FOR_FILES:
+        if said[name] and not files:
+            option = f"--{name.replace('_', '-')}"
+            raise UsageError(f"{option} is for the documents of KubeRay alone.", hint=f"--output-dir DIR {option} ...")
     with steps.step("verify") as step:
         bundle = _verified(said["path"], said["trust"])
         step.says(f"{bundle.manifest.name} {bundle.version}: every byte is as its manifest says{signed_by(bundle)}")
-    files = said["output_dir"] is not None
     secrets = {} if files or said["dry_run"] else given_secrets(said["auth"])
     content = _archive(bundle)
     release = _release(bundle, wish, content=content, said=said, steps=steps)

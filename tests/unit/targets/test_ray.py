@@ -1,12 +1,14 @@
 """What is told to Ray Serve and to KubeRay, and what the cluster keeps, without a cluster."""
 
 import json
+from pathlib import Path
 
 import msgspec
 import pytest
 import yaml
 from tests.kube_plans import held
 
+from aweigh.__main__ import main
 from aweigh.errors import DamagedBundle, RemoteError, UsageError
 from aweigh.runtime.measured import Measured, Memory, Request
 from aweigh.targets.errors import NotUp, Occupied
@@ -33,6 +35,7 @@ from aweigh.targets.ray.manifest import FILE, README, Setting, documents_of, ray
 from aweigh.targets.ray.plan import Wish, application_of, check_wish, in_flight_of, sized
 from aweigh.targets.ray.serving import Running, reason
 
+BUNDLE = Path(__file__).parents[2] / "bundles" / "format-1-onnx.aweigh"
 IMAGE = "ghcr.io/team/penguins@sha256:" + "a" * 64
 MEMORY = Memory(alone=80 * 2**20, both=None, parent=0, worker=80 * 2**20, ui=None, files=0, peak=60 * 2**20)
 RELEASE = Release(
@@ -422,3 +425,10 @@ def test_serves_configuration_is_what_ray_reads():
 def test_what_cannot_be_in_a_document_is_said(setting, said):
     with pytest.raises(UsageError, match=said):
         documents_of("penguins", RELEASE, setting)
+
+
+@pytest.mark.parametrize("option", ["--image", "--ray-version", "--pull-secret", "--gcs-redis"])
+def test_what_only_files_take_is_not_passed_over(option, capsys):
+    code = main(["deploy", "ray", str(BUNDLE), "--app", "penguins", "--auth", "none", "--dry-run", option, "said"])
+    assert code == 2
+    assert f"{option} is for the documents of KubeRay alone." in capsys.readouterr().err

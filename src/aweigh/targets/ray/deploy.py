@@ -100,7 +100,7 @@ def deploy(
         known = {} if live is None else read_secrets(going.store, app, live.number)
         settled = settle(known, secrets)
         if live is not None and live.same_as(wanted) and settled == known and _runs(going.serve, app, live):
-            rows = _asked(going, app, live, golden, path=live.route)
+            rows = _agreed(going, app, live, golden, path=live.route)
             if kept != written:
                 write_app(going.store, kept)
             _end_others(going, app, live)  # of a deployment that was killed
@@ -158,9 +158,7 @@ def _switched(going: Going, app: str, release: Release, live: Release | None, go
         found = going.serve.wait_for(str(candidate["name"]), until=until)
     count = f"{found.replicas} replica{'' if found.replicas == 1 else 's'}"
     going.telling.line("ready", f"{release.version}: {count}, beside what serves", _since(started))
-    started = time.monotonic()
-    rows = _asked(going, app, release, golden, path=aside)
-    going.telling.line("answers", f"{rows} golden rows agree with the original", _since(started))
+    rows = _agreed(going, app, release, golden, path=aside)
     started = time.monotonic()
     away = [] if live is None else [application_of(app, live, route=f"/-aweigh-{random.token_hex(12)}")]
     going.still()
@@ -192,6 +190,18 @@ def _wait_for_proxies(going: Going, app: str, release: Release, golden: Golden) 
         if not proxies and time.monotonic() > until:
             raise _no_proxy()
         time.sleep(0.5)
+
+
+def _agreed(going: Going, app: str, release: Release, golden: Golden, *, path: str) -> int:
+    """Asks the golden rows, and says how many agreed.
+
+    Raises:
+        RemoteError: as of ``_asked``.
+    """
+    started = time.monotonic()
+    rows = _asked(going, app, release, golden, path=path)
+    going.telling.line("answers", f"{rows} golden rows agree with the original", _since(started))
+    return rows
 
 
 def _asked(going: Going, app: str, release: Release, golden: Golden, *, path: str) -> int:

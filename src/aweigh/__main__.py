@@ -1,11 +1,17 @@
 """``aweigh`` and ``python -m aweigh``: run the command line and tell every error in a sentence.
 
-Exit codes: 0 done, 1 failed, 2 put wrongly, 3 not trusted, 4 the other side of a network, 130 stopped by Ctrl-C.
+Exit codes: 0 done, 1 failed, 2 put wrongly, 3 not trusted, 4 the other side of a network, 130 stopped by Ctrl-C,
+143 by SIGTERM.
 """
 
 import os
+import signal
 import sys
+import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 
 import click
 
@@ -16,11 +22,47 @@ from aweigh.errors import AweighError
 FAILED = 1
 STOPPED = 130
 """128 + SIGINT, as shells count it."""
+ENDED = 143
+"""128 + SIGTERM."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the process's exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    with _sigterm_as_interrupt() as sent:
+        code = _run(arguments)
+    return ENDED if sent and code == STOPPED else code
+
+
+@contextmanager
+def _sigterm_as_interrupt() -> Iterator[list[int]]:
+    """Let the first SIGTERM end a command as Ctrl-C does, so that what it made for itself is removed; yields those sent.
+
+    A command that takes the signal itself (a server, a worker, ``up``) puts its own handler in this one's place. A
+    program that is started begins with the system's, and a process that is forked sets what it wants. Whoever has
+    taken the signal before, or has had it ignored, keeps it.
+    """
+    sent: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        sent.append(number)
+        if len(sent) == 1:  # one more, while things are removed, is not to break that off
+            raise KeyboardInterrupt
+
+    is_main = threading.current_thread() is threading.main_thread()
+    if not is_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield sent
+        return
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield sent
+    finally:
+        if signal.getsignal(signal.SIGTERM) is interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _run(arguments: list[str]) -> int:
+    """Run it, and tell what came of it; the exit code."""
     try:
         result = cli.main(args=arguments, prog_name="aweigh", standalone_mode=False)
         sys.stdout.flush()

@@ -206,3 +206,50 @@ def test_a_real_interrupt_exits_130():
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read().strip() == b"stopped: nothing was left half-written"
+
+
+def waiting(folder, *, before=""):
+    """A command that has a temporary folder, waits in it, and takes a moment to clear up."""
+    return in_a_process(
+        "import click, signal, tempfile, time\n"
+        "def wait():\n"
+        "    with tempfile.TemporaryDirectory(prefix='aweigh-', dir=sys.argv[1]):\n"
+        "        try:\n"
+        "            print('on', flush=True)\n"
+        "            time.sleep(60)\n"
+        "        finally:\n"
+        "            print('clearing', flush=True)\n"
+        "            time.sleep(0.5)\n"
+        f"{before}\n"
+        "m.wait = click.Command('wait', callback=wait); COMMANDS['wait'] = ('faults:wait', 'wait')\n"
+        "from aweigh.__main__ import main\n"
+        "sys.exit(main(['wait']))",
+    ) + [str(folder)]
+
+
+def test_a_command_that_is_terminated_clears_up_as_on_ctrl_c_and_exits_143(tmp_path):
+    with subprocess.Popen(waiting(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"on\n"
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == b"clearing\n"
+        process.send_signal(signal.SIGTERM)  # a platform may send it twice: what is removed is removed to its end
+        assert process.wait(timeout=60) == 143
+        assert process.stderr.read().strip() == b"stopped: nothing was left half-written"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_sigterm_ignored_keeps_that(tmp_path):
+    command = waiting(tmp_path, before="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"on\n"
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_command_leaves_the_signal_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    main(["fail", "usage"])
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 @contextmanager
 def _sigterm_as_interrupt() -> Iterator[list[int]]:
-    """Let the first SIGTERM end a command as Ctrl-C does, so that what it made for itself is removed; yields those sent.
+    """Let the first SIGTERM end a command as Ctrl-C does, so that it clears away what it made; yields those sent.
 
     A command that takes the signal itself (a server, a worker, ``up``) puts its own handler in this one's place. A
     program that is started begins with the system's, and a process that is forked sets what it wants. Whoever has

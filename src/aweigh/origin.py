@@ -1,7 +1,7 @@
 """Where this aweigh was installed from, as the command that installs it from there again with more extras.
 
-pip and uv write that down beside an installed distribution (``direct_url.json``, PEP 610). It is read when somebody is to
-be told what to type, and not before.
+pip and uv write that down beside an installed distribution (``direct_url.json``, PEP 610). It is read when somebody
+is to be told what to type, and not before.
 """
 
 import json
@@ -17,9 +17,9 @@ _ADDRESS = re.compile(r"[A-Za-z0-9:/@%+~._=,-]+", re.ASCII)
 
 
 def install_command(*extras: str, elsewhere: bool = False) -> str:
-    """The command that installs aweigh with these extras; ``elsewhere``: on another machine, which has no file of this one.
+    """The command that installs aweigh with these extras; ``elsewhere``: on another machine.
 
-    Where nobody has written down where it came from, it says what to fill in.
+    Where nobody has written down where it came from, or the other machine has no such folder, it says what to fill in.
     """
     wanted = f"{NAME}[{','.join(extras)}]"
     known = _recorded()
@@ -57,7 +57,8 @@ def _from_folder(known: dict[str, Any], wanted: str) -> str | None:
 def _from_address(known: dict[str, Any], wanted: str) -> str | None:
     """The address of a wheel, an archive or a repository, without the name and the password that may be in it.
 
-    Only the name that everybody has at a host of repositories stays: over ssh nothing is fetched without. One with a query is told to nobody: what it says there may open the door as well.
+    Only the name that everybody has at a host of repositories stays: over ssh nothing is fetched without. One with a
+    query is told to nobody: what it says there may open the door as well.
     """
     try:
         parts = urlsplit(known["url"])

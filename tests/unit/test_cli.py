@@ -208,23 +208,28 @@ def test_a_real_interrupt_exits_130():
         assert process.stderr.read().strip() == b"stopped: nothing was left half-written"
 
 
+WAITING = """
+import click, signal, tempfile, time
+
+def wait():
+    with tempfile.TemporaryDirectory(prefix="aweigh-", dir=sys.argv[1]):
+        try:
+            print("on", flush=True)
+            time.sleep(60)
+        finally:
+            print("clearing", flush=True)
+            time.sleep(0.5)
+
+m.wait = click.Command("wait", callback=wait)
+COMMANDS["wait"] = ("faults:wait", "wait")
+from aweigh.__main__ import main
+sys.exit(main(["wait"]))
+"""
+
+
 def waiting(folder, *, before=""):
-    """A command that has a temporary folder, waits in it, and takes a moment to clear up."""
-    return in_a_process(
-        "import click, signal, tempfile, time\n"
-        "def wait():\n"
-        "    with tempfile.TemporaryDirectory(prefix='aweigh-', dir=sys.argv[1]):\n"
-        "        try:\n"
-        "            print('on', flush=True)\n"
-        "            time.sleep(60)\n"
-        "        finally:\n"
-        "            print('clearing', flush=True)\n"
-        "            time.sleep(0.5)\n"
-        f"{before}\n"
-        "m.wait = click.Command('wait', callback=wait); COMMANDS['wait'] = ('faults:wait', 'wait')\n"
-        "from aweigh.__main__ import main\n"
-        "sys.exit(main(['wait']))",
-    ) + [str(folder)]
+    """Run a command that has a temporary folder, waits in it, and takes a moment to clear up."""
+    return [*in_a_process(f"{before}{WAITING}"), str(folder)]
 
 
 def test_a_command_that_is_terminated_clears_up_as_on_ctrl_c_and_exits_143(tmp_path):
@@ -240,7 +245,7 @@ def test_a_command_that_is_terminated_clears_up_as_on_ctrl_c_and_exits_143(tmp_p
 
 
 def test_who_has_sigterm_ignored_keeps_that(tmp_path):
-    command = waiting(tmp_path, before="signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    command = waiting(tmp_path, before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"on\n"
         process.send_signal(signal.SIGTERM)

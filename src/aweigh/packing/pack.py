@@ -35,6 +35,7 @@ from aweigh.packing.card import card
 from aweigh.packing.combination import learn
 from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
+from aweigh.packing.needs import require_packing
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.personal import (
     KEY_VARIABLE,
@@ -143,6 +144,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
 
     Raises:
         UntrustedModel, UnreadableModel: the file was refused; nothing of it was run.
+        MissingExtra: what packing it takes is not installed.
         UnsupportedModel: no family here can serve it.
         ProofFailed: no portable form gives the original's answers.
         DataError, UsageError, ConfigError: sample, call or ``aweigh.toml``.
@@ -160,11 +162,11 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         holdout=Path(holdout) if isinstance(holdout, str) else holdout,
         watch=watch,
     )
-    source = open_model(model, tell=tell)
+    data = Path(sample) if isinstance(sample, str) else sample
+    source = open_model(model, tell=tell, require=partial(require_packing, sample=data))
     if source.family == "python":
         # A key that cannot be had is told now, and not after minutes of proving.
         wishes = replace(wishes, own=own_beside(wishes.key))
-    data = Path(sample) if isinstance(sample, str) else sample
     return _pack(source, data, wishes, tell)
 
 

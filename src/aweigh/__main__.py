@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed, 2 put wrongly, 3 not trusted, 4 the other side of 
 """
 
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -92,6 +93,21 @@ def _tell(error: Exception, *, debug: bool, as_json: bool) -> int:
     return exit_code
 
 
+def _example(context: click.Context) -> str:
+    """The whole line, with all that the command has to be given: the arguments that were typed, a word for the rest."""
+    words = [context.command_path]
+    for one in context.command.params:
+        if not one.required:
+            continue
+        word = one.metavar or (one.name or "").upper()
+        if isinstance(one, click.Argument):
+            typed = context.params.get(one.name or "")
+            words.append(word if typed is None or one.nargs != 1 else shlex.quote(str(typed)))
+        else:
+            words.append(f"{one.opts[-1]} {word}")
+    return " ".join(words)
+
+
 def _facts(error: Exception) -> tuple[str, str | None, str, int]:
     """One sentence, a hint, a stable word for programs, and the exit code."""
     if isinstance(error, AweighError):
@@ -99,6 +115,8 @@ def _facts(error: Exception) -> tuple[str, str | None, str, int]:
     if isinstance(error, click.ClickException):
         context = getattr(error, "ctx", None)
         hint = f"{context.command_path} --help" if context is not None else None
+        if isinstance(error, click.MissingParameter) and context is not None:
+            hint = _example(context)
         return " ".join(error.format_message().split()), hint, "usage", error.exit_code
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if isinstance(error.filename, str) else ""

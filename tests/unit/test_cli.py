@@ -114,7 +114,26 @@ def test_ctrl_c_says_what_it_left(capsys):
     [
         (["fial"], "error: No command is named 'fial'. Did you mean 'fail'?\nhint: aweigh --help\n"),
         (["zzzzzz"], "error: No command is named 'zzzzzz'.\nhint: aweigh --help\n"),
-        (["fail"], "error: Missing argument 'KIND'.\nhint: aweigh fail --help\n"),
+        (["fail"], "error: Missing argument 'KIND'.\nhint: aweigh fail KIND\n"),
+        (
+            ["deploy", "ray", "my model.aweigh", "--dry-run"],
+            "error: Missing option '--app'.\nhint: aweigh deploy ray 'my model.aweigh' --app NAME\n",
+        ),
+        (
+            ["deploy", "kubernetes", "m.aweigh"],
+            (
+                "error: Missing option '--app'.\nhint: aweigh deploy kubernetes m.aweigh --app NAME "
+                "--image REGISTRY/NAME:TAG\n"
+            ),
+        ),
+        (
+            ["forget", "--subject", "ada@example.org"],
+            "error: Missing option '--column'.\nhint: aweigh forget --column NAME --subject VALUE\n",
+        ),
+        (
+            ["deploy", "docker", "m.aweigh"],
+            "error: deploy knows no 'docker': it is called compose here.\nhint: aweigh deploy compose --help\n",
+        ),
     ],
 )
 def test_a_slip_of_the_fingers_is_told_what_was_meant(capsys, arguments, said):

@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -108,6 +109,20 @@ def _example(context: click.Context) -> str:
     return " ".join(words)
 
 
+def _plainly(message: str, kind: click.ParamType[Any]) -> str:
+    """What click says of a value that is no number of a range, in words; of all others what it says.
+
+    >>> _plainly("'abc' is not a valid integer range.", click.IntRange(1, 65535))
+    "'abc' is no whole number from 1 to 65535."
+    """
+    value, found, _ = message.rpartition(" is not ")
+    if not found or not isinstance(kind, click.IntRange | click.FloatRange):
+        return message
+    number = "whole number" if isinstance(kind, click.IntRange) else "number"
+    bounds = f"of at least {kind.min}" if kind.max is None else f"from {kind.min} to {kind.max}"
+    return f"{value} is no {number} {bounds}."
+
+
 def _facts(error: Exception) -> tuple[str, str | None, str, int]:
     """One sentence, a hint, a stable word for programs, and the exit code."""
     if isinstance(error, AweighError):
@@ -117,7 +132,10 @@ def _facts(error: Exception) -> tuple[str, str | None, str, int]:
         hint = f"{context.command_path} --help" if context is not None else None
         if isinstance(error, click.MissingParameter) and context is not None:
             hint = _example(context)
-        return " ".join(error.format_message().split()), hint, "usage", error.exit_code
+        told = error.format_message()
+        if isinstance(error, click.BadParameter) and error.param is not None:
+            told = told.replace(error.message, _plainly(error.message, error.param.type))
+        return " ".join(told.split()), hint, "usage", error.exit_code
     if isinstance(error, OSError) and error.strerror:
         where = f": {error.filename}" if isinstance(error.filename, str) else ""
         return f"{error.strerror}{where}", None, "system", FAILED

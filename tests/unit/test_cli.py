@@ -131,6 +131,25 @@ def test_ctrl_c_says_what_it_left(capsys):
             "error: Missing option '--column'.\nhint: aweigh forget --column NAME --subject VALUE\n",
         ),
         (
+            ["up", "--port", "abc"],
+            "error: Invalid value for '--port': 'abc' is no whole number from 1 to 65000.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["up", "--port", "65536"],
+            "error: Invalid value for '--port': 65536 is no whole number from 1 to 65000.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["up", "--stop-timeout", "0"],
+            "error: Invalid value for '--stop-timeout': 0.0 is no number from 0.1 to 3600.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["rollback", "compose", "x3", "--app", "a"],
+            (
+                "error: Invalid value for '[VERSION]': 'x3' is no release: write v12, or 12.\n"
+                "hint: aweigh rollback compose --help\n"
+            ),
+        ),
+        (
             ["deploy", "docker", "m.aweigh"],
             "error: deploy knows no 'docker': it is called compose here.\nhint: aweigh deploy compose --help\n",
         ),

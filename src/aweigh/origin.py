@@ -25,8 +25,17 @@ def install_command(*extras: str, elsewhere: bool = False) -> str:
     known = _recorded()
     found = None if known is None else _from_folder(known, wanted) or _from_address(known, wanted)
     if found is None or (elsewhere and _is_local(known)):
-        return f"pip install '{wanted} @ URL', with the URL of the wheel or the repository that aweigh came from"
-    return f"pip install {found}"
+        found = f"'{wanted} @ URL', with the URL of the wheel or the repository that aweigh came from"
+    return f"{'pip' if elsewhere else _installer()} install {found}"
+
+
+def _installer() -> str:
+    """uv where that has installed aweigh: an environment that uv made has no pip of its own."""
+    try:
+        is_uv = (metadata.distribution(NAME).read_text("INSTALLER") or "").strip() == "uv"
+    except (metadata.PackageNotFoundError, OSError, ValueError):
+        return "pip"
+    return "uv pip" if is_uv else "pip"
 
 
 def _recorded() -> dict[str, Any] | None:

@@ -80,6 +80,13 @@ def test_a_folder_is_named_as_a_shell_takes_it(installed, tmp_path, info, option
     assert install_command("up", elsewhere=True) == FILL_IN
 
 
+def test_what_uv_has_installed_uv_installs(installed, tmp_path):
+    installed({"url": "https://example.org/a.whl"})
+    (tmp_path / "site" / "aweigh-9.dist-info" / "INSTALLER").write_text("uv\n")
+    assert install_command("up") == "uv pip install 'aweigh[up] @ https://example.org/a.whl'"
+    assert install_command("up", elsewhere=True) == "pip install 'aweigh[up] @ https://example.org/a.whl'"
+
+
 def test_an_error_names_every_extra_that_is_missing(installed):
     installed({"url": "https://example.org/a.whl"})
     one, two = MissingExtra("Packing", extra="pack"), MissingExtra("Packing", extra="pack,sklearn")

@@ -161,7 +161,7 @@ def test_the_design_names_the_layers_that_are_enforced():
     )
     enforced = {(layer, name) for layer, names in ast.literal_eval(value).items() for name in names}
     text = (DOCS / "explanation" / "design.md").read_text(encoding="utf-8")
-    drawn = re.findall(r"^ ?(\d+) (\w+)(?:\.py|/)", text, re.MULTILINE)
+    drawn = re.findall(r"^ ?(-?\d+) (\w+)(?:\.py|/)", text, re.MULTILINE)
     assert {(int(layer), name) for layer, name in drawn} == enforced
 
 

@@ -15,6 +15,7 @@ PACKAGE = "aweigh"
 
 # Design, section 2. A new name under src/aweigh is given its layer there and here in one commit.
 LAYERS = {
+    -1: ("origin",),  # what the errors themselves need
     0: ("_version", "data", "errors", "secret", "registry"),
     1: ("table", "config", "wire", "database"),
     2: ("schema", "oci"),

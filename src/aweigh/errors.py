@@ -82,9 +82,14 @@ class MissingExtra(AweighError):
     exit_code = 2
 
     def __init__(self, what: str, *, extra: str) -> None:
+        """``extra`` is one, or several with commas between them."""
+        from aweigh.origin import install_command
+
+        extras = extra.split(",")
+        several = len(extras) > 1
         super().__init__(
-            f"{what} needs a package that is not installed here.",
-            hint=f"install aweigh with its '{extra}' extra: pip install 'aweigh[{extra}] @ <where aweigh came from>'",
+            f"{what} needs {'packages that are' if several else 'a package that is'} not installed here.",
+            hint=f"install aweigh with its '{extra}' extra{'s' if several else ''}: {install_command(*extras)}",
         )
         self.extra = extra
 

@@ -1,7 +1,8 @@
 """Names and what stands behind them, as ``module`` strings that are imported when chosen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from aweigh.errors import MissingExtra, UsageError
@@ -58,3 +59,12 @@ def require(module: str, *, what: str, extra: str) -> ModuleType:
         if error.name is not None and error.name.split(".")[0] == module.split(".", maxsplit=1)[0]:
             raise MissingExtra(what[:1].upper() + what[1:], extra=extra) from error
         raise
+
+
+def lacking(needs: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Those of the extras whose modules are not all installed; nothing is imported.
+
+    >>> lacking({"files": ["json"], "ui": ["no_such_module"]})
+    ('ui',)
+    """
+    return tuple(extra for extra, modules in needs.items() if any(find_spec(one) is None for one in modules))

@@ -83,7 +83,7 @@ def test_an_error_is_a_sentence_a_hint_and_an_exit_code(capsys, kind, exit_code,
 @pytest.mark.usefixtures("failing")
 def test_a_missing_extra_says_what_to_install(capsys):
     assert main(["fail", "extra"]) == 2
-    assert "aweigh[files]" in capsys.readouterr().err
+    assert "[files]" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("failing")
@@ -114,7 +114,45 @@ def test_ctrl_c_says_what_it_left(capsys):
     [
         (["fial"], "error: No command is named 'fial'. Did you mean 'fail'?\nhint: aweigh --help\n"),
         (["zzzzzz"], "error: No command is named 'zzzzzz'.\nhint: aweigh --help\n"),
-        (["fail"], "error: Missing argument 'KIND'.\nhint: aweigh fail --help\n"),
+        (["fail"], "error: Missing argument 'KIND'.\nhint: aweigh fail KIND\n"),
+        (
+            ["deploy", "ray", "my model.aweigh", "--dry-run"],
+            "error: Missing option '--app'.\nhint: aweigh deploy ray 'my model.aweigh' --app NAME\n",
+        ),
+        (
+            ["deploy", "kubernetes", "m.aweigh"],
+            (
+                "error: Missing option '--app'.\nhint: aweigh deploy kubernetes m.aweigh --app NAME "
+                "--image REGISTRY/NAME:TAG\n"
+            ),
+        ),
+        (
+            ["forget", "--subject", "ada@example.org"],
+            "error: Missing option '--column'.\nhint: aweigh forget --column NAME --subject VALUE\n",
+        ),
+        (
+            ["up", "--port", "abc"],
+            "error: Invalid value for '--port': 'abc' is no whole number from 1 to 65000.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["up", "--port", "65536"],
+            "error: Invalid value for '--port': 65536 is no whole number from 1 to 65000.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["up", "--stop-timeout", "0"],
+            "error: Invalid value for '--stop-timeout': 0.0 is no number from 0.1 to 3600.\nhint: aweigh up --help\n",
+        ),
+        (
+            ["rollback", "compose", "x3", "--app", "a"],
+            (
+                "error: Invalid value for '[VERSION]': 'x3' is no release: write v12, or 12.\n"
+                "hint: aweigh rollback compose --help\n"
+            ),
+        ),
+        (
+            ["deploy", "docker", "m.aweigh"],
+            "error: deploy knows no 'docker': it is called compose here.\nhint: aweigh deploy compose --help\n",
+        ),
     ],
 )
 def test_a_slip_of_the_fingers_is_told_what_was_meant(capsys, arguments, said):
@@ -206,3 +244,55 @@ def test_a_real_interrupt_exits_130():
         os.kill(process.pid, signal.SIGINT)
         assert process.wait(timeout=60) == 130
         assert process.stderr.read().strip() == b"stopped: nothing was left half-written"
+
+
+WAITING = """
+import click, signal, tempfile, time
+
+def wait():
+    with tempfile.TemporaryDirectory(prefix="aweigh-", dir=sys.argv[1]):
+        try:
+            print("on", flush=True)
+            time.sleep(60)
+        finally:
+            print("clearing", flush=True)
+            time.sleep(0.5)
+
+m.wait = click.Command("wait", callback=wait)
+COMMANDS["wait"] = ("faults:wait", "wait")
+from aweigh.__main__ import main
+sys.exit(main(["wait"]))
+"""
+
+
+def waiting(folder, *, before=""):
+    """Run a command that has a temporary folder, waits in it, and takes a moment to clear up."""
+    return [*in_a_process(f"{before}{WAITING}"), str(folder)]
+
+
+def test_a_command_that_is_terminated_clears_up_as_on_ctrl_c_and_exits_143(tmp_path):
+    with subprocess.Popen(waiting(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"on\n"
+        assert list(tmp_path.iterdir())
+        process.send_signal(signal.SIGTERM)
+        assert process.stdout.readline() == b"clearing\n"
+        process.send_signal(signal.SIGTERM)  # a platform may send it twice: what is removed is removed to its end
+        assert process.wait(timeout=60) == 143
+        assert process.stderr.read().strip() == b"stopped: nothing was left half-written"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_has_sigterm_ignored_keeps_that(tmp_path):
+    command = waiting(tmp_path, before="import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.readline() == b"on\n"
+        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 130
+
+
+@pytest.mark.usefixtures("failing")
+def test_a_command_leaves_the_signal_as_it_was():
+    before = signal.getsignal(signal.SIGTERM)
+    main(["fail", "usage"])
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -82,6 +82,15 @@ def find_uv() -> str:
         return found
 
 
+def has_uv() -> bool:
+    """Whether there is one."""
+    try:
+        find_uv()
+    except MissingExtra:
+        return False
+    return True
+
+
 def is_unreachable(told: str) -> bool:
     """Whether uv complains that no index could be reached."""
     return _UNREACHABLE.search(told) is not None

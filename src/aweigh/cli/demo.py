@@ -67,7 +67,14 @@ def demo(port: int, output: Path | None, only_pack: bool) -> None:
 
 
 def _pack(folder: Path) -> None:
-    """Train, and pack what came of it."""
+    """Train, and pack what came of it.
+
+    Raises:
+        MissingExtra: what either takes is not installed.
+    """
+    from aweigh.packing.needs import require_packing
+
+    require_packing(("sklearn",))
     steps = Steps()
     folder.mkdir(parents=True, exist_ok=True)
     model = folder / "penguins.joblib"

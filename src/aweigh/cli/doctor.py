@@ -59,12 +59,17 @@ def doctor(
     built is measured, in a temporary folder. Exits with 1 when anything failed.
     """
     from aweigh.targets.doctor.finding import has_failed
+    from aweigh.targets.doctor.websocket import websockets_client
 
     strange = [name for name, value in said.items() if value is not None and name not in OPTIONS[target]]
     if strange:
         option = strange[0].replace("_", "-")
         raise UsageError(f"--{option} does not go with --target {target}.", hint=f"aweigh {target} knows no such thing")
+    if measure:
+        websockets_client()  # told now, and not by the threads that measure after minutes of building
     steps = Steps(json=as_json)
+    if measure:
+        steps.line("measure", "it is installed and run here, which takes minutes; --no-measure only reads")
     asked = {name: value for name, value in said.items() if value is not None}
     found = _DIAGNOSE[target](path, asked, measure, not offline, trust, steps)
     if as_json:

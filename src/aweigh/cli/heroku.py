@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from aweigh.targets.heroku.wish import Deployed, Packed, Wish
     from aweigh.targets.release import Release
 
-STOPPED = 130
-"""The exit code of what was interrupted, as everywhere."""
-
 MOST_SHOWN = 4000
 """Characters of a document that a dry run prints."""
 
@@ -208,7 +205,7 @@ def _go(
             deployed = go(api, release, packed, wish, telling=telling_of(steps))
         except KeyboardInterrupt:
             steps.line("stopped", "what is under way at Heroku goes on there; the same command again goes on with it")
-            raise SystemExit(STOPPED) from None
+            raise
     if as_json:
         print_document(document(deployed))
         return

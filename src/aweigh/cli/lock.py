@@ -22,7 +22,7 @@ MOST_SHOWN = 12
 
 
 @click.command("lock")
-@click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
+@click.argument("path", metavar="[PATH]", type=click.Path(path_type=Path), default=".")
 @click.option(
     "--python",
     metavar="VERSION",
@@ -52,10 +52,10 @@ def lock(
 ) -> int:
     """Write exact, hash-locked requirements of PATH: a Streamlit script, a folder, a requirements.txt or a model file.
 
-    A requirements.txt in the folder is what is locked, and kept as requirements.in; without one, what the scripts
-    import and their models need. Where most lines are old pins, all the rest is taken as of the day after the newest of
-    them was released. A pin that this Python cannot install is explained. Exits with 1, and writes nothing, when the
-    proof fails. The proof runs code of the packages.
+    Without PATH it is the folder that you are in. A requirements.txt in the folder is what is locked, and kept as
+    requirements.in; without one, what the scripts import and their models need. Where most lines are old pins, all the
+    rest is taken as of the day after the newest of them was released. A pin that this Python cannot install is
+    explained. Exits with 1, and writes nothing, when the proof fails. The proof runs code of the packages.
     """
     from aweigh.locking.ask import read_ask
     from aweigh.locking.lock import day_of_pins

@@ -10,6 +10,7 @@ import click
 
 from aweigh.cli import command_at
 from aweigh.cli.door import help_alone
+from aweigh.errors import UsageError
 
 PLACES: Mapping[str, Mapping[str, str]] = {
     # place: {verb: "module:attribute"}, in the order in which they are listed
@@ -88,6 +89,13 @@ TOLD: Mapping[str, str] = {
 """What a place is, in the list of a verb's help."""
 
 
+ALSO_CALLED: Mapping[str, str] = {
+    **dict.fromkeys(("docker", "podman", "docker-compose"), "compose"),
+    **dict.fromkeys(("k8s", "kube", "helm"), "kubernetes"),
+}
+"""What people type for a place that has another name here."""
+
+
 class PlaceGroup(click.Group):
     """A verb: its commands are the places that have it."""
 
@@ -106,9 +114,16 @@ class PlaceGroup(click.Group):
         """The command of the place that is typed.
 
         Raises:
+            UsageError: it has another name here, which the hint says.
             click.UsageError: there is none; those that there are, are named.
         """
         known = self.list_commands(ctx)
+        named = ALSO_CALLED.get(args[0].casefold(), "")
+        if named in known:
+            raise UsageError(
+                f"{self.name} knows no {args[0][:60]!r}: it is called {named} here.",
+                hint=f"aweigh {self.name} {named} --help",
+            )
         if args[0] not in known and not args[0].startswith("-"):
             raise click.UsageError(f"{self.name} knows no {args[0][:60]!r}, only {', '.join(known)}.", ctx)
         return super().resolve_command(ctx, args)

@@ -351,7 +351,10 @@ def _tell(wanted: Wanted, *, ready: bool, steps: Steps) -> None:
         key = "" if wanted.auth == "none" else ' -H "Authorization: Bearer $KEY"'
         steps.line("try", f"curl {wanted.url}/v1/predict{key} -H 'Content-Type: application/json' -d {body}")
         if key:
-            steps.more("KEY is what `aweigh keys add LABEL --owner NAME --scope predict` prints")
+            steps.more(
+                f"KEY is made at {wanted.url}/account/keys by who has signed in; or, with this server's variables, by"
+            )
+            steps.more("aweigh keys add LABEL --owner NAME --scope predict")
     steps.line("stop", "Ctrl-C")
 
 

@@ -9,7 +9,7 @@ import click
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.atomic import whole_file
 from aweigh.bundle.contents import holds_code, needs_signature
-from aweigh.bundle.keys import own_key, own_public
+from aweigh.bundle.keys import OWN_KEY, OWN_PUBLIC, own_folder, own_key, own_public
 from aweigh.bundle.manifest import digest_of
 from aweigh.bundle.names import MANIFEST, SIGNATURE
 from aweigh.bundle.signature import check_payload, sign
@@ -50,6 +50,7 @@ def sign_bundle(
     bundle = open_bundle(path)
     check(bundle)
     check_pickle(bundle)
+    is_made = key_path is None and not remove and own_public(os.environ) is None
     key = None if remove and key_path is None else own_key(os.environ) if key_path is None else private_key(key_path)
     before = None if remove else read_signature(bundle)
     content = None if key is None else sign(bundle.manifest.name, bundle.digest, key, before=before)
@@ -65,6 +66,11 @@ def sign_bundle(
     steps = Steps()
     steps.line("bundle", f"{bundle.manifest.name} {bundle.digest[:12]}: every byte is as its manifest says")
     steps.line("signed", f"by the key {keyid}" if keyid else "by nobody any more")
+    if is_made:
+        folder = own_folder(os.environ)
+        steps.line("made", f"a key of your own, as there was none: {folder / OWN_KEY}")
+        steps.more(f"keep a copy of it, as nobody can make it again, and give {OWN_PUBLIC} beside it to who checks;")
+        steps.more(f"elsewhere sign with it: aweigh sign BUNDLE --key {OWN_KEY}")
     _next(steps, path, key_path, bundle, content)
 
 

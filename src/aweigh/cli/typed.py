@@ -8,6 +8,9 @@ import click
 from aweigh.errors import UsageError
 from aweigh.secret import Secret
 
+MOST_DIGITS = 10
+"""Of a release's number."""
+
 
 class Version(click.ParamType[int]):
     """A release: ``v12`` or 12."""
@@ -16,7 +19,10 @@ class Version(click.ParamType[int]):
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """The number."""
-        return click.IntRange(1)(str(value).removeprefix("v"), param, ctx)
+        number = str(value).removeprefix("v")
+        if not (number.isdecimal() and number.isascii() and len(number) < MOST_DIGITS and int(number) > 0):
+            self.fail(f"{str(value)[:40]!r} is no release: write v12, or 12.", param, ctx)
+        return int(number)
 
 
 def asked_secret(name: str) -> Secret:

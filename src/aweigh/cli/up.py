@@ -1,6 +1,7 @@
 """``aweigh up``: the processes of a Procfile, run here as Heroku would run them."""
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 FIRST_PORT = 5000
 RELEASE, WEB = "release", "web"
+EVERYWHERE = "0.0.0.0"  # noqa: S104  looked for in what others wrote
+KEEPS_ACCOUNTS = ("DATABASE_URL", "DATABASE_URL_FILE", "AWEIGH_STATE_DIR", "XDG_STATE_HOME")
+"""Each of them has accounts kept elsewhere than in the home of a process, which ends with it."""
+_DOOR = re.compile(r"\baweigh serve\b.*--auth[ =](?:password|oidc)\b")
 MOST_ENV_BYTES = 1_000_000
 
 
@@ -155,5 +160,9 @@ def _tell(lines: "Lines", commands: "list[Command]", *, dyno: "Dyno") -> None:
     )
     web = next((one for one in commands if one.port is not None), None)
     if web is not None:
-        steps.line("url", f"http://127.0.0.1:{web.port}")
+        more = f", and at this machine's other addresses: its line says {EVERYWHERE}" if EVERYWHERE in web.line else ""
+        steps.line("url", f"http://127.0.0.1:{web.port}{more}")
+        if _DOOR.search(web.line) and not any(web.environ.get(name) for name in KEEPS_ACCOUNTS):
+            steps.line("accounts", "they are kept in the temporary HOME, where no other command looks: make people at")
+            steps.more("/admin and keys at /account/keys; at the end they are gone, unless DATABASE_URL is set")
     steps.line("stop", "Ctrl-C")

@@ -31,10 +31,11 @@ def kept_here_instead(environ: Mapping[str, str]) -> str | None:
     """What to say where a Redis is named, and jobs are kept on this machine all the same."""
     if database_of(environ, inline=True) is not None or database_of(environ) is None:
         return None
+    from aweigh.origin import install_command
+
     return (
         "jobs are kept on this machine and not in the Redis of REDIS_URL, since the extra 'jobs' is not installed: of "
-        "several replicas each knows only its own; pip install 'aweigh[jobs] @ <where aweigh came from>', or set "
-        "AWEIGH_JOBS=off"
+        f"several replicas each knows only its own; set AWEIGH_JOBS=off, or {install_command('jobs')}"
     )
 
 

@@ -35,6 +35,7 @@ from aweigh.packing.card import card
 from aweigh.packing.combination import learn
 from aweigh.packing.forms import forms_beside, needed_by
 from aweigh.packing.golden import golden
+from aweigh.packing.needs import require_packing
 from aweigh.packing.original import Asked, ask
 from aweigh.packing.personal import (
     KEY_VARIABLE,
@@ -46,6 +47,7 @@ from aweigh.packing.personal import (
     raw_texts,
     screen_for,
 )
+from aweigh.packing.place import check_place, place_of
 from aweigh.packing.sample import Sample, align, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
@@ -143,6 +145,7 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
 
     Raises:
         UntrustedModel, UnreadableModel: the file was refused; nothing of it was run.
+        MissingExtra: what packing it takes is not installed.
         UnsupportedModel: no family here can serve it.
         ProofFailed: no portable form gives the original's answers.
         DataError, UsageError, ConfigError: sample, call or ``aweigh.toml``.
@@ -160,11 +163,12 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         holdout=Path(holdout) if isinstance(holdout, str) else holdout,
         watch=watch,
     )
-    source = open_model(model, tell=tell)
+    check_place(wishes.output)
+    data = Path(sample) if isinstance(sample, str) else sample
+    source = open_model(model, tell=tell, require=partial(require_packing, sample=data))
     if source.family == "python":
         # A key that cannot be had is told now, and not after minutes of proving.
         wishes = replace(wishes, own=own_beside(wishes.key))
-    data = Path(sample) if isinstance(sample, str) else sample
     return _pack(source, data, wishes, tell)
 
 
@@ -498,7 +502,7 @@ def _write(
 ) -> Packed:
     whole = assemble(files, manifest)
     digest = digest_of(whole["manifest.json"])
-    path = _place(wishes.output, f"{manifest.name}-{short(digest)}.aweigh")
+    path = place_of(wishes.output, f"{manifest.name}-{short(digest)}.aweigh")
     by_id = {key.public.keyid: key for key in (wishes.key, wishes.own) if key is not None}
     keys = [*by_id.values()]
     signature = sign_all(manifest.name, digest, keys)
@@ -522,13 +526,3 @@ def _notes(sample: Sample, beyond: int, wishes: Wishes) -> list[str]:
     if beyond:
         notes.append(f"{beyond:,} rows of the sample lie beyond the limits in aweigh.toml and were left out")
     return notes
-
-
-def _place(output: Path | None, file_name: str) -> Path:
-    if output is None:
-        return Path(file_name)
-    if output.is_dir():
-        return output / file_name
-    if not output.parent.is_dir():
-        raise UsageError(f"There is no folder {output.parent}.", hint="make it first, or name another place with -o")
-    return output

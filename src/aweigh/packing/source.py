@@ -9,6 +9,7 @@ from pathlib import Path
 from aweigh import registry
 from aweigh.bundle.manifest import Family
 from aweigh.errors import UnsupportedModel, UsageError
+from aweigh.packing.needs import Require, require_packing
 
 Tell = Callable[[str, str], None]
 
@@ -48,23 +49,28 @@ class Source:
     sha256: str | None = None
 
 
-def open_model(model: object, *, tell: Tell) -> Source:
+def open_model(model: object, *, tell: Tell, require: Require = require_packing) -> Source:
     """Reads a model; nothing is unpickled before it was scanned and found on the lists.
 
+    What packing it needs is required as soon as its families are known, before it is read.
+
     Raises:
+        MissingExtra: that is not installed.
         UsageError: there is no such file.
         UntrustedModel, UnreadableModel: refused; nothing of the file was run.
         UnsupportedModel: no family here can serve it.
     """
     if isinstance(model, str) and _is_entry(model):
+        require(("python",))
         return _open_function(model)
     if isinstance(model, str | Path):
-        return _open_file(Path(model), tell)
+        return _open_file(Path(model), tell, require)
     if callable(model) and not hasattr(model, "get_params") and not hasattr(model, "predict"):
         raise UsageError(
             "A function is packed by its name, so that its source can travel.", hint='pass "module:function" instead'
         )
     family = family_of(model)
+    require((family,))
     if family == "onnx":
         model = registry.family(family).opened(model)
     return Source(model, family, type(model).__name__.lower())
@@ -80,7 +86,7 @@ def _open_function(entry: str) -> Source:
     return Source(model, "python", entry.rpartition(":")[2].replace("_", "-"), path=Path.cwd() / "x", entry=entry)
 
 
-def _open_file(path: Path, tell: Tell) -> Source:
+def _open_file(path: Path, tell: Tell, require: Require) -> Source:
     if not path.is_file():
         kind = "a folder" if path.is_dir() else "no file"
         raise UsageError(f"{path} is {kind}.", hint="give the model's file: aweigh pack model.joblib --data sample.csv")
@@ -94,6 +100,7 @@ def _open_file(path: Path, tell: Tell) -> Source:
     if scan.names:
         tell("scan", f"{scan.format}: {len(scan.names)} names, all on the list; nothing was run to find out")
     known = _BY_FORMAT.get(scan.format)
+    require(scan.families or (known or "sklearn",))
     model = registry.family(known or "sklearn").read(path)
     family = known if known is not None and known != "sklearn" else family_of(model)
     with path.open("rb") as stream:

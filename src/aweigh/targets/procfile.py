@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 # The form that Heroku's buildpacks read; what is written keeps to the part of it that every reader understands alike.
-_READ = re.compile(r"^\s*([A-Za-z0-9_-]+):?\s+(.*?)\s*$")
+_READ = re.compile(r"^\s*([A-Za-z0-9_-]+)(:?)\s+(.*?)\s*$")
 _SAFE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 
 
@@ -13,12 +13,14 @@ _SAFE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\Z")
 class Procfile:
     """``processes`` by type, in order; ``unread`` are lines, counted from 1, that no reader takes for one.
 
-    ``doubles`` are types that stand there more than once: the last one counts.
+    ``doubles`` are types that stand there more than once: the last one counts. ``colonless`` are the numbers of lines
+    whose first word Heroku takes for a type, although no colon says that it is one; others refuse them.
     """
 
     processes: Mapping[str, str]
     unread: tuple[tuple[int, str], ...] = ()
     doubles: tuple[str, ...] = ()
+    colonless: tuple[int, ...] = ()
 
 
 def read_procfile(text: str) -> Procfile:
@@ -30,17 +32,20 @@ def read_procfile(text: str) -> Procfile:
     processes: dict[str, str] = {}
     unread: list[tuple[int, str]] = []
     doubles: list[str] = []
+    colonless: list[int] = []
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         found = _READ.match(line)
-        if found is None or not found[2]:
+        if found is None or not found[3]:
             unread.append((number, line))
             continue
         if found[1] in processes:
             doubles.append(found[1])
-        processes[found[1]] = found[2]
-    return Procfile(processes, tuple(unread), tuple(doubles))
+        if not found[2]:
+            colonless.append(number)
+        processes[found[1]] = found[3]
+    return Procfile(processes, tuple(unread), tuple(doubles), tuple(colonless))
 
 
 def write_procfile(processes: Mapping[str, str]) -> str:

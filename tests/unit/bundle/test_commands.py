@@ -161,7 +161,12 @@ def test_verify_refuses_code_unless_it_is_signed(run, changed, tmp_path):
     code, _, err = run("verify", path)
     assert code == 3
     assert "aweigh sign" in err
-    assert run("sign", path)[0] == 0
+    code, out, _ = run("sign", path)
+    assert code == 0
+    assert "made      a key of your own, as there was none: " in out
+    assert "/own.key\n" in out
+    assert "keep a copy of it" in out
+    assert "made" not in run("sign", path)[1]
     code, out, _ = run("verify", path)
     assert code == 0
     assert f"signed    by {OWN_SIGNER} (key " in out

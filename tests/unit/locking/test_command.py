@@ -34,6 +34,12 @@ def files(folder):
     return sorted(one.name for one in folder.iterdir())
 
 
+def test_without_a_path_it_is_this_folder(app, capsys, monkeypatch):
+    monkeypatch.chdir(app)
+    assert main(["lock", "--dry-run", "--no-prove"]) == 0
+    assert "oldapp==1.0" in capsys.readouterr().out
+
+
 def test_a_folder_is_locked_proven_and_written(app, capsys):
     assert main(["lock", str(app)]) == 0
     told = capsys.readouterr().out

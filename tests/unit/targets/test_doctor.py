@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from click.testing import CliRunner
 from sklearn.linear_model import LogisticRegression
 
 from aweigh.cli import cli
-from aweigh.errors import AweighError, UsageError
+from aweigh.errors import AweighError, MissingExtra, UsageError
 from aweigh.targets.doctor import cost, measured, wheels
 from aweigh.targets.doctor.environment import Environment
 from aweigh.targets.doctor.finding import Finding, has_failed, sort_findings
@@ -564,6 +565,15 @@ def test_the_exit_code_and_the_table_say_the_same():
     assert bad.exit_code == 1
     assert "fail  requirements.txt, line 3: torch" in bad.output
     assert "fix: put --extra-index-url" in bad.output
+
+
+def test_what_measures_is_asked_for_before_anything_is_built(monkeypatch):
+    monkeypatch.setitem(sys.modules, "websockets.client", None)
+    told = CliRunner().invoke(cli, ["doctor", str(FOLDERS / "good"), "--offline"])
+    assert isinstance(told.exception, MissingExtra)
+    assert told.exception.extra == "deploy"
+    assert told.output == ""
+    assert doctor(FOLDERS / "good").exit_code == 0
 
 
 def test_json_is_one_document():

@@ -19,6 +19,15 @@ class Refused(Exception):  # noqa: N818  what the server did
     """The server speaks no WebSocket there; the message says what it said instead."""
 
 
+def websockets_client() -> Any:
+    """The library's part for clients.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    return require("websockets.client", what="Measuring an app", extra="deploy")
+
+
 class WebSocket:
     """A connection to ``ws://127.0.0.1:PORT/PATH``.
 
@@ -29,7 +38,7 @@ class WebSocket:
     """
 
     def __init__(self, port: int, path: str, *, protocol: str = "streamlit", timeout_s: float = 30.0) -> None:
-        client: Any = require("websockets.client", what="Measuring an app", extra="deploy")
+        client = websockets_client()
         from websockets.uri import parse_uri
 
         address = f"127.0.0.1:{port}"

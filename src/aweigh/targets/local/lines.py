@@ -1,5 +1,6 @@
 """The command lines of a folder or a bundle: its Procfile's, or those that a deployment would write for it."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from aweigh.targets.procfile import read_procfile
 from aweigh.targets.release import web_line
 
 NAME = "Procfile"
+MOST_NAMED = 5
+"""Bundles that are named where there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,8 @@ def lines_of(path: Path, *, auth: str = "password") -> Lines:
     """What is run for a path; ``auth`` says who may come in where the lines are ours.
 
     Raises:
-        UsageError: there is nothing at the path, or nothing in it that could be started.
-        ConfigError: the Procfile has no line that could be run.
+        UsageError: there is nothing at the path, nothing in it that could be started, or several bundles.
+        ConfigError: the Procfile has no line that could be run, or one without a colon.
     """
     if not path.exists():
         raise UsageError(f"There is nothing at {path}.", hint="name a folder, or a bundle")
@@ -43,6 +46,8 @@ def lines_of(path: Path, *, auth: str = "password") -> Lines:
     text = folder.text(NAME)
     if text is not None:
         return _own(path, text)
+    if len(folder.bundles) > 1:
+        raise _several(path, folder.bundles)
     if folder.bundles:
         return Lines(path.resolve(), {"web": web_line(folder.bundles[0], auth=auth)}, own=False)
     script = find_script(folder)
@@ -54,10 +59,23 @@ def lines_of(path: Path, *, auth: str = "password") -> Lines:
     return Lines(path.resolve(), {"web": web_line(script, auth=auth)}, own=False)
 
 
+def _several(path: Path, bundles: tuple[str, ...]) -> UsageError:
+    more = f" and {len(bundles) - MOST_NAMED} more" if len(bundles) > MOST_NAMED else ""
+    return UsageError(
+        f"There are {len(bundles)} bundles in {path}: {', '.join(bundles[:MOST_NAMED])}{more}.",
+        hint=f"name one of them: aweigh up {shlex.quote(str(path / bundles[0]))}",
+    )
+
+
 def _own(path: Path, text: str) -> Lines:
     procfile = read_procfile(text)
     if not procfile.processes:
         raise ConfigError(f"The {NAME} has no line that could be run.", hint="write it as TYPE: COMMAND")
+    if procfile.colonless:
+        raise ConfigError(
+            f"Line {procfile.colonless[0]} of the {NAME} has no colon behind its first word.",
+            hint="write it as TYPE: COMMAND, or put # before what is none",
+        )
     notes = [f"line {number} of the {NAME} is read by nobody" for number, _ in procfile.unread]
     notes += [f"{name} stands in the {NAME} more than once: the last one counts" for name in procfile.doubles]
     return Lines(path.resolve(), dict(procfile.processes), own=True, notes=tuple(notes))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from aweigh.errors import UsageError
+from aweigh.origin import install_command
 from aweigh.registry import require
 from aweigh.targets.ray.errors import ClusterUnfit, silent
 
@@ -24,7 +25,6 @@ HERE_TOO = ("aweigh", "ray")
 """What has to be the same on every node as here."""
 CLIENT = "ray://"
 _ADDRESS = re.compile(r"auto|ray://[A-Za-z0-9._-]{1,253}:[0-9]{1,5}|[A-Za-z0-9._-]{1,253}:[0-9]{1,5}", re.ASCII)
-INSTALL = "pip install 'aweigh[{extra}] @ <where aweigh came from>' there, in the environment that Ray runs in"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +183,13 @@ def check_nodes(found: Sequence[Node], *, needed: Sequence[str] = (), extra: str
         for name in dict.fromkeys((*here, *needed)):
             has = node.versions.get(name)
             if has is None:
-                raise ClusterUnfit(f"{where} has no {name}.", hint=INSTALL.replace("{extra}", extra))
+                raise ClusterUnfit(f"{where} has no {name}.", hint=_install_there(extra))
             if name in here and has != here[name]:
                 raise ClusterUnfit(
                     f"{where} has {name} {has}, and this machine {here[name]}.",
-                    hint=f"install the same on both: what is deployed is what was tried here ({INSTALL})".replace(
-                        "{extra}", extra
-                    ),
+                    hint=f"install the same on both: what is deployed is what was tried here ({_install_there(extra)})",
                 )
+
+
+def _install_there(extra: str) -> str:
+    return f"in the environment that Ray runs in there: {install_command(extra, elsewhere=True)}"

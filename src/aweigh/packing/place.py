@@ -1,0 +1,41 @@
+"""Where a bundle is written: as named, else under its own name and digest."""
+
+from pathlib import Path
+
+from aweigh.bundle.archive import list_archive
+from aweigh.bundle.names import MANIFEST
+from aweigh.errors import BundleError, UsageError
+
+
+def check_place(output: Path | None) -> None:
+    """Passes where a bundle may be written: there is nothing yet, a folder, or a bundle that it takes the place of.
+
+    Raises:
+        UsageError: there is no such folder, or a file that is no bundle: a model may be, or a table.
+    """
+    if output is None or output.is_dir():
+        return
+    if not output.parent.is_dir():
+        raise UsageError(f"There is no folder {output.parent}.", hint="make it first, or name another place with -o")
+    if output.exists() and not _is_bundle(output):
+        raise UsageError(
+            f"{output} is there already, and is no bundle.", hint="name another file with -o, or remove that one first"
+        )
+
+
+def place_of(output: Path | None, file_name: str) -> Path:
+    """The file to write.
+
+    Raises:
+        UsageError: as of ``check_place``.
+    """
+    path = Path(file_name) if output is None else output / file_name if output.is_dir() else output
+    check_place(path)
+    return path
+
+
+def _is_bundle(path: Path) -> bool:
+    try:
+        return MANIFEST in list_archive(path)
+    except (BundleError, OSError):
+        return False

@@ -9,7 +9,7 @@ import traceback
 
 import click
 
-from aweigh.cli import cli
+from aweigh.cli import COMMANDS, cli
 from aweigh.cli.terminal import clean, paint, print_document
 from aweigh.errors import AweighError
 
@@ -32,6 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001  the one place where every error becomes a sentence
+        if isinstance(error, click.UsageError) and error.ctx is None and arguments and arguments[0] in COMMANDS:
+            # click's parser says of an option without its value not whose it is.
+            error.ctx = click.Context(click.Command(arguments[0]), info_name=f"aweigh {arguments[0]}")
         return _tell(error, debug="--debug" in arguments, as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
 

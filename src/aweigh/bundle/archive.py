@@ -111,7 +111,7 @@ def list_archive(path: Path) -> dict[str, Member]:
     """
     try:
         names, entries = _read_headers(path)
-    except _Odd as odd:
+    except _OddError as odd:
         raise DamagedBundle(f"{path.name!r} {odd}.", hint=odd.hint) from None
     return {name: Member(path, entry.start, entry.size, entry.crc) for name, entry in zip(names, entries, strict=True)}
 
@@ -120,7 +120,7 @@ def _read_headers(path: Path) -> tuple[list[str], list[_Entry]]:
     """The names, in order, and the entries of an archive.
 
     Raises:
-        _Odd: it is no archive of ours.
+        _OddError: it is no archive of ours.
     """
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
@@ -143,7 +143,7 @@ COPY_AGAIN = "copy it again from where it came"
 CHANGED = "it was changed or damaged since it was packed: copy it again from where it came, or pack it anew"
 
 
-class _Odd(Exception):
+class _OddError(Exception):
     """What ends the sentence that begins with the file's name, which only ``list_archive`` knows."""
 
     def __init__(self, what: str, *, hint: str) -> None:
@@ -152,7 +152,7 @@ class _Odd(Exception):
 
 
 def _refuse(why: str, *, hint: str = CHANGED) -> NoReturn:
-    raise _Odd(f"is not a bundle as aweigh writes it: {why}", hint=hint)
+    raise _OddError(f"is not a bundle as aweigh writes it: {why}", hint=hint)
 
 
 def _decoded(name: bytes) -> str:
@@ -194,7 +194,7 @@ def _refuse_end(stream: BinaryIO, size: int) -> NoReturn:
     if at < 0:
         if stream.read(len(_LOCAL_SIGNATURE)) == _LOCAL_SIGNATURE:
             _refuse("it is cut short, or data follows it", hint=COPY_AGAIN)
-        raise _Odd("is no bundle", hint="a bundle is what comes of a model: aweigh pack MODEL --data SAMPLE")
+        raise _OddError("is no bundle", hint="a bundle is what comes of a model: aweigh pack MODEL --data SAMPLE")
     if len(tail) - at < _END.size:
         _refuse("it is cut short", hint=COPY_AGAIN)
     if _END.unpack_from(tail, at)[-1] == len(tail) - at - _END.size:

@@ -20,6 +20,7 @@ import msgspec
 from aweigh import registry
 from aweigh._version import __version__
 from aweigh.bundle.archive import write_bundle
+from aweigh.bundle.atomic import require_writable
 from aweigh.bundle.build import assemble
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.keys import PrivateKey
@@ -46,7 +47,7 @@ from aweigh.packing.personal import (
     raw_texts,
     screen_for,
 )
-from aweigh.packing.sample import Sample, align, open_sample, within_limits
+from aweigh.packing.sample import Sample, align, glance, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
 from aweigh.packing.telling import told_domain, told_lock, told_membership, told_proof, told_robustness, told_schema
@@ -160,11 +161,14 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         holdout=Path(holdout) if isinstance(holdout, str) else holdout,
         watch=watch,
     )
+    data = Path(sample) if isinstance(sample, str) else sample
+    # What costs nothing to know is told before the model is read, and not after minutes of proving.
+    require_writable(_place(wishes.output, "x.aweigh"))
+    glance(data, target=target)
     source = open_model(model, tell=tell)
     if source.family == "python":
         # A key that cannot be had is told now, and not after minutes of proving.
         wishes = replace(wishes, own=own_beside(wishes.key))
-    data = Path(sample) if isinstance(sample, str) else sample
     return _pack(source, data, wishes, tell)
 
 
@@ -529,6 +533,4 @@ def _place(output: Path | None, file_name: str) -> Path:
         return Path(file_name)
     if output.is_dir():
         return output / file_name
-    if not output.parent.is_dir():
-        raise UsageError(f"There is no folder {output.parent}.", hint="make it first, or name another place with -o")
     return output

@@ -63,8 +63,41 @@ def open_sample(
             dtypes[name] = CATEGORY  # also where every kind looks like a number or a date
     columns, table = infer_columns(given, dtypes=dtypes)
     if table.rows == 0:
-        raise DataError("The sample has no rows.", hint="give some rows like those the model was trained on")
+        raise _no_rows()
     return columns, table
+
+
+def glance(data: "Path | pd.DataFrame | Table", *, target: str | None) -> None:
+    """Says what is wrong with a sample at first look, before the model is read; of large files that is their header.
+
+    Raises:
+        DataError: it has no rows, or is no table.
+        UsageError: the target is no column of it.
+    """
+    if isinstance(data, Path):
+        from aweigh.table.files import first_look
+
+        look = first_look(data)
+        if look is None:
+            return
+        names, has_rows = look
+    else:
+        names = [str(name) for name in data.columns]
+        has_rows = (data.rows if isinstance(data, Table) else len(data)) > 0
+    if not has_rows:
+        raise _no_rows()
+    _require_target(names, target)
+
+
+def _no_rows() -> DataError:
+    return DataError("The sample has no rows.", hint="give some rows like those the model was trained on")
+
+
+def _require_target(names: Sequence[str], target: str | None) -> None:
+    if target is not None and target not in names:
+        near = nearest(target, names)
+        ask = f"did you mean {near!r}?" if near else f"the sample has {', '.join(names)}"
+        raise UsageError(f"The sample has no column {target!r}.", hint=ask)
 
 
 def align(
@@ -76,10 +109,7 @@ def align(
         UsageError: the target is no column of the sample, or a column that the model needs is missing.
     """
     names = [column.name for column in columns]
-    if target is not None and target not in names:
-        near = nearest(target, names)
-        ask = f"did you mean {near!r}?" if near else f"the sample has {', '.join(names)}"
-        raise UsageError(f"The sample has no column {target!r}.", hint=ask)
+    _require_target(names, target)
     if target is not None and target in (described.features or ()):
         raise UsageError(
             f"The model takes {target!r} as an input, so it cannot be what is predicted.",

@@ -28,6 +28,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "�
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
 MAX_COLUMNS = 10_000
+HEADER_HINT = "give every column its name, in the first line of the file"
 
 
 CHARSETS = re.compile(
@@ -124,7 +125,10 @@ def check_header(header: Sequence[str]) -> list[str]:
         )
     if len(set(names)) < len(names):
         twice = min(name for name, times in Counter(names).items() if times > 1)
-        raise MalformedBody(f"The CSV has more than one column named {twice[:60]!r}.", hint="rename one of them")
+        raise MalformedBody(
+            f"The CSV has more than one column named {twice[:60]!r}.",
+            hint=HEADER_HINT if looks_like_data(names) else "rename one of them",
+        )
     return names
 
 
@@ -173,6 +177,19 @@ def disarm(cell: object) -> object:
     if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
         return "'" + cell
     return cell
+
+
+def looks_like_data(header: Sequence[str]) -> bool:
+    """Whether all names of a header are numbers, as they are where the first line is a row already."""
+    return all(map(_is_number, header))
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def named_as(given: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:

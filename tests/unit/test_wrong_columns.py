@@ -48,7 +48,7 @@ def test_a_name_in_other_letters_is_to_be_written_as_the_model_has_it():
     """--ignore-extra cannot help: the column would still be missing."""
     error = refused([*NAMES[:-1], "S8"])
     assert "'S8'" in error.message
-    assert error.hint == "call the file's column 'S8' 's8'"
+    assert error.hint == "rename the file's column 'S8' to 's8'"
 
 
 def test_columns_too_many_may_still_be_let_pass():

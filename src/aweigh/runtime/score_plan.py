@@ -154,7 +154,7 @@ def _hint(problems: Sequence[Problem], schema: Schema, names: Sequence[str]) -> 
     strange = [name for name in names if name not in schema.names]
     near = nearest(lacking[0], strange)
     if near is not None:
-        return f"call the file's column {near!r} {lacking[0]!r}"
+        return f"rename the file's column {near!r} to {lacking[0]!r}"
     return f"the file has {', '.join(names)[:200]}" if names else HEADER_HINT
 
 

@@ -207,10 +207,11 @@ def disarm(cell: object) -> object:
 
 def looks_like_data(header: Sequence[str]) -> bool:
     """Whether all names of a header are numbers, as they are where the first line is a row already."""
-    return all(map(_is_number, header))
+    return all(map(is_number, header))
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
+    """Whether a cell's text is a number, as Python reads one."""
     try:
         float(text)
     except ValueError:

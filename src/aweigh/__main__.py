@@ -43,6 +43,7 @@ def _tell(error: Exception, *, debug: bool, as_json: bool) -> int:
     """Say what went wrong in at most four lines on standard error; the exit code."""
     sentence, hint, code, exit_code = _facts(error)
     if debug:
+        error.__notes__ = [note for note in getattr(error, "__notes__", ()) if note != f"hint: {hint}"]  # told below
         traceback.print_exception(error)
     click.echo(f"{paint('error:', 'red', stream=sys.stderr)} {clean(sentence)}", err=True)
     if hint:

@@ -70,6 +70,8 @@ class AweighError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # what Python shows below the traceback, as in a notebook
 
 
 class UsageError(AweighError):

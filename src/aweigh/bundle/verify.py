@@ -92,7 +92,7 @@ class VerifiedBundle:
         self.held.clear()
 
 
-def open_bundle(path: Path | str) -> Bundle:
+def open_bundle(path: os.PathLike[str] | str) -> Bundle:
     """What the bundle at ``path`` (an archive or a folder) says of itself; to look at, not to serve.
 
     Raises:
@@ -112,7 +112,7 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, read_manifest(content), digest_of(content), members)
 
 
-def verify(path: Path | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
+def verify(path: os.PathLike[str] | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
     """The bundle at ``path``, every byte of it held against its manifest, and fit to be loaded.
 
     With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python, or

@@ -76,9 +76,12 @@ RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "pandas")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Packed:
-    """What ``pack`` made: the bundle's place and digest, and what a person wants to know of it."""
+    """What ``pack`` made: the bundle's place and digest, and what a person wants to know of it.
+
+    It stands for its path wherever a path may: ``aweigh.load(packed)``.
+    """
 
     path: Path
     digest: str
@@ -90,6 +93,13 @@ class Packed:
     """The sample's columns that are about people, and what became of them."""
     own: bool = False
     """Whether it bears this user's own signature, so that its code runs here without a policy."""
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        name, form = self.manifest.name, self.manifest.runtime
+        return f"Packed({name!r}, {short(self.digest)!r}, path={str(self.path)!r}, form={form!r})"
 
 
 @dataclass(frozen=True, slots=True)

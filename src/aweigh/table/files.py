@@ -80,7 +80,7 @@ def kind_of(head: bytes, *, named: FileKind | None, name: str | None = None) -> 
     if not head.strip():
         raise MalformedBody(
             "The file is empty." if name is None else f"{name!r} is empty.",
-            hint="name the file that holds the rows; a CSV's first line names the columns",
+            hint="rows are needed, and in a CSV a first line that names the columns",
         )
     if head.translate(None, TEXT_BYTES):
         # Only what is binary: the header of a CSV may well start with "ORC" or "PAR1".

@@ -2,7 +2,7 @@
 
 >>> import aweigh
 >>> packed = aweigh.pack(pipeline, frame, target="species")  # doctest: +SKIP
->>> aweigh.load(packed.path).predict({"island": "Biscoe", "body_mass_g": 4200})  # doctest: +SKIP
+>>> aweigh.load(packed).predict({"island": "Biscoe", "body_mass_g": 4200})  # doctest: +SKIP
 """
 
 from importlib import import_module

@@ -17,7 +17,7 @@ from typing import Any
 
 import click
 
-from aweigh.cli import cli
+from aweigh.cli import COMMANDS, cli
 from aweigh.cli.terminal import clean, paint, print_document
 from aweigh.errors import AweighError
 
@@ -76,6 +76,9 @@ def _run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Exception as error:  # noqa: BLE001  the one place where every error becomes a sentence
+        if isinstance(error, click.UsageError) and error.ctx is None and arguments and arguments[0] in COMMANDS:
+            # click's parser says of an option without its value not whose it is.
+            error.ctx = click.Context(click.Command(arguments[0]), info_name=f"aweigh {arguments[0]}")
         return _tell(error, debug="--debug" in arguments, as_json="--json" in arguments)
     return result if isinstance(result, int) else 0
 
@@ -84,6 +87,7 @@ def _tell(error: Exception, *, debug: bool, as_json: bool) -> int:
     """Say what went wrong in at most four lines on standard error; the exit code."""
     sentence, hint, code, exit_code = _facts(error)
     if debug:
+        error.__notes__ = [note for note in getattr(error, "__notes__", ()) if note != f"hint: {hint}"]  # told below
         traceback.print_exception(error)
     click.echo(f"{paint('error:', 'red', stream=sys.stderr)} {clean(sentence)}", err=True)
     if hint:

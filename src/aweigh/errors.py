@@ -52,7 +52,11 @@ that names no path of the machine unless the user typed it.
 
 import errno
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+MAX_LISTED_NAMES = 5
+"""So many columns are named in a sentence; the others are counted."""
 
 
 class AweighError(Exception):
@@ -66,6 +70,8 @@ class AweighError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if hint is not None:
+            self.add_note(f"hint: {hint}")  # what Python shows below the traceback, as in a notebook
 
 
 class UsageError(AweighError):
@@ -151,6 +157,11 @@ class Problem:
     row: int | None = None
     column: str | None = None
 
+    @property
+    def is_whole_column_missing(self) -> bool:
+        """Whether a column that the model needs is in no row."""
+        return self.code == "missing_column" and self.row is None
+
     def document(self) -> dict[str, object]:
         """The JSON form: only what is known."""
         known = {"code": self.code, "message": self.message, "row": self.row, "column": self.column}
@@ -165,8 +176,12 @@ class InvalidRows(DataError):
     def __init__(self, problems: tuple[Problem, ...], *, total: int | None = None, hint: str | None = None) -> None:
         self.problems = problems
         self.total = len(problems) if total is None else total
-        first = problems[0].message if problems else "the rows do not fit the schema"
-        more = f" (and {self.total - 1} more problem{'s' if self.total > 2 else ''})" if self.total > 1 else ""
+        first, told = problems[0].message if problems else "the rows do not fit the schema", 1
+        lacking = [one.column for one in problems if one.is_whole_column_missing and one.column is not None]
+        if len(lacking) > 1 and problems[0].is_whole_column_missing:
+            first, told = f"columns {listed(lacking)} are required", len(lacking)
+        rest = self.total - told
+        more = f" (and {rest} more problem{'s' if rest > 1 else ''})" if rest > 0 else ""
         super().__init__(f"{first}{more}", hint=hint)
 
 
@@ -310,6 +325,13 @@ class SourceSilent(RemoteError):
     """A source of advisories could not be asked, or has nothing to say: that is no "nothing found"."""
 
     code = "source_silent"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as a sentence has them: the first five, and how many more there are."""
+    shown = ", ".join(map(repr, names[:MAX_LISTED_NAMES]))
+    more = len(names) - MAX_LISTED_NAMES
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def is_full(error: OSError) -> bool:

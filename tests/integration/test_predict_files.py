@@ -348,7 +348,7 @@ def test_a_file_of_no_rows_has_its_columns(name, out, tmp_path, predictor, frame
     source, path = tmp_path / name, tmp_path / out
     if name == "in.jsonl":
         source.write_text("\n\n ")
-        with pytest.raises(MalformedBody, match="The file is empty"):
+        with pytest.raises(MalformedBody, match=r"'in\.jsonl' is empty"):
             score(predictor, source, path)
         return
     WRITE[name](frame.head(0), source)

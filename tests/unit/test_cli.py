@@ -93,6 +93,7 @@ def test_debug_shows_the_traceback_before_the_sentence(capsys, arguments):
     said = capsys.readouterr().err
     assert said.startswith("Traceback (most recent call last):")
     assert said.endswith("error: Nothing agrees.\nhint: try this\n")
+    assert said.count("try this") == 1
 
 
 @pytest.mark.usefixtures("failing")

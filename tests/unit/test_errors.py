@@ -2,6 +2,7 @@
 
 import ast
 import re
+import traceback
 
 from aweigh import errors
 
@@ -36,3 +37,10 @@ def test_the_tree_says_which_error_comes_of_which():
             assert found.__bases__ == (getattr(errors, above[depth - 1]),), name
         above[depth:] = [name]
     assert len(drawn) > 30
+
+
+def test_python_shows_the_hint_below_the_traceback_and_the_message_stays_one_sentence():
+    told = errors.UsageError("The port is no number.", hint="give one with --port")
+    assert "".join(traceback.format_exception(told)).endswith("The port is no number.\nhint: give one with --port\n")
+    assert str(told) == told.message == "The port is no number."
+    assert not hasattr(errors.UsageError("Nothing to add."), "__notes__")

@@ -16,11 +16,22 @@ def config(root):
 
 
 @pytest.fixture(scope="module")
-def served(config, tmp_path_factory):
+def packed(config, tmp_path_factory):
     frame = pd.read_csv(penguins_path())
     model = pipeline().fit(frame[[*CHOICES, *NUMBERS]], frame[TARGET])
-    packed = aweigh.pack(model, frame, target=TARGET, config=config, output=tmp_path_factory.mktemp("config"))
+    return aweigh.pack(model, frame, target=TARGET, config=config, output=tmp_path_factory.mktemp("config"))
+
+
+@pytest.fixture(scope="module")
+def served(packed):
     return aweigh.load(packed.path)
+
+
+def test_what_pack_gives_is_short_in_a_notebook_and_stands_for_its_path(packed, served):
+    told = f"Packed({packed.manifest.name!r}, {packed.digest[:12]!r}, path={str(packed.path)!r}, form='onnx')"
+    assert repr(packed) == told
+    assert aweigh.load(packed).version == served.version
+    assert aweigh.verify(packed).digest == packed.digest
 
 
 def test_the_bundle_has_the_name(served, config):

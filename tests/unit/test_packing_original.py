@@ -97,6 +97,47 @@ def test_a_sample_that_the_model_cannot_answer_is_an_error_without_the_machines_
     assert "site-packages" not in str(told.value)
 
 
+def typed_text(**changed):
+    """Forty cells of a column that was meant to be one of numbers, some of them changed."""
+    cells = [f"{number}.5" for number in range(40)]
+    for place, cell in changed.items():
+        cells[int(place.removeprefix("at"))] = cell
+    return Values(np.array(cells, dtype=object))
+
+
+def as_numbers(table, known):
+    for values in table.columns.values():
+        values.data.astype(np.float64)
+    return answer(table, known)
+
+
+TEXTS = Schema(columns=tuple(Column(name=name, type="text", dtype="str") for name in ("kind", "size")), output=NUMBER)
+
+
+def test_the_cell_that_is_no_number_is_named():
+    table = Table({"kind": typed_text(), "size": typed_text(at7="abc")}, 40)
+    with pytest.raises(ModelError) as told:
+        asked(as_numbers, table, TEXTS)
+    assert told.value.message == (
+        "The model cannot answer the sample: column 'size', row 7: 'abc' is no number, and nearly all others there are."
+    )
+    assert "correct that cell" in told.value.hint
+
+
+WORDS = typed_text(**{f"at{place}": "abc" for place in range(20)})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [typed_text(at3="abc"), WORDS],
+    ids=["it could be another column's", "the column is one of words"],
+)
+def test_a_cell_is_not_guessed(kind):
+    size = typed_text(at7="abc") if kind is not WORDS else typed_text()
+    with pytest.raises(ModelError, match="cannot answer the sample: ValueError: could not convert string to float"):
+        asked(as_numbers, Table({"kind": kind, "size": size}, 40), TEXTS)
+
+
 def test_errors_of_our_own_pass_as_they_are():
     def predict(table, known):
         raise UnsupportedModel("it answers pictures")

@@ -55,8 +55,14 @@ def test_a_model_without_names_takes_all_columns_but_the_target(opened):
     [
         (None, "prize", "no column 'prize'", "did you mean 'price'"),
         (None, "zzz", "no column 'zzz'", "the sample has size, rooms, town, price"),
-        (described(("town", "Size")), "price", "fitted with a column 'Size'", "is 'size' meant to be it?"),
-        (described(("q", "r", "s")), "price", r"'q' that the sample does not have \(and 2 more\)", "the sample has"),
+        (described(("town", "Size")), "price", "fitted with a column 'Size'", "is 'size' meant to be 'Size'?"),
+        (
+            described(tuple("qrs")),
+            "price",
+            "with columns 'q', 'r', 's' that the sample does not have",
+            "the sample has",
+        ),
+        (described(tuple("qrsuvwx")), "price", "columns 'q', 'r', 's', 'u', 'v' and 2 more that", "the sample has"),
         (described(None, 3), None, "takes 3 columns and the sample has 4", "--target"),
         (described(None, 7), "price", "takes 7 columns and the sample has 3", "in its order"),
         (described(("town", "price")), "price", "takes 'price' as an input", "the right answers"),

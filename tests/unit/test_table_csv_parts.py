@@ -124,6 +124,7 @@ def test_encodings_and_line_ends(body, charset, marked, read_bytes):
         (b"a,\n1,2\n", {}, "Column 2 of the CSV has no name"),
         (b'"a,b\n1,2\n', {}, "The header of the CSV cannot be read"),
         (b"a,b\n1,\x00\n", {}, "NUL"),
+        ("a,b\n1,2\n".encode("utf-16-le"), {}, "it is binary, or UTF-16 without its mark"),
         (b"a,b\n1,2\n3,\xe4\n", {}, "not utf-8: byte 10 does not"),
         (b"a,b\n", {"charset": "klingon"}, "encoding 'klingon' is not known"),
     ],
@@ -132,6 +133,21 @@ def test_encodings_and_line_ends(body, charset, marked, read_bytes):
 def test_what_is_no_csv_says_why(body, options, words, read_bytes):
     with pytest.raises(MalformedBody, match=words):
         parts_of(body, read_bytes=read_bytes, **options)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b"\xff\xfe" + "戀摡慤琊".encode("utf-16-le"), "begins as UTF-16 does, and is no text"),
+        (b"\xfe\xff" + "a,b\n\x02".encode("utf-16-be"), "begins as UTF-16 does, and is no text"),
+        ("a,b\n1,2\n".encode("utf-32"), "marked as UTF-32"),
+    ],
+)
+def test_what_only_begins_like_text_is_no_table_of_strange_names(body, words):
+    for read in (parts_of, read_csv):
+        with pytest.raises(MalformedBody, match=words) as caught:
+            read(body)
+        assert caught.value.hint == "save the table as CSV in UTF-8"
 
 
 def test_an_endless_line_is_no_table(monkeypatch):

@@ -112,8 +112,8 @@ def test_a_large_file_is_thinned_evenly(suffix, rows, most, kept, tmp_path):
 
 
 REFUSED = {
-    "empty.csv": (b"", MalformedBody, "The file is empty"),
-    "blank.csv": (b"\n \n", MalformedBody, "The file is empty"),
+    "empty.csv": (b"", MalformedBody, "'empty.csv' is empty"),
+    "blank.csv": (b"\n \n", MalformedBody, "'blank.csv' is empty"),
     "not.parquet": (b"a,b\n1,2\n", MalformedBody, "named as Parquet and is not"),
     "not.arrow": (b"a,b\n1,2\n", MalformedBody, "named as Arrow and is not"),
     "not.json": (b"a,b\n1,2\n", MalformedBody, "named as JSON and is not"),

@@ -109,6 +109,19 @@ def list_archive(path: Path) -> dict[str, Member]:
     Raises:
         DamagedBundle: it is no archive of ours, or any byte of its headers is not as we write it.
     """
+    try:
+        names, entries = _read_headers(path)
+    except _OddError as odd:
+        raise DamagedBundle(f"{path.name!r} {odd}.", hint=odd.hint) from None
+    return {name: Member(path, entry.start, entry.size, entry.crc) for name, entry in zip(names, entries, strict=True)}
+
+
+def _read_headers(path: Path) -> tuple[list[str], list[_Entry]]:
+    """The names, in order, and the entries of an archive.
+
+    Raises:
+        _OddError: it is no archive of ours.
+    """
     with path.open("rb") as stream:
         size = os.fstat(stream.fileno()).st_size
         directory, offset = _read_directory(stream, size)
@@ -123,14 +136,23 @@ def list_archive(path: Path) -> dict[str, Member]:
                 _refuse(f"the header of {_decoded(entry.name)!r} differs from the directory")
         if _directory(entries, offset) != directory:
             _refuse("its directory is not as aweigh writes it")
-    return {name: Member(path, entry.start, entry.size, entry.crc) for name, entry in zip(names, entries, strict=True)}
+    return names, entries
 
 
+COPY_AGAIN = "copy it again from where it came"
 CHANGED = "it was changed or damaged since it was packed: copy it again from where it came, or pack it anew"
 
 
+class _OddError(Exception):
+    """What ends the sentence that begins with the file's name, which only ``list_archive`` knows."""
+
+    def __init__(self, what: str, *, hint: str) -> None:
+        super().__init__(what)
+        self.hint = hint
+
+
 def _refuse(why: str, *, hint: str = CHANGED) -> NoReturn:
-    raise DamagedBundle(f"The archive is not a bundle as aweigh writes it: {why}.", hint=hint)
+    raise _OddError(f"is not a bundle as aweigh writes it: {why}", hint=hint)
 
 
 def _decoded(name: bytes) -> str:
@@ -171,11 +193,11 @@ def _refuse_end(stream: BinaryIO, size: int) -> NoReturn:
     stream.seek(0)
     if at < 0:
         if stream.read(len(_LOCAL_SIGNATURE)) == _LOCAL_SIGNATURE:
-            _refuse("it is cut short, or data follows it", hint="copy it again from where it came")
-        raise DamagedBundle(
-            "The file is no bundle.", hint="a bundle is what comes of a model: aweigh pack MODEL --data SAMPLE"
-        )
-    if len(tail) - at >= _END.size and _END.unpack_from(tail, at)[-1] == len(tail) - at - _END.size:
+            _refuse("it is cut short, or data follows it", hint=COPY_AGAIN)
+        raise _OddError("is no bundle", hint="a bundle is what comes of a model: aweigh pack MODEL --data SAMPLE")
+    if len(tail) - at < _END.size:
+        _refuse("it is cut short", hint=COPY_AGAIN)
+    if _END.unpack_from(tail, at)[-1] == len(tail) - at - _END.size:
         _refuse("it carries a comment")
     _refuse("data follows it")
 

@@ -58,6 +58,53 @@ def whole_file(path: Path, *, like: Path | None = None) -> Iterator[BinaryIO]:
         os.close(folder)
 
 
+ELSEWHERE = "make it first, or name another place with -o"
+
+
+def require_writable(path: Path, *, hint: str = "name another place with -o") -> None:
+    """Passes where a file could be made at ``path`` now: asked before the work, so that it is not done for nothing.
+
+    It is tried and not looked up, since permissions are not all that forbids it. Nothing is left behind.
+
+    Raises:
+        UsageError: its folder is not there, is no folder, or nothing can be made in it.
+    """
+    if path.exists() and not path.is_file() and not path.is_dir():
+        return  # a device or a pipe
+    folder = path.parent
+    if not folder.is_dir():
+        raise UsageError(_why_no_folder(folder), hint=ELSEWHERE if not folder.exists() else hint)
+    resolved = path.resolve().parent
+    try:
+        file = _open_unnamed(resolved)
+        if file is None:
+            part = resolved / f".{secrets.token_hex(6)}.part"
+            file = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
+            part.unlink()
+        os.close(file)
+    except OSError as error:
+        named = "The working folder" if folder == Path() else f"The folder {folder}"
+        raise UsageError(f"{named} takes no new file: {error.strerror}.", hint=hint) from None
+
+
+def require_writable_below(folder: Path) -> None:
+    """Passes where files could be made in ``folder``, which may have to be made first, and the folders above it.
+
+    Raises:
+        UsageError: something that is no folder is in its place or above it, or nothing can be made there.
+    """
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    require_writable(folder / "x")
+
+
+def _why_no_folder(folder: Path) -> str:
+    above = next((one for one in (folder, *folder.parents) if one.exists()), folder)
+    if above.exists() and not above.is_dir():
+        return f"{above} is no folder."
+    return f"There is no folder {folder}."
+
+
 def _liken(file: int, like: os.stat_result) -> None:
     """Gives an open file the owner, the group and the mode of another one."""
     with suppress(PermissionError):

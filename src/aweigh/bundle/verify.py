@@ -21,6 +21,8 @@ from aweigh.errors import BundleError, DamagedBundle, UntrustedBundle
 from aweigh.schema.column import Schema
 
 MAX_MANIFEST_BYTES = 8 * 2**20
+BUNDLE_HINT = "a bundle is what `aweigh pack` writes: NAME.aweigh, or a folder"
+ABSENT_HINT = f"check its name; {BUNDLE_HINT}"
 _TOKEN = object()
 
 
@@ -90,7 +92,7 @@ class VerifiedBundle:
         self.held.clear()
 
 
-def open_bundle(path: Path | str) -> Bundle:
+def open_bundle(path: os.PathLike[str] | str) -> Bundle:
     """What the bundle at ``path`` (an archive or a folder) says of itself; to look at, not to serve.
 
     Raises:
@@ -101,8 +103,8 @@ def open_bundle(path: Path | str) -> Bundle:
     members = _list(path)
     if MANIFEST not in members:
         raise DamagedBundle(
-            "There is no manifest.json in it: it is no bundle.",
-            hint="a bundle is what `aweigh pack` writes: NAME.aweigh, or a folder",
+            f"There is no manifest.json in {path.name!r}: it is no bundle.",
+            hint=BUNDLE_HINT,
         )
     if members[MANIFEST].size_bytes > MAX_MANIFEST_BYTES:
         raise DamagedBundle(f"The manifest is larger than {MAX_MANIFEST_BYTES // 2**20} MiB.")
@@ -110,7 +112,7 @@ def open_bundle(path: Path | str) -> Bundle:
     return Bundle(path, read_manifest(content), digest_of(content), members)
 
 
-def verify(path: Path | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
+def verify(path: os.PathLike[str] | str, *, trust: Trust | None = None, to_load: bool = False) -> VerifiedBundle:
     """The bundle at ``path``, every byte of it held against its manifest, and fit to be loaded.
 
     With ``trust`` it must be signed by those whom that policy names. One that would run its owner's own Python, or
@@ -206,7 +208,8 @@ def _list(path: Path) -> dict[str, Member]:
             raise BundleError(f"{path.name!r} is neither a file nor a folder.")
         return list_archive(path)
     except OSError as error:
-        raise BundleError(f"{path.name!r} cannot be read: {error.strerror or error}.") from error
+        hint = ABSENT_HINT if isinstance(error, FileNotFoundError) else None
+        raise BundleError(f"{path.name!r} cannot be read: {error.strerror or error}.", hint=hint) from None
 
 
 def _read(members: Mapping[str, Member], manifest: Manifest, name: str) -> bytes:

@@ -21,9 +21,11 @@ def eject(path: Path, output: Path | None, force: bool, trust: Path | None) -> N
 
     The script asks the same API as the app does. It is yours from then on: aweigh never writes to it again.
     """
+    from aweigh.bundle.atomic import require_writable_below
     from aweigh.bundle.verify import verify
     from aweigh.ui.eject import files_of
 
+    require_writable_below(output or Path())
     bundle = verify(path, trust=trusted(trust))
     folder = output or Path(f"{bundle.manifest.name}-app")
     files = files_of(bundle.manifest, bundle.schema, bundle=shlex.quote(path.name))

@@ -1,5 +1,6 @@
 """``aweigh predict``: a bundle's answers for every row of a file, or of many."""
 
+import shlex
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -105,7 +106,7 @@ def predict(
     from aweigh.runtime.dataset.place import is_address
     from aweigh.runtime.dataset.record import Options
     from aweigh.runtime.load import load
-    from aweigh.runtime.score import STDOUT, ScoreOptions, score
+    from aweigh.runtime.score import STDOUT, ScoreOptions, check_out, score
 
     if keep and answers_only:
         raise UsageError("--keep carries columns along and --answers-only none.", hint="give one of them")
@@ -113,6 +114,11 @@ def predict(
         raise UsageError("--json and -o - both print on standard output.", hint="name a file with -o")
     if delimiter is not None and len(delimiter) != 1:
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter) or _bad_delimiter(delimiter)
+    if _swapped(bundle, str(data)):
+        raise UsageError(
+            f"{bundle.name!r} is a table, and the bundle comes first.",
+            hint=f"aweigh predict {shlex.quote(str(data))} {shlex.quote(str(bundle))} -o {shlex.quote(out)}",
+        )
     carried = () if answers_only else keep or None
     policy = trusted(trust)
     if isinstance(data, str) or on is not None or is_address(out):
@@ -128,12 +134,6 @@ def predict(
     if workers is not None:
         raise UsageError("--workers is for many files, and this is one.", hint="--threads says how many threads")
     path = _one_out(out)
-    steps = Steps(json=as_json or path == STDOUT)
-    started = time.perf_counter()
-    predictor = load(verify(bundle, trust=policy, to_load=True), threads=threads or cores(),
-                     form=form or form_for(data.stat().st_size if data.is_file() else 0), domain=domain)  # fmt: skip
-    told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
-    steps.line("bundle", told, seconds=time.perf_counter() - started)
     how = ScoreOptions(
         keep=carried,
         ignore_extra=ignore_extra,
@@ -143,6 +143,13 @@ def predict(
         charset=encoding,
         delimiter=delimiter,
     )
+    check_out(data, path, how)
+    steps = Steps(json=as_json or path == STDOUT)
+    started = time.perf_counter()
+    predictor = load(verify(bundle, trust=policy, to_load=True), threads=threads or cores(),
+                     form=form or form_for(data.stat().st_size if data.is_file() else 0), domain=domain)  # fmt: skip
+    told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
+    steps.line("bundle", told, seconds=time.perf_counter() - started)
     with _Bar(steps) as bar:
         scored = score(predictor, data, path, options=how, on_progress=bar.tell)
     if as_json:
@@ -150,6 +157,13 @@ def predict(
     else:
         _tell(steps, scored, path, to_stdout=path == STDOUT)
     return BAD_ROWS if scored.bad and (strict or not scored.good) else 0
+
+
+def _swapped(bundle: Path, data: str) -> bool:
+    """Whether, by their names, what should be the bundle is a table and what should be the data a bundle."""
+    from aweigh.table.files import suffix_kind
+
+    return data.endswith(".aweigh") and suffix_kind(bundle) is not None
 
 
 def _one_out(out: str) -> Path:

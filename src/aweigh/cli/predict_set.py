@@ -103,6 +103,7 @@ def cores() -> int:
 
 
 def _check(data: str, out: str) -> None:
+    from aweigh.bundle.atomic import require_writable_below
     from aweigh.runtime.dataset.place import is_address
     from aweigh.runtime.rows_out import out_kind
 
@@ -111,11 +112,12 @@ def _check(data: str, out: str) -> None:
     if out == "-":
         raise UsageError("Many files do not fit on standard output.", hint="name a folder with -o")
     here = not is_address(out)
-    if here and Path(out).is_dir():
-        return
-    if (here and Path(out).exists()) or out_kind(out) is not None:
+    is_folder = here and Path(out).is_dir()
+    if not is_folder and ((here and Path(out).exists()) or out_kind(out) is not None):
         raise UsageError(f"{out} is no folder, and each file of the data becomes a file of its own.",
                          hint="name a folder with -o, or an address")  # fmt: skip
+    if here:
+        require_writable_below(Path(out))
 
 
 def _here(asked: Asked, data: "DataSet") -> _Crew:

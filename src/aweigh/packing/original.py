@@ -4,6 +4,7 @@ A category column whose unseen kinds the original refuses becomes closed; a colu
 nullable. Other probe rows that it has no answer for are kept apart: a portable form must have none either.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,9 @@ from aweigh.models.parity import Trial, make_trial, reason_of
 from aweigh.models.probes import Probe, probes
 from aweigh.schema.answers import Answers
 from aweigh.schema.column import Schema
-from aweigh.table import Table
+from aweigh.table import Table, Values
 from aweigh.table.columns import concatenate
+from aweigh.table.csv import is_number
 
 PROOF_ROWS = 2_000
 """Sample rows in the proof: spread evenly over a longer sample."""
@@ -28,6 +30,12 @@ SORTING_CALLS = 300
 
 REFUSED_ROWS = 20
 """So many of the rows that the original refuses are shown to every form."""
+
+NEARLY_ALL = 0.75
+"""A column with so large a share of numbers was meant to be one of numbers."""
+
+CORRECT_IT = "correct that cell, or leave it empty where the model takes missing values"
+_QUOTED = re.compile(r"'([^']+)'")
 
 Ask = Callable[[Table, Schema], Answers]
 
@@ -74,6 +82,9 @@ def ask(
         except AweighError:
             raise
         except Exception as error:
+            stray = stray_cell(table, str(error))
+            if stray is not None:
+                raise ModelError(f"The model cannot answer the sample: {stray}.", hint=CORRECT_IT) from error
             raise ModelError(
                 f"The model cannot answer the sample: {reason_of(error)}",
                 hint="the sample must hold rows as the model takes them: the same columns, before any preprocessing "
@@ -97,6 +108,27 @@ def ask(
             ) from error
     answers = predict(sample, schema)
     return Asked(schema, trial, sample, answers, notes, shown, shown_answers or answers)
+
+
+def stray_cell(table: Table, said: str) -> str | None:
+    """The cell that an error speaks of, where it quotes a word that stands in one column of numbers alone."""
+    for word in dict.fromkeys(_QUOTED.findall(said)):
+        found = [(name, row) for name, values in table.columns.items() if (row := _stray_row(values, word)) is not None]
+        if len(found) == 1:
+            name, row = found[0]
+            return f"column {name!r}, row {row}: {word!r} is no number, and nearly all others there are"
+    return None
+
+
+def _stray_row(values: Values, word: str) -> int | None:
+    """The first row that has this word, in a column of text that nearly everywhere is a number."""
+    if values.data.dtype != object:
+        return None
+    cells = values.cells()
+    present = [str(cell) for cell in cells if cell is not None]
+    if word not in present or is_number(word) or sum(map(is_number, present)) < NEARLY_ALL * len(present):
+        return None
+    return cells.index(word)
 
 
 def _ask_shown(predict: Callable[[Table], Answers], shown: Table) -> Answers:

@@ -48,7 +48,7 @@ from aweigh.packing.personal import (
     screen_for,
 )
 from aweigh.packing.place import check_place, place_of
-from aweigh.packing.sample import Sample, align, open_sample, within_limits
+from aweigh.packing.sample import Sample, align, glance, open_sample, within_limits
 from aweigh.packing.signing import own_beside, read_key, sign_all
 from aweigh.packing.source import Source, open_model
 from aweigh.packing.telling import told_domain, told_lock, told_membership, told_proof, told_robustness, told_schema
@@ -77,9 +77,12 @@ RUNNING_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 MADE_WITH = ("aweigh", "numpy", "onnxruntime", "scikit-learn", "skl2onnx", "skops", "pandas")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Packed:
-    """What ``pack`` made: the bundle's place and digest, and what a person wants to know of it."""
+    """What ``pack`` made: the bundle's place and digest, and what a person wants to know of it.
+
+    It stands for its path wherever a path may: ``aweigh.load(packed)``.
+    """
 
     path: Path
     digest: str
@@ -91,6 +94,13 @@ class Packed:
     """The sample's columns that are about people, and what became of them."""
     own: bool = False
     """Whether it bears this user's own signature, so that its code runs here without a policy."""
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        name, form = self.manifest.name, self.manifest.runtime
+        return f"Packed({name!r}, {short(self.digest)!r}, path={str(self.path)!r}, form={form!r})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +173,10 @@ def pack(  # noqa: PLR0913  the public face: each is a word that people want to 
         holdout=Path(holdout) if isinstance(holdout, str) else holdout,
         watch=watch,
     )
+    # What costs nothing to know is told before the model is read, and not after minutes of proving.
     check_place(wishes.output)
     data = Path(sample) if isinstance(sample, str) else sample
+    glance(data, target=target)
     source = open_model(model, tell=tell, require=partial(require_packing, sample=data))
     if source.family == "python":
         # A key that cannot be had is told now, and not after minutes of proving.

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from aweigh.bundle.archive import list_archive
+from aweigh.bundle.atomic import require_writable
 from aweigh.bundle.names import MANIFEST
 from aweigh.errors import BundleError, UsageError
 
@@ -11,12 +12,12 @@ def check_place(output: Path | None) -> None:
     """Passes where a bundle may be written: there is nothing yet, a folder, or a bundle that it takes the place of.
 
     Raises:
-        UsageError: there is no such folder, or a file that is no bundle: a model may be, or a table.
+        UsageError: nothing can be made there; or a file is there that is no bundle: a model may be, or a table.
     """
     if output is None or output.is_dir():
+        require_writable((output or Path()) / "x")
         return
-    if not output.parent.is_dir():
-        raise UsageError(f"There is no folder {output.parent}.", hint="make it first, or name another place with -o")
+    require_writable(output)
     if output.exists() and not _is_bundle(output):
         raise UsageError(
             f"{output} is there already, and is no bundle.", hint="name another file with -o, or remove that one first"

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from aweigh.config import ColumnConfig, Config
-from aweigh.errors import ConfigError, DataError, UsageError
+from aweigh.errors import ConfigError, DataError, UsageError, listed
 from aweigh.models.family import Described
 from aweigh.schema.cells import BadCell, value_parser
 from aweigh.schema.check import examine, nearest
 from aweigh.schema.column import Column, Schema
 from aweigh.schema.infer import infer_columns
 from aweigh.table import Table, TextTable
-from aweigh.table.csv import named_as
+from aweigh.table.csv import HEADER_HINT, looks_like_data, named_as
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +63,49 @@ def open_sample(
             dtypes[name] = CATEGORY  # also where every kind looks like a number or a date
     columns, table = infer_columns(given, dtypes=dtypes)
     if table.rows == 0:
-        raise DataError("The sample has no rows.", hint="give some rows like those the model was trained on")
+        raise _no_rows()
     return columns, table
+
+
+def glance(data: "Path | pd.DataFrame | Table", *, target: str | None) -> None:
+    """Says what is wrong with a sample at first look, before the model is read; of large files that is their header.
+
+    Raises:
+        DataError: it has no rows, or is no table.
+        UsageError: the target is no column of it.
+    """
+    if isinstance(data, Path):
+        from aweigh.table.files import first_look
+
+        look = first_look(data)
+        if look is None:
+            return
+        names, has_rows = look
+    else:
+        names = [str(name) for name in data.columns]
+        has_rows = (data.rows if isinstance(data, Table) else len(data)) > 0
+    if not has_rows:
+        raise _no_rows()
+    _require_target(names, target)
+
+
+def _no_rows() -> DataError:
+    return DataError("The sample has no rows.", hint="give some rows like those the model was trained on")
+
+
+def _no_header() -> UsageError:
+    return UsageError(
+        "The sample's columns are all named by numbers: its first line seems to be data.", hint=HEADER_HINT
+    )
+
+
+def _require_target(names: Sequence[str], target: str | None) -> None:
+    if target is not None and target not in names:
+        if looks_like_data(names):
+            raise _no_header()
+        near = nearest(target, names)
+        ask = f"did you mean {near!r}?" if near else f"the sample has {', '.join(names)}"
+        raise UsageError(f"The sample has no column {target!r}.", hint=ask)
 
 
 def align(
@@ -76,10 +117,7 @@ def align(
         UsageError: the target is no column of the sample, or a column that the model needs is missing.
     """
     names = [column.name for column in columns]
-    if target is not None and target not in names:
-        near = nearest(target, names)
-        ask = f"did you mean {near!r}?" if near else f"the sample has {', '.join(names)}"
-        raise UsageError(f"The sample has no column {target!r}.", hint=ask)
+    _require_target(names, target)
     if target is not None and target in (described.features or ()):
         raise UsageError(
             f"The model takes {target!r} as an input, so it cannot be what is predicted.",
@@ -149,11 +187,15 @@ def _wanted(names: Sequence[str], described: Described, target: str | None) -> l
         features = [written.get(name, name) for name in described.features]
         missing = [name for name in features if name not in inputs]
         if missing:
+            if looks_like_data(inputs) and len(missing) == len(features):
+                raise _no_header()
             near = nearest(missing[0], inputs)
+            columns = f"a column {missing[0]!r}" if len(missing) == 1 else f"columns {listed(missing)}"
             raise UsageError(
-                f"The model was fitted with a column {missing[0]!r} that the sample does not have"
-                + (f" (and {len(missing) - 1} more)." if len(missing) > 1 else "."),
-                hint=f"is {near!r} meant to be it?" if near else f"the sample has {', '.join(inputs)[:200]}",
+                f"The model was fitted with {columns} that the sample does not have.",
+                hint=f"is {near!r} meant to be {missing[0]!r}?"
+                if near
+                else f"the sample has {', '.join(inputs)[:200]}",
             )
         return features
     if described.feature_count is not None and described.feature_count != len(inputs):

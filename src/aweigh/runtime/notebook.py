@@ -90,8 +90,8 @@ class Model:
         return pd.DataFrame(cells, columns=names, index=frame.index)
 
 
-def load_model(path: Path | str, *, trust: Path | str | None = None, threads: int = 1) -> Model:
-    """Verifies a bundle and loads it.
+def load_model(path: os.PathLike[str] | str, *, trust: Path | str | None = None, threads: int = 1) -> Model:
+    """Verifies a bundle, named by its path or as what ``aweigh.pack`` gave, and loads it.
 
     >>> aweigh.load("penguins-3f9c0a77b1d2.aweigh").predict({"island": "Biscoe"})  # doctest: +SKIP
 

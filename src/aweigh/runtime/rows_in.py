@@ -4,7 +4,6 @@ import gzip
 import itertools
 import re
 import sys
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +17,7 @@ from aweigh.table.arrow import iter_arrow
 from aweigh.table.arrow_unpacked import require_small_messages
 from aweigh.table.csv_parts import CsvParts, Unread
 from aweigh.table.cut import PART_BYTES, Unpacked, cut_table, too_much
-from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, suffix_kind
+from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, sound_gzip, suffix_kind
 from aweigh.table.json import read_json, read_json_line
 from aweigh.table.parquet import RecordBatches, open_arrow, open_parquet
 
@@ -98,11 +97,8 @@ def open_rows(
     if path == STDIN:
         yield _opened(cast("BufferedReader", sys.stdin.buffer), None, _How(chunk_rows, charset, delimiter))
         return
-    try:
-        with open_bytes(path, most_bytes=most_bytes) as file:
-            yield _opened(file, path, _How(chunk_rows, charset, delimiter, most_bytes))
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+    with sound_gzip(), open_bytes(path, most_bytes=most_bytes) as file:
+        yield _opened(file, path, _How(chunk_rows, charset, delimiter, most_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +113,8 @@ class _How:
 
 def _opened(file: BufferedReader, path: Path | None, how: _How) -> RowsIn:
     chunk_rows, most_bytes = how.chunk_rows, how.most_bytes
-    kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path) if path else None)
+    named, name = (suffix_kind(path), path.name) if path else (None, None)
+    kind = kind_of(file.peek(HEAD_BYTES), named=named, name=name)
     position = _position(file, path)
     is_typed = kind in {"parquet", "arrow"}  # counted by its cells
     if not is_typed and path is not None and most_bytes is not None and path.stat().st_size > most_bytes:

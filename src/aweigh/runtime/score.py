@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from aweigh.bundle.atomic import whole_file
+from aweigh.bundle.atomic import require_writable, whole_file
 from aweigh.errors import Problem, UsageError
 from aweigh.runtime.bad_rows import BadRows
 from aweigh.runtime.predictor import Predictor
@@ -88,14 +88,7 @@ def score(
         OSError: a file cannot be opened or written; nothing is left half-written.
     """
     options = options or ScoreOptions()
-    kind = options.kind or out_kind(out.name)
-    if kind is None:
-        raise UsageError(
-            f"Nobody knows which kind of file {out.name!r} is to be.",
-            hint="end its name in .csv, .parquet, .arrow or .jsonl, or say --format",
-        )
-    bad_path = options.bad_path or bad_path_for(source, out)
-    _refuse_overwriting(source, out, bad_path, force=options.force)
+    kind, bad_path = check_out(source, out, options)
     started = time.perf_counter()
     with ExitStack() as stack:
         rows_in = stack.enter_context(
@@ -123,6 +116,28 @@ def score(
         flagged=run.flagged,
         flags=dict(run.flags),
     )
+
+
+def check_out(source: Path, out: Path, options: ScoreOptions) -> tuple[OutKind, Path]:
+    """The kind of the output and where bad rows are told of, which can both be written; no model is needed to know.
+
+    Raises:
+        UsageError: a file is there already, the output is the input, nobody knows which kind of file to write, or
+            nothing can be written there.
+    """
+    kind = options.kind or out_kind(out.name)
+    if kind is None:
+        raise UsageError(
+            f"Nobody knows which kind of file {out.name!r} is to be.",
+            hint="end its name in .csv, .parquet, .arrow or .jsonl, or say --format",
+        )
+    bad_path = options.bad_path or bad_path_for(source, out)
+    _refuse_overwriting(source, out, bad_path, force=options.force)
+    if out != STDOUT:
+        require_writable(out)
+    if options.bad_path is not None:
+        require_writable(bad_path, hint="name another place with --bad")
+    return kind, bad_path
 
 
 def bad_path_for(source: Path, out: Path) -> Path:

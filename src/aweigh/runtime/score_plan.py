@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from aweigh.errors import InvalidRows, UsageError
+from aweigh.errors import InvalidRows, Problem, UsageError
 from aweigh.runtime.cells_out import Cells, JsonCells, NativeCells, TextCells
 from aweigh.runtime.rows_in import Batch, Part, Rows
 from aweigh.schema import Answers, Column, Schema, examine
 from aweigh.schema.check import nearest
 from aweigh.table import Table, TextTable, Values
 from aweigh.table.columns import DATE_DTYPE
-from aweigh.table.csv import named_as
+from aweigh.table.csv import HEADER_HINT, looks_like_data, named_as
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +104,11 @@ def plan_table(schema: Schema, names: Sequence[str], *, text: bool, known: froze
     inputs = {name: name for name in names if name in schema.names}
     if text:
         inputs |= named_as(names, schema.names)
+    if text and looks_like_data(names) and not inputs:
+        raise InvalidRows(
+            (Problem("no_header", "the file's columns are all named by numbers: its first line seems to be data"),),
+            hint=HEADER_HINT,
+        )
     judged = [name for name in names if name in inputs or (allowed is not None and name not in allowed)]
     _check(schema, [inputs.get(name, name) for name in judged])
     return _plan(schema, names, inputs, allowed, wish)
@@ -138,9 +143,19 @@ def _allowed(schema: Schema, known: frozenset[str], wish: Wish) -> frozenset[str
 def _check(schema: Schema, names: Sequence[str]) -> None:
     found = examine(schema, Table({name: Values(np.zeros(0)) for name in names}, 0))
     if found.total:
-        extra = any(problem.code == "unknown_column" for problem in found.problems)
-        hint = "--ignore-extra lets columns pass that the model does not have; --keep NAME lets that one pass"
-        raise InvalidRows(found.problems, total=found.total, hint=hint if extra else None)
+        raise InvalidRows(found.problems, total=found.total, hint=_hint(found.problems, schema, names))
+
+
+def _hint(problems: Sequence[Problem], schema: Schema, names: Sequence[str]) -> str:
+    """What to do: to let more columns pass helps only where none is missing."""
+    lacking = [one.column for one in problems if one.is_whole_column_missing and one.column is not None]
+    if not lacking:
+        return "--ignore-extra lets columns pass that the model does not have; --keep NAME lets that one pass"
+    strange = [name for name in names if name not in schema.names]
+    near = nearest(lacking[0], strange)
+    if near is not None:
+        return f"rename the file's column {near!r} to {lacking[0]!r}"
+    return f"the file has {', '.join(names)[:200]}" if names else HEADER_HINT
 
 
 def _plan(

@@ -89,7 +89,7 @@ def check(schema: Schema, given: Table | TextTable) -> Table:
     Raises:
         InvalidRows: any cell, column or row that the schema refuses, all of them listed (up to a limit).
     """
-    return _all_good(examine(schema, given))
+    return _all_good(schema, examine(schema, given))
 
 
 def check_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Table:
@@ -98,12 +98,14 @@ def check_rows(schema: Schema, rows: Sequence[Mapping[str, object]]) -> Table:
     Raises:
         InvalidRows: any cell, column or row that the schema refuses.
     """
-    return _all_good(examine_rows(schema, rows))
+    return _all_good(schema, examine_rows(schema, rows))
 
 
-def _all_good(examined: Examined) -> Table:
+def _all_good(schema: Schema, examined: Examined) -> Table:
     if examined.total:
-        raise InvalidRows(examined.problems, total=examined.total)
+        predicted = next((one for one in examined.problems if _is_predicted(one.column, schema)), None)
+        hint = None if predicted is None else f"leave {predicted.column!r} out of what you send"
+        raise InvalidRows(examined.problems, total=examined.total, hint=hint)
     return examined.table
 
 
@@ -186,7 +188,15 @@ def _shown(name: str) -> str:
     return repr(name if len(name) <= 60 else name[:57] + "...")
 
 
+def _is_predicted(name: str | None, schema: Schema) -> bool:
+    """Whether a column is what the model predicts, and no input of it: tables that it was trained on have that."""
+    return name in {schema.output.name, *schema.output.names} and name not in schema.names
+
+
 def _unknown(name: str, schema: Schema, *, row: int | None, given: Collection[str]) -> Problem:
+    if _is_predicted(name, schema):
+        message = f"{_shown(name)} is what the model predicts: leave it out"
+        return Problem("unknown_column", message, row=row, column=name[:60])
     near = nearest(name, [one for one in schema.names if one not in given])
     ask = f"; did you mean {near!r}?" if near else ""
     return Problem("unknown_column", f"the model has no column {_shown(name)}{ask}", row=row, column=name[:60])

@@ -24,10 +24,15 @@ MISSING_WORDS = frozenset(
 
 DELIMITERS = (",", ";", "\t", "|")
 _FIRST_LINE = re.compile(r"[\r\n]*+([^\r\n]*+)")
+_CONTROL = re.compile(r"[\x01-\x08\x0e-\x1f]")
+SEEN_BYTES = 4096
+"""Of what is marked as UTF-16 so much is looked at to see whether it is text."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001  the wide ones as well
 MAX_CELL_CHARACTERS = 1_000_000
 MAX_LISTED_PROBLEMS = 100
 MAX_COLUMNS = 10_000
+AS_UTF8 = "save the table as CSV in UTF-8"
+HEADER_HINT = "give every column its name, in the first line of the file"
 
 
 CHARSETS = re.compile(
@@ -53,19 +58,32 @@ def known_charset(charset: str) -> str:
     return "utf-8-sig" if name == "utf-8" else name
 
 
+def encoding_of(start: bytes, charset: str | None) -> str:
+    """The name of the codec: the charset named, else what a byte-order mark says, else UTF-8.
+
+    Raises:
+        MalformedBody: an encoding that nobody knows, a mark of UTF-32, or one of UTF-16 before what is no text.
+    """
+    if charset is not None:
+        return known_charset(charset)
+    if start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        raise MalformedBody("The text is marked as UTF-32, or binary.", hint=AS_UTF8)
+    if not start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-8-sig"
+    seen = start[:SEEN_BYTES].decode("utf-16", "ignore")
+    if seen and (not any(map(str.isascii, seen)) or _CONTROL.search(seen)):
+        # A table has line ends and delimiters; what has none of those, or others, only begins like UTF-16.
+        raise MalformedBody("The file begins as UTF-16 does, and is no text.", hint=AS_UTF8)
+    return "utf-16"
+
+
 def decode_text(body: bytes, *, charset: str | None = None) -> str:
     """Bytes to text: the charset named, else what a byte-order mark says, else UTF-8.
 
     Raises:
         MalformedBody: the bytes are not text in that encoding, or the encoding is not known.
     """
-    if charset is None:
-        if body.startswith((b"\xff\xfe", b"\xfe\xff")):
-            charset = "utf-16"
-        else:
-            charset = "utf-8-sig"
-    else:
-        charset = known_charset(charset)
+    charset = encoding_of(body, charset)
     try:
         # Not body.decode: without a byte-order mark that takes this machine's order, and read in parts it is refused.
         text = codecs.getincrementaldecoder(charset)().decode(body, True)
@@ -75,9 +93,18 @@ def decode_text(body: bytes, *, charset: str | None = None) -> str:
             f"The text is not {charset.removesuffix('-sig')}: byte {at} does not belong to it.",
             hint="save the file as UTF-8, or name its encoding: Content-Type: text/csv; charset=windows-1252",
         ) from error
-    if "\x00" in text:
-        raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")
+    refuse_nul(text)
     return text
+
+
+def refuse_nul(text: str) -> None:
+    """Passes text that could be a table's.
+
+    Raises:
+        MalformedBody: it holds a NUL, as no table's text does, and that of an encoding read as another's.
+    """
+    if "\x00" in text:
+        raise MalformedBody("The text holds a NUL character: it is binary, or UTF-16 without its mark.", hint=AS_UTF8)
 
 
 def sniff_delimiter(text: str) -> str:
@@ -124,7 +151,10 @@ def check_header(header: Sequence[str]) -> list[str]:
         )
     if len(set(names)) < len(names):
         twice = min(name for name, times in Counter(names).items() if times > 1)
-        raise MalformedBody(f"The CSV has more than one column named {twice[:60]!r}.", hint="rename one of them")
+        raise MalformedBody(
+            f"The CSV has more than one column named {twice[:60]!r}.",
+            hint=HEADER_HINT if looks_like_data(names) else "rename one of them",
+        )
     return names
 
 
@@ -173,6 +203,20 @@ def disarm(cell: object) -> object:
     if isinstance(cell, str) and cell.startswith(FORMULA_STARTS):
         return "'" + cell
     return cell
+
+
+def looks_like_data(header: Sequence[str]) -> bool:
+    """Whether all names of a header are numbers, as they are where the first line is a row already."""
+    return all(map(is_number, header))
+
+
+def is_number(text: str) -> bool:
+    """Whether a cell's text is a number, as Python reads one."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def named_as(given: Iterable[str], wanted: Iterable[str]) -> dict[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from aweigh.errors import MalformedBody
 from aweigh.table.columns import TextTable
-from aweigh.table.csv import MAX_CELL_CHARACTERS, check_header, known_charset, sniff_delimiter
+from aweigh.table.csv import MAX_CELL_CHARACTERS, check_header, encoding_of, refuse_nul, sniff_delimiter
 
 READ_BYTES = 2**18
 """Small enough that a part's cells are still in the processor's cache when they are converted."""
@@ -279,13 +279,6 @@ def _blocks(file: BinaryIO, start: bytes, charset: str | None, hint: str) -> Ite
     yield "".join(kept)
 
 
-def encoding_of(start: bytes, charset: str | None) -> str:
-    """The name of the codec: the charset named, else what a byte-order mark says, else UTF-8."""
-    if charset is None:
-        return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return known_charset(charset)
-
-
 def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, seen: int, name: str, hint: str) -> str:
     """The next text; what is not text in the encoding is told by its place in the file."""
     waiting = len(decoder.getstate()[0])
@@ -297,6 +290,5 @@ def _decoded(decoder: codecs.IncrementalDecoder, data: bytes, seen: int, name: s
             f"The text is not {name.removesuffix('-sig')}: byte {at:,} does not belong to it.",
             hint=hint,
         ) from error
-    if "\x00" in text:
-        raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")
+    refuse_nul(text)
     return text

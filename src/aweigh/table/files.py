@@ -7,6 +7,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader, BytesIO, RawIOBase
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -67,15 +68,20 @@ def suffix_kind(path: Path) -> FileKind | None:
     return SUFFIXES.get(suffixes[-1]) if suffixes else None
 
 
-def kind_of(head: bytes, *, named: FileKind | None) -> FileKind:
+def kind_of(head: bytes, *, named: FileKind | None, name: str | None = None) -> FileKind:
     """What a file is by its first bytes; what its name says decides only between kinds of text.
+
+    ``name`` is what the user called the file.
 
     Raises:
         MalformedBody: it is empty, or not what its name says.
         UnsupportedMedia: a kind of file that is not read.
     """
     if not head.strip():
-        raise MalformedBody("The file is empty.")
+        raise MalformedBody(
+            "The file is empty." if name is None else f"{name!r} is empty.",
+            hint="rows are needed, and in a CSV a first line that names the columns",
+        )
     if head.translate(None, TEXT_BYTES):
         # Only what is binary: the header of a CSV may well start with "ORC" or "PAR1".
         for magic, kind in MAGIC.items():
@@ -146,6 +152,34 @@ class _Bounded(gzip.GzipFile):
         return count
 
 
+@contextmanager
+def sound_gzip() -> Iterator[None]:
+    """Tells of a gzip file that is damaged.
+
+    Raises:
+        MalformedBody: it is.
+    """
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+
+
+def first_look(path: Path) -> tuple[list[str], bool] | None:
+    """A CSV's names and whether any row follows them, of its beginning alone; None for other kinds of files.
+
+    Raises:
+        MalformedBody: the file is empty, damaged, or not what its name says.
+        UnsupportedMedia: a kind of file that is not read.
+        OSError: the file cannot be opened.
+    """
+    with sound_gzip(), open_bytes(path) as file:
+        if kind_of(file.peek(HEAD_BYTES), named=suffix_kind(path), name=path.name) != "csv":
+            return None
+        parts = CsvParts(file, chunk_rows=1)
+        return parts.names, next(iter(parts), None) is not None
+
+
 def read_sample(
     source: Path | bytes,
     *,
@@ -169,20 +203,17 @@ def read_sample(
         MissingExtra: Parquet without pyarrow.
         OSError: the file cannot be opened.
     """
-    try:
-        with open_bytes(source, most_bytes=most_bytes) as file:
-            named = suffix_kind(source if isinstance(source, Path) else Path(name or ""))
-            kind = kind_of(file.peek(HEAD_BYTES), named=named)
-            if kind == "csv":
-                return _csv(file, max_rows=max_rows)
-            if kind in {"json", "jsonl"}:
-                rows = read_json(_modest(file, most_rows)) if kind == "json" else _json_lines(file, most_rows=most_rows)
-                _refuse_many(len(rows), most_rows)
-                return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
-            tables = _parquet(file) if kind == "parquet" else _arrow(file)
-            return _thinned(_counted(tables, most_rows, most_bytes), max_rows=max_rows)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise MalformedBody("The gzip file is damaged.", hint="pack it anew") from error
+    called = source if isinstance(source, Path) else Path(name or "")
+    with sound_gzip(), open_bytes(source, most_bytes=most_bytes) as file:
+        kind = kind_of(file.peek(HEAD_BYTES), named=suffix_kind(called), name=called.name or None)
+        if kind == "csv":
+            return _csv(file, max_rows=max_rows)
+        if kind in {"json", "jsonl"}:
+            rows = read_json(_modest(file, most_rows)) if kind == "json" else _json_lines(file, most_rows=most_rows)
+            _refuse_many(len(rows), most_rows)
+            return table_of_rows(rows[:: stride_for(len(rows), max_rows)])
+        tables = _parquet(file) if kind == "parquet" else _arrow(file)
+        return _thinned(_counted(tables, most_rows, most_bytes), max_rows=max_rows)
 
 
 def _csv(file: BufferedReader, *, max_rows: int | None) -> TextTable:

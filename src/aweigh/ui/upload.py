@@ -14,8 +14,8 @@ from pathlib import Path
 
 from aweigh.errors import MalformedBody, TooLarge
 from aweigh.table import Table, TextTable
-from aweigh.table.csv import check_header, iter_records, sniff_delimiter
-from aweigh.table.csv_parts import MAX_LINE_CHARACTERS, encoding_of
+from aweigh.table.csv import check_header, encoding_of, iter_records, refuse_nul, sniff_delimiter
+from aweigh.table.csv_parts import MAX_LINE_CHARACTERS
 from aweigh.table.cut import too_much
 from aweigh.table.files import HEAD_BYTES, FileKind, kind_of, open_bytes, read_sample, suffix_kind
 
@@ -123,8 +123,7 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     number = 0
     while line := text.readline(MAX_LINE_CHARACTERS):
         number += 1
-        if "\x00" in line:
-            raise MalformedBody("The text holds a NUL character.", hint="save the file as UTF-8 text")
+        refuse_nul(line)
         if len(line) == MAX_LINE_CHARACTERS and not line.endswith(("\r", "\n")):
             raise MalformedBody(f"Line {number} of the CSV has more than {MAX_LINE_CHARACTERS:,} characters.")
         yield line

@@ -166,9 +166,17 @@ def test_data_between_the_parts_is_refused(path):
 
 def test_an_empty_file_and_a_text_are_no_bundles(path):
     path.write_bytes(b"")
-    refused(path, "The file is no bundle")
+    refused(path, "'x.aweigh' is no bundle")
     path.write_bytes(b"species,island\n" * 100)
-    refused(path, "The file is no bundle")
+    refused(path, "'x.aweigh' is no bundle")
+
+
+@pytest.mark.parametrize("cut_bytes", [1, 10, 18])
+def test_an_archive_that_lacks_its_last_bytes_is_called_cut_short_and_by_its_name(path, cut_bytes):
+    write_bundle(FILES, path)
+    path.write_bytes(path.read_bytes()[:-cut_bytes])
+    error = refused(path, "'x.aweigh' is not a bundle as aweigh writes it: it is cut short.")
+    assert error.hint == "copy it again from where it came"
 
 
 def test_an_archive_cut_short_is_refused(path):

@@ -206,7 +206,9 @@ def test_a_file_that_is_missing_is_refused(write, files):
 
 def test_what_is_no_bundle_is_refused(write, tmp_path):
     assert "aweigh pack" in refused(write({"a.txt": b"hello"}), "no manifest.json").hint
-    refused(tmp_path / "nowhere", "cannot be read: No such file or directory", error=BundleError)
+    gone = refused(tmp_path / "nowhere", "'nowhere' cannot be read: No such file or directory", error=BundleError)
+    assert "aweigh pack" in gone.hint
+    assert gone.__suppress_context__, "a notebook shows one traceback, not two"
     os.mkfifo(tmp_path / "pipe")
     refused(tmp_path / "pipe", "neither a file nor a folder", error=BundleError)
 

@@ -333,6 +333,16 @@ def test_a_function_of_the_users_own_is_named(tmp_path):
     error = refused(path)
     assert "joblib_dump" in str(error)
     assert "take functions and classes of your own out" in error.hint
+    assert "module:function" in error.hint
+    assert "hostile" not in error.hint
+
+
+@pytest.mark.parametrize("function", [os.system, subprocess.run, eval, exec, importlib.import_module, runpy.run_path])
+def test_what_runs_commands_or_code_is_called_hostile_and_no_code_of_ones_own(function, tmp_path):
+    path = tmp_path / "model.pkl"
+    path.write_bytes(pickle.dumps(Call(function, "true")))
+    error = refused(path)
+    assert error.hint == "it may be hostile, as no model needs that: load it nowhere, and ask who made it"
 
 
 def test_a_search_over_distributions_is_told_a_way_out(tmp_path):

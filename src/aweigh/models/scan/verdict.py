@@ -24,6 +24,13 @@ class Listed:
 
 
 LOADABLE = ("joblib", "pickle", "skops")
+HOSTILE_MODULES = frozenset(
+    {"os", "posix", "nt", "subprocess", "pty", "shutil", "socket", "ctypes", "runpy", "importlib", "code", "pdb",
+     "webbrowser", "urllib", "http", "ftplib", "smtplib", "requests", "pip", "commands", "asyncio"}
+)  # fmt: skip
+HOSTILE = frozenset(f"builtins.{name}" for name in ("eval", "exec", "compile", "__import__", "open", "breakpoint"))
+"""What runs commands or code, or reaches for files and the network: no library's model has any of these."""
+
 NAMES_SHOWN = 3
 
 
@@ -168,6 +175,8 @@ def _few(names: Collection[str]) -> str:
 
 def _way_out(names: Collection[str]) -> str:
     """What to do about names like these."""
+    if any(name.partition(".")[0] in HOSTILE_MODULES or name in HOSTILE for name in names):
+        return "it may be hostile, as no model needs that: load it nowhere, and ask who made it"
     if any(name.startswith("scipy.stats.") for name in names):
         return (
             "the search keeps the distributions that it drew from, and these hold source text: save its best_estimator_"
@@ -176,6 +185,6 @@ def _way_out(names: Collection[str]) -> str:
         return "export the model to ONNX and pack that"
     return (
         "take functions and classes of your own out of the model (do that step on the data before it, or use"
-        " scikit-learn's transformers and numpy's functions) and save it again; or export it to ONNX, which holds no"
-        " code"
+        " scikit-learn's transformers and numpy's functions) and save it again; or pack your own code as"
+        " module:function, signed; or export the model to ONNX, which holds no code"
     )

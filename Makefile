@@ -88,7 +88,7 @@ integration: $(DEV) containers-tools ## Run the tests that start a real server
 
 .PHONY: e2e
 e2e: $(DEV) chromium ## Run the tests that drive a browser
-	$(PYTEST) tests/e2e $(ARGS)
+	$(PYTEST) -m "slow or not slow" tests/e2e $(ARGS)
 
 # What each parser is given of it in `make security`; `make fuzz` takes 60 seconds each, or as many as it is told.
 FUZZ_SECONDS ?= 5

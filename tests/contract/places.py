@@ -85,7 +85,7 @@ class Compose:
     name: str = "compose"
     how: str = "stand-in program"
     cannot: Mapping[str, str] = field(default_factory=dict)
-    marks: Sequence[pytest.MarkDecorator] = ()
+    marks: Sequence[pytest.MarkDecorator] = (pytest.mark.slow,)
     in_process: bool = True
 
     @contextmanager

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
@@ -223,7 +223,7 @@ def no_sideways_scroll(page):
     )
 
 
-@pytest.mark.parametrize("path", sliced("/batch", slow=["/", "/model"]))
+@pytest.mark.parametrize("path", partly_slow("/batch", slow=["/", "/model"]))
 def test_a_phone_needs_no_sideways_scroll(open_page, path):
     page = open_page(path, viewport=PHONE)
     expect(page.locator(".aw-footer")).to_be_visible()
@@ -286,7 +286,7 @@ CONTRAST = """() => {
 }"""
 
 
-@pytest.mark.parametrize("scheme", sliced("dark", slow=["light"]))
+@pytest.mark.parametrize("scheme", partly_slow("dark", slow=["light"]))
 def test_every_text_has_the_contrast_that_aa_asks(open_page, scheme, tmp_path):
     page = open_page("/?bill_length_mm=99&body_mass_g=~", scheme=scheme)
     expect(page.locator(".aw-footer")).to_be_visible()
@@ -319,7 +319,7 @@ NAMES = """() => [...document.querySelectorAll("input, button, a, select, textar
   .map(e => e.outerHTML.slice(0, 200))"""
 
 
-@pytest.mark.parametrize("path", sliced("/", slow=["/batch", "/model"]))
+@pytest.mark.parametrize("path", partly_slow("/", slow=["/batch", "/model"]))
 def test_everything_has_a_name_and_the_page_an_order(open_page, path):
     page = open_page(path)
     expect(page.locator(".aw-footer")).to_be_visible()

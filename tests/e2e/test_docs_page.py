@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh import pack
 from aweigh.cli.demo import CHOICES, NUMBERS, pipeline
@@ -43,7 +43,7 @@ def url(tmp_path_factory):
             server.wait(STOP_S)
 
 
-@pytest.fixture(params=sliced((1280, "light"), (390, "dark"), slow=[(1280, "dark"), (390, "light")]), ids=str)
+@pytest.fixture(params=partly_slow((1280, "light"), (390, "dark"), slow=[(1280, "dark"), (390, "light")]), ids=str)
 def page(browser, url, request):
     width, scheme = request.param
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 from tests.e2e.conftest import wait_until_ready
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh.data import penguins_path
 from aweigh.guard.guard import open_guard
@@ -234,7 +234,7 @@ def test_two_steps(served, open_door, ana):
     expect(page).to_have_url(f"{served.url}/")
 
 
-@pytest.mark.parametrize("scheme", sliced("dark", slow=["light"]))
+@pytest.mark.parametrize("scheme", partly_slow("dark", slow=["light"]))
 def test_the_qr_code_is_drawn_dark_on_light_as_scanners_want_it(served, open_door, scheme):
     import io
 
@@ -355,7 +355,7 @@ def test_a_name_that_is_a_script_is_read_and_not_run(served, open_door):
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-@pytest.mark.parametrize("scheme", sliced("light", slow=["dark"]))
+@pytest.mark.parametrize("scheme", partly_slow("light", slow=["dark"]))
 def test_every_page_fits_and_can_be_read(served, open_door, width, scheme):
     person = served.person(f"{width}{scheme} with.a.rather.long.name@a-department.of-some.example.org", Role.OPERATOR)
     served.guard.add_key(person, "k" * 128, frozenset({"read"}), expires_days=3, by=None)
@@ -383,7 +383,7 @@ def test_every_page_fits_and_can_be_read(served, open_door, width, scheme):
     look("a new key")
 
 
-@pytest.mark.parametrize("path", sliced("/account", slow=["/login", "/account/keys"]))
+@pytest.mark.parametrize("path", partly_slow("/account", slow=["/login", "/account/keys"]))
 def test_nothing_moves_when_the_script_has_run(served, open_door, path):
     places = []
     for script in (True, False):
@@ -448,7 +448,7 @@ def test_signing_out_leaves_every_open_page(served, open_door, ana):
     expect(page.get_by_label("Bill length", exact=True)).to_have_value("51.3")
 
 
-@pytest.mark.parametrize("way", sliced("/batch", slow=["/"]))
+@pytest.mark.parametrize("way", partly_slow("/batch", slow=["/"]))
 def test_who_signs_in_next_in_the_same_browser_is_not_shown_what_was_open(served, browser, way):
     """The next one is signed in before the open page has been told that its session has ended.
 

@@ -160,6 +160,7 @@ def test_what_listens_too_late_is_measured(index, tmp_path):
     assert "R10" in by_code["slow_boot"].what
 
 
+@pytest.mark.slow
 def test_answers_that_take_too_long_are_measured(index, tmp_path):
     found = diagnosed("slow_request", tmp_path, first_byte_s=0.1, idle_s=0.2)
     slow = next(one for one in found.findings if one.code == "slow_request")

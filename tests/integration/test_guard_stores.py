@@ -10,7 +10,7 @@ from contextlib import nullcontext, suppress
 import pytest
 import redis
 from tests.conftest import require_package
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh.errors import StorageDown, UsageError
 from aweigh.guard import totp
@@ -44,7 +44,7 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=sliced("disk", "postgres and valkey", slow=["postgres", "disk and valkey"]))
+@pytest.fixture(params=partly_slow("disk", "postgres and valkey", slow=["postgres", "disk and valkey"]))
 def environ(request):
     found = {}
     if "postgres" in request.param:

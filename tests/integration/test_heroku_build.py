@@ -154,6 +154,7 @@ def predicted(web: Web, rows: list[dict[str, object]], **headers: str) -> list[o
     return [one["label"] for one in answer.json()["predictions"]]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_a_bundle_builds_boots_is_guarded_and_answers(tmp_path, penguins, postgres, free_port):
     # Where somebody is an administrator already no first link is printed: it takes a database without people.

@@ -61,6 +61,7 @@ def golden(bundle: Path) -> tuple[list[dict[str, object]], list[dict[str, object
     return list(found.rows), list(found.predictions)
 
 
+@pytest.mark.slow
 @pytest.mark.needs("podman", "runc")
 def test_from_a_bundle_to_a_right_answer(penguins: Packed, base, image_registry, cache, tmp_path, free_port):
     name = f"{image_registry.host}/team/penguins:1.0"

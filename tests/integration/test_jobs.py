@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.feather
 import pyarrow.parquet
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
@@ -471,7 +472,7 @@ def test_any_of_several_processes_answers_and_one_worker_runs(start_server, peng
         assert client.get(jobs[-1]["links"]["self"] + "/result").content == big_result
 
 
-@pytest.mark.parametrize("kind", ["postgres", "valkey"])
+@pytest.mark.parametrize("kind", partly_slow("postgres", slow=["valkey"]))
 def test_server_and_workers_that_share_no_disk(
     kind, request, start_server, start_worker, penguins, tmp_path, big_result
 ):

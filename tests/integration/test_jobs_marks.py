@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pandas as pd
 import pytest
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh import load
 from aweigh.cli.demo import CHOICES, NUMBERS
@@ -129,7 +129,7 @@ def read(store, job, name):
     return read
 
 
-@pytest.fixture(scope="module", params=sliced("csv", "parquet", slow=["jsonl", "arrow"]))
+@pytest.fixture(scope="module", params=partly_slow("csv", "parquet", slow=["jsonl", "arrow"]))
 def expected(request, predictor, content, tmp_path_factory):
     """Return a kind of file, and what one run makes of the rows: the answers and what is told of bad rows."""
     folder = tmp_path_factory.mktemp("once")

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pytest
 import redis
 from streamlit.testing.v1 import AppTest
+from tests.partly import partly_slow
 
 from aweigh.bundle.manifest import to_json
 from aweigh.ui import app as app_module
@@ -124,7 +125,7 @@ def has(content):
     return any(needle in content for needle in NEEDLES)
 
 
-@pytest.fixture(params=["disk", "postgres", "valkey"])
+@pytest.fixture(params=partly_slow("postgres", slow=["disk", "valkey"]))
 def place(request, tmp_path):
     needed = {"postgres": "postgres", "valkey": "valkey"}.get(request.param)
     return Place(tmp_path, request.param, needed and request.getfixturevalue(needed))

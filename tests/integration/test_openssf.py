@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.slices import sliced
+from tests.partly import partly_slow
 
 from aweigh import pack
 from aweigh.__main__ import main
@@ -123,7 +123,7 @@ def check(run, bundle, *more, key="ana.pub", code=0):
 
 
 @pytest.mark.needs("model-signing")
-@pytest.mark.parametrize("kind", sliced("p256", slow=["p384"]))
+@pytest.mark.parametrize("kind", partly_slow("p256", slow=["p384"]))
 def test_their_tool_takes_what_we_sign_and_nothing_else(run, bundle, place, kind):
     run("keygen", "release", "--type", kind)
     run("sign", bundle, "--format", "openssf", "--key", "release.key")

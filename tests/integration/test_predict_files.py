@@ -605,7 +605,14 @@ def peak_bytes(*arguments):
 
 @pytest.mark.parametrize(
     ("suffix", "out"),
-    [(".csv", ".csv"), (".csv", ".parquet"), (".parquet", ".csv"), (".parquet", ".parquet"), (".jsonl", ".jsonl")],
+    [
+        (".csv", ".csv"),
+        (".parquet", ".parquet"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in ((".csv", ".parquet"), (".parquet", ".csv"), (".jsonl", ".jsonl"))
+        ),
+    ],
 )
 def test_ten_times_the_rows_take_no_more_memory(suffix, out, tmp_path, flats):
     random = np.random.default_rng(0)

@@ -277,7 +277,9 @@ class Crowd:
 
 # A quick model is asked on the event loop, with whoever has arrived in the same turn of it: how many that are is the
 # client's doing.
-@pytest.mark.parametrize(("which", "share"), [("neighbours", 0.7), ("penguins", 1.0)])
+@pytest.mark.parametrize(
+    ("which", "share"), [pytest.param("neighbours", 0.7, marks=pytest.mark.slow), ("penguins", 1.0)]
+)
 def test_a_row_batched_with_strangers_gets_the_answer_that_it_gets_alone(request, which, share, start_server, rows):
     bundle = request.getfixturevalue(which)
     original = load(bundle.path)

@@ -7,6 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from tests.partly import partly_slow
 
 MODELS = Path(__file__).parents[1] / "models"
 CASES = (
@@ -50,7 +51,7 @@ def packed_twice(name, folder):
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", [pytest.param(one, marks=pytest.mark.slow) for one in CASES[:-2]] + list(CASES[-2:]))
+@pytest.mark.parametrize("name", partly_slow(*CASES[:2], slow=[*CASES[2:]]))
 def test_packing_twice_gives_the_same_bytes(name, tmp_path):
     packed_twice(name, tmp_path)
     one, other = (tmp_path / f"0-{seed}.aweigh" for seed in ("1", "987654"))

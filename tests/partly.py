@@ -3,6 +3,6 @@
 import pytest
 
 
-def sliced(*kept: object, slow: list[object]) -> list[object]:
+def partly_slow(*kept: object, slow: list[object]) -> list[object]:
     """Parameters of one name: those that always run, and those that are left to the slow tests."""
     return [*kept, *(pytest.param(one, marks=pytest.mark.slow) for one in slow)]

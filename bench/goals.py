@@ -59,6 +59,12 @@ def _both(serving: Mapping[str, Any], form: str, *path: str, least: bool = True)
     return form.format(*map(figure, known)) if len(known) == len(values) else "-"
 
 
+def _floor_of_many(serving: Any) -> str:
+    """What reading the same rows takes the floor: how quick the machine is, which milliseconds alone do not say."""
+    found = [_at(serving, "servers", "aweigh", letter, "many_json", "floor", "cpu_ms") for letter in "AC"]
+    return "" if None in found else "; the floor reads them in {} and {} ms".format(*map(figure, found))
+
+
 def beyond(serving: Mapping[str, Any], server: str, letter: str, kind: str = "many_json") -> float | None:
     """CPU ms of 1,000 rows beyond the model's own call: ONNX Runtime's for us, scikit-learn's for the peers."""
     found: float | None = _at(serving, "servers", server, letter, kind, "beyond_ms")
@@ -129,7 +135,7 @@ def _serving(serving: Mapping[str, Any]) -> list[Line]:
             "1,000 rows in one request, CPU beyond the model's own call",
             "JSON 6 ms, Arrow 2 ms",
             [(many[0], 6), (many[1], 6), (many[2], 2), (many[3], 2), (many[4], 2), (many[5], 2)],
-            "JSON: A {}, C {} ms; Arrow: A {}, C {} ms, answered in Arrow {} and {} ms",
+            "JSON: A {}, C {} ms; Arrow: A {}, C {} ms, answered in Arrow {} and {} ms" + _floor_of_many(serving),
             left_said,
         ),
         _line(

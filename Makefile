@@ -52,11 +52,11 @@ demo: $(DEMO) ## Train on real data, pack, verify and serve: the app, the API an
 .PHONY: test
 test: lint suite ## Run everything that continuous integration runs
 
-# The browser tests run by themselves, after the others: a page that waits for a busy machine proves nothing.
+# The browser tests run after the others: two pages at once leave a machine of two cores quick enough for each.
 .PHONY: suite
 suite: $(DEV) $(CLIENTS) chromium containers-tools host-tools helm ## Run all tests but the slow ones
 	$(PYTEST) $(PARALLEL) --ignore=tests/e2e tests
-	$(PYTEST) tests/e2e
+	$(PYTEST) $(PARALLEL) tests/e2e
 	$(CLIENTS_PYTEST) tests/clients
 
 # To count lines takes half as long again, so that continuous integration does not.

@@ -638,7 +638,7 @@ def test_workers_of_their_own_need_the_redis_that_is_named(
         assert (refused.status_code, refused.json()["code"]) == (503, "storage_down")
     worker = start_worker(penguins.path, env)
     assert worker.process.wait(WAIT_S) != 0
-    assert "aweigh[jobs]" in worker.log.read_text()
+    assert "[jobs]" in worker.log.read_text()
     assert not (tmp_path / "state/jobs.sqlite").exists()
 
 

@@ -163,7 +163,7 @@ def test_each_status_is_a_sentence_and_a_hint(server, registry, status, kind, wh
 )
 def test_an_error_that_says_nothing_is_told_all_the_same(server, registry, body):
     server.in_turn(Answer(404, body))
-    with pytest.raises(NotInRegistry, match=r"has no a/b:1\.$"):
+    with pytest.raises(NotInRegistry, match=r"(?m)has no a/b:1\.$"):
         registry.pull_manifest("a/b", "1")
 
 

@@ -136,7 +136,7 @@ def test_what_arrives_otherwise_than_it_was_sent_is_refused(host, tmp_path):
 
 
 def test_a_command_that_fails_says_what_it_was_for(host):
-    with pytest.raises(HostRefused, match=r"^The host could not look: .*No such file or directory\.$"):
+    with pytest.raises(HostRefused, match=r"(?m)^The host could not look: .*No such file or directory\.$"):
         host.run(Command("look", ("ls", "/nowhere/at/all")))
     with pytest.raises(HostUnfit, match=r"disk of .* is full"):
         host.run(shell("write", 'echo "tee: x: No space left on device" >&2; exit 1'))

@@ -181,7 +181,7 @@ def test_without_honcho_it_says_what_to_install(tmp_path, up):
     (tmp_path / "Procfile").write_text("web: true\n")
     one = up(tmp_path)
     assert one.end() == 2
-    assert "aweigh[up]" in one.text
+    assert "[up]" in one.text
 
 
 # -- its rules, made small --------------------------------------------------------------------------------------------

@@ -155,7 +155,8 @@ def test_verify_refuses_a_damaged_bundle(run, path):
     assert json.loads(out)["error"]["code"] == "damaged_bundle"
 
 
-def test_verify_refuses_code_unless_it_is_signed(run, changed, tmp_path):
+def test_verify_refuses_code_unless_it_is_signed(run, changed, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWEIGH_CONFIG_DIR", str(tmp_path / "own"))
     path = tmp_path / "with code.aweigh"
     write_bundle(changed(add={"app.py": b"x = 1\n"}, code=True), path)
     code, _, err = run("verify", path)

@@ -13,36 +13,30 @@ TITLES = {
 }
 
 
-def ray(found: Mapping[str, Any]) -> Chapter:
-    """Both tables."""
-    servers = found.get("servers", {})
-    own = servers.get("aweigh", {})
+def _servers(found: Mapping[str, Any]) -> str:
+    """The table of one kind of proxies."""
+    own = found.get("aweigh", {})
     rows = [
         [
             TITLES[kind],
             replicas,
             figure(one["cpu_ms"]),
-            f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x",
+            f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x" if replicas in own else "-",
             figure(one["proxy_ms"]),
             figure(one["replicas_ms"]),
             f"{one['rps']:,.0f}",
             figure(one["p99_ms"]),
             str(one["bad"]),
         ]
-        for kind, by_count in servers.items()
+        for kind, by_count in found.items()
         for replicas, one in by_count.items()
     ]
-    heads = [
-        "",
-        "replicas",
-        "CPU ms a request",
-        "of ours",
-        "in the proxy",
-        "in replicas",
-        "requests/s",
-        "99 % within, ms",
-        "failed",
-    ]
+    heads = ["", "replicas", "CPU ms a request", "of ours", "of it the proxy", "the replicas", "requests/s"]
+    return table([*heads, "99 % within, ms", "failed"], rows)
+
+
+def ray(found: Mapping[str, Any]) -> Chapter:
+    """The tables of servers, and that of kills."""
     lost = [
         [
             one["killed"],
@@ -56,13 +50,18 @@ def ray(found: Mapping[str, Any]) -> Chapter:
     ]
     alone = next((one for one in found.get("faults", ()) if one["killed"] == "the head, without one"), None)
     text = "## On Ray\n\n"
-    if rows:
+    if servers := found.get("servers"):
         text += (
             f"Model {found['model']} on Ray {found['ray']}, one row a request, {found['connections']} connections; CPU "
             "is that of all of Ray's processes, its proxy among them. All of it is on the machine that sends the load, "
-            "and more replicas share its cores. Every node has one process that is the proxy: where that is busy, more "
-            "replicas behind it add nothing, and more nodes do.\n\n"
-            f"{table(heads, rows)}\n"
+            "and more replicas share its cores: they add nothing once those are busy. Every node has one "
+            f"proxy. With Ray's own, written in Python:\n\n{_servers(servers)}\n"
+        )
+    if servers := found.get("haproxy"):
+        text += (
+            "With HAProxy in its place, which Ray brings: `RAY_SERVE_ENABLE_HA_PROXY=1 "
+            "RAY_SERVE_THROUGHPUT_OPTIMIZED=1` where the head and the nodes start. It is no process of Python's, so "
+            f"that what it takes is in the whole alone:\n\n{_servers(servers)}\n"
         )
     if lost:
         text += (

@@ -6,6 +6,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,14 +24,16 @@ from bench.places import ROOT
 from bench.processes import tree
 from bench.results import read, write
 
-PARTS = ("servers", "faults")
+PARTS = ("servers", "haproxy", "faults")
 REPLICAS = (1, 2, 4)
-PROCESSES = {"proxy": "ray::ProxyActor", "replicas": "ray::ServeReplica"}
+PROCESSES = {"proxy": ("ray::ProxyActor", "ray::HAProxyManager"), "replicas": ("ray::ServeReplica",)}
 CONNECTIONS = 32
 LOAD_S = 4.0
 WARM_S = 1.0
 OPEN = {"RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
 """A token that this user has for another cluster is none of this one's; and a busy machine starts nodes slowly."""
+HAPROXY = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
+"""What Ray's documentation says for throughput: HAProxy in place of its proxies written in Python."""
 CPUS = 0.25
 """What a replica asks of Ray, so that four of them and the next four have room; it does not bound them."""
 NODE_CPUS = 8
@@ -47,9 +50,10 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
     sys.path.insert(0, str(ROOT))  # the cluster and the load are those of the tests
     found: dict[str, Any] = {"model": model.letter, "ray": metadata.version("ray"), "connections": CONNECTIONS}
     found |= {part: kept for part in PARTS if (kept := read("ray").get(part))}
-    if "servers" in parts:
-        found["servers"] = _servers(model, tell=tell)
-        write("ray", found | {"machine": machine()})  # the kills take as long again, and may find no room
+    for part, environ in (("servers", {}), ("haproxy", HAPROXY)):
+        if part in parts:
+            found[part] = _servers(model, environ, tell=tell)
+            write("ray", found | {"machine": machine()})  # the kills take as long again, and may find no room
     if "faults" in parts:
         found["faults"] = _faults(tell=tell)
     return found
@@ -58,13 +62,13 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
 # -- what a request costs --------------------------------------------------------------------------------------------
 
 
-def _servers(model: Model, *, tell: Callable[[str], None]) -> dict[str, Any]:
+def _servers(model: Model, environ: Mapping[str, str], *, tell: Callable[[str], None]) -> dict[str, Any]:
     from tests.conftest import any_port
     from tests.ray.cluster import ray_cluster
 
     found: dict[str, Any] = {}
     rows = [msgspec.json.encode({"rows": [row]}) for row in model.data["rows"][:64]]
-    with ray_cluster(1, cpus=NODE_CPUS, environ=OPEN) as cluster:
+    with ray_cluster(1, cpus=NODE_CPUS, environ={**OPEN, **environ, **_own_places(environ)}) as cluster:
         port, pid = any_port(), cluster.head.process.pid
         for kind in ("aweigh", "batched", "fastapi"):
             path = "/v1/predict" if kind == "aweigh" else f"/{kind}/" if kind == "fastapi" else f"/{kind}"
@@ -72,11 +76,9 @@ def _servers(model: Model, *, tell: Callable[[str], None]) -> dict[str, Any]:
             for replicas in REPLICAS:
                 _have(kind, model, replicas, cluster=cluster, port=port)
                 load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=WARM_S)
-                before = _by_part(pid)
+                before = _by_process(pid)
                 figures = load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=LOAD_S)
-                after = _by_part(pid)
-                for part, used in after.items():
-                    figures[f"{part}_ms"] = (used - before[part]) * 1000 / max(figures["requests"], 1)
+                figures |= _of_parts(before, _by_process(pid), requests=figures["requests"])
                 found.setdefault(kind, {})[str(replicas)] = figures
                 told = f"{figures['cpu_ms']:.2f} ms, {figures['rps']:.0f}/s, {figures['bad']} bad"
                 tell(f"{kind}, {replicas} replicas: {told}")
@@ -84,15 +86,42 @@ def _servers(model: Model, *, tell: Callable[[str], None]) -> dict[str, Any]:
     return found
 
 
-def _by_part(pid: int) -> dict[str, float]:
-    """CPU seconds up to now of Ray Serve's proxy and of the replicas, by the titles that Ray gives its processes."""
-    found = dict.fromkeys(PROCESSES, 0.0)
+def _own_places(environ: Mapping[str, str]) -> dict[str, str]:
+    """Where HAProxy keeps its files, and two ports of its own: another one may run on this machine."""
+    from tests.conftest import any_port
+
+    if environ != HAPROXY:
+        return {}
+    folder = tempfile.mkdtemp(prefix="ha-")
+    names = {"CONFIG_FILE_LOC": "cfg", "SOCKET_PATH": "sock", "SERVER_STATE_BASE": "base", "SERVER_STATE_FILE": "state"}
+    names |= {"METRICS_SOCKET_PATH": "metrics.sock"}
+    found = {f"RAY_SERVE_HAPROXY_{name}": f"{folder}/{file}" for name, file in names.items()}
+    ports = {f"RAY_SERVE_HAPROXY_{name}_PORT": str(any_port()) for name in ("METRICS", "STATS")}
+    return found | ports
+
+
+def _by_process(pid: int) -> dict[tuple[str, int], float]:
+    """CPU seconds up to now of each proxy and each replica, known by the titles that Ray gives its processes."""
+    found = {}
     for process in tree(pid):
         with suppress(psutil.Error):
             title, times = " ".join(process.cmdline()), process.cpu_times()
             for part, begins in PROCESSES.items():
-                found[part] += (times.user + times.system) * title.startswith(begins)
+                if title.startswith(begins):
+                    found[part, process.pid] = times.user + times.system
     return found
+
+
+def _of_parts(
+    before: Mapping[tuple[str, int], float], after: Mapping[tuple[str, int], float], *, requests: int
+) -> dict[str, float]:
+    """CPU ms a request of all proxies, and of all replicas that were there the whole time."""
+    return {
+        f"{part}_ms": sum(used - before[one] for one, used in after.items() if one[0] == part and one in before)
+        * 1000
+        / max(requests, 1)
+        for part in PROCESSES
+    }
 
 
 def _have(kind: str, model: Model, replicas: int, *, cluster: Any, port: int) -> None:

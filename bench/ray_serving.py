@@ -52,8 +52,10 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
     found |= {part: kept for part in PARTS if (kept := read("ray").get(part))}
     for part, environ in (("servers", {}), ("haproxy", HAPROXY)):
         if part in parts:
-            found[part] = _servers(model, environ, tell=tell)
-            write("ray", found | {"machine": machine()})  # the kills take as long again, and may find no room
+            found[part] = {}
+            for kind, figures in _servers(model, environ, tell=tell):
+                found[part][kind] = figures
+                write("ray", found | {"machine": machine()})  # the next takes minutes, and may find no room
     if "faults" in parts:
         found["faults"] = _faults(tell=tell)
     return found
@@ -62,28 +64,31 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
 # -- what a request costs --------------------------------------------------------------------------------------------
 
 
-def _servers(model: Model, environ: Mapping[str, str], *, tell: Callable[[str], None]) -> dict[str, Any]:
+def _servers(
+    model: Model, environ: Mapping[str, str], *, tell: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each kind of server with its figures by the number of replicas."""
     from tests.conftest import any_port
     from tests.ray.cluster import ray_cluster
 
-    found: dict[str, Any] = {}
     rows = [msgspec.json.encode({"rows": [row]}) for row in model.data["rows"][:64]]
     with ray_cluster(1, cpus=NODE_CPUS, environ={**OPEN, **environ, **_own_places(environ)}) as cluster:
         port, pid = any_port(), cluster.head.process.pid
         for kind in ("aweigh", "batched", "fastapi"):
             path = "/v1/predict" if kind == "aweigh" else f"/{kind}/" if kind == "fastapi" else f"/{kind}"
             url = f"http://127.0.0.1:{port}{path}"
+            found: dict[str, Any] = {}
             for replicas in REPLICAS:
                 _have(kind, model, replicas, cluster=cluster, port=port)
                 load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=WARM_S)
                 before = _by_process(pid)
                 figures = load(url, Sent(tuple(rows)), pid=pid, connections=CONNECTIONS, seconds=LOAD_S)
                 figures |= _of_parts(before, _by_process(pid), requests=figures["requests"])
-                found.setdefault(kind, {})[str(replicas)] = figures
+                found[str(replicas)] = figures
                 told = f"{figures['cpu_ms']:.2f} ms, {figures['rps']:.0f}/s, {figures['bad']} bad"
                 tell(f"{kind}, {replicas} replicas: {told}")
             _end(kind, model, cluster=cluster, port=port)
-    return found
+            yield kind, found
 
 
 def _own_places(environ: Mapping[str, str]) -> dict[str, str]:

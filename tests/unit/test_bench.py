@@ -279,7 +279,10 @@ def test_the_chapter_of_ray_compares_each_number_of_replicas_and_says_what_faile
     assert "| a deployment by hand, with `serve.batch` | 1 | 5.00 | 2.50 x | 1.50 | 0.250 | 500 | 9.00 | 0 |" in text
     assert "| a replica | 2 of 90 | 0 | 0.500 s | 0.250 s | 3.50 s |" in text
     assert "went on answering until 12.5 s" in text
+    assert "With HAProxy" not in text
     assert pictures == {}
+    quick, _ = ray_chapter.ray(found | {"haproxy": {"fastapi": {"2": one | {"rps": 1234.0}}}})
+    assert "| FastAPI as Ray Serve's ingress, by hand | 2 | 2.00 | - | 1.50 | 0.250 | 1,234 | 9.00 | 0 |" in quick
 
 
 def test_a_slope_is_not_moved_by_one_odd_moment():

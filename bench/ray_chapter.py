@@ -55,20 +55,20 @@ def ray(found: Mapping[str, Any]) -> Chapter:
             f"Model {found['model']} on Ray {found['ray']}, one row a request, {found['connections']} connections; CPU "
             "is that of all of Ray's processes, its proxy among them. All of it is on the machine that sends the load, "
             "and more replicas share its cores: they add nothing once those are busy. Every node has one "
-            f"proxy. With Ray's own, written in Python:\n\n{_servers(servers)}\n"
+            f"proxy. With Ray's own, written in Python:\n\n{_servers(servers)}\n\n"
         )
     if servers := found.get("haproxy"):
         text += (
             "With HAProxy in its place, which Ray brings: `RAY_SERVE_ENABLE_HA_PROXY=1 "
             "RAY_SERVE_THROUGHPUT_OPTIMIZED=1` where the head and the nodes start. It is no process of Python's, so "
-            f"that what it takes is in the whole alone:\n\n{_servers(servers)}\n"
+            f"that what it takes is in the whole alone:\n\n{_servers(servers)}\n\n"
         )
     if lost:
         text += (
             "Three nodes of this machine, three replicas, two clients that ask one row after another and compare each "
             "answer with the bundle's own; `kill -9` of what is named. Failed is what was sent from a second before "
             "the kill on and got no answer or another status than 200; until then nothing fails.\n\n"
-            f"{table(['killed', 'failed', 'wrong', 'the last after', 'slowest answer', 'all replicas back'], lost)}\n"
+            f"{table(['killed', 'failed', 'wrong', 'the last after', 'slowest answer', 'all replicas back'], lost)}\n\n"
         )
     if alone is not None:
         answered, looked_on = (figure(alone[name]) for name in ("answered_s", "looked_s"))

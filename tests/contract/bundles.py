@@ -69,7 +69,12 @@ def make_bundles(folder: Path, *, offline: bool, folders: bool = True) -> Bundle
     for path in places.values():
         path.parent.mkdir()
     places["first"].write_bytes((STORED / "format-1-onnx.aweigh").read_bytes())
-    places["second"].write_bytes((STORED / "format-1-native.aweigh").read_bytes())
+    if folders:
+        places["second"].write_bytes((STORED / "format-1-native.aweigh").read_bytes())
+    else:  # where nodes need not have another library: the first one, with more on its card
+        more = {name: onnx.read(name) for name in files}
+        more["card.md"] += b"\nAnother.\n"
+        write_bundle(assemble(more, msgspec.structs.replace(onnx.manifest, files={})), places["second"])
     write_bundle(assemble(files, msgspec.structs.replace(onnx.manifest, files={})), places["liar"])
     said = f'sh -c "echo http://127.0.0.1/invite/{TOKEN}; exec {WEB}"'
     for name, path in places.items() if folders else ():

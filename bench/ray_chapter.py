@@ -23,7 +23,7 @@ def _servers(found: Mapping[str, Any]) -> str:
             figure(one["cpu_ms"]),
             f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x" if replicas in own else "-",
             figure(one["proxy_ms"]),
-            figure(one["replicas_ms"]) if "replicas_ms" in one else "-",  # one that ended meanwhile was counted
+            figure(one["replicas_ms"]),
             f"{one['rps']:,.0f}",
             figure(one["p99_ms"]),
             str(one["bad"]),

@@ -50,10 +50,10 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
     sys.path.insert(0, str(ROOT))  # the cluster and the load are those of the tests
     found: dict[str, Any] = {"model": model.letter, "ray": metadata.version("ray"), "connections": CONNECTIONS}
     found |= {part: kept for part in PARTS if (kept := read("ray").get(part))}
-    for part, environ in (("servers", {}), ("haproxy", HAPROXY)):
+    for part in ("servers", "haproxy"):
         if part in parts:
             found[part] = {}
-            for kind, figures in _servers(model, environ, tell=tell):
+            for kind, figures in _servers(model, haproxy=part == "haproxy", tell=tell):
                 found[part][kind] = figures
                 write("ray", found | {"machine": machine()})  # the next takes minutes, and may find no room
     if "faults" in parts:
@@ -64,15 +64,16 @@ def measure(*, tell: Callable[[str], None], model: Model = A, parts: Sequence[st
 # -- what a request costs --------------------------------------------------------------------------------------------
 
 
-def _servers(
-    model: Model, environ: Mapping[str, str], *, tell: Callable[[str], None]
-) -> Iterator[tuple[str, dict[str, Any]]]:
+def _servers(model: Model, *, haproxy: bool, tell: Callable[[str], None]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each kind of server with its figures by the number of replicas."""
     from tests.conftest import any_port
     from tests.ray.cluster import ray_cluster
 
     rows = [msgspec.json.encode({"rows": [row]}) for row in model.data["rows"][:64]]
-    with ray_cluster(1, cpus=NODE_CPUS, environ={**OPEN, **environ, **_own_places(environ)}) as cluster:
+    with (
+        tempfile.TemporaryDirectory(prefix="ha-") as folder,
+        ray_cluster(1, cpus=NODE_CPUS, environ={**OPEN, **(_haproxy_in(folder) if haproxy else {})}) as cluster,
+    ):
         port, pid = any_port(), cluster.head.process.pid
         for kind in ("aweigh", "batched", "fastapi"):
             path = "/v1/predict" if kind == "aweigh" else f"/{kind}/" if kind == "fastapi" else f"/{kind}"
@@ -91,18 +92,15 @@ def _servers(
             yield kind, found
 
 
-def _own_places(environ: Mapping[str, str]) -> dict[str, str]:
-    """Where HAProxy keeps its files, and two ports of its own: another one may run on this machine."""
+def _haproxy_in(folder: str) -> dict[str, str]:
+    """What has Ray use HAProxy, with files in a folder and two ports of its own: another may run on this machine."""
     from tests.conftest import any_port
 
-    if environ != HAPROXY:
-        return {}
-    folder = tempfile.mkdtemp(prefix="ha-")
     names = {"CONFIG_FILE_LOC": "cfg", "SOCKET_PATH": "sock", "SERVER_STATE_BASE": "base", "SERVER_STATE_FILE": "state"}
     names |= {"METRICS_SOCKET_PATH": "metrics.sock"}
     found = {f"RAY_SERVE_HAPROXY_{name}": f"{folder}/{file}" for name, file in names.items()}
     ports = {f"RAY_SERVE_HAPROXY_{name}_PORT": str(any_port()) for name in ("METRICS", "STATS")}
-    return found | ports
+    return {**HAPROXY, **found, **ports}
 
 
 def _by_process(pid: int) -> dict[tuple[str, int], float]:

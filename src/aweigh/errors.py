@@ -70,8 +70,16 @@ class AweighError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        if hint is not None:
-            self.add_note(f"hint: {hint}")  # what Python shows below the traceback, as in a notebook
+
+    @property
+    def hint(self) -> str | None:
+        """What to do now. Python shows it below the traceback, as in a notebook."""
+        return self._hint
+
+    @hint.setter
+    def hint(self, hint: str | None) -> None:
+        self._hint = hint
+        self.__notes__ = [] if hint is None else [f"hint: {hint}"]
 
 
 class UsageError(AweighError):

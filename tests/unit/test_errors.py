@@ -43,4 +43,6 @@ def test_python_shows_the_hint_below_the_traceback_and_the_message_stays_one_sen
     told = errors.UsageError("The port is no number.", hint="give one with --port")
     assert "".join(traceback.format_exception(told)).endswith("The port is no number.\nhint: give one with --port\n")
     assert str(told) == told.message == "The port is no number."
-    assert not hasattr(errors.UsageError("Nothing to add."), "__notes__")
+    told.hint = "give another"
+    assert "".join(traceback.format_exception(told)).endswith("The port is no number.\nhint: give another\n")
+    assert errors.UsageError("Nothing to add.").__notes__ == []

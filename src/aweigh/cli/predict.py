@@ -14,8 +14,9 @@ from aweigh.cli.trusting import trust_option, trusted
 from aweigh.errors import UsageError
 
 if TYPE_CHECKING:
+    from aweigh.bundle.trust import Trust
     from aweigh.runtime.rows_out import OutKind
-    from aweigh.runtime.score import Scored
+    from aweigh.runtime.score import Scored, ScoreOptions
 
 BAD_ROWS = 1
 """The exit code when no row could be answered, or, with ``--strict``, when any could not."""
@@ -102,11 +103,9 @@ def predict(
     is a folder or an address then, with a file for each that came; _aweigh.json there tells of all. The same command
     goes on where one before it was stopped.
     """
-    from aweigh.bundle.verify import verify
     from aweigh.runtime.dataset.place import is_address
     from aweigh.runtime.dataset.record import Options
-    from aweigh.runtime.load import load
-    from aweigh.runtime.score import STDOUT, ScoreOptions, check_out, score
+    from aweigh.runtime.score import STDOUT, ScoreOptions
 
     if keep and answers_only:
         raise UsageError("--keep carries columns along and --answers-only none.", hint="give one of them")
@@ -114,11 +113,7 @@ def predict(
         raise UsageError("--json and -o - both print on standard output.", hint="name a file with -o")
     if delimiter is not None and len(delimiter) != 1:
         delimiter = {"\\t": "\t", "tab": "\t"}.get(delimiter) or _bad_delimiter(delimiter)
-    if _swapped(bundle, str(data)):
-        raise UsageError(
-            f"{bundle.name!r} is a table, and the bundle comes first.",
-            hint=f"aweigh predict {shlex.quote(str(data))} {shlex.quote(str(bundle))} -o {shlex.quote(out)}",
-        )
+    _refuse_swapped(bundle, str(data), out)
     carried = () if answers_only else keep or None
     policy = trusted(trust)
     if isinstance(data, str) or on is not None or is_address(out):
@@ -143,27 +138,50 @@ def predict(
         charset=encoding,
         delimiter=delimiter,
     )
-    check_out(data, path, how)
-    steps = Steps(json=as_json or path == STDOUT)
-    started = time.perf_counter()
-    predictor = load(verify(bundle, trust=policy, to_load=True), threads=threads or cores(),
-                     form=form or form_for(data.stat().st_size if data.is_file() else 0), domain=domain)  # fmt: skip
-    told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
-    steps.line("bundle", told, seconds=time.perf_counter() - started)
-    with _Bar(steps) as bar:
-        scored = score(predictor, data, path, options=how, on_progress=bar.tell)
-    if as_json:
-        print_document(document(scored, path))
-    else:
-        _tell(steps, scored, path, to_stdout=path == STDOUT)
+    form = form or form_for(data.stat().st_size if data.is_file() else 0)
+    scored = _predict_file(
+        bundle, data, path, how, policy=policy, threads=threads or cores(), form=form, domain=domain, as_json=as_json
+    )
     return BAD_ROWS if scored.bad and (strict or not scored.good) else 0
 
 
-def _swapped(bundle: Path, data: str) -> bool:
-    """Whether, by their names, what should be the bundle is a table and what should be the data a bundle."""
+def _predict_file(
+    bundle: Path, data: Path, out: Path, how: "ScoreOptions", *, policy: "Trust | None", threads: int, form: str,
+    domain: str, as_json: bool,
+) -> "Scored":  # fmt: skip
+    """Score one file, and tell what came of it."""
+    from aweigh.bundle.verify import verify
+    from aweigh.runtime.load import load
+    from aweigh.runtime.score import STDOUT, check_out, score
+
+    check_out(data, out, how)
+    steps = Steps(json=as_json or out == STDOUT)
+    started = time.perf_counter()
+    predictor = load(verify(bundle, trust=policy, to_load=True), threads=threads, form=form, domain=domain)
+    told = f"{predictor.manifest.name} {predictor.version}, as {predictor.told_forms}"
+    steps.line("bundle", told, seconds=time.perf_counter() - started)
+    with _Bar(steps) as bar:
+        scored = score(predictor, data, out, options=how, on_progress=bar.tell)
+    if as_json:
+        print_document(document(scored, out))
+    else:
+        _tell(steps, scored, out, to_stdout=out == STDOUT)
+    return scored
+
+
+def _refuse_swapped(bundle: Path, data: str, out: str) -> None:
+    """Passes unless, by their names, what should be the bundle is a table and what should be the data a bundle.
+
+    Raises:
+        UsageError: they are.
+    """
     from aweigh.table.files import suffix_kind
 
-    return data.endswith(".aweigh") and suffix_kind(bundle) is not None
+    if data.endswith(".aweigh") and suffix_kind(bundle) is not None:
+        raise UsageError(
+            f"{bundle.name!r} is a table, and the bundle comes first.",
+            hint=f"aweigh predict {shlex.quote(data)} {shlex.quote(str(bundle))} -o {shlex.quote(out)}",
+        )
 
 
 def _one_out(out: str) -> Path:

@@ -95,8 +95,9 @@ class Server(uvicorn.Server):
         self._readiness.drain()
         self._connections.closing = True
         self._limit_life()
-        if sig == signal.SIGTERM and self._settings.drain_delay_s:
+        if sig == signal.SIGTERM:
             self._linger_s = SHORT_LINGER_S
+        if sig == signal.SIGTERM and self._settings.drain_delay_s:
             asyncio.get_running_loop().call_later(self._settings.drain_delay_s, self._close)
         else:
             self._close()

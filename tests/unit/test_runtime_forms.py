@@ -174,8 +174,8 @@ def test_a_difference_that_only_few_rows_show_is_seen():
     assert same_bits(line, lambda rows: line(rows, off=1e-9 * (rows.rows == 100)), table) == 100
     assert any_parts(line, table)
     assert not any_parts(lambda rows: line(rows, off=1e-9 * (rows.rows == 1)), table)
-    assert any_threads(lambda _: line, table)
-    assert not any_threads(lambda threads: lambda rows: line(rows, off=1e-9 * (threads == 4)), table)
+    assert any_threads(line, lambda _: line, table)
+    assert not any_threads(line, lambda threads: lambda rows: line(rows, off=1e-9 * (threads == 4)), table)
 
 
 # -- who answers -----------------------------------------------------------------------------------------------------

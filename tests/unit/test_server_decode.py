@@ -150,6 +150,7 @@ def fingerprint(table):
 @example((schema_of(Column(name="x", type="text", dtype="str", nullable=True)), b'{"rows":[{},{"x":"a","x":"b"}]}'))
 @example((schema_of(Column(name="x", type="text", dtype="str", nullable=True)), b'{"rows":[{},{"x":":"}]}'))
 @example((schema_of(Column(name="x", type="number", dtype="float64")), b'{"rows":[{"x":1}],"rows":[{"x":2}]}'))
+@example((schema_of(Column(name="x", type="integer", dtype="int64")), b'{"rows":[{"x":1},{"x":9223372036854775808}]}'))
 def test_the_fast_way_and_the_slow_way_are_one(question):
     schema, body = question
     fast = outcome(compile_decoder(schema, max_rows=MAX_ROWS), body)

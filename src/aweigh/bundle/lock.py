@@ -11,7 +11,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,17 +94,26 @@ def lock_serving(runtime: str, *, python: str, more: Sequence[str] = (), trust: 
         ConfigError: neither an index nor what is installed here has what is needed.
     """
     installed = installed_versions()
-    both = lock([*serving_requirements(runtime, ui=True, trust=trust), *more], python=python, installed=installed)
+    asked = [[*serving_requirements(runtime, ui=ui, trust=trust), *more] for ui in (False, True)]
+    with ThreadPoolExecutor(len(asked)) as side_by_side:  # an index is waited for more than uv works
+        api, both = side_by_side.map(partial(lock, python=python, installed=installed), asked)
     pinned = {one.name: one.version for one in both.packages}
-    needed = [*serving_requirements(runtime, ui=False, trust=trust), *more]
-    api = lock(needed, python=python, installed=installed | pinned)
+    if any(pinned.get(one.name) != one.version for one in api.packages):  # the app's packages hold one of them back
+        api = lock(asked[0], python=python, installed=installed, beside=pinned)
     return api, both
 
 
-def lock(requirements: Sequence[str], *, python: str, installed: Mapping[str, str] | None = None) -> Lock:
+def lock(
+    requirements: Sequence[str],
+    *,
+    python: str,
+    installed: Mapping[str, str] | None = None,
+    beside: Mapping[str, str] | None = None,
+) -> Lock:
     """Exact versions of the requirements and all that they need, for one version of Python (``"3.12"``) on Linux.
 
     ``installed`` (name to version) are the versions to take wherever they can be: by default those installed here.
+    ``beside`` are those that must not differ from another lock, above them.
 
     Raises:
         UsageError: ``python`` is no version that aweigh runs on.
@@ -110,7 +121,8 @@ def lock(requirements: Sequence[str], *, python: str, installed: Mapping[str, st
         MissingExtra: uv is not installed.
     """
     _check_python(python)
-    fixed = _as_served(installed_versions() if installed is None else installed)
+    here = _as_served(installed_versions() if installed is None else installed)
+    fixed = here | dict(beside or {})
     wanted = [str(one) for one in _renamed(_requirements(requirements))]
     hashed = resolve(wanted, python=python, fixed=fixed)
     if isinstance(hashed, str):
@@ -118,7 +130,7 @@ def lock(requirements: Sequence[str], *, python: str, installed: Mapping[str, st
         note = f"{hashed}: versions are those installed here, without hashes"
         return Lock(write_lock(pinned), hashed=False, unhashed=tuple(one.name for one in pinned), notes=(note,))
     unhashed = tuple(one.name for one in hashed if not one.hashes)
-    newest = [one.name for one in hashed if one.name not in fixed]
+    newest = [one.name for one in hashed if one.name not in here]
     notes = [f"not installed here, so their newest versions were taken: {', '.join(newest)}"] if newest else []
     if unhashed:
         notes.append(f"the index gave no hashes for: {', '.join(unhashed)}")

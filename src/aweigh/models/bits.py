@@ -64,13 +64,12 @@ def _in_parts(predict: Predict, table: Table, together: Answers) -> NDArray[np.b
     return differing
 
 
-def any_threads(load: Callable[[int], Predict], table: Table) -> bool:
-    """Whether a form answers in the same bits on several threads as on one; ``load`` gives it on so many threads."""
+def any_threads(on_one: Predict, load: Callable[[int], Predict], table: Table) -> bool:
+    """Whether a form answers in the same bits on several threads as ``on_one``; ``load`` gives it on so many."""
     parts = []
     for size, most in ON_THREADS.items():
         few = table.take(_spread(table.rows, most))
         parts += [few.take(at) for at in _parts_of(few.rows, size)]
-    on_one = load(1)
     expected = [on_one(part) for part in parts]
     for threads in TRIED_THREADS:
         on_many = load(threads)

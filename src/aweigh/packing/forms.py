@@ -43,7 +43,7 @@ def forms_beside(
     ``locked`` says that the library of another form will be in the bundle's locks; ``discreet`` as of ``reason_of``.
     """
     takes = form.runtime in TAKES_THREADS and form.pickle is None
-    threads = takes and any_threads(lambda count: _load(form, schema, count), table)
+    threads = takes and any_threads(_on_one(form, schema), lambda count: _load(form, schema, count), table)
     parts = takes and any_parts(form.predict, table)
     offer = getattr(family, "other", None)
     if offer is None or form.tail is None or form.graph is None:
@@ -61,7 +61,7 @@ def forms_beside(
     try:
         predict = load(1)
         differing = same_bits(form.predict, predict, table)
-        found_threads = not differing and any_threads(load, table)
+        found_threads = not differing and any_threads(predict, load, table)
     except Exception as error:  # noqa: BLE001  whatever a library raises, the proven form stands without it
         return Forms(threads, parts, reason=f"{other.name} do not come along: {reason_of(error, discreet=discreet)}")
     if differing:
@@ -83,6 +83,11 @@ def needed_by(forms: Forms) -> list[str]:
     """What an environment needs for the other forms that are to be in the locks."""
     wanted = [one.runtime for one in forms.alternatives if one.locked]
     return sorted({need for runtime in wanted for need in serving_requirements(runtime, ui=False)})
+
+
+def _on_one(form: Form, schema: Schema) -> Predict:
+    """The proven form on one thread, as a graph is from the first: to load one of 8 MB takes half a second."""
+    return form.predict if form.runtime == "onnx" and form.graph is not None else _load(form, schema, 1)
 
 
 def _load(form: Form, schema: Schema, count: int) -> Predict:

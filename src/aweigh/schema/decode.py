@@ -7,6 +7,7 @@ same table: tests hold them against each other.
 """
 
 import json
+import struct
 from collections.abc import Callable
 from typing import Never
 
@@ -16,7 +17,7 @@ from aweigh.errors import InvalidRows, MalformedBody, Problem, TooLarge
 from aweigh.schema.cells import BadCell
 from aweigh.schema.check import check_rows
 from aweigh.schema.column import Schema
-from aweigh.schema.decode_fast import Later, compile_fast
+from aweigh.schema.decode_fast import Later, compile_fast, count_byte
 from aweigh.table import Table
 from aweigh.table.blocks import Layout
 
@@ -76,7 +77,7 @@ def _no_constant(word: str) -> Never:
 
 def count_containers(body: bytes, *, over: int) -> int:
     """How many objects and lists the JSON opens, counted outside its strings; at once 0 where it cannot be ``over``."""
-    if len(body) <= over or body.count(b"{") + body.count(b"[") <= over:
+    if len(body) <= over or count_byte(body, b"{") + count_byte(body, b"[") <= over:
         return 0
     count = at = inside = 0
     while at < len(body) and count <= over:
@@ -183,7 +184,9 @@ def compile_decoder(schema: Schema, *, max_rows: int, layout: Layout | None = No
         refuse_many_rows(body, max_rows=max_rows)
         try:
             return fast(body)
-        except (msgspec.MsgspecError, Later, ValueError, TypeError, OverflowError, RecursionError, BadCell):
+        except (
+            msgspec.MsgspecError, Later, ValueError, TypeError, OverflowError, RecursionError, BadCell, struct.error,
+        ):  # fmt: skip
             return slow(body)
 
     return decode

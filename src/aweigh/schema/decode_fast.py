@@ -6,6 +6,7 @@ wrong. It never takes what that one would refuse, and makes the same table of wh
 """
 
 import math
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -30,6 +31,9 @@ MANY_BYTES = 4096
 
 _CELL: dict[str, Any] = {"number": float, "integer": int, "boolean": bool}
 _DTYPES = {"number": np.float64, "integer": np.int64, "boolean": np.bool_}
+_PACKED = {"number": "d", "integer": "q"}
+"""What ``struct`` calls them. It lays out many in a third of the time that numpy takes, which first asks each what it
+is."""
 
 
 class Later(Exception):  # noqa: N818  control flow, no error of the tree
@@ -66,7 +70,7 @@ def compile_fast(schema: Schema, *, max_rows: int, layout: Layout | None = None)
             raise Later
         if b"\\" in body or (any_text and not body.isascii()):
             _refuse_escapes(body, any_text=any_text)
-        surplus = _count(body) - 1 - count * colons_a_row
+        surplus = count_byte(body, b":") - 1 - count * colons_a_row
         blocks: list[Block] = []
         rest: dict[str, Values] = {}
         texts: list[list[Any]] = []
@@ -112,11 +116,11 @@ def _refuse_escapes(body: bytes, *, any_text: bool) -> None:
         raise Later
 
 
-def _count(body: bytes) -> int:
-    """How many colons there are."""
+def count_byte(body: bytes, byte: bytes) -> int:
+    """How often a byte stands there."""
     if len(body) < MANY_BYTES:
-        return body.count(b":")
-    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord(":")))
+        return body.count(byte)
+    return int(np.count_nonzero(np.frombuffer(body, dtype=np.uint8) == ord(byte)))
 
 
 # -- columns ---------------------------------------------------------------------------------------------------------
@@ -183,7 +187,7 @@ Bound = Callable[[NDArray[Any], NDArray[np.bool_] | None], None]
 def _plain(columns: list[Column], *, nullable: bool, bound: Bound | None) -> Callable[[list[Any], int], Block]:
     """Numbers, whole numbers or booleans."""
     kind, wide = columns[0].type, len(columns)
-    dtype = _DTYPES[kind]
+    dtype, packed = _DTYPES[kind], _PACKED.get(kind)
 
     def block(cells: list[Any], rows: int) -> Block:
         missing: NDArray[np.bool_] | None = None
@@ -191,7 +195,12 @@ def _plain(columns: list[Column], *, nullable: bool, bound: Bound | None) -> Cal
             missing = np.array([cell is None for cell in cells]).reshape(rows, wide)
             if kind != "number":  # None among numbers becomes NaN by itself
                 cells = [cell or 0 for cell in cells]
-        data: NDArray[Any] = np.array(cells, dtype=dtype).reshape(rows, wide)
+        data: NDArray[Any]
+        if rows == 1 or packed is None or (missing is not None and kind == "number"):
+            data = np.array(cells, dtype=dtype).reshape(rows, wide)
+        else:
+            data = np.empty((rows, wide), dtype=dtype)
+            struct.pack_into(f"{len(cells)}{packed}", data.data, 0, *cells)
         if bound is not None:
             bound(data, missing)
         return Block(data, missing)

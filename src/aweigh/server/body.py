@@ -100,15 +100,17 @@ def begin(awaited: Awaitable[Message]) -> Message | Begun:
 
 
 async def _read_rest(message: Message, receive: Receive, *, limit: int) -> bytes:
-    body = bytearray()
+    parts: list[bytes] = []
+    size_bytes = 0
     while True:
         if message["type"] == "http.disconnect":
             raise ClientGone
-        body += message.get("body", b"")
-        if len(body) > limit:
+        parts.append(message.get("body", b""))
+        size_bytes += len(parts[-1])
+        if size_bytes > limit:
             raise Unread(_too_large(limit))
         if not message.get("more_body", False):
-            return bytes(body)
+            return b"".join(parts)
         message = await receive()
 
 

@@ -292,6 +292,20 @@ def test_the_app_is_locked_to_the_same_versions_as_the_api(offline):
     assert not {"streamlit", "pandas"} & {one.name for one in api.packages}
 
 
+def test_what_the_app_holds_back_is_held_back_for_the_api_too(monkeypatch):
+    """Both are resolved at once; the API's is resolved again where the app's has other versions of its packages."""
+
+    def resolve(requirements, *, python, fixed):
+        has_app = any(one.startswith("streamlit") for one in requirements)
+        return (Pinned("anyio", fixed.get("anyio", "4.0" if has_app else "5.0"), ("0" * 64,)),)
+
+    monkeypatch.setattr(lock_module, "resolve", resolve)
+    monkeypatch.setattr(lock_module, "installed_versions", dict)
+    api, both = lock_serving("onnx", python=RUNNING)
+    assert [one.version for one in (*api.packages, *both.packages)] == ["4.0", "4.0"]
+    assert api.notes == ("not installed here, so their newest versions were taken: anyio",)
+
+
 def test_what_checks_signatures_is_locked_for_bundles_that_bear_one(offline):
     for runtime in ("onnx", "python"):
         plain, checked = (names_of(serving_requirements(runtime, ui=False, trust=one)) for one in (False, True))

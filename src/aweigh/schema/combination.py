@@ -264,10 +264,11 @@ class Distance:
     def strangest(self, table: Table, rows: Sequence[int]) -> list[tuple[str, str]]:
         """The two columns of each row whose values go together least; the one first whose pairs are strangest in all.
 
-        All rows are put into bins at once.
+        Many rows are put into bins at once.
         """
-        codes = self.codes(table.take(np.array(rows, dtype=np.int64)))
-        return [self._strangest(of_row) for of_row in codes.T.tolist()]
+        some = table.take(np.array(rows, dtype=np.int64))
+        codes = self.codes(some).T.tolist() if len(rows) > FEW_ROWS else self._few(some)
+        return [self._strangest(of_row) for of_row in codes]
 
     def _strangest(self, codes: Sequence[int]) -> tuple[str, str]:
         ends = [(pair.first, pair.second) for pair in self.known.pairs]

@@ -6,7 +6,7 @@ What the owner refuses (``lower_limit``, ``upper_limit``, ``closed``) never come
 import datetime as dt
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,7 @@ class Domain:
     schema: Schema
     policy: Policy = FLAG
     combinations: Combinations | None = None
+    _compiled: dict[tuple[Word, int | None], Warn | None] = field(default_factory=dict, init=False, repr=False)
 
     def compile(self, word: Word, *, limit: int | None = MAX_REFUSED) -> Warn | None:
         """What is said of the cells and combinations that the policy has this word for; None where it has it for none.
@@ -67,7 +68,14 @@ class Domain:
         The function gives the first ``limit``, by row and then column; None gives all. A code is
         ``outside_reference_range`` (a number or a time beyond the observed range), ``unseen_category`` or
         ``unlikely_combination``.
+
+        Who asks again, as the app does at each change, gets the same function.
         """
+        if (word, limit) not in self._compiled:
+            self._compiled[word, limit] = self._compile(word, limit)
+        return self._compiled[word, limit]
+
+    def _compile(self, word: Word, limit: int | None) -> Warn | None:
         domains, unlikely = self._parts(word)
         if not domains and unlikely is None:
             return None

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import unquote
 
@@ -119,14 +120,14 @@ class _ProblemDocument(msgspec.Struct, frozen=True):
     total: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Documents:
     """What the pages are made from."""
 
     model: Model
     schema: Schema
 
-    @property
+    @cached_property
     def domain(self) -> Domain:
         """What the model has seen, and what the API does with what lies beyond."""
         said, profile = self.model.domain, self.model.profile

@@ -109,7 +109,7 @@ fuzz: $(DEV) $(FUZZ) ## Give every parser inputs that are guided by what they re
 	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
 
 .PHONY: slow
-slow: $(DEV) ## Run the tests that continuous integration leaves out
+slow: $(DEV) chromium containers-tools host-tools helm ## Run the tests that continuous integration leaves out
 	$(PYTEST) -m slow tests $(ARGS)
 
 .PHONY: models

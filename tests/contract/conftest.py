@@ -9,10 +9,11 @@ from tests.contract.places import PLACES
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Have every test once for each place that has what it is about: `holds(*shown, takes=...)` says that.
+    """Have every test once for each place that has what it is about: `holds(*shown, takes=..., slow=...)` says that.
 
     What is shown stands in the table once it has passed; what it only takes does not. What the place is not held to is
-    skipped with its reason; what it has no verb for is no test of it at all.
+    skipped with its reason; what it has no verb for is no test of it at all. At the places named slow it is left to the
+    slow tests.
     """
     if "place" not in metafunc.fixturenames:
         return
@@ -31,6 +32,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             marks.append(pytest.mark.skip(reason=why))
         elif mark.args:
             marks.append(pytest.mark.shows(place.name, *mark.args, how=place.how))
+        if place.id in mark.kwargs.get("slow", ()):
+            marks.append(pytest.mark.slow)
         found.append(pytest.param(place, marks=marks, id=place.id))
     metafunc.parametrize("place", found, indirect=True, scope="module")
 

@@ -1,7 +1,8 @@
 """What holds at every place alike, typed as a stranger types it, and asked of the app over HTTP.
 
 A test says by ``holds(...)`` of which verbs and which promises it is; it is run for every place that has them all
-(`conftest.py`), and stands behind their cells in docs/reference/targets.md as soon as it has passed.
+(`conftest.py`), and stands behind their cells in docs/reference/targets.md as soon as it has passed. Where others show
+the same in continuous integration, it names the places that are left to the slow tests.
 """
 
 import re
@@ -109,7 +110,7 @@ def test_status_names_the_release_and_the_bundle(shell, bundles, live):
     assert live["bundle"] in shown
 
 
-@pytest.mark.holds("deploy")
+@pytest.mark.holds("deploy", slow=("heroku", "dokku"))
 def test_the_same_again_changes_nothing_and_says_so(shell, bundles, live):
     path = bundles.first.path if live["bundle"] is None else bundle_of(live, bundles).path
     told = shell.deploy(path).document
@@ -133,7 +134,7 @@ def listed(shell):
     return found
 
 
-@pytest.mark.holds("deploy", "releases", "rollback", takes=("answers", "named"))
+@pytest.mark.holds("deploy", "releases", "rollback", takes=("answers", "named"), slow=("kubernetes",))
 def test_a_second_bundle_is_a_new_release_and_back_goes_to_the_one_before_and_to_a_named_one(shell, bundles, live):
     old = bundle_of(live, bundles)
     new = bundles.second if old is bundles.first else bundles.first
@@ -172,7 +173,7 @@ def test_a_release_that_is_not_there_is_told_and_nothing_changes(shell, live):
     assert (shell.ask("releases"), shell.ask("status")) == (before, live)
 
 
-@pytest.mark.holds(takes=("scale",))
+@pytest.mark.holds(takes=("scale",), slow=("dokku",))
 def test_nothing_says_how_many_there_are_and_nonsense_is_refused(shell, live):
     told = shell.ask("scale")
     assert told.keys() == {"replicas", "size", "changed"}
@@ -189,7 +190,7 @@ def test_a_process_that_the_app_has_not_is_not_scaled(shell, live):
     assert "no process" in refused(shell.type("scale", "nothing=1"), code=2)
 
 
-@pytest.mark.holds("scale")
+@pytest.mark.holds("scale", slow=("dokku", "kubernetes"))
 def test_scaled_up_and_down_again(shell, live, bundles):
     most = shell.running.most
     told = shell.ask("scale", str(most))
@@ -198,7 +199,7 @@ def test_scaled_up_and_down_again(shell, live, bundles):
     assert shell.ask("scale", "1")["replicas"]["web"] == 1
 
 
-@pytest.mark.holds("scale", takes=("answers", "down"))
+@pytest.mark.holds("scale", takes=("answers", "down"), slow=("heroku", "kubernetes"))
 def test_scaled_to_nothing_it_is_down_and_with_one_it_answers_again(shell, live, bundles):
     assert shell.ask("scale", "0")["replicas"]["web"] == 0
     down = shell.type("status", "--json")
@@ -217,7 +218,7 @@ def _until_up(shell):
     assert told["state"] == "up"
 
 
-@pytest.mark.holds("config")
+@pytest.mark.holds("config", slow=("kubernetes",))
 def test_settings_are_set_hidden_and_taken_away(shell, live):
     value = "a value that nobody is to see"
     told = shell.ask("config", "AWEIGH_SWEEPS=off", "--secret", "MINE", said=f"{value}\n")
@@ -254,7 +255,7 @@ def test_what_is_no_setting_changes_nothing(shell, live):
     assert shell.ask("config") == before
 
 
-@pytest.mark.holds("logs", takes=("folders",))
+@pytest.mark.holds("logs", takes=("folders",), slow=("dokku", "kubernetes"))
 def test_a_log_has_lines_and_no_invitation(shell, live, bundles):
     if live["bundle"] != bundles.second.version:  # whose web line says one
         done = shell.deploy(bundles.second.path)
@@ -267,7 +268,7 @@ def test_a_log_has_lines_and_no_invitation(shell, live, bundles):
     assert 0 < len(shell.type("logs", "--lines", "1").out.splitlines()) <= 2  # one of each container
 
 
-@pytest.mark.holds("deploy", "golden rows", takes=("answers",))
+@pytest.mark.holds("deploy", "golden rows", takes=("answers",), slow=("heroku",))
 def test_a_bundle_whose_golden_rows_lie_is_taken_back(shell, live, bundles):
     here = bundle_of(live, bundles)
     done = shell.deploy(bundles.liar.path)
@@ -284,7 +285,7 @@ def _verbs(shell):
     return [verb for verb in shell.verbs if verb not in {"deploy", "status"}]
 
 
-@pytest.mark.holds
+@pytest.mark.holds(slow=("dokku",))
 def test_every_verb_says_that_there_is_no_such_app(shell):
     for verb in _verbs(shell):
         if verb == "config" and "settings of an app" in shell.place.cannot:
@@ -314,7 +315,7 @@ def test_nothing_odd_is_the_name_of_an_app(shell, bundles):
     assert shell.untouched() == before
 
 
-@pytest.mark.holds("destroy", "status")
+@pytest.mark.holds("destroy", "status", slow=("dokku",))
 def test_it_is_destroyed_by_who_means_it_and_then_absent(shell, live, bundles):
     before = shell.ask("status")
     assert shell.running.left(shell.app)

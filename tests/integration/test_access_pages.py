@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.guard.guard import open_guard
 from aweigh.guard.identity import Role
@@ -217,7 +218,7 @@ def test_who_is_not_signed_in_is_sent_to_sign_in_and_back(door, path):
 
 
 @pytest.mark.parametrize("path", ["/admin", "/admin/keys", "/admin/log", "/admin/people/p_1", "/admin/nothing"])
-@pytest.mark.parametrize("role", [Role.VIEWER, Role.PREDICTOR, Role.OPERATOR])
+@pytest.mark.parametrize("role", partly_slow(Role.OPERATOR, slow=[Role.VIEWER, Role.PREDICTOR]))
 def test_administration_is_for_admins(door, path, role):
     name = f"{role.label}{next(_names)}"
     door.person(name, role)
@@ -359,6 +360,7 @@ def test_who_signs_in_as_somebody_else_leaves_no_session_behind(door, ana):
     assert ana.name in browser.get("/account").text
 
 
+@pytest.mark.slow
 def test_those_at_the_door_do_not_keep_up_those_who_are_in(door, root):
     """Passwords are checked two at a time; a crowd of them waits, and nobody who is signed in waits with it."""
 
@@ -877,6 +879,7 @@ def test_nothing_typed_into_a_password_is_ever_shown_or_logged(door, ana):
     assert not [one for one in door.guard.audit_log(limit=100_000) if "marker" in str(one)]
 
 
+@pytest.mark.slow
 def test_another_way_in_is_offered_where_there_is_one(penguins, tmp_path):
     provider = {"ISSUER": "https://127.0.0.1:1", "CLIENT_ID": "aweigh", "ROLES": "*=viewer", "NAME": "Example & Sons"}
     environ = {f"AWEIGH_OIDC_{name}": value for name, value in provider.items()}

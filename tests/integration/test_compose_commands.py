@@ -84,6 +84,7 @@ def live(run, folder, port):
     return words
 
 
+@pytest.mark.slow
 def test_the_log_of_one_process_and_no_codes_of_a_terminal(run, live, tmp_path):
     code, out, _ = run("logs", "compose", "--app", APP, "--lines", "3", "--process", "web")
     assert code == 0
@@ -148,7 +149,7 @@ def test_data_whose_password_is_gone_is_not_written_over(docker):
         ("compose version", {"err": "docker: 'compose' is not a docker command."}, "no compose"),
         ("compose version", {"code": 0, "out": "docker-compose version 1.29.2, build unknown\n"}, "too old"),
         ("up", {"err": "Bind for 127.0.0.1:1 failed: port is already allocated"}, "port is taken"),
-        ("up", {"err": "write /x: no space left on device"}, "disk is full"),
+        pytest.param("up", {"err": "write /x: no space left on device"}, "disk is full", marks=pytest.mark.slow),
     ],
     ids=lambda one: str(one)[:30],
 )  # fmt: skip
@@ -285,6 +286,7 @@ def test_by_podman_a_release_and_a_secret_take_the_place_of_what_runs(run, folde
     assert not any("--wait" in one or "--no-deps" in one for one in docker.asked())
 
 
+@pytest.mark.slow
 def test_a_first_deployment_that_was_killed_is_gone_on_with(run, folder, docker, port):
     words = ("deploy", "compose", str(folder), "--app", APP, "--port", port, "--image", ONE)
     killed = subprocess.Popen(
@@ -309,6 +311,7 @@ def answers(port):
         return tried.connect_ex(("127.0.0.1", port)) == 0
 
 
+@pytest.mark.slow
 def test_images_that_no_release_names_any_more_go(run, live, docker, version):
     for app in (APP, f"{APP}-2"):
         docker.add_image(f"localhost/aweigh-{app}:{'7' * 64}", b"", version=version)
@@ -329,6 +332,7 @@ def test_a_release_that_is_gone_back_to_brings_its_settings_and_they_can_be_set_
     assert (code, json.loads(out)["changed"]) == (0, ["AWEIGH_SWEEPS"])  # and not "as it was"
 
 
+@pytest.mark.slow
 def test_what_became_a_secret_stays_one_when_an_earlier_release_comes_back(run, live, docker, tmp_path):
     place = tmp_path / "data" / "aweigh" / "compose" / APP
     assert run("config", "compose", "--app", APP, "MY_TOKEN=plain-and-old")[0] == 0
@@ -344,6 +348,7 @@ def test_what_became_a_secret_stays_one_when_an_earlier_release_comes_back(run, 
 # -- the end ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_volumes_that_no_document_names_any_more_go_too(run, live, docker):
     for name in ("database", "state"):
         (docker.folder / "volumes" / f"aweigh-{APP}_{name}").mkdir(parents=True)
@@ -351,6 +356,7 @@ def test_volumes_that_no_document_names_any_more_go_too(run, live, docker):
     assert list((docker.folder / "volumes").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_app_whose_folder_was_deleted_by_hand_is_destroyed_whole(run, live, docker, tmp_path):
     shutil.rmtree(tmp_path / "data")
     (docker.folder / "volumes" / f"aweigh-{APP}_database").mkdir(parents=True)
@@ -360,6 +366,7 @@ def test_an_app_whose_folder_was_deleted_by_hand_is_destroyed_whole(run, live, d
     assert list((docker.folder / "volumes").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_a_volume_that_cannot_be_taken_away_is_told_and_the_folder_stays(run, live, docker, tmp_path):
     (docker.folder / "volumes" / f"aweigh-{APP}_state").mkdir(parents=True)
     docker.says("volume rm", err="Error response from daemon: volume is in use")
@@ -368,6 +375,7 @@ def test_a_volume_that_cannot_be_taken_away_is_told_and_the_folder_stays(run, li
     assert (tmp_path / "data" / "aweigh" / "compose" / APP / "releases").is_dir()
 
 
+@pytest.mark.slow
 def test_an_app_that_is_being_changed_is_not_destroyed(run, live, docker):
     with project_of(APP, environ=os.environ).locked():
         code, _, err = run("destroy", "compose", "--app", APP, "--yes")
@@ -384,6 +392,7 @@ def test_the_folder_of_another_app_is_neither_deployed_to_nor_destroyed(run, liv
     assert run("status", "compose", "--app", APP)[0] == 0
 
 
+@pytest.mark.slow
 def test_another_projects_folder_is_neither_written_to_nor_taken_away(run, live, docker, folder, tmp_path):
     other = tmp_path / "other"
     for name in ("compose.yaml", "app.env", "secrets/key", "releases/notes.md"):
@@ -410,6 +419,7 @@ def test_a_folder_with_other_things_in_it_is_refused(run, folder, docker, port, 
 # -- what runs for months ---------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_what_was_started_again_long_ago_is_no_crash_of_today(run, live, docker):
     path = docker.folder / "containers" / f"aweigh-{APP}-web-1.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "restarts": 5}))

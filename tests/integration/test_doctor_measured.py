@@ -50,6 +50,7 @@ def measure(folder: Path, line: str, **limits: float) -> Run:
     return measure_web(Web(line, folder, environ), limits=Limits(**values))
 
 
+@pytest.mark.slow
 def test_a_server_that_pings_keeps_quiet_sessions_and_one_that_does_not_loses_them(tmp_path):
     (tmp_path / "server.py").write_text(SOCKETS)
     pings = measure(tmp_path, "python server.py pings")
@@ -62,6 +63,7 @@ def test_a_server_that_pings_keeps_quiet_sessions_and_one_that_does_not_loses_th
     assert silent.asked.ping_s is None
 
 
+@pytest.mark.slow
 def test_the_slowest_answer_is_timed(tmp_path):
     (tmp_path / "server.py").write_text(SLOW)
     run = measure(tmp_path, "python server.py", first_byte_s=0.5)
@@ -86,6 +88,7 @@ def test_a_secret_that_a_crash_prints_is_not_told(tmp_path):
     assert "s3cr3t" not in str(run)
 
 
+@pytest.mark.slow
 def test_a_session_of_a_real_streamlit_runs_its_script(tmp_path):
     (tmp_path / "app.py").write_text(
         "import streamlit as st\nst.title('a')\nopen('ran', 'w').write(str({}['missing']))\n"
@@ -146,6 +149,7 @@ def test_the_slug_is_built_of_the_folder_its_packages_and_python(index, tmp_path
     assert {one.code: one.level for one in found.findings}["slug_size"] == "pass"
 
 
+@pytest.mark.slow
 def test_more_than_twice_the_memory_is_ended(index, tmp_path):
     found = diagnosed("memory", tmp_path, quota_bytes=100 * MB, kill_bytes=200 * MB)
     memory = next(one for one in found.findings if one.code == "memory")
@@ -153,6 +157,7 @@ def test_more_than_twice_the_memory_is_ended(index, tmp_path):
     assert "R15" in memory.what
 
 
+@pytest.mark.slow
 def test_what_listens_too_late_is_measured(index, tmp_path):
     found = diagnosed("slow_boot", tmp_path, boot_s=1.0)
     by_code = {one.code: one for one in found.findings}
@@ -169,6 +174,7 @@ def test_answers_that_take_too_long_are_measured(index, tmp_path):
     assert "jobs: aweigh worker" in slow.fix
 
 
+@pytest.mark.slow
 def test_a_session_that_nobody_keeps_alive_is_measured(index, tmp_path):
     found = diagnosed("quiet_socket", tmp_path, idle_s=0.5)
     by_code = {one.code: one for one in found.findings}

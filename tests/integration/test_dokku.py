@@ -72,6 +72,7 @@ def test_nothing_odd_is_the_name_of_an_app(odd):
         render(Release(odd, "3.12", RELEASE.processes, RELEASE.files, requirements=RELEASE.requirements))
 
 
+@pytest.mark.slow
 def test_a_release_is_pushed_as_the_same_commit_each_time(dokku, release):
     folder, client = dokku
     first = deploy(client, release, "penguins")
@@ -92,6 +93,7 @@ def test_a_release_is_pushed_as_the_same_commit_each_time(dokku, release):
     assert (second.commit, second.created, second.changed) == (first.commit, False, False)
 
 
+@pytest.mark.slow
 def test_no_key_goes_to_an_address_that_is_not_encrypted(dokku, release):
     folder, client = dokku
     (folder / "url").write_text("http://penguins.example.org\n")
@@ -122,6 +124,7 @@ def test_a_build_that_fails_is_told_with_its_own_words(dokku, release):
     assert "what ran before runs on" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_scaling_says_each_process_type_in_one_command(dokku):
     folder, client = dokku
     client.run("apps:create", "penguins")
@@ -132,6 +135,7 @@ def test_scaling_says_each_process_type_in_one_command(dokku):
         replicas_of(client, "nothing")
 
 
+@pytest.mark.slow
 def test_the_commands_that_are_shown_are_those_that_are_sent(dokku, release):
     folder, client = dokku
     deploy(client, release, "penguins")

@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
+from tests.partly import partly_slow
 
 from aweigh import load
 from aweigh.cli.demo import CHOICES, NUMBERS
@@ -115,7 +116,7 @@ def predict(bundle, source, out, *more):
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("name", ["in.csv", "in.jsonl", "in.parquet"])
+@pytest.mark.parametrize("name", partly_slow("in.csv", slow=["in.jsonl", "in.parquet"]))
 def test_the_command_counts_the_flagged_and_leaves_the_refused_without_an_answer(
     tmp_path, penguins, frame, expected, name
 ):

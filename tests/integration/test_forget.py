@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import redis
+from tests.partly import partly_slow
 
 from aweigh import registry
 from aweigh.cli.demo import CHOICES, NUMBERS
@@ -34,7 +35,7 @@ WAIT_S = 60
 OTHERS = FRAME[FRAME["email"] != WHO]
 
 
-@pytest.fixture(params=["disk", "postgres", "valkey"])
+@pytest.fixture(params=partly_slow("disk", slow=["postgres", "valkey"]))
 def environ(request, tmp_path):
     found = {"AWEIGH_STATE_DIR": str(tmp_path / "state"), "AWEIGH_DRAIN_DELAY_S": "0"}
     if request.param == "postgres":
@@ -142,6 +143,7 @@ def test_done_jobs_lose_a_persons_rows_and_nothing_else(environ, penguins, start
     assert WHO.encode() not in whole(environ)
 
 
+@pytest.mark.slow
 def test_a_job_that_is_worked_on_is_taken_away_from_its_worker(tmp_path, penguins, start_server):
     environ = {"AWEIGH_STATE_DIR": str(tmp_path / "state"), "AWEIGH_DRAIN_DELAY_S": "0"}
     server = start_server(penguins.path, "--no-ui", env=environ)
@@ -252,6 +254,7 @@ def test_an_upload_on_its_way_is_told_and_left(tmp_path):
 COPIES = "copies of files of jobs on this machine"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("environ", ["postgres", "valkey"], indirect=True)
 def test_a_copy_that_a_killed_worker_has_left_is_found_and_goes(store, environ, tmp_path):
     state = tmp_path / "state"
@@ -274,7 +277,7 @@ def test_a_copy_that_a_killed_worker_has_left_is_found_and_goes(store, environ, 
     assert list(spool.parent.iterdir()) == [spool], "what forget itself has copied is gone"
 
 
-@pytest.mark.parametrize("environ", ["postgres", "valkey"], indirect=True)
+@pytest.mark.parametrize("environ", partly_slow("valkey", slow=["postgres"]), indirect=True)
 def test_copies_that_nobody_writes_any_more_are_swept_away(store):
     old, used = store.spool(), store.spool()
     for spool in (old, used):

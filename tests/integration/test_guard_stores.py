@@ -44,7 +44,7 @@ def clock():
     return Clock()
 
 
-@pytest.fixture(params=partly_slow("disk", "postgres and valkey", slow=["postgres", "disk and valkey"]))
+@pytest.fixture(params=partly_slow("postgres and valkey", slow=["disk", "postgres", "disk and valkey"]))
 def environ(request):
     found = {}
     if "postgres" in request.param:
@@ -163,6 +163,7 @@ def test_sessions_run_out_as_on_one_machine(replicas, ana, clock):
     assert other.identify(cookie, "session") is None
 
 
+@pytest.mark.slow
 def test_so_many_sessions_each(replicas, ana, clock):
     for at in range(52):
         clock.now += 1
@@ -343,7 +344,7 @@ def test_a_store_that_is_down_lets_nobody_in_and_tells_no_password(environ, tmp_
     guard.close()
 
 
-@pytest.mark.parametrize("change", ["everywhere", "role", "disable", "password", "invite"])
+@pytest.mark.parametrize("change", partly_slow("disable", slow=["everywhere", "role", "password", "invite"]))
 def test_sessions_end_though_the_store_of_sessions_is_down_at_that_moment(valkey, tmp_path, change):
     """Whoever is disabled while Valkey is away is out when it is back, with the session still in it."""
     guard = open_guard({"REDIS_URL": valkey.url}, state_dir=str(tmp_path / "state"))

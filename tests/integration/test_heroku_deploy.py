@@ -146,6 +146,7 @@ def test_the_source_goes_without_the_token_and_without_a_content_type(heroku, go
     assert not any(one.signed for one in logs)
 
 
+@pytest.mark.slow
 @pytest.mark.shows("heroku", "golden rows", how="local server")
 def test_a_bundle_whose_golden_rows_lie_is_taken_back(heroku, api, go, tmp_path):
     first = go(released(), "penguins-lying")
@@ -234,6 +235,7 @@ def test_a_limit_that_stays_is_told(heroku, go):
         go(released(), "penguins-limit")
 
 
+@pytest.mark.slow
 def test_a_stream_that_is_cut_goes_on_where_it_broke_off(heroku, go, newer):
     go(released(), "penguins-whole")
     whole = list(go.heard)
@@ -244,6 +246,7 @@ def test_a_stream_that_is_cut_goes_on_where_it_broke_off(heroku, go, newer):
     assert kept == [line for line in whole if "Released v" not in line and "Done:" not in line]
 
 
+@pytest.mark.slow
 def test_a_build_that_fails_says_why_and_leaves_what_ran(heroku, go):
     first = go(released(), "penguins-build")
     broken = released(files={"uv.lock": b"version = 1\n"})
@@ -263,7 +266,7 @@ def settings_of(api, app):
     ("broken", "raised"),
     [
         ({"files": {"uv.lock": b"version = 1\n"}}, BuildFailed),
-        ({"processes": {"release": "python -c 3/0"}}, ReleaseFailed),
+        pytest.param({"processes": {"release": "python -c 3/0"}}, ReleaseFailed, marks=pytest.mark.slow),
     ],
     ids=["build", "release phase"],
 )
@@ -283,6 +286,7 @@ def test_a_deployment_that_fails_leaves_the_settings_as_they_were(heroku, api, g
     assert settings_of(api, app)["AWEIGH_NEW"] == "1"
 
 
+@pytest.mark.slow
 def test_a_build_that_was_not_begun_leaves_the_settings_too_and_one_that_may_go_on_does_not(heroku, api, go):
     go(released(), "penguins-unbegun")
     before = settings_of(api, "penguins-unbegun")
@@ -298,6 +302,7 @@ def test_a_build_that_was_not_begun_leaves_the_settings_too_and_one_that_may_go_
     assert go(wanted, "penguins-unbegun").golden_rows
 
 
+@pytest.mark.slow
 def test_settings_that_cannot_be_set_back_are_told_beside_the_failure(heroku, api, go):
     go(released(), "penguins-stuck")
     broken = released(config={"AWEIGH_NEW": "1"}, processes={"release": "python -c 3/0"})
@@ -312,6 +317,7 @@ def test_settings_that_cannot_be_set_back_are_told_beside_the_failure(heroku, ap
     assert any(name == "config" and text.startswith("could not be set back: ") for name, text in go.told)
 
 
+@pytest.mark.slow
 def test_what_is_taken_back_runs_on_as_many_dynos_as_before(heroku, api, go):
     first = go(released(), "penguins-scaled", size="standard-1x")
     crashing = released(web="python -m gone instead of aweigh serve")
@@ -321,6 +327,7 @@ def test_what_is_taken_back_runs_on_as_many_dynos_as_before(heroku, api, go):
     assert (web.quantity, web.size_name) == (1, "standard-1x")
 
 
+@pytest.mark.slow
 def test_a_build_that_an_earlier_run_left_is_gone_on_with(heroku, go):
     slow = released(files={"bin/post_compile": b"sleep 2\n"})
     with pytest.raises(BuildFailed, match="is not done after 1 s"):
@@ -332,6 +339,7 @@ def test_a_build_that_an_earlier_run_left_is_gone_on_with(heroku, go):
     assert changes(heroku, since) == []
 
 
+@pytest.mark.slow
 def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
     plan = "heroku-redis:mini"
     heroku.fail_next("POST", "/apps/*/addons", lose=True)
@@ -344,6 +352,7 @@ def test_addons_are_waited_for_and_not_added_twice(heroku, api, go):
         go(released(), "penguins-addons", addons=("nothing-there:mini",))
 
 
+@pytest.mark.slow
 @pytest.mark.shows("heroku", "promote", how="local server")
 def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
     # It has a release phase: where that is still under way, so is the promotion.
@@ -363,6 +372,7 @@ def test_what_is_live_is_promoted_along_the_pipeline(heroku, api, go):
     assert pipelines.promote(api, first.app, patience=QUICK) == [pipelines.Promoted(second.app)]
 
 
+@pytest.mark.slow
 def test_a_release_phase_that_fails_or_does_not_end_leaves_what_ran(heroku, api, go):
     first = go(released(), "penguins-phase")
     phase = {"phase.py": b"import sys\nprint('no table of that name')\nsys.exit(3)\n"}
@@ -392,6 +402,7 @@ def test_behind_a_door_the_golden_rows_are_asked_with_a_key_of_its_own(heroku, a
         go(released(auth="password"), "penguins-door", size="standard-1x", replicas=2)
 
 
+@pytest.mark.slow
 def test_several_replicas_that_show_pages_get_affinity_and_what_comes_after(heroku, api, go, newer):
     done = go(released(has_ui=True), "penguins-scale", size="standard-1x", replicas=2)
     assert ("affinity", "on: a page's session lives in one dyno") in go.told
@@ -425,6 +436,7 @@ def test_an_app_of_somebodys_own_is_checked_for_being_up(heroku, go, tmp_path):
     assert httpx.get(done.url + "/_stcore/health", trust_env=False).text == "ok"
 
 
+@pytest.mark.slow
 def test_a_code_in_the_log_is_told_with_its_fix_until_the_next_release(api, go):
     done = go(released(), "penguins-codes")
     after.scale(api, "penguins-codes", {"web": 0})
@@ -435,6 +447,7 @@ def test_a_code_in_the_log_is_told_with_its_fix_until_the_next_release(api, go):
     assert after.status(api, "penguins-codes").notes == ()
 
 
+@pytest.mark.slow
 def test_a_log_is_followed_over_a_connection_that_ends(heroku, api, go):
     go(released(), "penguins-tail")
     heroku.cut_streams(300, times=2)

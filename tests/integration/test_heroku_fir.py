@@ -67,6 +67,7 @@ def test_it_is_made_in_its_space_deployed_checked_and_not_built_twice(heroku, ap
     assert after.status(api, APP).bundle == live.bundle
 
 
+@pytest.mark.slow
 def test_another_source_follows_and_one_that_crashes_is_taken_back(heroku, api, go, live):
     done = go(released(files={"note.txt": b"new"}), size="dyno-1c-4gb")
     assert (done.changed, done.golden_rows) == (True, live.golden_rows)
@@ -80,6 +81,7 @@ def test_another_source_follows_and_one_that_crashes_is_taken_back(heroku, api, 
         short(0.1)
 
 
+@pytest.mark.slow
 def test_its_log_is_what_comes_while_it_is_listened_to(heroku, api, live):
     began = time.monotonic()
     assert list(read_log(api, APP)) == []
@@ -151,6 +153,7 @@ def test_how_to_come_in_is_told_where_no_log_has_the_link(go, live):
     assert "heroku run --app penguins-fir -- aweigh users add" in done.notes[0]
 
 
+@pytest.mark.slow
 def test_hooks_that_are_not_run_are_told(go, live):
     go(released(files={"bin/post_compile": b"exit 1\n"}))
     assert ("fir", "bin/post_compile is not run: Fir's buildpack has no such hook") in go.told

@@ -292,6 +292,7 @@ def wheel(version):
     return raw.getvalue()
 
 
+@pytest.mark.slow
 def test_requirements_are_installed_once_for_the_same_lock():
     name = "seaworthy-1.0-py3-none-any.whl"
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
@@ -313,6 +314,7 @@ def test_requirements_are_installed_once_for_the_same_lock():
         assert outputs[0][1].startswith(f"1.0 {server.folder}")
 
 
+@pytest.mark.slow
 def test_hooks_run_and_a_hook_that_fails_fails_the_build():
     hooks = {"bin/pre_compile": "echo before > trace", "bin/post_compile": "cat trace; echo $WORD; exit $CODE"}
     with running() as (_, client):
@@ -325,6 +327,7 @@ def test_hooks_run_and_a_hook_that_fails_fails_the_build():
         assert deploy(client, "tiny", FILES | hooks)[0]["status"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_slug_that_somebody_else_built_runs():
     with running() as (server, client):
         client.post("/apps", json={"name": "tiny"})
@@ -350,6 +353,7 @@ def test_a_command_runs_once_beside_the_formation():
         until(lambda: [one["name"] for one in client.get("/apps/tiny/dynos").json()], ["web.1"])
 
 
+@pytest.mark.slow
 def test_a_person_starts_it_from_the_command_line(root):
     command = [sys.executable, "-m", "tests.heroku", "--port", "0"]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
@@ -392,6 +396,7 @@ def test_a_release_process_stands_between_a_release_and_the_dynos():
         assert client.get("/apps/tiny/releases/5").json()["current"]
 
 
+@pytest.mark.slow
 def test_a_long_list_comes_in_parts():
     with running() as (_, client):
         client.post("/apps", json={"name": "tiny"})
@@ -406,6 +411,7 @@ def test_a_long_list_comes_in_parts():
         assert (versions, following) == ([7, 6, 5, 4, 3, 2, 1], None)
 
 
+@pytest.mark.slow
 def test_the_router_adds_what_a_proxy_adds_and_stays_with_a_dyno_when_asked():
     with running() as (server, client):
         client.post("/apps", json={"name": "tiny"})
@@ -432,6 +438,7 @@ def test_the_router_adds_what_a_proxy_adds_and_stays_with_a_dyno_when_asked():
         assert get(url).status_code == 503
 
 
+@pytest.mark.slow
 def test_web_sockets_go_through_until_nobody_says_anything():
     files = {
         "app.py": ECHO,
@@ -448,6 +455,7 @@ def test_web_sockets_go_through_until_nobody_says_anything():
             logged(server, "tiny", r'code=H15 desc="Idle connection"')
 
 
+@pytest.mark.slow
 def test_a_slow_answer_a_late_port_and_a_greedy_process_are_said_as_heroku_says_them():
     with running(first_byte_s=0.3, boot_s=10, quota_bytes=100 << 20, restarts=9) as (server, client):
         client.post("/apps", json={"name": "tiny"})
@@ -464,6 +472,7 @@ def test_a_slow_answer_a_late_port_and_a_greedy_process_are_said_as_heroku_says_
         logged(server, "tiny", r"heroku\[web\.1\]: Process exited with status 137")
 
 
+@pytest.mark.slow
 def test_listening_on_loopback_alone_is_not_listening():
     files = FILES | {"app.py": APP.replace('("", int', '("127.0.0.1", int')}
     with running(boot_s=0.6) as (server, client):
@@ -474,6 +483,7 @@ def test_listening_on_loopback_alone_is_not_listening():
         assert get(server.app_url("tiny")).status_code == 503
 
 
+@pytest.mark.slow
 def test_who_does_not_end_when_told_is_killed():
     stubborn = 'web: trap "" TERM; python app.py\n'
     with running(stop_s=0.3) as (server, client):
@@ -488,6 +498,7 @@ def test_who_does_not_end_when_told_is_killed():
         logged(server, "tiny", r"heroku\[web\.1\]: State changed from up to crashed")
 
 
+@pytest.mark.slow
 def test_a_database_appears_in_the_config_as_a_release():
     with running(postgres_url="postgres://someone@127.0.0.1/one", addon_s=0.2) as (_, client):
         client.post("/apps", json={"name": "tiny"})
@@ -541,6 +552,7 @@ def test_the_platform_fails_on_demand():
         assert [asked.status for asked in server.requests[:4]] == [403, 401, 404, 402]
 
 
+@pytest.mark.slow
 def test_a_promotion_carries_the_slug_and_not_the_config():
     with running() as (server, client):
         pipeline = client.post("/pipelines", json={"name": "line"}).json()
@@ -571,6 +583,7 @@ MANIFEST = """{
 }"""
 
 
+@pytest.mark.slow
 def test_apps_are_set_up_from_an_app_json():
     with running(redis_url="redis://127.0.0.1:6379") as (server, client):
         source = {"url": upload(client, FILES | {"app.json": MANIFEST})}
@@ -603,6 +616,7 @@ def test_apps_are_set_up_from_an_app_json():
         assert client.get(f"/apps/{review['app']['id']}").status_code == 404
 
 
+@pytest.mark.slow
 def test_a_client_of_somebody_else_drives_it(monkeypatch):
     """PyPI's heroku3, which knows nothing of this server."""
     heroku3 = pytest.importorskip("heroku3")

@@ -203,6 +203,7 @@ def line(api):
     assert review.enable(api, PIPELINE, "someone/penguins")
 
 
+@pytest.mark.slow
 def test_a_branch_gets_an_app_of_its_own_that_is_checked_brought_up_to_date_and_taken_away(heroku, api, make, line):
     done = make(guarded(), "try-it")
     assert (done.created, done.golden_rows > 5) == (True, True)
@@ -236,6 +237,7 @@ def test_a_branch_gets_an_app_of_its_own_that_is_checked_brought_up_to_date_and_
     assert "another" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_made_says_why_and_is_made_anew(api, make, line):
     with pytest.raises(BuildFailed, match="Multiple Python package manager files"):
         make(released(files={"uv.lock": b"version = 1\n"}), "broken")
@@ -252,6 +254,7 @@ def test_an_app_json_that_heroku_does_not_take_is_told(make, line):
         make(own, "wrong")
 
 
+@pytest.mark.slow
 def test_one_that_is_being_made_is_waited_for_by_the_next_run(heroku, api, make, line):
     slow = released(files={"bin/post_compile": b"sleep 3\n"})
     heroku.fail_next("POST", "/review-apps", lose=True)

@@ -166,6 +166,7 @@ def test_a_base_without_wheels_is_refused(architecture, libc):
         platform_of(base_of(architecture, libc))
 
 
+@pytest.mark.slow
 def test_modules_are_compiled_as_the_same_bytes_wherever_they_lay(tmp_path):
     compiler = find_compiler(OWN)
     found = []

@@ -189,6 +189,7 @@ def test_docker_runs_it_and_sees_that_it_is_well(penguins, base, cache, tmp_path
             subprocess.run(["umount", "-l", f"{short}/exec/netns/default"], capture_output=True, check=False)
 
 
+@pytest.mark.slow
 def test_of_a_new_model_only_its_own_layer_is_sent(penguins, base, image_registry, cache, tmp_path):
     name = f"{image_registry.host}/team/again"
     build(penguins.path, base, "-t", f"{name}:1", "--push", cache=cache)
@@ -202,6 +203,7 @@ def test_of_a_new_model_only_its_own_layer_is_sent(penguins, base, image_registr
     assert build(changed, base, "-t", f"{name}:2", "--push", cache=cache)["pushed"]["sent_blobs"] == 0
 
 
+@pytest.mark.slow
 def test_others_read_it(penguins, base, image_registry, cache, tmp_path):
     name = f"{image_registry.host}/team/read:1"
     built = build(penguins.path, base, "-t", name, "--push", "-o", str(tmp_path / "image.tar"), cache=cache)
@@ -375,9 +377,9 @@ def test_what_is_no_bundle_is_not_pulled(base, image_registry, cache, tmp_path):
         (["-t", "$(id):1"], "no repository's name"),
         (["-t", "a:1\nRUN x"], "no tag"),
         (["-t", "Team/App:1"], "no repository's name"),
-        (["--platform", "windows/amd64"], "No image is built for"),
+        pytest.param(["--platform", "windows/amd64"], "No image is built for", marks=pytest.mark.slow),
         (["--key", "none.key"], "--push"),
-        (["-t", "a@sha256:" + "0" * 64], "named by a tag"),
+        pytest.param(["-t", "a@sha256:" + "0" * 64], "named by a tag", marks=pytest.mark.slow),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_built(penguins, base, cache, options, told):
@@ -435,6 +437,7 @@ def test_a_folder_of_its_own_without_a_lock_or_a_door(base, cache, tmp_path):
     assert "anybody may come in" in told.stdout
 
 
+@pytest.mark.slow
 def test_what_is_typed_next_works_as_it_stands(penguins, base, image_registry, cache, tmp_path):
     name = f"{image_registry.host}/bundles/next:1"
     pushed = aweigh("push", str(penguins.path), name, "--insecure", cache=cache).stdout
@@ -462,6 +465,7 @@ def test_what_people_are_known_by_outlives_the_container(penguins, base, cache):
     assert "-v penguins-state:/state" in guarded
 
 
+@pytest.mark.slow
 def test_a_base_without_the_right_python_is_refused(penguins, image_registry, cache, tmp_path):
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc" / "os-release").write_text("ID=none\n")

@@ -387,13 +387,14 @@ def until_marked(environ: dict[str, str], job: dict) -> Mark:
     pytest.fail("no mark was made", pytrace=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "output"),
     [
-        pytest.param("disk", "csv", marks=pytest.mark.slow),
-        pytest.param("disk", "parquet", marks=pytest.mark.slow),
+        ("disk", "csv"),
+        ("disk", "parquet"),
         ("postgres", "csv"),
-        pytest.param("valkey", "csv", marks=pytest.mark.slow),
+        ("valkey", "csv"),
     ],
 )
 def test_a_job_whose_worker_is_killed_goes_on_where_it_was(
@@ -424,6 +425,7 @@ def test_a_job_whose_worker_is_killed_goes_on_where_it_was(
     assert int(told[1]) >= mark.rows > 0
 
 
+@pytest.mark.slow
 def test_a_killed_server_takes_its_jobs_up_again(start_server, penguins, tmp_path, big_result):
     env = SOON | {"AWEIGH_STATE_DIR": str(tmp_path / "state")}
     first = start_server(penguins.path, "--no-ui", env=env)
@@ -454,6 +456,7 @@ def test_a_stopped_server_gives_the_job_back(start_server, penguins, tmp_path):
         assert (found["state"], found["attempts"]) == ("queued", 0)
 
 
+@pytest.mark.slow
 def test_any_of_several_processes_answers_and_one_worker_runs(start_server, penguins, big_result):
     server = start_server(penguins.path, "--no-ui", "--workers", 3, env=SOON)
     jobs = []
@@ -513,6 +516,7 @@ def test_server_and_workers_that_share_no_disk(
     assert list((tmp_path / "worker" / "spools").iterdir())[1:] == [], "only the killed one leaves a copy"
 
 
+@pytest.mark.slow
 def test_a_database_that_goes_away_is_503_and_the_job_goes_on_when_it_is_back(
     valkey, start_server, start_worker, penguins, tmp_path, big_result
 ):
@@ -538,6 +542,7 @@ def test_a_database_that_goes_away_is_503_and_the_job_goes_on_when_it_is_back(
     assert worker.stop() == 0
 
 
+@pytest.mark.slow
 def test_a_worker_tells_whether_it_can_work(valkey, start_server, start_worker, penguins, tmp_path):
     env = SOON | {"REDIS_URL": valkey.url, "AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path)}
     env |= {"AWEIGH_METRICS_TOKEN": "to see", "AWEIGH_JOBS_LEASE_S": "20"}
@@ -580,6 +585,7 @@ def test_a_worker_without_its_database_is_never_ready_and_stops_when_told(start_
     assert time.monotonic() - begun < 8
 
 
+@pytest.mark.slow
 def test_a_health_port_that_is_taken_is_told_at_once(start_server, start_worker, penguins, tmp_path):
     env = SOON | {"AWEIGH_JOBS": "worker", "AWEIGH_STATE_DIR": str(tmp_path / "state")}
     start_server(penguins.path, "--no-ui", env=env)
@@ -610,7 +616,7 @@ def without_the_queue(tmp_path):
     return {"PYTHONPATH": os.pathsep.join([str(tmp_path / "hidden"), os.environ.get("PYTHONPATH", "")])}
 
 
-@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("processes", partly_slow(1, slow=[2]))
 def test_a_redis_for_the_cache_alone_leaves_jobs_on_this_machine(
     processes, valkey, start_server, penguins, tmp_path, without_the_queue
 ):
@@ -645,6 +651,7 @@ def test_workers_of_their_own_need_the_redis_that_is_named(
 # -- limits ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_job_expires_and_so_does_what_is_known_of_it(start_server, penguins):
     server = start_server(penguins.path, "--no-ui", env=SOON | {"AWEIGH_JOBS_TTL_S": "1"})
     with server.client() as client:
@@ -704,6 +711,7 @@ def test_a_full_disk_refuses_the_file_and_leaves_nothing(start_server, penguins,
         until(client, post(client, csv_of(FRAME)), "done")
 
 
+@pytest.mark.slow
 def test_a_job_without_room_for_its_result_fails_and_says_so(start_server, start_worker, penguins, tmp_path):
     env = SOON | {"AWEIGH_STATE_DIR": str(tmp_path / "state"), "AWEIGH_JOBS": "worker"}
     server = start_server(penguins.path, "--no-ui", env=env)
@@ -726,7 +734,7 @@ LIMITED = {
 }
 
 
-@pytest.mark.parametrize("name", LIMITED)
+@pytest.mark.parametrize("name", partly_slow("bytes", slow=["rows", "seconds"]))
 def test_a_job_is_bounded_by_what_it_becomes_and_not_by_what_was_sent(penguins, start_server, tmp_path, name):
     env, said = LIMITED[name]
     server = start_server(penguins.path, "--no-ui", env=SOON | env | {"AWEIGH_STATE_DIR": str(tmp_path / "state")})

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.partly import partly_slow, slow_but_for
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
@@ -79,11 +81,17 @@ FILES = {
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    found = tmp_path_factory.mktemp("files")
-    for name, make in FILES.items():
-        (found / name).write_bytes(make())
-    return found
+def made(tmp_path_factory):
+    """Return a function: the path of one of the files, which is made when it is first asked for."""
+    folder = tmp_path_factory.mktemp("files")
+
+    @cache
+    def make(name):
+        path = folder / name
+        path.write_bytes(FILES[name]())
+        return path
+
+    return make
 
 
 def until(client, job, *states):
@@ -110,13 +118,14 @@ def files_in(state):
     return [path for path in (state / "jobs").rglob("*") if path.is_file()]
 
 
-def test_what_a_file_unpacks_to_is_counted_whatever_its_kind(start_server, penguins, folder, tmp_path):
+@pytest.mark.slow
+def test_what_a_file_unpacks_to_is_counted_whatever_its_kind(start_server, penguins, made, tmp_path):
     env = LEAST | {"AWEIGH_STATE_DIR": str(tmp_path), "AWEIGH_JOBS_MAX_UNPACKED_BYTES": str(UNPACKED_BYTES)}
     server = start_server(penguins.path, "--no-ui", env=env)
     with server.client() as client:
         for name in FILES:
             output = "parquet" if name.startswith("lists") else "csv"
-            reply = post(client, (folder / name).read_bytes(), f"?ignore_extra=true&output={output}")
+            reply = post(client, made(name).read_bytes(), f"?ignore_extra=true&output={output}")
             assert reply.status_code == 202, reply.text
             failed = until(client, reply.json(), "failed", "done")
             assert failed["state"] == "failed", name
@@ -156,18 +165,19 @@ print(rows, int(peak.split()[1]) // 1000)
 """
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_parts_are_cut_by_what_they_weigh(folder, name):
+@pytest.mark.parametrize("name", slow_but_for(FILES, "a text in a dictionary.parquet", "codes.arrow", "packed.arrows"))
+def test_parts_are_cut_by_what_they_weigh(made, name):
     """Of all that may be unpacked, nothing is there at once but a part; what cannot be read in parts is refused."""
     done = subprocess.run(
-        [sys.executable, "-c", READ, str(folder / name)], capture_output=True, text=True, check=True, timeout=WAIT_S
+        [sys.executable, "-c", READ, str(made(name))], capture_output=True, text=True, check=True, timeout=WAIT_S
     )
     rows, peak = map(int, done.stdout.split())
     assert peak < MEMORY_MB
     refused = name.startswith(("packed", "a page of"))
-    assert rows == (-1 if refused else pq.read_metadata(folder / name).num_rows if "parquet" in name else 100_000)
+    assert rows == (-1 if refused else pq.read_metadata(made(name)).num_rows if "parquet" in name else 100_000)
 
 
+@pytest.mark.slow
 def test_predict_takes_no_more_memory_for_a_text_that_is_named_again_and_again(penguins, tmp_path):
     peaks = []
     program = (
@@ -192,7 +202,7 @@ def test_predict_takes_no_more_memory_for_a_text_that_is_named_again_and_again(p
     assert peaks[1] - peaks[0] < 250, peaks
 
 
-@pytest.mark.parametrize("output", ["csv", "jsonl", "parquet", "arrow"])
+@pytest.mark.parametrize("output", partly_slow("csv", slow=["jsonl", "parquet", "arrow"]))
 def test_a_result_is_bounded_and_nothing_of_it_is_left(start_server, penguins, tmp_path, output):
     env = LEAST | {"AWEIGH_STATE_DIR": str(tmp_path), "AWEIGH_JOBS_MAX_RESULT_BYTES": "500000"}
     server = start_server(penguins.path, "--no-ui", env=env)

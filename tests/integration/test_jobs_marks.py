@@ -129,7 +129,7 @@ def read(store, job, name):
     return read
 
 
-@pytest.fixture(scope="module", params=partly_slow("csv", "parquet", slow=["jsonl", "arrow"]))
+@pytest.fixture(scope="module", params=partly_slow("csv", slow=["parquet", "jsonl", "arrow"]))
 def expected(request, predictor, content, tmp_path_factory):
     """Return a kind of file, and what one run makes of the rows: the answers and what is told of bad rows."""
     folder = tmp_path_factory.mktemp("once")
@@ -196,7 +196,7 @@ def test_a_worker_that_stops_at_a_file_without_rows_leaves_no_half_of_it(store, 
     remove(store, job.id)
 
 
-@pytest.mark.parametrize("what", ["by another version", "gone", "too short", "of other parts"])
+@pytest.mark.parametrize("what", partly_slow("gone", "of other parts", slow=["by another version", "too short"]))
 def test_a_mark_that_does_not_fit_is_not_gone_on_with(what, store, predictor, content, expected):
     job = post(store, content, expected[0])
     mark = die_in(store, job, predictor, 3)
@@ -251,6 +251,7 @@ def test_a_worker_that_has_lost_its_job_leaves_what_another_goes_on_with(store, 
     remove(store, job.id)
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_store_is_no_work_of_the_job(predictor, tmp_path):
     store = open_store({}, state_dir=str(tmp_path / "state"))
     job = post(store, FRAME.to_csv(index=False).encode(), "csv")

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import redis
+from tests.partly import partly_slow
 
 from aweigh.database.place import check_readable, private_folder, state_folder
 from aweigh.errors import ConfigError, StorageDown, StorageFull
@@ -93,6 +94,7 @@ def test_a_worker_that_is_known_to_be_gone_is_not_waited_for(store):
     assert take(store, owner="me:3")[0].attempts == 2
 
 
+@pytest.mark.parametrize("store", partly_slow("disk", slow=["postgres", "valkey"]), indirect=True)
 def test_a_lease_is_renewed_tells_how_far_it_is_and_hears_that_it_is_lost(store):
     post(store)
     job, revision = take(store, lease_s=1.5)

@@ -99,7 +99,11 @@ def test_the_rows_of_releases_that_are_gone_are_not_kept(api, client, connection
 
 @pytest.mark.parametrize(
     ("said", "secrets", "is_told"),
-    [({}, (), True), ({"AWEIGH_JOBS": "off"}, (), False), ({}, ("REDIS_URL",), False)],
+    [
+        ({}, (), True),
+        ({"AWEIGH_JOBS": "off"}, (), False),
+        pytest.param({}, ("REDIS_URL",), False, marks=pytest.mark.slow),
+    ],
 )
 def test_replicas_that_share_no_jobs_are_told_of(api, client, connection, said, secrets, is_told):
     documents = objects()

@@ -91,11 +91,16 @@ def test_secrets_are_made_up_once_and_never_written_over(api, connection):
     [
         ("registry.example/missing:2", "cannot pull the image registry.example/missing:2", "does it exist"),
         ("registry.example/crash:2", "crashes (exit code 3): no such table", "aweigh logs kubernetes"),
-        ("registry.example/unready:2", "does not get ready: Readiness probe failed", "its log says"),
-        ("registry.example/room:2", "No node of the cluster takes its pods: 0/3 nodes", "aweigh plan"),
-        ("registry.example/quota:2", "A quota of the namespace does not allow its pods", "larger quota"),
+        *(
+            pytest.param(*one, marks=pytest.mark.slow)
+            for one in (
+                ("registry.example/unready:2", "does not get ready: Readiness probe failed", "its log says"),
+                ("registry.example/room:2", "No node of the cluster takes its pods: 0/3 nodes", "aweigh plan"),
+                ("registry.example/quota:2", "A quota of the namespace does not allow its pods", "larger quota"),
+            )
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_release_that_does_not_come_up_leaves_the_old_one_serving(api, connection, image, sentence, fix):
     go(connection, objects())
     for one in range(3):
@@ -174,6 +179,7 @@ def test_another_deployment_that_came_in_between_is_left_as_it_is(api, client, c
     assert image_of(api) == "registry.example/penguins:3"
 
 
+@pytest.mark.slow
 def test_a_first_release_that_does_not_come_up_says_that_nothing_ran_before(api, connection):
     with pytest.raises(NotUp, match="nothing ran before it"):
         go(connection, objects("registry.example/missing:1"))
@@ -255,6 +261,7 @@ def test_answers_that_differ_put_the_old_release_back(api, connection, app):
     assert image_of(api) == "registry.example/penguins:1"
 
 
+@pytest.mark.slow
 def test_where_no_port_is_forwarded_an_open_app_is_asked_through_the_service(api, connection, start_server):
     api.forwards = False
     api.backend = int(start_server(BUNDLE, "--auth", "none", "--no-ui").url.rpartition(":")[2])
@@ -358,6 +365,7 @@ def test_a_pod_at_whose_port_nobody_listens_ends_the_connection(api, client):
         assert get(url, "/health/ready") is None
 
 
+@pytest.mark.slow
 def test_a_port_is_forwarded_for_many_connections_at_once_and_for_much(api, client):
     content = bytes(range(256)) * 40_000
 
@@ -430,6 +438,7 @@ def test_credentials_that_are_refused_are_told_in_one_sentence(api, connection):
     assert "ada-token" not in f"{caught.value.message}{caught.value.hint}{caught.value!r}"
 
 
+@pytest.mark.slow
 def test_what_a_release_has_no_more_is_taken_away_when_the_next_is_live(api, client, connection):
     worker = deployment("registry.example/penguins:1", "r1", component="worker")
     scaler = {
@@ -466,6 +475,7 @@ def test_what_the_cluster_does_not_know_is_said_before_anything_is_changed(api, 
     assert api.of("secrets") == api.of("deployments") == []
 
 
+@pytest.mark.slow
 def test_an_inference_service_is_waited_for_and_put_back(api, client, connection, app):
     def served(image, release):
         return {
@@ -521,6 +531,7 @@ def test_releases_are_read_back_from_the_cluster_and_gone_back_to(api, client, c
     assert go(connection, documents).release == "r2"
 
 
+@pytest.mark.slow
 def test_going_back_to_what_does_not_come_up_puts_back_what_ran(api, client, connection):
     with pytest.raises(NotUp):
         go(connection, objects("registry.example/missing:1"))
@@ -592,6 +603,7 @@ def test_the_log_is_of_all_pods_by_time_and_withholds_invitations(api, client, c
         list(log(client, "another", lines=1))
 
 
+@pytest.mark.slow
 def test_a_log_that_breaks_off_goes_on_where_it_was(api, client, connection):
     go(connection, objects())
     (pod,) = (one["metadata"]["name"] for one in api.of("pods") if "web" in one["metadata"]["name"])

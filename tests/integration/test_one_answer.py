@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from tests.partly import partly_slow
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent / "property"), str(HERE.parent / "models")]
@@ -31,11 +32,9 @@ import aweigh  # noqa: E402
 from aweigh.models.parity import RELATIVE_TOLERANCE  # noqa: E402
 
 ROWS = 150
-MODELS = (
+MODELS = partly_slow(
     "RandomForestClassifier, columns",
-    "CatBoostClassifier, text",
-    "TransformedTargetRegressor, scaler",
-    "TfidfVectorizer",
+    slow=["CatBoostClassifier, text", "TransformedTargetRegressor, scaler", "TfidfVectorizer"],
 )
 
 

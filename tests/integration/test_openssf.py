@@ -124,6 +124,7 @@ def check(run, bundle, *more, key="ana.pub", code=0):
 
 @pytest.mark.needs("model-signing")
 @pytest.mark.parametrize("kind", partly_slow("p256", slow=["p384"]))
+@pytest.mark.parametrize("form", partly_slow("archive", slow=["folder"]), indirect=True)
 def test_their_tool_takes_what_we_sign_and_nothing_else(run, bundle, place, kind):
     run("keygen", "release", "--type", kind)
     run("sign", bundle, "--format", "openssf", "--key", "release.key")
@@ -135,7 +136,9 @@ def test_their_tool_takes_what_we_sign_and_nothing_else(run, bundle, place, kind
 
 
 @pytest.mark.needs("model-signing")
-@pytest.mark.parametrize("curve", [ec.SECP256R1, ec.SECP384R1, ec.SECP521R1], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "curve", partly_slow(ec.SECP256R1, slow=[ec.SECP384R1, ec.SECP521R1]), ids=lambda one: one.name
+)
 def test_we_take_what_their_tool_signs_and_nothing_else(run, bundle, tmp_path, curve):
     write_keys(tmp_path, "release", EcPrivateKey(ec.generate_private_key(curve())))
     tool("sign", "key", bundle, "--signature", "their.sig", "--private_key", "release.key")
@@ -239,6 +242,7 @@ def test_a_file_more_or_less_in_a_folder_is_found(run, signed, tmp_path, change)
     assert ("holds a link" if change == "link" else OTHER_FILES) in told
 
 
+@pytest.mark.parametrize("form", partly_slow("archive", slow=["folder"]), indirect=True)
 def test_another_whole_bundle_is_not_what_was_signed(run, signed, tmp_path, form):
     """It would pass every check of its own manifest."""
     from sklearn.linear_model import LinearRegression

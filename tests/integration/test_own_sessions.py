@@ -2,6 +2,7 @@
 
 import httpx
 import pytest
+from tests.partly import partly_slow
 from tests.streamlit_page import TLS, XSRF, StreamlitPage
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
@@ -78,7 +79,7 @@ class Tab(StreamlitPage):
         return self.ask("PUT", path, files={"file": ("a.txt", b"given")}, headers=headers).status_code
 
 
-@pytest.fixture(scope="module", params=["one", "several"])
+@pytest.fixture(scope="module", params=partly_slow("one", slow=["several"]))
 def house(request, start_server, tmp_path_factory):
     arguments = ("--workers", 2, "--ui-processes", 1) if request.param == "several" else ()
     return House(start_server, tmp_path_factory.mktemp("house"), *arguments)
@@ -171,6 +172,7 @@ def test_a_key_opens_no_session(house, pru):
         )
 
 
+@pytest.mark.slow
 def test_without_a_door_nothing_changes(start_server, tmp_path):
     script = tmp_path / "page.py"
     script.write_text(SCRIPT)

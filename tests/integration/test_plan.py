@@ -213,6 +213,7 @@ sys.exit(main())
 """
 
 
+@pytest.mark.slow
 def test_a_server_plans_for_the_control_group_that_it_is_in(group, start_server, penguins, tmp_path):
     paths = sorted({str(folder / "cgroup.procs") for folder in group.values()})
     server = start_server(

@@ -328,6 +328,7 @@ def test_a_column_that_is_not_there(tmp_path, predictor, frame):
     assert score(predictor, source, tmp_path / "out.csv").bad == 0
 
 
+@pytest.mark.slow
 def test_names_with_blanks_around_them_are_found_in_a_csv_and_are_not_guessed_elsewhere(tmp_path):
     frame = pd.DataFrame({" lead": np.arange(40) / 8, "tail ": np.arange(40.0)[::-1]})
     bundle = pack(Ridge().fit(frame, frame[" lead"]), frame.assign(y=frame[" lead"]), target="y", output=tmp_path)
@@ -607,10 +608,9 @@ def peak_bytes(*arguments):
     ("suffix", "out"),
     [
         (".csv", ".csv"),
-        (".parquet", ".parquet"),
         *(
             pytest.param(*one, marks=pytest.mark.slow)
-            for one in ((".csv", ".parquet"), (".parquet", ".csv"), (".jsonl", ".jsonl"))
+            for one in ((".parquet", ".parquet"), (".csv", ".parquet"), (".parquet", ".csv"), (".jsonl", ".jsonl"))
         ),
     ],
 )

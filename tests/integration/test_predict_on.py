@@ -4,6 +4,7 @@ import io
 
 import pandas as pd
 import pytest
+from tests.partly import partly_slow
 
 from aweigh import load
 from aweigh.cli.demo import CHOICES, NUMBERS
@@ -109,7 +110,7 @@ def in_runs(predictor, source, kind, stops):
     raise AssertionError
 
 
-@pytest.mark.parametrize("stops", [(1,), (2, 1, 3), (6,), (1,) * 6], ids=str)
+@pytest.mark.parametrize("stops", partly_slow((2, 1, 3), (1,) * 6, slow=[(1,), (6,)]), ids=str)
 @pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet", "arrow"])
 @pytest.mark.parametrize("name", WRITE)
 def test_several_runs_write_the_bytes_of_one(name, kind, stops, predictor, frame, tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ import time
 import psutil
 import pytest
 from tests.data_sets import BUNDLE, HEADS, contents, many, rows, write
+from tests.partly import partly_slow
 
 from aweigh.__main__ import main
 from aweigh.runtime.dataset import pool
@@ -297,7 +298,7 @@ def answers(large, tmp_path_factory):
     return alone(large, tmp_path_factory.mktemp("alone"), names)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("sent", partly_slow(signal.SIGKILL, slow=[signal.SIGINT]))
 def test_a_run_that_is_ended_leaves_whole_files_and_is_gone_on_with(large, answers, tmp_path, sent, run):
     out = tmp_path / "out"
     running = run(large, out, "--workers", "2")
@@ -314,6 +315,7 @@ def test_a_run_that_is_ended_leaves_whole_files_and_is_gone_on_with(large, answe
     assert contents(out) == answers
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_is_replaced(large, answers, tmp_path, run):
     out = tmp_path / "out"
     running = run(large, out, "--workers", "2")
@@ -327,6 +329,7 @@ def test_a_worker_that_is_killed_is_replaced(large, answers, tmp_path, run):
     assert contents(out) == answers
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_are_not_let_into_one_folder(large, tmp_path, capsys, run):
     out = tmp_path / "out"
     running = run(large, out, "--workers", "1")
@@ -339,6 +342,7 @@ def test_two_runs_at_once_are_not_let_into_one_folder(large, tmp_path, capsys, r
     assert running.end()[0] == 0
 
 
+@pytest.mark.slow
 def test_a_partition_whose_worker_dies_each_time_is_told_of_and_the_others_are_scored(tmp_path, run):
     data, out = tmp_path / "data", tmp_path / "out"
     write(rows(300_000, bad=1), data / "large.csv")
@@ -361,6 +365,7 @@ def test_a_partition_whose_worker_dies_each_time_is_told_of_and_the_others_are_s
     assert set(contents(out)) == {"small.csv"}
 
 
+@pytest.mark.slow
 def test_want_of_memory_is_told_as_such(tmp_path):
     """A JSON array is read whole: this one takes more than the process may have."""
     data = tmp_path / "data"

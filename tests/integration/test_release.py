@@ -121,6 +121,7 @@ def fresh(server):
 # -- several processes -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_processes_agree_on_who_gets_it_and_on_what_becomes_of_it(start_server, flats, flats_next, tmp_path):
     state = {"AWEIGH_STATE_DIR": str(tmp_path / "state"), "AWEIGH_DRAIN_DELAY_S": "0"}
     arguments = (flats.path, "--candidate", flats_next.path, "--canary", 30, "--no-ui", "--workers", 2)
@@ -205,6 +206,7 @@ def test_promoting_and_aborting_under_load_fail_no_request(start_server, flats, 
 # -- a bad candidate -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_candidate_that_fails_is_slow_or_disagrees_is_given_up(start_server, homes):
     pytest.importorskip("cryptography")
     current, candidate = homes
@@ -242,10 +244,10 @@ def release_of(client):
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (["--canary", "10"], "Nothing is there to be tried"),
+        pytest.param(["--canary", "10"], "Nothing is there to be tried", marks=pytest.mark.slow),
         (["--candidate", "{flats}", "--canary", "10", "--shadow"], "a canary or a shadow, and not both"),
         (["--candidate", "{penguins}"], "The candidate cannot take the current model's place: it is named 'penguins'"),
-        (["--candidate", "absent.aweigh"], "absent.aweigh"),
+        pytest.param(["--candidate", "absent.aweigh"], "absent.aweigh", marks=pytest.mark.slow),
         (["--candidate", "{damaged}"], "The candidate damaged.aweigh: "),
     ],
 )
@@ -261,6 +263,7 @@ def test_what_cannot_be_tried_is_refused_at_the_start(flats, penguins, tmp_path,
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_same_bundle_twice_is_no_trial(start_server, flats, tmp_path):
     copy = tmp_path / "copy.aweigh"
     shutil.copyfile(flats.path, copy)
@@ -275,6 +278,7 @@ def test_the_same_bundle_twice_is_no_trial(start_server, flats, tmp_path):
 # -- replicas, and a door --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_two_servers_on_one_postgresql_are_one_release_behind_their_door(
     start_server, flats, flats_next, postgres, tmp_path
 ):

@@ -337,6 +337,7 @@ def test_the_log_holds_no_failure(api):
     assert "Traceback" not in api.errors()
 
 
+@pytest.mark.slow
 def test_memory_comes_back_after_large_and_slow_bodies(api):
     with api.client() as client:
         client.post("/v1/predict", json={"rows": [ROW] * 100})

@@ -226,6 +226,7 @@ def test_every_operation_of_the_protocols_document_is_there(api, penguins):
 FEW = settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 
 
+@pytest.mark.slow
 def test_any_request_of_the_protocols_schema_is_refused_as_its_document_says(api, penguins):
     """schemathesis makes them, of names that are no column's."""
     version = penguins.digest[:12]

@@ -116,6 +116,7 @@ def crowd(start_server, penguins):
     return start_server(penguins.path, "--workers", 2, "--ui-processes", 2, env=NO_DELAY)
 
 
+@pytest.mark.slow
 def test_whichever_is_killed_no_answer_is_wrong_and_all_is_back_soon(crowd, golden):
     assert crowd.line("workers") == "2 processes answer the API, 2 the app"
     with Load(crowd.url, *golden) as load:
@@ -135,6 +136,7 @@ def test_whichever_is_killed_no_answer_is_wrong_and_all_is_back_soon(crowd, gold
     assert (load.wrong, load.refused) == ([], [])
 
 
+@pytest.mark.slow
 def test_sighup_replaces_all_without_a_failed_request(crowd, golden):
     before = set(children(crowd))
     with Load(crowd.url, *golden) as load:
@@ -162,6 +164,7 @@ def test_sigterm_to_all_of_them_at_once_finishes_what_is_under_way(crowd, golden
     assert crowd.told[-1].split()[0] == "stopped"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_waits_no_longer(start_server, penguins, sent):
     """Ctrl-C reaches all of them, as a terminal sends it: the parent decides for all."""
@@ -277,6 +280,7 @@ def predict(frame):
 IMPATIENT = "import sys, aweigh.server.workers as w, aweigh.__main__ as m; w.RECYCLE_EVERY_S = 2; sys.exit(m.main())"
 
 
+@pytest.mark.slow
 def test_one_that_grows_is_replaced_without_a_failed_request(start_server, tmp_path, monkeypatch):
     (tmp_path / "leaking.py").write_text(LEAK)
     monkeypatch.chdir(tmp_path)
@@ -301,6 +305,7 @@ def test_one_that_grows_is_replaced_without_a_failed_request(start_server, tmp_p
     assert refused == []
 
 
+@pytest.mark.slow
 def test_one_that_cannot_be_started_any_more_is_tried_again_while_the_others_answer(start_server, versions, tmp_path):
     folder = tmp_path / "served"
     shutil.copytree(versions[0], folder)
@@ -323,6 +328,7 @@ def test_one_that_cannot_be_started_any_more_is_tried_again_while_the_others_ans
     assert card == (folder / "card.md").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_killed_server_left_is_swept_up(start_server, penguins, tmp_path):
     env = NO_DELAY | {"TMPDIR": str(tmp_path)}
     server = start_server(penguins.path, "--workers", 2, "--no-ui", env=env)

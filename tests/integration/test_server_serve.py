@@ -91,6 +91,7 @@ def test_what_is_under_way_is_finished_before_it_stops(start_server, penguins):
     assert server.stop() == 0
 
 
+@pytest.mark.slow
 def test_it_does_not_wait_for_ever(start_server, penguins):
     env = {"AWEIGH_DRAIN_DELAY_S": "0", "AWEIGH_DRAIN_S": "1"}
     server = start_server(penguins.path, "--no-ui", env=env)
@@ -203,6 +204,7 @@ def test_it_stops_while_sessions_are_open(whole):
     assert "Traceback" not in whole.errors()
 
 
+@pytest.mark.slow
 def test_a_streamlit_script_is_served_beside_health(start_server, tmp_path):
     pytest.importorskip("streamlit")
     script = tmp_path / "page.py"

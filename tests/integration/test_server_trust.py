@@ -10,6 +10,7 @@ import time
 
 import pandas as pd
 import pytest
+from tests.partly import partly_slow
 
 from aweigh import load, pack
 from aweigh.bundle.keys import make_key, write_private
@@ -57,7 +58,9 @@ def test_a_server_tells_who_has_signed_its_model(start_server, signed, tmp_path)
     assert "nobody trusted here has signed it" in server.errors()
 
 
-@pytest.mark.parametrize("command", ["serve", "worker", "predict", "plan", "verify", "eject", "inspect"])
+@pytest.mark.parametrize(
+    "command", partly_slow("serve", "worker", "predict", slow=["plan", "verify", "eject", "inspect"])
+)
 def test_what_nobody_trusted_has_signed_is_loaded_by_no_command(command, penguins, signed, tmp_path):
     (tmp_path / "bob.pub").write_bytes(make_key().public.pem())
     (tmp_path / "in.csv").write_text("a\n1\n")
@@ -88,6 +91,7 @@ def test_a_function_is_served_by_who_packed_it_and_by_whom_they_are_trusted(star
     assert load(packed.path, trust=policy).predict([{"x": 4}]) == [{"value": 8.0}]
 
 
+@pytest.mark.slow
 def test_what_pack_says_comes_next_succeeds_for_code_signed_by_another_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AWEIGH_KEY_PASSPHRASE", "salt and sea")
@@ -109,6 +113,7 @@ def test_what_pack_says_comes_next_succeeds_for_code_signed_by_another_key(tmp_p
     assert aweigh("verify", "0.aweigh", "--json").returncode == 0
 
 
+@pytest.mark.slow
 def test_a_bundle_that_is_signed_when_it_is_packed_locks_what_checks_signatures(tmp_path):
     from sklearn.linear_model import LinearRegression
 

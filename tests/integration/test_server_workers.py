@@ -97,6 +97,7 @@ def test_nothing_of_the_api_is_passed_on(crowd):
         connect(crowd.url.replace("http", "ws") + "/v1/predict")
 
 
+@pytest.mark.slow
 def test_one_that_is_killed_is_replaced_and_the_others_answer(crowd):
     assert crowd.url
     time.sleep(5.5)  # older than what counts as a failed start
@@ -133,6 +134,7 @@ def test_none_outlives_a_parent_that_is_killed(start_server, penguins):
     server.stop()
 
 
+@pytest.mark.slow
 def test_a_process_that_cannot_start_is_told_in_a_sentence(start_server, penguins, tmp_path):
     script = tmp_path / "none.py"
     server = start_server(penguins.path, "--workers", 2, "--app", script)

@@ -294,6 +294,7 @@ def test_a_row_batched_with_strangers_gets_the_answer_that_it_gets_alone(request
     server.stop()
 
 
+@pytest.mark.slow
 def test_two_servers_share_what_they_know_and_lose_it_without_a_failed_request(start_server, valkey, neighbours, rows):
     original = load(neighbours.path)
     alone = [original.predict([row])[0] for row in rows]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.partly import slow_but_for
 from tests.sshd_server import open_sshd
 
 from aweigh.__main__ import main
@@ -81,7 +82,7 @@ def host(sshd):
         yield found
 
 
-@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("odd", slow_but_for(ODD, "$(touch pwned)", "'", "a\nb", "-e", "", "é\u2028"))
 def test_an_argument_arrives_as_it_was(host, odd, tmp_path):
     program = "import sys; sys.stdout.buffer.write(sys.argv[1].encode('utf-8', 'surrogateescape'))"
     done = host.run(Command("print", (sys.executable, "-I", "-c", program, odd)))
@@ -180,6 +181,7 @@ def test_what_a_configuration_does_at_each_login_is_left_out(sshd, host, free_po
             assert url
 
 
+@pytest.mark.slow
 def test_a_lock_whose_holder_is_not_heard_of_is_let_go(host, tmp_path, monkeypatch):
     monkeypatch.setattr("aweigh.targets.ssh.runner.SILENCE_S", 1)
     path = str(tmp_path / "lock")

@@ -439,6 +439,7 @@ def test_eject_writes_a_script_that_gives_the_apps_answers(penguins, api, tmp_pa
     assert test.metric[0].value == answer(api, row)["label"]
 
 
+@pytest.mark.slow
 def test_eject_writes_over_nothing_unless_told(penguins, tmp_path):
     (tmp_path / "app.py").write_text("mine\n")
     command = [sys.executable, "-m", "aweigh", "eject", str(penguins.path), "-o", str(tmp_path)]

@@ -195,6 +195,7 @@ def test_what_does_not_listen_in_time_is_ended_as_r10(tmp_path, free_port):
     assert f"Error R10 (Boot timeout): nothing listens on $PORT ({port}) within 0.6 s" in told
 
 
+@pytest.mark.slow
 @has_honcho
 def test_what_outlives_sigterm_is_killed(tmp_path):
     stubborn = "trap '' TERM; echo ready; while true; do sleep 0.1; done"
@@ -206,6 +207,7 @@ def test_what_outlives_sigterm_is_killed(tmp_path):
     assert "web.1 exited with status 137" in told
 
 
+@pytest.mark.slow
 @has_honcho
 def test_memory_beyond_the_quota_is_told_and_beyond_its_double_ended(tmp_path):
     grow = "import time; x = [bytearray(b'1') * (120 * 2**20)]; time.sleep(1.2); x.append(x[0] * 1); time.sleep(60)"
@@ -215,6 +217,7 @@ def test_memory_beyond_the_quota_is_told_and_beyond_its_double_ended(tmp_path):
     assert told.index("Error R14") < told.index("Error R15 (Memory quota vastly exceeded)")
 
 
+@pytest.mark.slow
 @has_honcho
 def test_a_child_in_the_background_holds_nothing_up_and_is_not_left(tmp_path):
     code, told = run(command("sleep 61.5 & echo $! > pid; exit 4", tmp_path))

@@ -33,6 +33,7 @@ import pandas as pd
 import payloads
 import pytest
 from tests.integration.conftest import bundles, penguins, start_server
+from tests.partly import partly_slow
 from websockets.sync.client import connect
 
 from aweigh import pack, read_config
@@ -203,7 +204,7 @@ def traversals(place):
     yield str(place / "secret.txt")
 
 
-@pytest.mark.parametrize("which", ["app", "own", "closed"])
+@pytest.mark.parametrize("which", partly_slow("app", "closed", slow=["own"]))
 def test_path_traversal_through_addresses(which, request, place):
     """MLflow CVE-2023-1177, Gradio CVE-2024-1561, Streamlit CVE-2022-35918 (a component's files)."""
     server = request.getfixturevalue(which)
@@ -263,6 +264,7 @@ def test_path_traversal_through_ids_and_names(app, place, session):
     assert not list((place / "state").rglob("*secret*"))
 
 
+@pytest.mark.slow
 def test_path_traversal_through_a_bundles_name(tmp_path):
     """What a model is called becomes a file's name, and no more than that."""
     from sklearn.linear_model import LogisticRegression
@@ -479,7 +481,7 @@ PARAMETERS = ["url", "uri", "callback", "webhook", "webhook_url", "next", "redir
               "path", "model_url", "image", "src", "state", "code", "request_uri", "jku", "output", "keep"]  # fmt: skip
 
 
-@pytest.mark.parametrize("which", ["app", "closed"])
+@pytest.mark.parametrize("which", partly_slow("app", slow=["closed"]))
 def test_an_address_in_a_request_is_fetched(which, request, listener):
     """MLflow CVE-2026-2393 (a webhook's address, also by redirect, as a decimal number, or by rebinding).
 
@@ -788,7 +790,7 @@ def shows(text):
     return found
 
 
-@pytest.mark.parametrize("which", ["app", "own", "closed"])
+@pytest.mark.parametrize("which", partly_slow("app", slow=["own", "closed"]))
 def test_what_is_echoed_is_markup(which, request):
     """MLflow CVE-2023-6568: the content type that somebody sent came back in a page of HTML."""
     server = request.getfixturevalue(which)

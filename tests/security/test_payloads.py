@@ -18,6 +18,7 @@ import msgspec
 import numpy as np
 import payloads
 import pytest
+from tests.partly import slow_but_for
 
 from aweigh.bundle.archive import write_bundle
 from aweigh.bundle.keys import own_key
@@ -27,13 +28,12 @@ from aweigh.models.scan import scan_bytes
 
 CODE = payloads.code()
 FEWEST = 40
-EVERY = 16
-"""Of the payloads every sixteenth is tried with all other tests; all of them are with `make security`."""
+EVERY = 32
+"""Of the payloads every 32nd is tried with all other tests; all of them are with `make security`."""
 
 SOME = [
     pytest.param(one, id=one.name, marks=[pytest.mark.slow] if place % EVERY else []) for place, one in enumerate(CODE)
 ]
-HUGE = {"a list in a list, a million deep", "a compressed bomb"}
 SUFFIXES = {"sklearn": ".skops", "xgboost": ".ubj", "lightgbm": ".txt", "catboost": ".cbm", "onnx": ".onnx"}
 MANIFEST, PICKLE, ONNX = "manifest.json", "model/model.pkl", "model/model.onnx"
 REFUSED = {1, 2, 3}
@@ -204,7 +204,17 @@ def test_it_runs_nothing(payload, driver, good, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(one, marks=[pytest.mark.slow] if one in HUGE else []) for one in payloads.DATA]
+    "name",
+    slow_but_for(
+        payloads.DATA,
+        "ONNX, numbers in a file of the system",
+        "ONNX, a tensor of terabytes",
+        "XGBoost, a length of exabytes",
+        "LightGBM, leaves that are not there",
+        "CatBoost, cut short",
+        "joblib, an array of exabytes",
+        "skops, a path that leads out",
+    ),
 )
 def test_what_wants_memory_time_or_other_files_is_refused(name, driver, good, tmp_path):
     """In six gigabytes and a minute a command; a file that lies where the payload looks for it is not read.

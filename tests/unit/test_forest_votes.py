@@ -14,6 +14,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from tests.partly import partly_slow
 
 from aweigh.models import sklearn_trees
 from aweigh.models.convert import onnx_form
@@ -65,7 +66,7 @@ def edges_of(model, frame):
 
 
 @pytest.mark.parametrize("turned", [False, True])
-@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("classes", partly_slow(3, slow=[2, 5]))
 @pytest.mark.parametrize("kind", [RandomForestClassifier, ExtraTreesClassifier, DecisionTreeClassifier])
 def test_votes_are_those_of_scikit_learn_at_every_edge(kind, classes, turned, monkeypatch):
     monkeypatch.setattr(sklearn_trees, "LARGE_NODES", 0 if turned else 10**9)
@@ -95,7 +96,7 @@ def test_votes_are_those_of_scikit_learn_at_every_edge(kind, classes, turned, mo
         DecisionTreeRegressor(random_state=0),
     ],
 )
-@pytest.mark.parametrize("missing", [False, True])
+@pytest.mark.parametrize("missing", partly_slow(True, slow=[False]))
 def test_trees_that_are_turned_around_give_the_same_bits(model, missing, monkeypatch):
     """At the thresholds, beyond all of them, and where cells are missing that were, or never were, in training."""
     frame, target = table_of(2)

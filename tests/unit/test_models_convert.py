@@ -315,6 +315,7 @@ print(hashlib.sha256(write_skops(model)).hexdigest())
 """
 
 
+@pytest.mark.slow
 def test_a_skops_file_is_the_same_in_every_process():
     def digest(seed):
         done = subprocess.run(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.models.probes import MOST_COLUMNS, OWN_ROWS, decomposed, probes
 from aweigh.schema import Column, Output, Schema
@@ -127,7 +128,7 @@ def test_text_comes_in_other_letters_and_with_accents_apart():
     assert "" in cells
 
 
-@pytest.mark.parametrize("count", [1, 300, 3000])
+@pytest.mark.parametrize("count", partly_slow(1, 300, slow=[3000]))
 def test_many_columns_do_not_make_endless_rows(count):
     columns = [
         Column(name=f"x{i}", type="number", dtype="float64", minimum=0.0, maximum=1.0, nullable=True)

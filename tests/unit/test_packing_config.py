@@ -96,6 +96,7 @@ def test_what_is_said_of_the_domain_stands_in_the_manifest(served, config):
         served.predict(row)
 
 
+@pytest.mark.slow
 def test_whoever_loads_it_has_the_last_word(served, config, monkeypatch, tmp_path):
     frame = pd.read_csv(penguins_path())
     model = pipeline().fit(frame[[*CHOICES, *NUMBERS]], frame[TARGET])

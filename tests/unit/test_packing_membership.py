@@ -43,9 +43,9 @@ def test_the_area_is_the_fields_own(ties):
     ("model", "target", "least", "most"),
     [
         (DecisionTreeClassifier(random_state=0), "y", 0.6, 0.8),
-        (LogisticRegression(), "y", 0.45, 0.55),
-        (DecisionTreeRegressor(random_state=0), "z", 0.99, 1.0),
-        (LinearRegression(), "z", 0.45, 0.56),
+        pytest.param(LogisticRegression(), "y", 0.45, 0.55, marks=pytest.mark.slow),
+        pytest.param(DecisionTreeRegressor(random_state=0), "z", 0.99, 1.0, marks=pytest.mark.slow),
+        pytest.param(LinearRegression(), "z", 0.45, 0.56, marks=pytest.mark.slow),
     ],
 )
 def test_a_model_that_remembers_tells_who_it_has_seen(halves, tmp_path, model, target, least, most):
@@ -71,6 +71,7 @@ def test_a_model_that_remembers_tells_who_it_has_seen(halves, tmp_path, model, t
     assert "Yeom et al., 2018" in card
 
 
+@pytest.mark.slow
 def test_of_one_sample_it_cannot_be_told(halves, tmp_path):
     trained, _ = halves
     model = LogisticRegression().fit(trained[["a", "b", "c"]], trained["y"])
@@ -79,6 +80,7 @@ def test_of_one_sample_it_cannot_be_told(halves, tmp_path):
     assert "It cannot be told from one sample" in aweigh.load(packed.path).predictor.card
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_said(halves, tmp_path):
     trained, held_out = halves
     names = ["a", "b", "c"]
@@ -118,6 +120,7 @@ def test_what_is_missing_is_said_before_the_work(halves, tmp_path):
         assert told == ["read"]
 
 
+@pytest.mark.slow
 def test_the_command_attacks_and_writes_it_into_the_card(tmp_path, capsys):
     import joblib
 

@@ -178,6 +178,7 @@ def test_no_hash_is_made_without_a_key(model, frame, tmp_path, monkeypatch, key)
         packed(model, frame, tmp_path, agent="hash")
 
 
+@pytest.mark.slow
 def test_a_model_that_has_no_answer_without_them_keeps_what_was_only_found(frame, tmp_path):
     """Its encoder refuses what it has not seen: a made-up value cannot stand in a golden row."""
     from sklearn.compose import make_column_transformer
@@ -197,6 +198,7 @@ def test_a_model_that_has_no_answer_without_them_keeps_what_was_only_found(frame
     assert 'personal = "keep"' in caught.value.hint
 
 
+@pytest.mark.slow
 def test_only_what_the_model_needs_is_kept(frame, tmp_path):
     """Its encoder refuses agents that it has not seen; of the numbers it takes any."""
     from sklearn.compose import make_column_transformer
@@ -217,6 +219,7 @@ def test_only_what_the_model_needs_is_kept(frame, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_personal_target_is_told_to_be_in_the_bundle(frame, tmp_path):
     from sklearn.linear_model import LinearRegression
     from sklearn.tree import DecisionTreeClassifier
@@ -272,6 +275,7 @@ def test_of_a_form_that_lost_nothing_is_told_that_a_library_quotes():
     assert reason_of(because, discreet=True) == "UnsupportedModel"
 
 
+@pytest.mark.slow
 def test_a_bundle_with_hidden_columns_holds_no_words_of_a_library(frame, tmp_path):
     """Nystroem has no converter to ONNX, and whoever says so might quote a cell."""
     from sklearn.compose import make_column_transformer

@@ -8,6 +8,7 @@ import uuid
 import numpy as np
 import pandas as pd
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.data import penguins_path
 from aweigh.schema.infer import infer_columns
@@ -214,8 +215,8 @@ def test_precision_and_recall_on_a_labelled_table(frame, record_property):
     assert (wrong, missed) == (set(), set())
 
 
-@pytest.mark.parametrize("rows", [25, 60, 200, 1000])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("rows", partly_slow(25, 60, 200, slow=[1000]))
+@pytest.mark.parametrize("seed", partly_slow(0, slow=[1, 2]))
 def test_precision_and_recall_hold_on_tables_of_other_sizes(rows, seed):
     made = random.Random(1000 * rows + seed)
     frame = pd.DataFrame({name: [make(made) for _ in range(rows)] for name, make in (PERSONAL | HARMLESS).items()})

@@ -84,6 +84,7 @@ def rewritten(packed, path, *, model=None, key=None, **said):
 # -- made ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_no_key_is_made_where_no_pickle_is_needed(tmp_path, monkeypatch):
     """A home that cannot be written to is nothing to a model that has a portable form."""
     (tmp_path / "file").write_bytes(b"")
@@ -159,6 +160,7 @@ print(hashlib.sha256(dump([model, set(words), {3, 1, 2}, set(), frozenset([("a",
 """
 
 
+@pytest.mark.slow
 def test_sets_are_written_in_one_order_whatever_the_hashes():
     made = {
         subprocess.run(
@@ -364,6 +366,7 @@ def test_it_is_told(packed, capsys):
     assert "a pickle, which is loaded only when signed by who may" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_commands_say_how_to_go_on(model, tmp_path, ana, capsys, monkeypatch):
     joblib.dump(model, tmp_path / "model.joblib")
     FRAME.to_csv(tmp_path / "s.csv", index=False)

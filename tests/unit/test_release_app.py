@@ -201,6 +201,7 @@ def test_a_candidate_that_errs_is_given_up_and_no_client_notices():
         assert "aweigh_release_percent 0" in text
 
 
+@pytest.mark.slow
 def test_a_slow_candidate_is_given_up():
     def slow(table):
         time.sleep(0.03)
@@ -500,6 +501,7 @@ class Failing(MemoryStore):
         return super().total(salt)
 
 
+@pytest.mark.slow
 def test_without_its_store_a_release_goes_on_and_a_bad_candidate_is_given_up_here():
     store = Failing()
     with tried(failing, store=store, release_percent=100.0, release_min_requests=10) as client:

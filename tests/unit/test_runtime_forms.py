@@ -95,8 +95,8 @@ def written(answers):
 @pytest.mark.parametrize(
     "name",
     partly_slow(
-        *("xgboost two", "xgboost counts", "catboost three"),
-        slow=["xgboost three", "xgboost number", "catboost two", "catboost number"],
+        *("xgboost two", "catboost two"),
+        slow=["xgboost counts", "xgboost three", "xgboost number", "catboost three", "catboost number"],
     ),
 )
 def test_the_library_answers_in_the_graphs_bits(packed, name):
@@ -113,7 +113,9 @@ def test_the_library_answers_in_the_graphs_bits(packed, name):
     assert native.replay().ok
 
 
-@pytest.mark.parametrize("name", ["xgboost two", "xgboost dart", "catboost three", "lightgbm three", "forest"])
+@pytest.mark.parametrize(
+    "name", partly_slow("xgboost two", "xgboost dart", "lightgbm three", "forest", slow=["catboost three"])
+)
 def test_threads_change_no_bit(packed, name):
     """A tree node of single precision adds up in another order on two threads: there the rows are cut into slices."""
     found = packed(name)
@@ -138,7 +140,7 @@ def test_models_without_another_form_say_nothing(packed):
         assert (packed(name).manifest.alternatives, packed(name).manifest.alternatives_reason) == ((), "")
 
 
-@pytest.mark.parametrize("name", ["lightgbm three", "catboost two", "logistic two", "logistic three"])
+@pytest.mark.parametrize("name", partly_slow("lightgbm three", "catboost two", slow=["logistic two", "logistic three"]))
 def test_a_row_has_the_same_bits_wherever_it_stands(packed, name):
     """ONNX Runtime takes exponentials in double precision by other arithmetic at the end of a table than within."""
     assert packed(name).manifest.any_parts
@@ -148,6 +150,7 @@ def test_a_row_has_the_same_bits_wherever_it_stands(packed, name):
     assert [written(predictor.predict(many.take(slice(i, i + 1))))[0] for i in range(301)] == together
 
 
+@pytest.mark.slow
 def test_what_is_not_the_same_in_any_company_is_told(packed):
     found = packed("poisson").manifest
     assert (found.runtime, found.any_threads, found.any_parts) == ("onnx", True, False)
@@ -256,6 +259,7 @@ def test_the_fastest_is_measured_and_told(packed):
     assert told["candidates"][1]["runtime"] == "catboost"
 
 
+@pytest.mark.slow
 def test_each_form_is_tried_on_one_thread_as_well(packed):
     predictor = load(verify(packed("catboost number").path), form="fastest", threads=2)
     tried = [(one.runtime, one.threads) for one in predictor.forms.candidates]
@@ -290,6 +294,7 @@ def test_with_native_locks_the_library(frame, aim, tmp_path):
     assert load(bundle).forms.how == "measured"
 
 
+@pytest.mark.slow
 def test_a_large_file_comes_along_only_when_asked_for(frame, aim, tmp_path, monkeypatch):
     """By its size alone: a clock would give the same inputs other bytes on another day."""
     monkeypatch.setattr(packing_forms, "UNASKED_BYTES", 1_000)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import httpx
 import numpy as np
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.bundle.examples import Examples
 from aweigh.bundle.manifest import FORMAT, Manifest, Proof
@@ -303,7 +304,7 @@ def test_the_answers_of_an_owners_function_are_not_kept_unless_asked_for(cache_b
         assert counter(client, 'aweigh_cache_hits_total{store="process"}') == hits
 
 
-@pytest.mark.parametrize("call_s", [0.0, 0.01], ids=["quick", "slow"])
+@pytest.mark.parametrize("call_s", partly_slow(0.0, slow=[0.01]), ids=["quick", "slow"])
 @pytest.mark.parametrize("cache_bytes", [None, 10**6], ids=["by default", "asked for"])
 @pytest.mark.parametrize("up_to", [0, 5], ids=["never", "not always"])
 def test_answers_that_are_not_what_the_schema_says_are_given_and_not_kept(up_to, cache_bytes, call_s):

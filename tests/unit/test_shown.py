@@ -69,7 +69,7 @@ def run(tmp_path, root):
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param((), marks=pytest.mark.slow), ("-n", "1")], ids=["one process", "a worker"]
+    "words", [(), pytest.param(("-n", "1"), marks=pytest.mark.slow)], ids=["one process", "a worker"]
 )
 def test_what_passed_is_recorded_and_nothing_else(run, tmp_path, words):
     path = tmp_path / "shown.json"
@@ -93,6 +93,7 @@ def test_what_passed_is_recorded_and_nothing_else(run, tmp_path, words):
     assert all(date > "2026-01-01" for date in found.values())
 
 
+@pytest.mark.slow
 def test_a_mark_without_a_cell_ends_the_collection(run):
     mark = '@pytest.mark.shows("ssh", "deploy", "pipeline", how="real run")'
     code, out = run(f"import pytest\n\n{mark}\ndef test_it(): pass\n")

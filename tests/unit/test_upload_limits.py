@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.partly import slow_but_for
 
 from aweigh.errors import DataError, MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.runtime.cells_out import disarmed
@@ -160,7 +161,7 @@ PACKED = {
 """How each begins, what stands in it again and again, and how often: some hundred megabytes, in less than one."""
 
 
-@pytest.mark.parametrize("name", PACKED)
+@pytest.mark.parametrize("name", slow_but_for(PACKED, "csv", "json of no objects"))
 def test_a_packed_file_is_read_no_further_than_it_may_unpack(name):
     """In a process of its own, whose memory tells: what is read and thrown away would otherwise not be seen."""
     head, again, times = PACKED[name]
@@ -196,7 +197,7 @@ NESTED = {
 }
 
 
-@pytest.mark.parametrize("name", NESTED)
+@pytest.mark.parametrize("name", slow_but_for(NESTED, "strings between", "escapes"))
 @pytest.mark.parametrize("way", ["ours", "open inference"])
 def test_brackets_are_counted_in_the_memory_of_a_part_of_the_body(name, way):
     """Each string of a body was an object of its own once, while they were counted: 15 MB took 700."""
@@ -237,7 +238,12 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize("name", WIDE)
+@pytest.mark.parametrize(
+    "name",
+    slow_but_for(
+        WIDE, *[one for one in WIDE if one not in {"a header of two million names", "JSON of a million strange names"}]
+    ),
+)
 def test_what_is_absurdly_wide_deep_or_long_is_refused_soon(name):
     begun = time.monotonic()
     with pytest.raises(DataError):

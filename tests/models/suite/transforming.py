@@ -95,7 +95,7 @@ scalers = [
     Case("Binarizer", floats, "two", lambda: pipe.make_pipeline(pre.Binarizer(threshold=0.3), lm.LogisticRegression())),
     Case("PowerTransformer, Yeo-Johnson", numbers, "two", lambda: pipe.make_pipeline(pre.PowerTransformer(), lm.LogisticRegression())),
     Case("PowerTransformer, Box-Cox", one, "number", lambda: pipe.make_pipeline(pre.MinMaxScaler((1, 2), clip=True), pre.PowerTransformer("box-cox"), lm.Ridge())),
-    Case("QuantileTransformer", numbers, "two", lambda: pipe.make_pipeline(pre.QuantileTransformer(n_quantiles=50), lm.LogisticRegression())),
+    Case("QuantileTransformer", numbers, "two", lambda: pipe.make_pipeline(pre.QuantileTransformer(n_quantiles=50), lm.LogisticRegression()), slow=True),
     Case("KBinsDiscretizer, one-hot", numbers, "two", lambda: pipe.make_pipeline(pre.KBinsDiscretizer(4, quantile_method="averaged_inverted_cdf"), lm.LogisticRegression())),
     Case("KBinsDiscretizer, ordinal", numbers, "number", lambda: pipe.make_pipeline(pre.KBinsDiscretizer(5, encode="ordinal", strategy="uniform"), lm.Ridge())),
     Case("SplineTransformer", floats, "number", lambda: pipe.make_pipeline(pre.SplineTransformer(n_knots=4), lm.Ridge())),

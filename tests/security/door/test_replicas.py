@@ -98,6 +98,7 @@ def test_who_signs_in_at_one_is_in_at_both_until_signing_out_at_either(replicas,
             time.sleep(0.2)
 
 
+@pytest.mark.slow
 def test_a_key_opens_both_and_neither_once_it_is_revoked(replicas, guard, ana):
     key, text = guard.add_key(ana, "nightly", ["read"], by=None)
     with client_of(replicas, Authorization=f"Bearer {text.reveal()}") as client:

@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from tests.partly import partly_slow
 
 from aweigh.cli.demo import CHOICES, NUMBERS
 from aweigh.data import penguins_path
@@ -94,7 +95,7 @@ def test_honest_rows_are_not_told_of_and_a_sweep_is_once(house):
             assert "Rows looked made up" not in client.get(f"/admin/people/{one.id}").text
 
 
-@pytest.mark.parametrize("sent", ["csv", "oip"])
+@pytest.mark.parametrize("sent", partly_slow("csv", slow=["oip"]))
 def test_a_person_who_sweeps_by_another_road_is_told_of_too(house, sent):
     person = house.guard.person("predictor")
     rows = sweep(200, 1)
@@ -134,6 +135,7 @@ def test_within_a_budget_a_sweep_is_told_of(open_house, tmp_path):
         assert told(house) == [key_of(house, "predict").id]
 
 
+@pytest.mark.slow
 def test_it_can_be_turned_off(open_house, tmp_path):
     with open_house(tmp_path / "off", sweeps="off") as house:
         with house.client(key="predict") as thief:

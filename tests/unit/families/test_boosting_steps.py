@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from tests.partly import partly_slow, slow_but_for
 from tests.unit.families.conftest import three
 
 from aweigh.models.parity import prove
@@ -44,8 +45,8 @@ def linear():
     return make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
-@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("library", slow_but_for(CLASSIFIERS, "xgboost"))
+@pytest.mark.parametrize("sparse", partly_slow(False, slow=[True]))
 def test_after_a_column_transformer(tried, mixed, mixed_score, library, sparse):
     frame = mixed.drop(columns="shop").astype({"colour": object})
     columns = make_column_transformer(
@@ -61,21 +62,21 @@ def test_scaled_money_falls_on_the_right_side(tried, numbers, score, library):
     converts(tried, make_pipeline(StandardScaler(), REGRESSORS[library]()).fit(numbers, score * 1e4), numbers)
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
+@pytest.mark.parametrize("library", slow_but_for(CLASSIFIERS, "xgboost"))
 @pytest.mark.parametrize("several", [False, True])
 def test_calibrated(tried, numbers, score, library, several):
     aim = three(score) if several else (score > np.median(score)).astype(int)
     converts(tried, CalibratedClassifierCV(CLASSIFIERS[library](), cv=2).fit(numbers, aim), numbers)
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
+@pytest.mark.parametrize("library", slow_but_for(CLASSIFIERS, "lightgbm"))
 def test_voting_and_stacking(tried, numbers, score, library):
     voters = [("trees", CLASSIFIERS[library]()), ("linear", linear())]
     converts(tried, VotingClassifier(voters, voting="soft").fit(numbers, three(score)), numbers)
     converts(tried, StackingClassifier(voters, cv=2).fit(numbers, three(score)), numbers)
 
 
-@pytest.mark.parametrize("library", REGRESSORS)
+@pytest.mark.parametrize("library", slow_but_for(REGRESSORS, "catboost"))
 def test_many_regressors_in_one(tried, numbers, score, library):
     filled = numbers.fillna(0.0)
     pair = [("trees", REGRESSORS[library]()), ("linear", Ridge())]

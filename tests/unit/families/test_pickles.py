@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 import xgboost
+from tests.partly import partly_slow
 
 from aweigh.packing.source import open_model
 
@@ -23,7 +24,7 @@ MODELS = {
 
 @pytest.mark.parametrize("library", MODELS)
 @pytest.mark.parametrize("inner", [False, True])
-@pytest.mark.parametrize("compress", [0, 3])
+@pytest.mark.parametrize("compress", partly_slow(0, slow=[3]))
 def test_a_pickle_is_the_model_that_was_saved(tried, numbers, score, tmp_path: Path, library, inner, compress):
     model = MODELS[library]().fit(numbers, np.digitize(score, np.quantile(score, [0.4, 0.7])))
     if inner:

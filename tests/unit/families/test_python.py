@@ -89,15 +89,17 @@ def served(form, entry, schema):
     ("returned", "task"),
     [
         ("frame['area'] * 2", "number"),
-        ("(frame['area'] * 2).tolist()", "number"),
-        ("(frame[['area']] * 2).to_numpy()", "number"),
-        ("frame['rooms']", "number"),
-        ("frame['rooms'].astype('Int64')", "number"),
+        pytest.param("(frame['area'] * 2).tolist()", "number", marks=pytest.mark.slow),
+        pytest.param("(frame[['area']] * 2).to_numpy()", "number", marks=pytest.mark.slow),
+        pytest.param("frame['rooms']", "number", marks=pytest.mark.slow),
+        pytest.param("frame['rooms'].astype('Int64')", "number", marks=pytest.mark.slow),
         ("frame['area'] > 50", "class"),
         ("frame['rooms'].map({1: 'one'}).fillna('more')", "class"),
-        ("frame['rooms'].map({1: 'one'}).fillna('more').astype('category')", "class"),
+        pytest.param(
+            "frame['rooms'].map({1: 'one'}).fillna('more').astype('category')", "class", marks=pytest.mark.slow
+        ),
         ("frame[['area', 'rooms']] * 2", "numbers"),
-        ("(frame[['area', 'rooms']] * 2).to_numpy()", "numbers"),
+        pytest.param("(frame[['area', 'rooms']] * 2).to_numpy()", "numbers", marks=pytest.mark.slow),
     ],
 )
 def test_the_kind_of_answer_is_told_by_what_comes_back(project, sample, returned, task):
@@ -255,14 +257,19 @@ def test_modules_packages_and_files_travel(project, sample):
     ("body", "said"),
     [
         ("return frame['area'] + len(Path('numbers.csv').read_text())", "it opens 'numbers.csv'"),
-        ("return frame['area'] + len(Path(__file__).with_name('numbers.csv').read_text())", "it opens 'numbers.csv'"),
+        pytest.param(
+            "return frame['area'] + len(Path(__file__).with_name('numbers.csv').read_text())",
+            "it opens 'numbers.csv'",
+            marks=pytest.mark.slow,
+        ),
         (
             "import importlib\n    return frame['area'] + importlib.import_module('.'.join(['shop', 'hidden'])).X",
             "No module named 'shop",
         ),
-        (
+        pytest.param(
             "import sys\n    sys.path.insert(0, HERE)\n    import shop_late\n    return frame['area'] + shop_late.X",
             "the project has it, the bundle has not|No module named 'shop_late'",
+            marks=pytest.mark.slow,
         ),
         ("import os\n    return frame['area'] + os.getpid()", "numbers differ"),
     ],
@@ -322,6 +329,7 @@ def test_an_error_of_the_users_own_is_told(project, sample):
         packed("own2:answer", sample)
 
 
+@pytest.mark.slow
 def test_it_may_print_and_even_exit(project, sample):
     project(
         own="""
@@ -393,6 +401,7 @@ def test_damaged_code_is_refused():
         load_function({"own.py": b"gone = 3"}, "own:gone")
 
 
+@pytest.mark.slow
 def test_many_threads_ask_at_once(project, sample):
     project(own="def answer(frame):\n    return frame['area'] * 2 + frame['rooms']\n")
     form, asked = packed("own:answer", sample)

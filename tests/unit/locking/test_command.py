@@ -34,6 +34,7 @@ def files(folder):
     return sorted(one.name for one in folder.iterdir())
 
 
+@pytest.mark.slow
 def test_without_a_path_it_is_this_folder(app, capsys, monkeypatch):
     monkeypatch.chdir(app)
     assert main(["lock", "--dry-run", "--no-prove"]) == 0
@@ -142,6 +143,7 @@ def test_a_day_that_is_none_is_refused(app, capsys, text):
     assert "--as-of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_where_no_interpreter_is_the_lock_is_written_unproven(app, capsys, monkeypatch, tmp_path_factory):
     nowhere = str(tmp_path_factory.mktemp("nowhere"))
     for name in ("PYENV_ROOT", "XDG_DATA_HOME", "PATH", "HOME"):
@@ -190,6 +192,7 @@ def locked(*lines, folder):
     return make_lock(folder / "requirements.txt", python=RUNNING, proof=False)
 
 
+@pytest.mark.slow
 def test_an_import_that_ends_the_process_is_told_and_the_rest_is_tried(tmp_path):
     text = locked("crashing", "loud", "pyyaml", folder=tmp_path).text
     proof = prove(text, python=RUNNING, tried=Tried(("crashing", "loud", "yaml")))
@@ -200,6 +203,7 @@ def test_an_import_that_ends_the_process_is_told_and_the_rest_is_tried(tmp_path)
     ]
 
 
+@pytest.mark.slow
 def test_requirements_alone_are_proven_by_what_they_bring(tmp_path):
     (tmp_path / "requirements.txt").write_text("pyyaml\noldapp==1.0\n")
     proof = make_lock(tmp_path / "requirements.txt").proof
@@ -239,6 +243,7 @@ def test_without_what_reads_requirements_the_extra_is_named(app, monkeypatch):
     assert caught.value.extra == "pack"
 
 
+@pytest.mark.slow
 def test_another_python_beside_it_is_told(app, capsys):
     (app / ".python-version").write_text("3.10\n")
     assert main(["lock", str(app), "--python", "3.12", "--no-prove"]) == 0

@@ -80,6 +80,7 @@ def test_the_python_that_suits_all_pins_is_found():
     )
 
 
+@pytest.mark.slow
 def test_several_pins_are_one_error_with_the_python_for_all(tmp_path):
     with pytest.raises(CannotInstall) as caught:
         resolve_ask(asked(tmp_path, "arrays==1.23.1", "chart==5.0", "oldapp==1.0"), python="3.11")
@@ -91,6 +92,7 @@ def test_several_pins_are_one_error_with_the_python_for_all(tmp_path):
     assert "--python 3.10" in caught.value.hint
 
 
+@pytest.mark.slow
 def test_what_has_sources_only_is_let_be_built(tmp_path):
     assert is_only_source("onlysource", Setting("3.12"))
     assert not is_only_source("arrays==1.23.1", Setting("3.12"))
@@ -104,6 +106,7 @@ def test_what_has_sources_only_is_let_be_built(tmp_path):
     assert versions(resolve_ask(asked(tmp_path, "needs-source"), python="3.12"))["onlysource"] == "1.0"
 
 
+@pytest.mark.slow
 def test_the_day_of_the_newest_pin_is_found():
     found = last_release(needs("oldapp==1.0", "chart==4.2", "arrays"), Setting("3.10"), today=TODAY)
     assert (found.day, found.newest) == (dt.date(2022, 8, 11), "oldapp 1.0")
@@ -121,6 +124,7 @@ def test_old_pins_hold_all_the_rest_to_their_day(tmp_path):
     assert versions(resolve_ask(ask, python="3.10", as_of="today")) == {"oldapp": "1.0", "chart": "6.0"}
 
 
+@pytest.mark.slow
 def test_recent_pins_or_few_among_many_hold_nothing(tmp_path):
     assert resolve_ask(asked(tmp_path, "oldapp==2.0"), python="3.10").setting.as_of is None
     many = asked(tmp_path, "oldapp==1.0", "joblib", "numpy")
@@ -130,6 +134,7 @@ def test_recent_pins_or_few_among_many_hold_nothing(tmp_path):
     assert versions(resolve_ask(half, python="3.10")) == {"oldapp": "1.0", "chart": "4.2", "joblib": "1.1.0"}
 
 
+@pytest.mark.slow
 def test_lines_that_the_day_cannot_meet_are_met_by_today(tmp_path):
     resolved = resolve_ask(asked(tmp_path, "oldapp==1.0", "joblib>=1.4"), python="3.10")
     assert versions(resolved)["joblib"] == "1.5.0"
@@ -162,6 +167,7 @@ def test_an_index_without_dates_is_told_and_not_believed(tmp_path, monkeypatch, 
         resolve_ask(asked(tmp_path, "chart"), python="3.10", as_of=dt.date(2022, 9, 1))
 
 
+@pytest.mark.slow
 def test_lines_that_exclude_each_other_give_uvs_reason(tmp_path):
     with pytest.raises(ConfigError, match="shared") as caught:
         resolve_ask(asked(tmp_path, "left", "right"), python="3.12")

@@ -96,6 +96,7 @@ def test_a_name_of_gigabytes_takes_no_memory(kind, store):
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_files_without_number_take_no_memory(store):
     bomb = kept(store, gzip.compress(header(tarfile.REGTYPE, 0) * 20_000, 1))
     tracemalloc.start()

@@ -23,7 +23,7 @@ def _servers(found: Mapping[str, Any]) -> str:
             figure(one["cpu_ms"]),
             f"{figure(one['cpu_ms'] / own[replicas]['cpu_ms'])} x" if replicas in own else "-",
             figure(one["proxy_ms"]),
-            figure(one["replicas_ms"]),
+            figure(one["replicas_ms"]) if one["replicas_ms"] else "-",
             f"{one['rps']:,.0f}",
             figure(one["p99_ms"]),
             str(one["bad"]),
@@ -55,7 +55,8 @@ def ray(found: Mapping[str, Any]) -> Chapter:
             f"Model {found['model']} on Ray {found['ray']}, one row a request, {found['connections']} connections; CPU "
             "is that of all of Ray's processes, its proxy among them. All of it is on the machine that sends the load, "
             "and more replicas share its cores: they add nothing once those are busy. Every node has one "
-            f"proxy. With Ray's own, written in Python:\n\n{_servers(servers)}\n\n"
+            "proxy. (-: no replica was there under its title the whole time.) "
+            f"With Ray's own, written in Python:\n\n{_servers(servers)}\n\n"
         )
     if servers := found.get("haproxy"):
         text += (

@@ -5,9 +5,11 @@ is marked and was not recorded counts for nothing, and its cell says so. A recor
 something else by now, is left out, and dropped from the file.
 """
 
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -49,9 +51,10 @@ def collect() -> set[Claim]:
     """Read the marks of all tests."""
     collector = Collector()
     words = ["--collect-only", "-qq", "--no-header", "-m", "slow or not slow", "-p", "no:cacheprovider", "tests"]
-    status = pytest.main([*words, "--rootdir", str(ROOT)], plugins=[collector])
+    with redirect_stdout(io.StringIO()) as told:  # a line for each file, where nothing is wrong
+        status = pytest.main([*words, "--rootdir", str(ROOT)], plugins=[collector])
     if status:
-        sys.exit(int(status))
+        sys.exit(f"{told.getvalue()}\nthe tests cannot be collected ({int(status)})")
     return collector.claims
 
 

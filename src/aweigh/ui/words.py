@@ -2,12 +2,15 @@
 
 import math
 import re
+from functools import lru_cache
 
 from aweigh.schema import Column
 
 MANY_DECIMALS = 15
 FIRST_SEPARATED = 10_000
 SHORT_LABEL_CHARACTERS = 48
+MOST_REMEMBERED = 1024
+"""Labels and units that are kept: a page says the same ones at each change."""
 THIN_SPACE = "\u202f"
 MINUS = "\u2212"
 _SUPERSCRIPTS = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
@@ -41,6 +44,7 @@ _IN_BRACKETS = re.compile(r"^(?P<name>.+?)\s*[(\[](?P<unit>[^()\[\]]{1,12})[)\]]
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
+@lru_cache(MOST_REMEMBERED)
 def split_unit(name: str, *, number: bool = True) -> tuple[str, str | None]:
     """A column's name made human, and the unit it ends with when the column holds numbers.
 
@@ -207,6 +211,7 @@ def listing(names: list[str], *, most: int = 4) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
 
 
+@lru_cache(MOST_REMEMBERED, typed=True)
 def plain(text: str) -> str:
     """Text that stays what it is where Streamlit reads Markdown: labels, buttons, help.
 

@@ -17,11 +17,14 @@ GET = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @contextmanager
-def serving(*, linger_s=0.0):
+def serving(*, linger_s=0.0, drain_delay_s=1.0):
     with bind("127.0.0.1", 0) as sock:
         readiness = Readiness()
         server = make_server(
-            create_app(None, readiness=readiness), settings=Settings(drain_s=5), readiness=readiness, websockets=False
+            create_app(None, readiness=readiness),
+            settings=Settings(drain_s=5, drain_delay_s=drain_delay_s),
+            readiness=readiness,
+            websockets=False,
         )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [sock]})
         address = url_of(sock).removeprefix("http://").split(":")
@@ -74,6 +77,16 @@ def test_an_idle_connection_is_kept_for_a_while_and_its_request_answered():
             answer = read_all(sock)
             assert b'"live"' in answer
             assert b"connection: close" in answer
+
+
+def test_without_a_delay_who_has_connected_is_heard_out_all_the_same():
+    with serving(drain_delay_s=0) as (server, connection), connection() as kept:
+        kept.sendall(GET)
+        kept.recv(1000)
+        server.handle_exit(signal.SIGTERM, None)
+        time.sleep(0.3)
+        kept.sendall(GET)
+        assert b"connection: close" in read_all(kept)
 
 
 def test_one_that_has_begun_to_speak_is_heard_out():

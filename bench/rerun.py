@@ -109,7 +109,9 @@ class Session:
                 self._hash = message.new_session.page_script_hash
             elif kind == "delta" and message.delta.new_element.WhichOneof("type") == "number_input":
                 field = message.delta.new_element.number_input
-                self._numbers.setdefault(field.id, (field.default, field.step or 1.0))
+                self._numbers.setdefault(
+                    field.id, (field.value if field.set_value else field.default, field.step or 1.0)
+                )
                 # As in a browser, a change reruns the fragment that the field stands in, where it stands in one.
                 self._fragment = message.delta.fragment_id
             elif kind == "script_finished":

@@ -1,10 +1,22 @@
 """Starting is fast because little is imported: looked at in a fresh interpreter, by the names of what it imported."""
 
+import gc
+import json
 import os
+import re
 import subprocess
 import sys
+from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+from click.testing import CliRunner
+
+from aweigh.bundle.verify import verify
+from aweigh.cli.serve import serve
+from aweigh.server.serve import settle_memory
+
+BUNDLE = Path(__file__).parent / "bundles" / "format-1-onnx.aweigh"
 
 # Each costs a tenth of a second and more, or is an extra that may be missing.
 HEAVY = {
@@ -69,3 +81,41 @@ def test_a_server_that_anybody_may_ask_imports_no_database_and_none_of_what_know
     imported = set(done.stdout.split())
     assert "aweigh.server.access.door" in imported
     assert imported & {"sqlite3", "psycopg", "redis", "argon2", "joserfc", "aweigh.guard.guard"} == set()
+
+
+def test_a_server_answers_its_first_row_without_what_costs_a_twentieth_of_its_start(tmp_path):
+    row = json.loads(verify(BUNDLE).read("examples.json"))["rows"][0]
+    command = [sys.executable, "-X", "importtime", "-m", "aweigh", "serve", str(BUNDLE), "--no-ui", "--workers", "1"]
+    # Where nothing of this bundle was ever measured, nobody asks which versions a measurement would hold for.
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("COVERAGE_", "AWEIGH_"))}
+    with (tmp_path / "imports").open("wb") as imports:
+        process = subprocess.Popen(
+            [*command, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=imports,
+            text=True,
+            env=clean | {"XDG_CACHE_HOME": str(tmp_path)},
+        )
+        with process:
+            assert process.stdout is not None
+            url = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/v1/predict)", line)))
+            body = json.dumps({"rows": [row]}).encode()
+            with urlopen(Request(f"{url}/v1/predict", body, {"Content-Type": "application/json"}), timeout=30) as reply:
+                assert len(json.load(reply)["predictions"]) == 1
+            process.terminate()
+    told = (tmp_path / "imports").read_text()
+    imported = {line.rsplit("|", 1)[1].strip() for line in told.splitlines() if line.startswith("import time:")}
+    assert "aweigh.server.service" in imported
+    assert imported & {"anyio._backends._asyncio", "importlib.metadata", "aweigh.ui.host"} == set()
+
+
+def test_garbage_is_collected_again_once_a_server_has_settled_or_could_not_start():
+    gc.disable()
+    try:
+        settle_memory()
+        assert gc.isenabled()
+    finally:
+        gc.enable()
+        gc.unfreeze()
+    assert CliRunner().invoke(serve, ["nowhere.aweigh"]).exception is not None
+    assert gc.isenabled()

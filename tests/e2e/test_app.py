@@ -247,6 +247,9 @@ def test_on_a_desk_the_answer_stands_beside_the_inputs_and_stays(open_page):
     answer, box = page.locator(".aw-answer"), page.get_by_label("Bill length", exact=True)
     expect(answer).to_be_visible()
     assert answer.bounding_box()["x"] > box.bounding_box()["x"] + box.bounding_box()["width"]
+    example = page.get_by_role("button", name="Clearly Chinstrap").bounding_box()
+    assert example["y"] + example["height"] < box.bounding_box()["y"]
+    assert abs(example["y"] - answer.bounding_box()["y"]) < example["height"]
     page.get_by_role("radiogroup", name="Sex").scroll_into_view_if_needed()
     page.wait_for_timeout(200)
     expect(answer).to_be_in_viewport()

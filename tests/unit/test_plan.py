@@ -12,6 +12,7 @@ from aweigh.runtime.measured import (
     Memory,
     Request,
     cache_folder,
+    ever_measured,
     keep_measured,
     key_of,
     read_measured,
@@ -273,6 +274,10 @@ def test_a_measurement_is_kept_for_its_bundle_and_versions(tmp_path, key):
     assert read_measured(key, folder=tmp_path) is None
     assert keep_measured(FOREST, key, folder=tmp_path / "a" / "b")
     assert read_measured(key, folder=tmp_path / "a" / "b") == FOREST
+    assert ever_measured("ab" * 32, folder=tmp_path / "a" / "b")
+    assert not ever_measured("cd" * 32, folder=tmp_path / "a" / "b")
+    assert not ever_measured("ab" * 32, folder=tmp_path / "nowhere")
+    assert not ever_measured("ab" * 32, folder=None)
     other = key_of("cd" * 32, max_rows=1000, max_body_bytes=1000, cache_bytes=0)
     assert read_measured(other, folder=tmp_path / "a" / "b") is None
     newer = key | {"aweigh": "999"}

@@ -20,7 +20,6 @@ steals an expired key could date it back.
 import datetime as dt
 import fnmatch
 import os
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,6 +140,8 @@ def _key_at(path: Path) -> PublicKey:
 
 
 def _from_toml(path: Path) -> Trust:
+    import tomllib  # few servers have a policy
+
     try:
         with path.open("rb") as stream:
             content = stream.read(MAX_POLICY_BYTES + 1)

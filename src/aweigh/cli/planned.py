@@ -101,17 +101,19 @@ def with_second(measured: "Measured", candidate: "VerifiedBundle") -> "Measured"
 def known(bundle: "VerifiedBundle", *, settings: "Settings") -> "Measured":
     """What ``aweigh plan`` measured and kept for this bundle, else an estimate from its manifest."""
     from aweigh.runtime.estimate import estimate
-    from aweigh.runtime.measured import cache_folder, key_of, read_measured
+    from aweigh.runtime.measured import cache_folder, ever_measured, key_of, read_measured
 
-    key = key_of(
-        bundle.digest,
-        max_rows=settings.max_rows,
-        max_body_bytes=settings.max_body_bytes,
-        cache_bytes=settings.cache_bytes or 0,
-    )
-    found = read_measured(key, folder=cache_folder())
-    if found is not None:
-        return found
+    folder = cache_folder()
+    if ever_measured(bundle.digest, folder=folder):
+        key = key_of(
+            bundle.digest,
+            max_rows=settings.max_rows,
+            max_body_bytes=settings.max_body_bytes,
+            cache_bytes=settings.cache_bytes or 0,
+        )
+        found = read_measured(key, folder=folder)
+        if found is not None:
+            return found
     most = settings.rows_for(bundle.schema)
     return estimate(bundle.manifest, largest_rows=most, largest_bytes=settings.max_body_bytes)
 

@@ -1,7 +1,10 @@
 """``aweigh serve``: a bundle, or a Streamlit script, on one port until it is told to stop."""
 
+import gc
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,6 +22,19 @@ if TYPE_CHECKING:
     from aweigh.cli.planned import Said
     from aweigh.cli.serving import Wanted
     from aweigh.server.settings import Settings
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage is looked for until the server has settled: a tenth of a start, in which hardly any is made.
+
+    ``settle_memory`` puts all that is there by then out of the collector's sight, and lets it work from then on.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class Workers(click.ParamType[int | str]):
@@ -57,6 +73,7 @@ class Workers(click.ParamType[int | str]):
     "--shadow", is_flag=True, help="Ask the candidate, too, and show nobody what it says: only how it differs."
 )
 @trust_option
+@_uncollected()
 def serve(
     path: Path,
     host: str,

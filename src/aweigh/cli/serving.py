@@ -1,6 +1,7 @@
 """What the processes of a server do: all in one, or several for the API and several for the app behind one port."""
 
 import fcntl
+import gc
 import json
 import logging
 import os
@@ -122,6 +123,7 @@ def serve_many(wanted: Wanted, *, steps: Steps) -> None:
     from aweigh.server.metrics import Counters
     from aweigh.server.workers import Limits, Supervisor
 
+    gc.enable()  # this process only watches over others, which settle each for itself
     settings = wanted.settings
     with _folder() as folder:
         board = Board(places=wanted.workers + wanted.ui_processes)

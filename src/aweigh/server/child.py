@@ -169,7 +169,11 @@ def start(work: Work, *, seat: int, alone: bool) -> Child:
 
 
 def _run(work: Work, seat: int, alone: bool, said: Connection, parent: int) -> None:  # noqa: FBT001  a process's
-    """The life of a process. SIGTERM ends it at once until its server is up and takes the signals itself."""
+    """The life of a process. SIGTERM ends it at once until its server is up and takes the signals itself.
+
+    Garbage is collected from when it has settled (``settle_memory``): a start makes hardly any.
+    """
+    gc.disable()
     for one in OWN_SIGNALS:
         signal.signal(one, signal.SIG_DFL)
     for one in (signal.SIGINT, signal.SIGHUP):  # from the terminal to all at once: the parent's to act upon

@@ -1,17 +1,17 @@
 """Start and stop: the UI's own, and the proof by golden rows, before which no prediction is given."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-import anyio
-import anyio.to_thread
 from starlette.types import Receive, Scope, Send
 
 from aweigh.server.readiness import Readiness
 from aweigh.server.service import Service
+from aweigh.server.threads import in_thread
 
 if TYPE_CHECKING:
     from aweigh.server.access.sweeps import Sweeps
@@ -65,8 +65,8 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
     async def settle() -> None:
         readiness.warming = isinstance(ui, WarmUI)
         if trial is not None:  # before anybody is answered, so that nobody is answered by a model given up before
-            await anyio.to_thread.run_sync(trial.prove)
-        await anyio.to_thread.run_sync(partial(prove, service, readiness=readiness))
+            await in_thread(trial.prove)
+        await in_thread(partial(prove, service, readiness=readiness))
         if service is not None:
             service.open()
         if trial is not None:
@@ -85,16 +85,17 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
         if trial is not None:
             stack.push_async_callback(trial.close)
         if sweeps is not None:
-            stack.push_async_callback(anyio.to_thread.run_sync, sweeps.close)
+            stack.push_async_callback(in_thread, sweeps.close)
         if jobs is not None:
             await stack.enter_async_context(jobs.running())
-        tasks = await stack.enter_async_context(anyio.create_task_group())
+        tasks = await stack.enter_async_context(asyncio.TaskGroup())
         if prove_first:
             await settle()
+            yield
         else:
-            tasks.start_soon(settle)
-        yield
-        tasks.cancel_scope.cancel()  # told to stop before it was ready: no page is waited for
+            settling = tasks.create_task(settle())
+            yield
+            settling.cancel()  # told to stop before it was ready: no page is waited for
 
 
 def prove(service: Service | None, *, readiness: Readiness) -> None:

@@ -162,9 +162,13 @@ def run(
 
 
 def settle_memory() -> None:
-    """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun."""
+    """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun.
+
+    From here on it works, whether or not it did during the start.
+    """
     gc.collect()
     gc.freeze()
+    gc.enable()
     give_back_memory()
     keep_memory()
 

@@ -42,31 +42,31 @@ def show(documents: Documents) -> None:
         st.session_state[_UNREAD] = unread
     said = documents.schema, documents.model.presentation
     st.html(f'<header class="aw-lead"><h1>{escape(heading(*said))}</h1><p>{escape(lead(*said))}</p></header>')
-    _stage(documents, groups, fields)
+    with st.container(key="stage", gap=None):
+        _examples(documents, fields)
+        _on_change(documents, groups)
 
 
 @st.fragment
-def _stage(documents: Documents, groups: list[Group], fields: list[Field]) -> None:
-    with st.container(key="stage", gap=None):
-        with st.container(key="inputs", gap=None):
-            _examples(documents, fields)
-            _unread(documents)
-            _inputs(groups, notes_of(documents.domain, inputs.row_in_session()))
-        with st.container(key="aside", gap=None):
-            with st.container(key="answer", gap=None):
-                answer = st.empty()
-            details = st.container(key="details", gap=None)
+def _on_change(documents: Documents, groups: list[Group]) -> None:
+    """The part of the stage that is drawn again whenever an input changes: as little as can be."""
+    with st.container(key="inputs", gap=None):
+        _unread(documents)
+        _inputs(groups, notes_of(documents.domain, inputs.row_in_session()))
+    with st.container(key="aside", gap=None):
+        answer = st.container(key="answer", gap=None)
+        details = st.container(key="details", gap=None)
     row = inputs.row_in_session()
     try:
         reply, stale = _reply(row)
     except AweighError as error:
-        with answer.container(gap=None):
+        with answer:
             failed(error, {one.name: label_of(one) for one in documents.schema.columns})
         with details:
-            st.html(_kept(documents, row))
+            st.html(_kept(to_query(documents.schema, row)))
         return
     said = answer_of(documents.schema.output, reply.predictions[0], documents.model.profile)
-    with answer.container(gap=None):
+    with answer:
         st.html(_headline(said, stale=stale))
         if stale:
             st.button("Answer", type="primary", key="ask", on_click=_forget, width="stretch")
@@ -150,14 +150,13 @@ def _headline(said: Answer, *, stale: bool) -> str:
     )
 
 
-def _kept(documents: Documents, row: Row) -> str:
+def _kept(query: str | None) -> str:
     """What brings the inputs back in a session that knows nothing of them: the row, and which session this is.
 
     Both in one element: the browser may draw one element of the page long before the next.
     """
     session: str = st.session_state.setdefault(_SESSION, secrets.token_hex(4))
-    query = to_query(documents.schema, row) or ""
-    return f'<span hidden data-session="{session}" data-row="{escape(query)}"></span>'
+    return f'<span hidden data-session="{session}" data-row="{escape(query or "")}"></span>'
 
 
 def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stale: bool) -> str:
@@ -173,7 +172,8 @@ def _details(documents: Documents, said: Answer, reply: Reply, row: Row, *, stal
         for one in reply.warnings
         if (not one.column and one.message) or (one.code == UNLIKELY and not stale)
     )
-    parts += [_take_along(documents, row), _kept(documents, row)]
+    query = to_query(documents.schema, row)
+    parts += [_take_along(row, query), _kept(query)]
     return "".join(parts)
 
 
@@ -183,8 +183,7 @@ def _with_care(documents: Documents, warned: Warned) -> str:
     return f"Take it with care: {label_of(documents.schema.column(warned.column))} {warned.message}."
 
 
-def _take_along(documents: Documents, row: Row) -> str:
-    query = to_query(documents.schema, row)
+def _take_along(row: Row, query: str | None) -> str:
     buttons = [("Copy link", "link", query)] if query is not None else []
     buttons += [("Copy as curl", "text", curl(row)), ("Copy as Python", "text", python(row))]
     return (

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import ConfigError, MissingExtra
+from aweigh.ui.kept_theme import keep_theme
 from aweigh.ui.own_sessions import OwnSessions
 from aweigh.ui.shell import Shell
 from aweigh.ui.static_files import StaticFiles
@@ -85,6 +86,7 @@ def create_ui(
     light, dark = palette.light(accent), palette.dark(accent)
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
+    keep_theme()
     return Shell(
         StaticFiles(BoundedUploads(OwnSessions(app))),
         title=title or "aweigh",

@@ -53,25 +53,22 @@ def _on_change(documents: Documents, groups: list[Group]) -> None:
     with st.container(key="inputs", gap=None):
         _unread(documents)
         _inputs(groups, notes_of(documents.domain, inputs.row_in_session()))
-    with st.container(key="aside", gap=None):
-        answer = st.container(key="answer", gap=None)
-        details = st.container(key="details", gap=None)
+    aside = st.container(key="aside", gap=None)
+    answer = aside.container(key="answer", gap=None)
     row = inputs.row_in_session()
     try:
         reply, stale = _reply(row)
     except AweighError as error:
         with answer:
             failed(error, {one.name: label_of(one) for one in documents.schema.columns})
-        with details:
-            st.html(_kept(to_query(documents.schema, row)))
+        aside.html(_kept(to_query(documents.schema, row)))
         return
     said = answer_of(documents.schema.output, reply.predictions[0], documents.model.profile)
     with answer:
         st.html(_headline(said, stale=stale))
         if stale:
             st.button("Answer", type="primary", key="ask", on_click=_forget, width="stretch")
-    with details:
-        st.html(_details(documents, said, reply, row, stale=stale))
+    aside.html(_details(documents, said, reply, row, stale=stale))
 
 
 def _examples(documents: Documents, fields: list[Field]) -> None:

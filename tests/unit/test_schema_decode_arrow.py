@@ -249,13 +249,24 @@ def test_damaged_streams_are_what_the_patient_reader_says_they_are():
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=40), min_size=1, max_size=6), st.data())
 def test_cells_are_the_text_at_their_places(kinds, data):
-    cells = data.draw(st.lists(st.sampled_from(kinds), min_size=1, max_size=60))
-    raw = [cell.encode() for cell in cells]
-    sizes = np.array([[len(one) for one in raw]])
-    starts = np.cumsum(sizes, axis=1) - sizes
-    made, found = cells_of(b"".join(raw), starts, sizes)
-    assert made.tolist() == [cells]
-    assert set(found) == set(cells)
+    rows = data.draw(st.integers(1, 40))
+    column = st.lists(st.sampled_from(kinds), min_size=rows, max_size=rows)
+    columns = data.draw(st.lists(column, min_size=1, max_size=3))
+    raw = [cell.encode() for cells in columns for cell in cells]
+    sizes = np.array([len(one) for one in raw])
+    starts = np.cumsum(sizes) - sizes
+    behind = data.draw(st.sampled_from([b"", bytes(8)]))
+    made, found = cells_of(b"".join(raw) + behind, starts.reshape(-1, rows), sizes.reshape(-1, rows))
+    assert made.tolist() == columns
+    assert set(found) == {cell for cells in columns for cell in cells}
+
+
+def test_cells_of_a_row_lie_side_by_side_so_that_a_model_takes_them_uncopied():
+    raw = [b"red", b"blue"] * 30
+    sizes = np.array([len(one) for one in raw])
+    made, _ = cells_of(b"".join(raw) + bytes(8), (np.cumsum(sizes) - sizes).reshape(3, 20), sizes.reshape(3, 20))
+    assert made.T.flags.c_contiguous
+    assert made.tolist() == [["red", "blue"] * 10] * 3
 
 
 def test_equal_cells_are_one_object_and_unlike_ones_stay_apart():

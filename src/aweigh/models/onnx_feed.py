@@ -1,7 +1,7 @@
 """A checked table as what a graph takes: which array goes where is worked out once for each layout of blocks."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,8 +74,11 @@ def feed_column(values: "Values", element: str, missing_text: str) -> Array:
     return _typed(Block(values.data, values.missing), element, missing_text)
 
 
-def _typed(block: Block, element: str, missing_text: str) -> Array:
-    """The block's cells (or a column's) in the graph's own type; nobody may write to what comes back."""
+def _typed(block: Block, element: str, missing_text: str, order: Literal["K", "C"] = "K") -> Array:
+    """The block's cells (or a column's) in the graph's own type; nobody may write to what comes back.
+
+    ``order`` is how they lie where they are made anew: as they lay, or row by row.
+    """
     data, missing = block.data, block.missing
     if element == "string":
         if missing is None:
@@ -93,7 +96,7 @@ def _typed(block: Block, element: str, missing_text: str) -> Array:
         made = data
     else:
         with np.errstate(over="ignore"):  # beyond single precision is infinity
-            made = data.astype(dtype)
+            made = data.astype(dtype, order=order)
     if missing is not None:
         made = made.copy() if made is data else made
         made[missing] = np.nan
@@ -143,7 +146,7 @@ def _side_by_side(given: GraphInput, places: list[tuple[int, int]], layout: Layo
     if places == [(first, place) for place in range(len(layout.groups[first]))]:
 
         def fill_whole(feeds: Feeds, blocks: Sequence[Block]) -> None:
-            feeds[name] = np.ascontiguousarray(_typed(blocks[first], element, missing_text))
+            feeds[name] = np.ascontiguousarray(_typed(blocks[first], element, missing_text, "C"))
 
         return fill_whole
     gathered: dict[int, tuple[list[int], list[int]]] = {}

@@ -160,12 +160,16 @@ def _texts(columns: Sequence[Column], fields: Sequence[int], kinds: Sequence[Arr
 
     def fill(batch: Batch) -> Block:
         missing = batch.missing(fields)
-        made: NDArray[np.object_] = np.empty((len(fields), batch.rows), dtype=object)
-        if plain:
-            gone = None if missing is None else missing[plain]
-            made[plain] = _cells(batch, [(fields[i], kinds[i].kind) for i in plain], gone)
-        for i in coded:
-            made[i] = _looked_up(batch, fields[i], kinds[i], None if missing is None else missing[i])
+        made: NDArray[np.object_]
+        if coded:
+            made = np.empty((len(fields), batch.rows), dtype=object)
+            if plain:
+                gone = None if missing is None else missing[plain]
+                made[plain] = _cells(batch, [(fields[i], kinds[i].kind) for i in plain], gone)
+            for i in coded:
+                made[i] = _looked_up(batch, fields[i], kinds[i], None if missing is None else missing[i])
+        else:
+            made = _cells(batch, [(field, kind.kind) for field, kind in zip(fields, kinds, strict=True)], missing)
         if missing is not None:
             if missing[required].any():
                 raise Later

@@ -30,14 +30,14 @@ Cells = NDArray[np.object_]
 def cells_of(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[Cells, list[str]]:
     """The text at those places, and each kind of text at least once; ``starts`` is of shape (columns, rows).
 
-    All places must lie within the data.
+    All places must lie within the data. Where it can be had, a row's cells lie side by side: so models want them.
 
     Raises:
         UnicodeDecodeError: it is not UTF-8.
     """
-    together = _shared(data, starts.reshape(-1), sizes.reshape(-1))
+    together = _shared(data, starts, sizes)
     if together is not None:
-        return together[0].reshape(starts.shape), together[1]
+        return together
     made: Cells = np.empty(starts.shape, dtype=object)
     kinds: list[str] = []
     for i, (some, wide) in enumerate(zip(starts, sizes, strict=True)):
@@ -49,6 +49,8 @@ def cells_of(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[C
 
 def _shared(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[Cells, list[str]] | None:
     """Cells of which equal ones are one object, and the kinds; None where they are many, long or too near the end."""
+    shape = starts.shape
+    starts, sizes = starts.reshape(-1), sizes.reshape(-1)
     longest = int(sizes.max()) if len(sizes) else 0
     if longest > MAX_BYTES:
         return None
@@ -68,7 +70,7 @@ def _shared(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[Ce
     kinds = _cut(data, starts[heads], sizes[heads])
     lookup: Cells = np.empty(len(chosen), dtype=object)
     lookup[heads] = kinds
-    return lookup.take(chosen), kinds
+    return lookup.take(chosen.reshape(shape).T).T, kinds
 
 
 def _words(data: bytes | memoryview, starts: Places, sizes: Places, count: int) -> list[NDArray[np.uint64]] | None:

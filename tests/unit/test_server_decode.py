@@ -267,6 +267,24 @@ def test_rows_over_the_limit_are_refused(row):
         assert decode(('{"rows": [' + ",".join([row] * MAX_ROWS) + "]}").encode()).rows == MAX_ROWS
 
 
+def test_brackets_are_counted_only_where_there_could_be_too_many_rows(monkeypatch):
+    schema = schema_of(Column(name="x", type="number", dtype="float64"))
+    decode = compile_decoder(schema, max_rows=50)
+    body = json.dumps({"rows": [{"x": 1}] * 40}, separators=(",", ":")).encode()
+    with pytest.raises(TooLarge, match="More than 50 rows"):
+        decode(b'{"rows":[' + b"{}," * 120 + b"{}]}")  # short enough not to be counted first, and none is whole
+
+    def counted(*_, **__):
+        raise AssertionError
+
+    monkeypatch.setattr("aweigh.schema.decode.refuse_many_rows", counted)
+    assert decode(body).rows == 40
+    with pytest.raises(AssertionError):
+        decode(json.dumps({"rows": [{"x": 1}] * 51}, separators=(",", ":")).encode())
+    with pytest.raises(AssertionError):  # where nothing must be there, a row is two braces
+        compile_decoder(schema_of(Column(name="x", type="number", dtype="float64", nullable=True)), max_rows=50)(body)
+
+
 def test_the_text_of_a_cell_does_not_count_as_rows():
     schema = schema_of(Column(name="t", type="text", dtype="str"))
     text = '{["\\' * 500

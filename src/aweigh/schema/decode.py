@@ -158,6 +158,11 @@ def read_rows(schema: Schema, body: bytes, *, max_rows: int) -> Table:
     return check_rows(schema, rows)
 
 
+def _least_bytes(schema: Schema) -> int:
+    """What a row takes at least: its braces, and of each column that it must have the name, quoted, and a value."""
+    return len("{}") + sum(len(one.name.encode()) + len('"":0') for one in schema.columns if not one.nullable)
+
+
 # -- the compiled decoder --------------------------------------------------------------------------------------------
 
 
@@ -180,8 +185,11 @@ def compile_decoder(schema: Schema, *, max_rows: int, layout: Layout | None = No
     except ValueError:  # msgspec takes no name that holds a quote, a backslash or a control character
         return slow
 
+    roomy_bytes = max_rows * _least_bytes(schema)
+
     def decode(body: bytes) -> Table:
-        refuse_many_rows(body, max_rows=max_rows)
+        if len(body) > roomy_bytes:  # else the fast way meets a row that lacks something before there are too many
+            refuse_many_rows(body, max_rows=max_rows)
         try:
             return fast(body)
         except (

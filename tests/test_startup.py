@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.request import Request, urlopen
 
 import pytest
-from click.testing import CliRunner
 
 from aweigh.bundle.verify import verify
-from aweigh.cli.serve import serve
+from aweigh.cli.serve import _uncollected
+from aweigh.cli.serving import serve_many
 from aweigh.server.serve import settle_memory
+from aweigh.server.settings import Settings
 
 BUNDLE = Path(__file__).parent / "bundles" / "format-1-onnx.aweigh"
 
@@ -96,26 +98,65 @@ def test_a_server_answers_its_first_row_without_what_costs_a_twentieth_of_its_st
             text=True,
             env=clean | {"XDG_CACHE_HOME": str(tmp_path)},
         )
-        with process:
-            assert process.stdout is not None
+        assert process.stdout is not None
+        try:
             url = next(found[0] for line in process.stdout if (found := re.search(r"http://\S+(?=/v1/predict)", line)))
             body = json.dumps({"rows": [row]}).encode()
             with urlopen(Request(f"{url}/v1/predict", body, {"Content-Type": "application/json"}), timeout=30) as reply:
                 assert len(json.load(reply)["predictions"]) == 1
+        finally:
             process.terminate()
+            process.communicate(timeout=30)
     told = (tmp_path / "imports").read_text()
     imported = {line.rsplit("|", 1)[1].strip() for line in told.splitlines() if line.startswith("import time:")}
     assert "aweigh.server.service" in imported
-    assert imported & {"anyio._backends._asyncio", "importlib.metadata", "aweigh.ui.host"} == set()
+    assert imported & {"anyio._backends._asyncio", "importlib.metadata"} == set()
 
 
-def test_garbage_is_collected_again_once_a_server_has_settled_or_could_not_start():
-    gc.disable()
-    try:
+def test_no_garbage_is_looked_for_while_a_server_starts_and_all_of_it_again_afterwards():
+    with pytest.raises(ZeroDivisionError), _uncollected():
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    with _uncollected():
         settle_memory()
         assert gc.isenabled()
-    finally:
-        gc.enable()
-        gc.unfreeze()
-    assert CliRunner().invoke(serve, ["nowhere.aweigh"]).exception is not None
-    assert gc.isenabled()
+    gc.unfreeze()
+
+
+WHILE_STARTING = """
+import gc, multiprocessing, sys, time
+from aweigh.cli.serve import _uncollected
+from aweigh.server.child import Work, start
+from aweigh.server.serve import settle_memory
+
+def work(seat):
+    before = gc.isenabled()
+    settle_memory()
+    seat.settled(before is False and gc.isenabled())
+
+child = start(Work("one", work), seat=0, alone=True)
+end = time.monotonic() + 30
+while child.settled is None and time.monotonic() < end:
+    child.hear()
+print(child.settled, gc.isenabled())
+"""
+
+
+def test_a_process_of_several_collects_from_when_it_has_settled():
+    done = subprocess.run(
+        [sys.executable, "-c", WHILE_STARTING], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["True", "True"]
+
+
+def test_the_process_that_watches_over_the_others_collects(monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "aweigh.server.workers.Supervisor", lambda **_: SimpleNamespace(run=lambda: seen.append(gc.isenabled()))
+    )
+    settings = Settings()
+    wanted = SimpleNamespace(settings=settings, workers=1, ui_processes=0, bundle=None, candidate=None)
+    with _uncollected():
+        serve_many(wanted, steps=None)
+    assert seen == [True]

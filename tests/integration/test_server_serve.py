@@ -189,11 +189,13 @@ def test_app_and_api_share_one_port(whole):
             assert client.get(path).status_code == 404
 
 
-def test_a_session_can_be_opened_through_the_gate(whole):
+def test_a_session_can_be_opened_through_the_gate_and_its_messages_are_not_packed(whole):
     from websockets.sync.client import connect
 
-    with connect(whole.url.replace("http", "ws") + "/_stcore/stream", subprotocols=["streamlit"]) as session:
+    address = whole.url.replace("http", "ws") + "/_stcore/stream"
+    with connect(address, subprotocols=["streamlit"], compression="deflate") as session:
         assert session.subprotocol == "streamlit"
+        assert session.protocol.extensions == []
 
 
 def test_it_stops_while_sessions_are_open(whole):

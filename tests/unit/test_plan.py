@@ -314,3 +314,12 @@ def test_the_cache_is_where_the_user_keeps_such_things(tmp_path):
     assert cache_folder({"XDG_CACHE_HOME": "/c", "HOME": "/h"}).as_posix() == "/c/aweigh/measured"
     assert cache_folder({"XDG_CACHE_HOME": "relative", "HOME": "/h"}).as_posix() == "/h/.cache/aweigh/measured"
     assert cache_folder({}) is None
+
+
+def test_a_folder_that_may_not_be_entered_holds_nothing(tmp_path, key, monkeypatch):
+    def refuse(*_):
+        raise PermissionError
+
+    assert keep_measured(FOREST, key, folder=tmp_path)
+    monkeypatch.setattr(type(tmp_path), "iterdir", refuse)
+    assert not ever_measured("ab" * 32, folder=tmp_path)

@@ -12,7 +12,7 @@ from aweigh.errors import DataError, InvalidRows, MalformedBody, TooLarge
 from aweigh.schema import Column, Output, Schema
 from aweigh.schema.cells import RESERVED_TEXT
 from aweigh.schema.check import check, check_rows
-from aweigh.schema.decode import compile_decoder, parse_json, read_rows
+from aweigh.schema.decode import compile_decoder, parse_json, read_rows, refuse_many_rows
 from aweigh.schema.decode_fast import compile_fast
 from aweigh.table import Table, TextTable, read_csv
 
@@ -271,8 +271,14 @@ def test_brackets_are_counted_only_where_there_could_be_too_many_rows(monkeypatc
     schema = schema_of(Column(name="x", type="number", dtype="float64"))
     decode = compile_decoder(schema, max_rows=50)
     body = json.dumps({"rows": [{"x": 1}] * 40}, separators=(",", ":")).encode()
+    counts = []
+    count = refuse_many_rows
+    monkeypatch.setattr(
+        "aweigh.schema.decode.refuse_many_rows", lambda *given, **named: (counts.append(1), count(*given, **named))
+    )
     with pytest.raises(TooLarge, match="More than 50 rows"):
-        decode(b'{"rows":[' + b"{}," * 120 + b"{}]}")  # short enough not to be counted first, and none is whole
+        decode(b'{"rows":[' + b"{}," * 100 + b"{}]}")  # short enough not to be counted first, and none is whole
+    assert counts == [1]
 
     def counted(*_, **__):
         raise AssertionError

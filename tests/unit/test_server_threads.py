@@ -1,6 +1,7 @@
 """Work in threads: what it gives and raises comes back, and whoever is cancelled waits for its end."""
 
 import asyncio
+import contextvars
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -64,3 +65,42 @@ def test_whoever_is_cancelled_waits_until_the_work_has_ended(fails):
         return complaints
 
     assert asyncio.run(ask()) == []
+
+
+def test_what_still_waits_for_a_thread_goes_with_whoever_is_cancelled():
+    go_on, worked = threading.Event(), []
+
+    async def ask(pool):
+        first = asyncio.create_task(in_thread(lambda: go_on.wait(30), pool))
+        second = asyncio.create_task(in_thread(lambda: worked.append(2), pool))
+        await asyncio.sleep(0.05)
+        second.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(second, 10)
+        go_on.set()
+        assert await first
+        await in_thread(lambda: worked.append(3), pool)
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(ask(pool))
+    assert worked == [3]
+
+
+@pytest.mark.parametrize("has_pool", [False, True])
+def test_work_that_runs_out_of_an_iterator_fails_and_does_not_hang(has_pool):
+    async def ask(pool):
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await asyncio.wait_for(in_thread(lambda: next(iter([])), pool), 10)
+
+    with ThreadPoolExecutor(1) as pool:
+        asyncio.run(ask(pool if has_pool else None))
+
+
+def test_the_work_knows_the_context_of_whoever_asks():
+    name = contextvars.ContextVar("name")
+
+    async def ask():
+        name.set("request 7")
+        assert await in_thread(name.get) == "request 7"
+
+    asyncio.run(ask())

@@ -44,10 +44,10 @@ def asked(monkeypatch):
 def test_it_is_what_streamlit_says_and_is_worked_out_once(asked):
     assert callable(getattr(app_session, WORKS_OUT)), "this Streamlit has another name for it: kept_theme.py is idle"
     said = set()
+    keep_theme()
+    own = getattr(app_session, WORKS_OUT)._aweigh_keeps
     for accent in ("#8a1f5c", "#0a6b52"):
         bootstrap.load_config_options(_look(palette.light(accent), palette.dark(accent)))
-        own = getattr(app_session, WORKS_OUT)
-        own = getattr(own, "__wrapped__", own)
         setattr(app_session, WORKS_OUT, own)
         plain = session_message()
         keep_theme()
@@ -60,6 +60,26 @@ def test_it_is_what_streamlit_says_and_is_worked_out_once(asked):
         assert again.custom_theme.light.primary_color == accent
         said.add(again.SerializeToString(deterministic=True))
     assert len(said) == 2
+
+
+def test_what_a_message_already_holds_is_not_kept(asked):
+    keep_theme()
+    put_in = getattr(app_session, WORKS_OUT)
+    full, blank = NewSession().custom_theme, NewSession().custom_theme
+    full.font_faces.add(family="mine")
+    put_in(full, "theme")
+    put_in(blank, "theme")
+    assert [one.family for one in full.font_faces] == ["mine"]
+    assert not blank.font_faces
+
+
+def test_a_streamlit_whose_function_takes_something_else_is_left_as_it_is(monkeypatch):
+    def other(msg, section, colors):
+        """Do what a later version may do."""
+
+    monkeypatch.setattr(app_session, WORKS_OUT, other)
+    keep_theme()
+    assert getattr(app_session, WORKS_OUT) is other
 
 
 def test_a_streamlit_without_that_function_is_left_as_it_is(monkeypatch):

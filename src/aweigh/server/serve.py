@@ -129,6 +129,8 @@ def make_server(
         app,
         http=LaneProtocol,
         ws=_websocket_protocol() if websockets else "none",
+        # As Streamlit's own server does: packing the messages of one change takes 2 to 4 ms of CPU.
+        ws_per_message_deflate=False,
         lifespan="on",
         log_config=None,
         access_log=False,

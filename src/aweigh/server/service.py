@@ -303,7 +303,8 @@ class Service:
         if self._desk is not None:
             await self._desk.close()
         if self._pool is not None:
-            self._pool.shutdown(wait=False)
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
 
     def read(self, asked: Asked) -> Table:
         """The body as a table that fits the schema, its rows charged to whoever asks.

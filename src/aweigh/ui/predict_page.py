@@ -79,8 +79,14 @@ def _examples(documents: Documents, fields: list[Field]) -> None:
         for i, given in enumerate(examples.rows[:EXAMPLES_SHOWN]):
             name = examples.titles[i] if i < len(examples.titles) else f"Example {i + 1}"
             row = example_row(schema, given)
-            st.button(plain(name), key=f"example-{i}", on_click=inputs.set_row, args=(fields, row))
-        st.button("A typical row", key="example-typical", on_click=inputs.set_row, args=(fields, start_row(schema)))
+            st.button(plain(name), key=f"example-{i}", on_click=_take, args=(fields, row))
+        st.button("A typical row", key="example-typical", on_click=_take, args=(fields, start_row(schema)))
+
+
+def _take(fields: list[Field], row: Row) -> None:
+    """An example in place of what stands in the form, and of what was said of the link that it came from."""
+    st.session_state.pop(_UNREAD, None)
+    inputs.set_row(fields, row)
 
 
 def _unread(documents: Documents) -> None:

@@ -11,7 +11,6 @@ from starlette.types import Receive, Scope, Send
 
 from aweigh.server.readiness import Readiness
 from aweigh.server.service import Service
-from aweigh.server.threads import in_thread
 
 if TYPE_CHECKING:
     from aweigh.server.access.sweeps import Sweeps
@@ -65,8 +64,8 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
     async def settle() -> None:
         readiness.warming = isinstance(ui, WarmUI)
         if trial is not None:  # before anybody is answered, so that nobody is answered by a model given up before
-            await in_thread(trial.prove)
-        await in_thread(partial(prove, service, readiness=readiness))
+            await _in_thread(trial.prove)
+        await _in_thread(partial(prove, service, readiness=readiness))
         if service is not None:
             service.open()
         if trial is not None:
@@ -85,7 +84,7 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
         if trial is not None:
             stack.push_async_callback(trial.close)
         if sweeps is not None:
-            stack.push_async_callback(in_thread, sweeps.close)
+            stack.push_async_callback(_in_thread, sweeps.close)
         if jobs is not None:
             await stack.enter_async_context(jobs.running())
         tasks = await stack.enter_async_context(asyncio.TaskGroup())
@@ -96,6 +95,21 @@ async def lifespan(  # noqa: PLR0913  all that is started and stopped, each by i
             settling = tasks.create_task(settle())
             yield
             settling.cancel()  # told to stop before it was ready: no page is waited for
+
+
+async def _in_thread(work: Callable[[], object]) -> None:
+    """Works in a thread; whoever is cancelled meanwhile waits for its end: nothing is closed that is still at work.
+
+    anyio does the same, and its backend is a twentieth of a start: who is never asked for many rows never needs it.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await asyncio.wait([working])
+        if not working.cancelled():
+            working.exception()  # nobody is left who could be told
+        raise
 
 
 def prove(service: Service | None, *, readiness: Readiness) -> None:

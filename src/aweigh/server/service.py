@@ -9,12 +9,13 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
 from typing import Generic, TypeVar
 
+import anyio
+import anyio.to_thread
 from starlette.types import Receive
 
 from aweigh.errors import AweighError, Busy, InvalidRows, Problem
@@ -33,7 +34,6 @@ from aweigh.server.metrics import Counters
 from aweigh.server.problems import encode
 from aweigh.server.reply import JSON_OUT, Replies, Reply
 from aweigh.server.settings import Settings
-from aweigh.server.threads import in_thread
 from aweigh.server.timing import MODEL, QUEUE, READ, WARNINGS, Timing, plain_timing
 from aweigh.table import Table, read_csv
 from aweigh.wire.coding import WORTH_BYTES, coding_for
@@ -136,7 +136,7 @@ class Service:
         self._replies = Replies(predictor.schema.output, name=predictor.manifest.name, version=predictor.version)
         self._counters = counters
         self._settings = settings
-        self._pool: ThreadPoolExecutor | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
         self._desk: Desk | None = None
         self._held_bytes = 0
         self._replayed = (-math.inf, False)
@@ -240,11 +240,11 @@ class Service:
         """
         if self._held_bytes and self._held_bytes + size_bytes > HELD_BODIES * self._settings.max_body_bytes:
             raise Busy(retry_after_s=1)
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="predict")
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(THREADS)
         self._held_bytes += size_bytes
         try:
-            return await in_thread(work, self._pool)
+            return await anyio.to_thread.run_sync(work, limiter=self._limiter)
         finally:
             self._held_bytes -= size_bytes
 
@@ -302,9 +302,6 @@ class Service:
         """Leaves what was opened."""
         if self._desk is not None:
             await self._desk.close()
-        if self._pool is not None:
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            self._pool = None
 
     def read(self, asked: Asked) -> Table:
         """The body as a table that fits the schema, its rows charged to whoever asks.

@@ -9,13 +9,21 @@ import pytest
 pytest.importorskip("streamlit")
 
 PROGRAM = """
-import json, os, sys
-from aweigh.ui.host import PRELOADED, create_ui, preload
-preload()
+import asyncio, json, os, sys
+from aweigh.cli.serving import APP_SERVER_MODULES, SERVER_MODULES
+from aweigh.server.child import preload
+from aweigh.ui.host import PRELOADED, create_ui
+wanted = [*SERVER_MODULES, *APP_SERVER_MODULES, *PRELOADED]
+preload(wanted)
 threads, held = len(os.listdir("/proc/self/task")), set(sys.modules)
 ui = create_ui(api_url="http://127.0.0.1:1")
-import aweigh.ui.app
-print(json.dumps([threads, sorted(set(PRELOADED) - held), sorted(set(sys.modules) - held)]))
+
+async def start():
+    async with ui.lifespan()(ui):
+        import aweigh.ui.app
+
+asyncio.run(start())
+print(json.dumps([threads, sorted(set(wanted) - held), sorted(set(sys.modules) - held)]))
 """
 
 

@@ -39,6 +39,11 @@ STOP_S = 5.0
 FOLDER = "aweigh-run-"
 LOCK = "lock"
 
+SERVER_MODULES = ("aweigh.server.app", "aweigh.server.serve", "uvicorn.lifespan.on", "uvicorn.loops.auto")
+APP_SERVER_MODULES = ("aweigh.server.proxy", "aweigh.server.inner", "aweigh.server.upgrade")
+API_MODULES = ("aweigh.server.access.opening", "aweigh.server.jobs.door", "aweigh.runtime.load")
+"""What the processes need that several share: a tenth of a second's work, done once."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -167,11 +172,15 @@ def _works(wanted: Wanted, shared: Shared) -> "Sequence[Work]":
         wanted.bundle.let_go()  # the model is in the processes that answer, not in the one that watches them
     if wanted.candidate is not None:
         wanted.candidate.let_go()
-    works = [Work(f"api {i + 1}", partial(_api_process, wanted, shared)) for i in range(wanted.workers)]
-    return [
-        *works,
-        *[Work(f"app {i + 1}", partial(_ui_process, wanted, shared), _preload_ui) for i in range(wanted.ui_processes)],
-    ]
+    all_need = [*SERVER_MODULES, *(APP_SERVER_MODULES if wanted.has_ui else ())]
+    api = partial(_api_process, wanted, shared)
+    works = [Work(f"api {i + 1}", api, [*all_need, *API_MODULES]) for i in range(wanted.workers)]
+    if wanted.ui_processes:
+        from aweigh.ui.host import PRELOADED
+
+        app = partial(_ui_process, wanted, shared)
+        works += [Work(f"app {i + 1}", app, [*all_need, *PRELOADED]) for i in range(wanted.ui_processes)]
+    return works
 
 
 @contextmanager
@@ -307,12 +316,6 @@ def _jobs(wanted: Wanted, predictor: "Predictor | None", readiness: "Readiness")
     check_readable(state_folder(os.environ, named=wanted.settings.state_dir))
     command = [sys.executable, "-P", "-m", "aweigh", "worker", "--beside", str(wanted.path.resolve())]
     return Door(wanted.settings, predictor=predictor, readiness=readiness, command=command, environ=os.environ)
-
-
-def _preload_ui() -> None:
-    from aweigh.ui.host import preload
-
-    preload()
 
 
 def _title(wanted: Wanted) -> str:

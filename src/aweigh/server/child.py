@@ -5,6 +5,7 @@ What it says comes as JSON over a pipe: that it is ready or refuses, or why it c
 
 import ctypes
 import gc
+import importlib
 import json
 import logging
 import multiprocessing
@@ -12,7 +13,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
@@ -52,12 +54,13 @@ class Seat:
 class Work:
     """What a process does until it is told to stop, and what it is called in the log.
 
-    ``prepare`` is called in the parent, before the fork: what it imports all that are forked later have and share.
+    ``preloaded`` names modules that the parent imports before the fork: all that are forked later have and share them.
+    They start no thread when they are imported, which a fork would lose.
     """
 
     name: str
     run: Callable[[Seat], None]
-    prepare: Callable[[], None] | None = None
+    preloaded: Sequence[str] = ()
 
 
 class Child:
@@ -152,9 +155,7 @@ class Child:
 
 def start(work: Work, *, seat: int, alone: bool) -> Child:
     """A new process that does the work; ``alone``: see ``Seat``."""
-    if work.prepare is not None:
-        work.prepare()
-        gc.freeze()  # what a child's collector does not look at stays shared
+    preload(work.preloaded)
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_run, args=(work, seat, alone, theirs, os.getpid()), name=work.name, daemon=False)
@@ -166,6 +167,20 @@ def start(work: Work, *, seat: int, alone: bool) -> Child:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, OWN_SIGNALS)
     theirs.close()
     return Child(process, ours, seat=seat)
+
+
+def preload(names: Sequence[str]) -> None:
+    """Imports these modules, so that a process forked later need not.
+
+    What cannot be imported, for whatever reason, is for that process to say: here it would end the one that watches
+    over all.
+    """
+    missing = [name for name in names if name not in sys.modules]
+    for name in missing:
+        with suppress(Exception):  # a broken wheel raises what it likes
+            importlib.import_module(name)
+    if missing:
+        gc.freeze()  # what a child's collector does not look at stays shared
 
 
 def _run(work: Work, seat: int, alone: bool, said: Connection, parent: int) -> None:  # noqa: FBT001  a process's

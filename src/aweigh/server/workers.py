@@ -152,11 +152,13 @@ class Supervisor:
             self._see_off(place, place.leaving)
         if place.coming is not None:
             self._receive(place, place.coming)
-        current = place.current
-        if current is None:
-            if place.coming is None and time.monotonic() >= place.not_before:
-                place.current = place.start(place.work, self.board, alone=not self._ready)
-            return
+        if place.current is not None:
+            self._check(place, place.current, passed_s=passed_s)
+        if place.current is None and place.coming is None and time.monotonic() >= place.not_before:
+            place.current = place.start(place.work, self.board, alone=not self._ready)
+
+    def _check(self, place: _Place, current: Child, *, passed_s: float) -> None:
+        """Whether the place's process lives, answers as it should, and turns its event loop; if not, it is buried."""
         if not current.alive:
             current.hear()
             self._bury(place, current)

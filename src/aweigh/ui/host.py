@@ -4,7 +4,6 @@ Streamlit runs one app a process, takes its options once and before it starts, a
 with its own page: so the options are set here, the page's head is ours, and paths that no page has are 404.
 """
 
-import importlib
 import os
 import sys
 import tomllib
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 from starlette.types import Receive, Scope, Send
 
 from aweigh.errors import ConfigError, MissingExtra
+from aweigh.ui.component_scan import look_for_no_components
 from aweigh.ui.kept_theme import keep_theme
 from aweigh.ui.own_sessions import OwnSessions
 from aweigh.ui.shell import Shell
@@ -37,10 +37,16 @@ PRELOADED = (
     "streamlit",
     "streamlit.web.bootstrap",
     "streamlit.web.server.starlette.starlette_app",
-    "aweigh.ui.predict_page",
-    "aweigh.ui.batch_page",
-    "aweigh.ui.model_page",
+    # What these import when they start, in functions.
+    "streamlit.web.server.starlette.starlette_agent_routes",
+    "streamlit.components.v2.manifest_scanner",
+    "starlette.middleware.sessions",
+    "starlette.staticfiles",
+    "itsdangerous",
+    "anyio._backends._asyncio",
+    "aweigh.ui.frame",
 )
+"""What the app's first page needs, two thirds of a second's work. Imported, none of it starts a thread."""
 
 
 class UI(Protocol):
@@ -87,6 +93,7 @@ def create_ui(
     app: UI = streamlit.App(Path(__file__).with_name("app.py"), on_script_error=_on_script_error)
     _load(_options(max_upload_mb) | _look(light, dark))
     keep_theme()
+    look_for_no_components()
     return Shell(
         StaticFiles(BoundedUploads(OwnSessions(app))),
         title=title or "aweigh",
@@ -96,19 +103,6 @@ def create_ui(
         streamlit_paths=STREAMLIT_PATHS,
         token=token,
     )
-
-
-def preload() -> None:
-    """Imports what the app's first page needs, half a second's work, so that the processes forked after it need not.
-
-    No thread is started by it. What cannot be imported, for whatever reason, is for ``create_ui`` to say, in the app's
-    own process: here it would end the one that watches over all.
-    """
-    for name in PRELOADED:
-        try:
-            importlib.import_module(name)
-        except Exception:  # noqa: BLE001  a broken wheel raises what it likes
-            return
 
 
 def _own(app_class: Callable[[Path], UI], script: Path, *, max_upload_mb: int) -> UI:

@@ -10,6 +10,8 @@ from bench.servers import GUARDED, OURS
 FLOOR_THEN_MS = 10.6
 """What reading 1,000 rows of A took the floor on the machine that the goals in milliseconds come from."""
 MANY = ("many_json", "many_arrow", "many_arrow_both")
+IN_COMPANY = "_in_company"
+"""Behind a kind of request: measured while somebody else had a connection, too, as many rows are then handed on."""
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -66,6 +68,12 @@ def _floor_of_many(serving: Any) -> str:
     found = [_at(serving, "servers", "aweigh", letter, "many_json", "floor", "cpu_ms") for letter in "AC"]
     said = f"; the floor reads them in {{}} and {{}} ms, and A's in {FLOOR_THEN_MS} where the goal was set"
     return "" if None in found else said.format(*map(figure, found))
+
+
+def _in_company(serving: Any) -> str:
+    found = [beyond(serving, "aweigh", letter, kind + IN_COMPANY) for kind in MANY[:2] for letter in "AC"]
+    said = "; while another connection is open, JSON {} and {}, Arrow {} and {} ms"
+    return "" if None in found else said.format(*map(figure, found))  # type: ignore[arg-type]
 
 
 def beyond(serving: Mapping[str, Any], server: str, letter: str, kind: str = "many_json") -> float | None:
@@ -138,7 +146,9 @@ def _serving(serving: Mapping[str, Any]) -> list[Line]:
             "1,000 rows in one request, CPU beyond the model's own call",
             "JSON 6 ms, Arrow 2 ms",
             [(many[0], 6), (many[1], 6), (many[2], 2), (many[3], 2), (many[4], 2), (many[5], 2)],
-            "JSON: A {}, C {} ms; Arrow: A {}, C {} ms, answered in Arrow {} and {} ms" + _floor_of_many(serving),
+            "JSON: A {}, C {} ms; Arrow: A {}, C {} ms, answered in Arrow {} and {} ms"
+            + _in_company(serving)
+            + _floor_of_many(serving),
             left_said,
         ),
         _line(

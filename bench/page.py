@@ -153,13 +153,19 @@ def _servers(serving: Mapping[str, Any], letter: str) -> tuple[list[list[str]], 
 
 def _own(serving: Mapping[str, Any], letter: str) -> str:
     own = serving["own"][letter]
-    arrow = serving["servers"].get("aweigh", {}).get(letter, {}).get("many_arrow")
+    ours = serving["servers"].get("aweigh", {}).get(letter, {})
+    arrow = ours.get("many_arrow")
     text = (
         f"The model's own call, in process, CPU ms: scikit-learn {figure(own['sklearn_1'])} for one row and "
         f"{figure(own['sklearn_many'])} for 1,000; ONNX Runtime {figure(own['onnx_1'])} and {figure(own['onnx_many'])}."
     )
     if not arrow or "own_ms" not in arrow:
         return text
+    if f"many_json{goals.IN_COMPANY}" in ours:
+        text += (
+            " They come by one connection, and while it is the only one are answered on the event loop; while another "
+            "is open, aweigh hands them to a thread, which costs what the first table says."
+        )
     return (
         f"{text} As an Arrow stream, aweigh's 1,000 rows cost {figure(arrow['cpu_ms'])} ms. Called after the same rows "
         f"were parsed, as in a server, ONNX Runtime takes {figure(arrow['own_ms'])} ms for 1,000 (with nothing in "

@@ -3,21 +3,27 @@
 Each figure stands between two short runs of the floor with the same bodies; ratios are to their mean. The model's own
 call is measured in this process, with scikit-learn and with ONNX Runtime on one thread.
 
-What 1,000 rows cost beyond the model's own call is the median of several pairs, the call and then the server: a machine
-that is shared is slower in one second than in the next, by more than what is left over. The call is taken as every
-server meets it, after the same rows were parsed as the floor parses them (``own_ms``). Repeated with nothing in between
-(``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can have that.
+What 1,000 rows cost beyond the model's own call is the median of several turns, the server between two times the
+call: a machine that is shared is slower in one second than in the next, by more than what is left over. The call is
+taken as every server meets it, after the same rows were parsed as the floor parses them (``own_ms``). Repeated with
+nothing in between (``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can have that.
+
+They come by one connection. Ours answers many rows otherwise where another one is open, so that is measured, too
+(``_in_company``).
 """
 
 import json
+import socket
 import statistics
 import time
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from bench.arrow_rows import CONTENT_TYPE, arrow_stream
+from bench.goals import IN_COMPANY
 from bench.load import Sent, generator, load
 from bench.models import Model, ensure
 from bench.servers import FLOOR, OURS, Kind, Server
@@ -25,7 +31,7 @@ from bench.servers import FLOOR, OURS, Kind, Server
 MANY = 1000
 CONNECTIONS = 32
 FLOOR_S = 1.0
-PAIRS = 7
+TURNS = 7
 OWN_S, SERVER_S = 0.5, 1.0
 RATIOS = ("cpu_ms", "rps", "p50_ms", "p99_ms")
 
@@ -88,20 +94,34 @@ def one_server(
                 sent = server.sent(stream, content_type=CONTENT_TYPE, accept=accept)
                 figures[name] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
                 figures[name] |= beyond(server, sent, own, between=partial(json.loads, text))
+            arrow = server.sent(stream, content_type=CONTENT_TYPE)
+            with in_company(server):
+                for name, sent in (("many_json", _many(server)), ("many_arrow", arrow)):
+                    figures[name + IN_COMPANY] = beyond(server, sent, own, between=partial(json.loads, text))
         figures |= {"pss_start_mb": round(before_mb, 1), "pss_mb": round(server.pss_mb(), 1), "agrees": server.check()}
     return figures
 
 
 def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Callable[[], object]) -> dict[str, float]:
     """CPU ms of the model's own call, alone and with ``between`` before each, and of a request beyond the latter."""
-    alone, calls, left = [], [], []
-    for _ in range(PAIRS):
-        alone.append(mean_ms(own, OWN_S))
-        calls.append(mean_ms(own, OWN_S, before_each=between))
+    alone, left = [], []
+    calls = [mean_ms(own, OWN_S, before_each=between)]
+    for _ in range(TURNS):
         whole = load(server.url, sent, pid=server.pid, connections=1, seconds=SERVER_S)["cpu_ms"]
-        left.append(whole - calls[-1])
+        calls.append(mean_ms(own, OWN_S, before_each=between))
+        left.append(whole - (calls[-2] + calls[-1]) / 2)
+        alone.append(mean_ms(own, OWN_S))
     medians = {"own_alone_ms": alone, "own_ms": calls, "beyond_ms": left}
     return {name: round(statistics.median(some), 4) for name, some in medians.items()}
+
+
+@contextmanager
+def in_company(server: Server) -> Iterator[None]:
+    """Somebody else has a connection to the server, and says nothing."""
+    with socket.create_connection(("127.0.0.1", server.port)) as other:
+        other.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        other.recv(1)  # it is there, and is kept for a minute
+        yield
 
 
 def _many(server: Server) -> Sent:

@@ -262,26 +262,30 @@ def test_cells_are_the_text_at_their_places(kinds, data):
 
 
 def test_cells_of_a_row_lie_side_by_side_so_that_a_model_takes_them_uncopied():
-    raw = [b"red", b"blue"] * 30
-    sizes = np.array([len(one) for one in raw])
-    made, _ = cells_of(b"".join(raw) + bytes(8), (np.cumsum(sizes) - sizes).reshape(3, 20), sizes.reshape(3, 20))
-    assert made.T.flags.c_contiguous
-    assert made.tolist() == [["red", "blue"] * 10] * 3
+    for rows in (20, 200):
+        raw = [b"red", b"blue"] * (3 * rows // 2)
+        sizes = np.array([len(one) for one in raw])
+        starts = (np.cumsum(sizes) - sizes).reshape(3, rows)
+        made, _ = cells_of(b"".join(raw) + bytes(8), starts, sizes.reshape(3, rows))
+        assert made.T.flags.c_contiguous
+        assert made.tolist() == [["red", "blue"] * (rows // 2)] * 3
 
 
 def test_equal_cells_are_one_object_and_unlike_ones_stay_apart():
     # 2,000 kinds over 65,536 slots: some share a slot with another under either factor.
     kinds = [f"kind {i}" for i in range(2000)]
     for some in (kinds[:20], kinds):
-        raw = [one.encode() for one in some] * 10
+        raw = [one.encode() for one in some] * 20
         sizes = np.array([[len(one) for one in raw]])
         made, found = cells_of(b"".join(raw) + bytes(8), np.cumsum(sizes, axis=1) - sizes, sizes)
-        assert made[0].tolist() == some * 10
+        assert made[0].tolist() == some * 20
         assert set(found) == set(some)
         if len(some) == 20:
             assert len({id(cell) for cell in made[0].tolist()}) == 20
 
 
 def test_a_nul_at_the_end_is_part_of_the_text():
-    made, _ = cells_of(b"a\x00aa" + bytes(8), np.array([[0, 2, 0, 3] * 5]), np.array([[2, 1, 1, 1] * 5]))
-    assert made[0].tolist() == ["a\x00", "a", "a", "a"] * 5
+    for times in (5, 500):
+        starts, sizes = np.array([[0, 2, 0, 3] * times]), np.array([[2, 1, 1, 1] * times])
+        made, _ = cells_of(b"a\x00aa" + bytes(8), starts, sizes)
+        assert made[0].tolist() == ["a\x00", "a", "a", "a"] * times

@@ -146,7 +146,6 @@ def test_a_known_head_with_another_length_behind_it_is_parsed():
         ask(path="/other"),
         ask(path="/%61sk"),
         ask(method="PUT"),
-        ask(b"x" * (lanes.INLINE_BYTES + 1)),
         ask(head="X-Who: a\r\nX-Who: b\r\n"),
         ask(head="Connection: close\r\n"),
         ask(version="1.0", head="Connection: keep-alive\r\n"),
@@ -161,6 +160,55 @@ def test_what_is_not_plain_goes_the_ordinary_way(sent):
                 assert read_answers(sock, 1) == [sent.partition(b"\r\n\r\n")[2]]
         assert ways(app) == ["task", "task"]
         assert not server.server_state.heads
+
+
+def test_a_large_request_takes_the_lane_where_its_connection_is_the_only_one():
+    app = App()
+    large = b"x" * (lanes.INLINE_BYTES + 1)
+    with serving(app) as (server, connect):
+        with connect() as sock:
+            for pieces in ([ask(large)], [ask(large)[:9000], ask(large)[9000:]], [ask(large + large)]):
+                for piece in pieces:
+                    sock.sendall(piece)
+                    time.sleep(lanes.HOLD_S / 4)
+                assert len(read_answers(sock, 1)[0]) >= len(large)
+            assert ways(app) == ["lane"] * 3
+            with connect() as other:
+                other.sendall(ask())
+                read_answers(other, 1)
+                sock.sendall(ask(large))
+                assert read_answers(sock, 1) == [large]
+                assert ways(app)[3:] == ["lane", "task"]
+            while len(server.server_state.connections) > 1:
+                time.sleep(0.002)
+            sock.sendall(ask(large))
+            assert read_answers(sock, 1) == [large]
+            assert ways(app)[5:] == ["lane"]
+        assert all(known.body_bytes <= lanes.INLINE_BYTES for known in server.server_state.heads.values())
+
+
+def test_what_is_very_large_or_arrives_slowly_goes_the_ordinary_way_whoever_is_alone():
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        huge = b"x" * (lanes.ALONE_BYTES + 1)
+        sock.sendall(ask(huge))
+        assert read_answers(sock, 1) == [huge]
+        large = ask(b"y" * (lanes.INLINE_BYTES + 1))
+        sock.sendall(large[:-1])
+        time.sleep(2 * lanes.HOLD_S)
+        sock.sendall(large[-1:])
+        assert read_answers(sock, 1) == [b"y" * (lanes.INLINE_BYTES + 1)]
+        assert ways(app) == ["task", "task"]
+
+
+def test_a_large_request_that_the_lane_declines_is_answered_whole():
+    app = App()
+    app.decline = True
+    with serving(app) as (_, connect), connect() as sock:
+        for size in (lanes.INLINE_BYTES + 1, 300_000):
+            sock.sendall(ask(b"z" * size))
+            assert read_answers(sock, 1) == [b"z" * size]
+        assert ways(app) == ["task", "task"]
 
 
 def test_who_waits_to_be_told_to_go_on_is_told():

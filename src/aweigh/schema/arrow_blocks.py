@@ -43,7 +43,7 @@ class Batch:
 
     rows: int
     body: memoryview
-    places: Sequence[tuple[int, ...]]
+    places: Sequence[Sequence[int]]
     firsts: Sequence[int]
     fields: Sequence[Field]
     dictionaries: Mapping[int, ArrowColumn]
@@ -185,14 +185,18 @@ def _texts(columns: Sequence[Column], fields: Sequence[int], kinds: Sequence[Arr
 
 def _cells(batch: Batch, sources: Sequence[tuple[int, str]], missing: Mask | None) -> NDArray[np.object_]:
     """Columns of plain text, of shape (columns, rows)."""
-    starts = np.empty((len(sources), batch.rows), dtype=np.int64)
-    sizes = np.empty_like(starts)
-    for i, (field, kind) in enumerate(sources):
-        if kind == "string_view":
-            gone = None if missing is None else missing[i]
-            starts[i], sizes[i] = _viewed(batch, field, gone)
-        else:
-            starts[i], sizes[i] = _laid(batch, field, kind)
+    first = sources[0][1]
+    if first != "string_view" and all(kind == first for _, kind in sources):
+        starts, sizes = _laid(batch, [field for field, _ in sources], first)
+    else:
+        starts = np.empty((len(sources), batch.rows), dtype=np.int64)
+        sizes = np.empty_like(starts)
+        for i, (field, kind) in enumerate(sources):
+            if kind == "string_view":
+                gone = None if missing is None else missing[i]
+                starts[i], sizes[i] = _viewed(batch, field, gone)
+            else:
+                starts[i : i + 1], sizes[i : i + 1] = _laid(batch, [field], kind)
     if missing is not None:  # what lies under a null is nobody's text
         starts[missing] = sizes[missing] = 0
     if int(sizes.sum()) > MAX_TEXT_BYTES:  # many views of the same text
@@ -202,15 +206,18 @@ def _cells(batch: Batch, sources: Sequence[tuple[int, str]], missing: Mask | Non
     return cells
 
 
-def _laid(batch: Batch, field: int, kind: str) -> tuple[Places, Places]:
-    """Where each text of a column begins in the body, and its size: text laid end to end."""
-    start, size = batch.places[batch.firsts[field] + 2]
-    bounds = batch.numbers(field, OFFSETS[kind], count=batch.rows + 1)
-    bounds = bounds.astype(np.int64, copy=False)  # a difference of 32 bits would go round
-    sizes = np.diff(bounds)
-    if bounds[0] < 0 or bounds[-1] > size or sizes.min() < 0:
+def _laid(batch: Batch, fields: Sequence[int], kind: str) -> tuple[Places, Places]:
+    """Where each text begins in the body, and its size, of columns whose text is laid end to end: (columns, rows)."""
+    count = batch.rows + 1
+    bounds = np.empty((len(fields), count), dtype=np.int64)  # a difference of 32 bits would go round
+    np.concatenate([batch.numbers(field, OFFSETS[kind], count=count) for field in fields], out=bounds.reshape(-1))
+    sizes = bounds[:, 1:] - bounds[:, :-1]
+    texts = [batch.places[batch.firsts[field] + 2] for field in fields]
+    if bounds.min() < 0 or sizes.min() < 0:
         raise Later
-    return bounds[:-1] + np.int64(start), sizes
+    if any(last > size for last, (_, size) in zip(bounds[:, -1].tolist(), texts, strict=True)):
+        raise Later
+    return bounds[:, :-1] + np.array([[start] for start, _ in texts]), sizes
 
 
 def _viewed(batch: Batch, field: int, missing: Mask | None) -> tuple[Places, Places]:

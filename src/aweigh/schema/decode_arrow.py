@@ -6,9 +6,8 @@ be, a type that needs judging, damage of any kind) it leaves to ``read_arrow`` a
 is wrong and say so. It never takes what they would refuse, and makes the same table of what it takes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
 
 import msgspec
 import numpy as np
@@ -29,6 +28,7 @@ from aweigh.table.arrow_stream import (
     ArrowColumn,
     ArrowLimits,
     Field,
+    InMemory,
     iter_messages,
     read_dictionary,
     read_schema,
@@ -70,11 +70,15 @@ def compile_arrow(schema: Schema, *, max_rows: int, layout: Layout | None = None
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """How the batches of a stream become tables; ``apart`` are the fields of columns that lie in no block."""
+    """How the batches of a stream become tables; ``apart`` are the fields of columns that lie in no block.
+
+    ``firsts``: see ``Batch``; None where every batch says how many buffers its columns have.
+    """
 
     fields: tuple[Field, ...]
     fills: tuple[Fill, ...]
     apart: tuple[int, ...]
+    firsts: tuple[int, ...] | None
 
 
 class _Quick:
@@ -92,14 +96,14 @@ class _Quick:
         plan: _Plan | None = None
         dictionaries: dict[int, ArrowColumn] = {}
         tables: list[Table] = []
-        for kind, header, part in iter_messages(BytesIO(body)):
+        for kind, header, part in iter_messages(InMemory(body)):
             if kind == SCHEMA and plan is None:
                 plan = self._plan(header)
             elif kind == DICTIONARY_BATCH and plan is not None:
                 number, kinds = read_dictionary(header, part, plan.fields, limits)
                 dictionaries[number] = kinds
             elif kind == RECORD_BATCH and plan is not None:
-                tables.append(self._table(plan, _open(header, part, plan.fields, dictionaries, limits)))
+                tables.append(self._table(plan, _open(header, part, plan, dictionaries, limits)))
             else:
                 raise Later
         if not tables:
@@ -116,11 +120,12 @@ class _Quick:
 
     def _plan(self, header: FlatTable) -> _Plan:
         latest = self._latest
-        if latest is not None and header.message == latest[0]:
+        message = bytes(header.message)
+        if latest is not None and message == latest[0]:
             return latest[1]
         plan = self._new_plan(header)
-        if len(header.message) <= MAX_KEPT_BYTES:
-            self._latest = (bytes(header.message), plan)
+        if len(message) <= MAX_KEPT_BYTES:
+            self._latest = (message, plan)
         return plan
 
     def _new_plan(self, header: FlatTable) -> _Plan:
@@ -138,39 +143,48 @@ class _Quick:
                 fills.append(compile_fill(columns, among, [fields[i].type for i in among]))
         if any(fields[i].type.kind not in PLAIN for i in apart):
             raise Later
-        return _Plan(fields, tuple(fills), tuple(apart))
+        views = any(field.type.kind == "string_view" for field in fields)
+        return _Plan(fields, tuple(fills), tuple(apart), None if views else _firsts(fields, iter(())))
 
 
 def _open(
     header: FlatTable,
     body: memoryview,
-    fields: Sequence[Field],
+    plan: _Plan,
     dictionaries: Mapping[int, ArrowColumn],
     limits: ArrowLimits,
 ) -> Batch:
     """A record batch whose every buffer lies within the body."""
-    rows, nodes, places = header.number(0, INT64), header.structs(1, PAIR), header.structs(2, PAIR)
-    if header.table(3) is not None or rows <= 0 or len(nodes) < len(fields):
+    rows = header.number(0, INT64)
+    lengths = np.frombuffer(header.elements(1, PAIR.size), "<i8")[:: len(("rows", "nulls"))]
+    spans = np.frombuffer(header.elements(2, PAIR.size), "<i8").reshape(-1, 2)
+    if header.table(3) is not None or rows <= 0 or len(lengths) < len(plan.fields):
         raise Later
-    spans = np.array(places, dtype=np.int64).reshape(-1, 2)
-    if spans.min(initial=0) < 0 or (spans[:, 0] > len(body) - spans[:, 1]).any():
+    starts, sizes = spans[:, 0], spans[:, 1]
+    if (lengths[: len(plan.fields)] != rows).any() or spans.min() < 0 or (starts > len(body) - sizes).any():
         raise Later
+    places = spans.tolist()
     limits.take(rows, sum(size for _, size in places))
-    more = iter(header.structs(4, INT64))
-    firsts, first = [], 0
-    for field, (length, _) in zip(fields, nodes, strict=False):
-        if length != rows:
-            raise Later
-        firsts.append(first)
-        first += COUNTS.get(field.type.kind, 2)
-        if field.type.kind == "string_view":
-            (count,) = next(more, (-1,))
-            if not 0 <= count <= len(places):
-                raise Later
-            first += count
-    if first > len(places):
+    firsts = plan.firsts
+    if firsts is None:
+        firsts = _firsts(plan.fields, iter([count for (count,) in header.structs(4, INT64)]), most=len(places))
+    if firsts[-1] > len(places):
         raise Later
-    return Batch(rows, body, places, [*firsts, first], fields, dictionaries)
+    return Batch(rows, body, places, firsts, plan.fields, dictionaries)
+
+
+def _firsts(fields: Sequence[Field], more: Iterator[int], *, most: int = 0) -> tuple[int, ...]:
+    """Which buffer is each field's first, and how many there are; ``more``: how many the next view has, up to most."""
+    firsts = [0]
+    for field in fields:
+        count = COUNTS.get(field.type.kind, 2)
+        if field.type.kind == "string_view":
+            beside = next(more, -1)
+            if not 0 <= beside <= most:
+                raise Later
+            count += beside
+        firsts.append(firsts[-1] + count)
+    return tuple(firsts)
 
 
 def _column(batch: Batch, i: int) -> ArrowColumn:

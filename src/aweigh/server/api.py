@@ -14,7 +14,8 @@ from aweigh.runtime.predictor import Predictor
 from aweigh.server.access.meter import Meter
 from aweigh.server.asking import Ask, Question, one_model
 from aweigh.server.body import ClientGone, Unread, read_body, refuse_encoding, refuse_unread
-from aweigh.server.media import kind_of, wanted
+from aweigh.server.lane import INLINE_BYTES
+from aweigh.server.media import ARROW_STREAM, Kind, kind_of, wanted
 from aweigh.server.problems import document_of, encode, headers_of, method_not_allowed, status_of
 from aweigh.server.readiness import Readiness
 from aweigh.server.reply import Headers, Reply
@@ -22,10 +23,12 @@ from aweigh.server.service import Asked, Seen, Service
 from aweigh.server.settings import Settings
 from aweigh.server.whole import send_whole
 
-JSON = b"application/json"
+JSON, ARROW = b"application/json", ARROW_STREAM.encode()
 ANYTHING = b"*/*"
 TAKES_JSON = frozenset({JSON, ANYTHING})
-"""What programs say that they accept; a browser's longer list is read word by word."""
+SENT: Mapping[bytes | None, Kind] = {JSON: "json", ARROW: "arrow"}
+TAKEN: Mapping[bytes, Kind] = {JSON: "json", ANYTHING: "json", ARROW: "arrow"}
+"""What programs say that they send and accept; a browser's longer list is read word by word."""
 
 
 class Predict:
@@ -54,7 +57,9 @@ class Predict:
     def at_once(
         self, headers: Mapping[bytes, bytes], body: bytes, meter: Meter | None = None
     ) -> tuple[int, bytes, bytes] | None:
-        """The reply to a small, plain request, JSON for JSON, as status, header lines and body.
+        """The reply to a plain request, in JSON or Arrow for either, as status, header lines and body.
+
+        It is small, or of whoever is alone with this process.
 
         None where ``__call__`` has more to look at.
 
@@ -65,14 +70,18 @@ class Predict:
         if (
             not self._service.inline
             or not self._readiness.proven
-            or get(b"content-type") != JSON
-            or get(b"accept", ANYTHING) not in TAKES_JSON
             or b"content-encoding" in headers
             or len(body) > self._settings.max_body_bytes
         ):
             return None
+        media, accept, accepted = get(b"content-type"), get(b"accept", ANYTHING), get(b"accept-encoding", b"")
         try:
-            return 200, *self._service.reply_at_once(body, accepted=get(b"accept-encoding", b""), meter=meter)
+            if media == JSON and accept in TAKES_JSON and len(body) <= INLINE_BYTES:
+                return 200, *self._service.reply_at_once(body, accepted=accepted, meter=meter)
+            kind, wanted = SENT.get(media), TAKEN.get(accept)
+            if kind is None or wanted is None or not self._service.is_quick(kind, len(body)):
+                return None
+            return 200, *self._service.reply_here(Asked(kind, None, wanted, body, accepted, meter))
         except AweighError as error:
             status, lines, told = _problem(error)
             return status, b"".join([b"%b: %b\r\n" % one for one in lines]), told

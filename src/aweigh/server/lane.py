@@ -1,9 +1,11 @@
-"""The lane: small requests that are answered where their last byte is read, in one write.
+"""The lane: requests that are answered where their last byte is read, in one write.
 
-A cycle, a task and its messages cost about 30 microseconds a request, more than parsing it and asking a small model
-together. So the gate names the addresses that have a lane; a request to one of them is held until it is whole, and then
-answered with one call. Whatever is not plain (another method, a large or slow body, requests sent ahead of a
-slow one, a server about to stop) and whatever the lane itself declines goes the ordinary way, to the same answer.
+A cycle, a task and its messages cost about 30 microseconds a small request, more than parsing it and asking a model
+together; handing a large one to a thread costs ten times that. So the gate names the addresses that have a lane; a
+request to one of them is held until it is whole, and then answered with one call. Whatever is not plain (another
+method, a slow body, requests sent ahead of a slow one, a server about to stop) and whatever the lane itself declines
+goes the ordinary way, to the same answer. So do large requests, unless theirs is the only connection of the process:
+then nobody else waits while they are answered.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from aweigh.server.pace import ALONE_BYTES
 from aweigh.server.protocol import BoundedProtocol
 
 Lane = Callable[[Mapping[bytes, bytes], bytes], tuple[int, bytes] | None]
@@ -84,7 +87,7 @@ class LaneProtocol(BoundedProtocol):
             return
         self._body_bytes += len(body)
         self._held = self._held + body if self._held else body
-        if len(self._held) > INLINE_BYTES:
+        if self._body_bytes > INLINE_BYTES and (len(self.connections) > 1 or self._body_bytes > ALONE_BYTES):
             self.release()
 
     def on_message_complete(self) -> None:
@@ -103,6 +106,8 @@ class LaneProtocol(BoundedProtocol):
         self._lane = None
         self._held = b""
         self._write(answer)
+        if self._body_bytes > INLINE_BYTES:
+            return
         head, _, rest = self._arrived.partition(_END)
         if rest == body and len(head) <= LONGEST_HEAD_BYTES:
             if len(self._heads) >= MOST_HEADS:

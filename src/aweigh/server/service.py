@@ -31,6 +31,7 @@ from aweigh.server.finish import coded, finish
 from aweigh.server.lane import INLINE_BYTES
 from aweigh.server.media import Kind
 from aweigh.server.metrics import Counters
+from aweigh.server.pace import Pace
 from aweigh.server.problems import encode
 from aweigh.server.reply import JSON_OUT, Replies, Reply
 from aweigh.server.settings import Settings
@@ -138,6 +139,7 @@ class Service:
         self._settings = settings
         self._limiter: anyio.CapacityLimiter | None = None
         self._desk: Desk | None = None
+        self._pace = Pace()
         self._held_bytes = 0
         self._replayed = (-math.inf, False)
 
@@ -147,17 +149,24 @@ class Service:
         Raises:
             DataError: see ``read`` and ``predict``.
         """
-        timing = Timing()
+        timing, begun_s = Timing(), 0.0
+
+        def read() -> Table:
+            nonlocal begun_s
+            begun_s = time.perf_counter()
+            return self.read(asked)
 
         def write(answers: Answers, warnings: list[Problem]) -> Reply:
             if asked.seen is not None:
                 asked.seen(answers)
             if asked.meter is not None:
                 answers = asked.meter.told(answers)
-            return finish(self._replies.write(asked.wanted, answers, warnings), accepted=asked.accepted, timing=timing)
+            found = self._replies.write(asked.wanted, answers, warnings)
+            reply = finish(found, accepted=asked.accepted, timing=timing)
+            self._learn(asked, time.perf_counter() - begun_s)
+            return reply
 
-        read, size_bytes = partial(self.read, asked), len(asked.body)
-        return await self.ask(read, write, size_bytes=size_bytes, timing=timing, receive=receive)
+        return await self.ask(read, write, size_bytes=len(asked.body), timing=timing, receive=receive)
 
     def reply_at_once(self, body: bytes, *, accepted: bytes, meter: Meter | None = None) -> tuple[bytes, bytes]:
         """The reply to a small JSON body, here and now, as header lines and body; only while ``inline``.
@@ -191,6 +200,41 @@ class Service:
         self._counters.predicted(rows=table.rows, seconds=(answered - read) * 1e-9)
         self._counters.warned(len(warnings))
         return lines, text
+
+    def is_quick(self, kind: Kind, size_bytes: int) -> bool:
+        """Whether the event loop may answer who is alone with this process: the body is small, or such were quick."""
+        return self.inline and (size_bytes <= INLINE_BYTES or self._pace.is_quick(kind, size_bytes))
+
+    def reply_here(self, asked: Asked) -> tuple[bytes, bytes]:
+        """The same for a body of any kind that ``is_quick``, and a reply of any kind.
+
+        Raises:
+            Exception: there is none; ``reply`` says why.
+        """
+        timing, begun_s = Timing(), time.perf_counter()
+        table = self._read(asked)
+        timing.mark(READ)
+        read_s = time.perf_counter()
+        answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
+        model_s = time.perf_counter() - read_s
+        timing.mark(MODEL)
+        if asked.meter is not None:
+            asked.meter(table, len(asked.body))
+        warnings = self.warnings(table)
+        timing.mark(WARNINGS)
+        if asked.meter is not None:
+            answers = asked.meter.told(answers)
+        reply = self._replies.write(asked.wanted, answers, warnings)
+        headers, text = finish(reply, accepted=asked.accepted, timing=timing)
+        self._counters.predicted(rows=table.rows, seconds=model_s)
+        self._counters.warned(len(warnings))
+        self._learn(asked, time.perf_counter() - begun_s)
+        return b"".join([b"%b: %b\r\n" % one for one in headers]), text
+
+    def _learn(self, asked: Asked, seconds: float) -> None:
+        """A request took so long. What small ones take is mostly the same whatever their size."""
+        if len(asked.body) > INLINE_BYTES:
+            self._pace.learn(asked.kind, len(asked.body), seconds)
 
     async def ask(
         self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing, receive: Receive | None = None

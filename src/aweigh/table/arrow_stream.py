@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from io import BufferedIOBase
 from struct import Struct
+from typing import Protocol
 
 from aweigh.errors import MalformedBody, TooLarge, UnsupportedMedia
 from aweigh.table.flatbuffer import ASTRAY, INT16, INT32, INT64, FlatTable, root
@@ -175,12 +176,36 @@ def _batches(file: BufferedIOBase, limits: ArrowLimits) -> Iterator[ArrowBatch]:
         yield ArrowBatch(tuple(_empty(field) for field in fields), 0, notes)
 
 
-def iter_messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memoryview]]:
+class Source(Protocol):
+    """What messages are read from: a file, or a body as ``InMemory``."""
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """So many bytes, fewer at the end."""
+        ...
+
+
+class InMemory:
+    """A body that is read as a file is, without a copy of what is read."""
+
+    __slots__ = ("_at", "_body")
+
+    def __init__(self, body: bytes) -> None:
+        self._body = memoryview(body)
+        self._at = 0
+
+    def read(self, size: int, /) -> memoryview:
+        """So many bytes, fewer at the end."""
+        begun = self._at
+        self._at = begun + size
+        return self._body[begun : self._at]
+
+
+def iter_messages(file: Source) -> Iterator[tuple[int, FlatTable, memoryview]]:
     """Each message's kind, header and body, up to the end-of-stream mark or the end."""
-    head = file.read(HEAD_BYTES)
+    head = bytes(file.read(HEAD_BYTES))
     if head.startswith(FILE_MAGIC):
         # In the file format the messages of a stream follow the magic; its footer is only needed to read out of order.
-        head = file.read(HEAD_BYTES)
+        head = bytes(file.read(HEAD_BYTES))
     while head:
         if not head.startswith(CONTINUATION):
             raise IndexError
@@ -193,14 +218,14 @@ def iter_messages(file: BufferedIOBase) -> Iterator[tuple[int, FlatTable, memory
         if header is None:
             raise IndexError
         yield message.byte(1), header, memoryview(body)
-        head = file.read(HEAD_BYTES)
+        head = bytes(file.read(HEAD_BYTES))
 
 
-def exactly(file: BufferedIOBase, count: int) -> bytes:
+def exactly(file: Source, count: int) -> bytes | memoryview:
     """So many bytes, read in parts: a length that lies takes no memory."""
     if count < 0:
         raise IndexError
-    parts = []
+    parts: list[bytes | memoryview] = []
     while count:
         part = file.read(min(count, READ_BYTES))
         if not part:

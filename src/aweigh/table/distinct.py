@@ -16,6 +16,9 @@ MAX_BYTES = 4 * WORD_BYTES
 FEW_KINDS = 4
 """Sharing pays when each kind stands so many times on average."""
 
+FEW_CELLS = 256
+"""Up to here cells are cut out one by one: looking for equal ones takes as long whether they are few or thousands."""
+
 SLOT_BITS = 16
 FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 """Two odd numbers that spread cells over the slots; where one puts two kinds into one slot, the other seldom does."""
@@ -35,6 +38,10 @@ def cells_of(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[C
     Raises:
         UnicodeDecodeError: it is not UTF-8.
     """
+    if starts.size <= FEW_CELLS:
+        few: Cells = np.empty(starts.size, dtype=object)
+        few[:] = cut = _cut(data, starts.T.reshape(-1), sizes.T.reshape(-1))
+        return few.reshape(starts.shape[::-1]).T, cut
     together = _shared(data, starts, sizes)
     if together is not None:
         return together

@@ -4,7 +4,6 @@ Only reading, only what is needed; the format is described at flatbuffers.dev ("
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from struct import Struct
 from struct import error as struct_error
 
@@ -12,24 +11,34 @@ INT16, INT32, INT64 = Struct("<h"), Struct("<i"), Struct("<q")
 _UINT16, _UINT32 = Struct("<H"), Struct("<I")
 _OFFSET_BYTES = 4
 
+MOST_FIELDS = 16
+"""No table of Arrow's has more; what else a table says that it has is passed over."""
+_OFFSETS = [Struct(f"<{count}H") for count in range(MOST_FIELDS + 1)]
+
 ASTRAY = (struct_error, IndexError, ValueError)
 """What reading a damaged message may raise: an offset out of the message, or text that is not UTF-8."""
 
 
-@dataclass(frozen=True, slots=True)
 class FlatTable:
-    """A table at a place in a message; a field that is not there has its default."""
+    """A table at a place in a message; a field that is not there has its default.
 
-    message: memoryview
-    place: int
+    Raises:
+        struct.error, IndexError: where its fields are is told outside the message.
+    """
+
+    __slots__ = ("_offsets", "message", "place")
+
+    def __init__(self, message: memoryview, place: int) -> None:
+        self.message = message
+        self.place = place
+        vtable = _within(message, place - INT32.unpack_from(message, place)[0])
+        count = max(0, _UINT16.unpack_from(message, vtable)[0] - 4) // 2
+        self._offsets: tuple[int, ...] = _OFFSETS[min(count, MOST_FIELDS)].unpack_from(message, vtable + 4)
 
     def _field(self, number: int) -> int | None:
-        vtable = _within(self.message, self.place - INT32.unpack_from(self.message, self.place)[0])
-        (size,) = _UINT16.unpack_from(self.message, vtable)
-        slot = 4 + 2 * number
-        if slot + 2 > size:
+        if number >= len(self._offsets):
             return None
-        (offset,) = _UINT16.unpack_from(self.message, vtable + slot)
+        offset = self._offsets[number]
         return _within(self.message, self.place + offset) if offset else None
 
     def _reference(self, number: int) -> int | None:
@@ -84,14 +93,23 @@ class FlatTable:
         Raises:
             IndexError: they lead out of the message.
         """
+        return list(kind.iter_unpack(self.elements(number, kind.size)))
+
+    def elements(self, number: int, size_bytes: int) -> memoryview:
+        """The bytes of a vector of elements of that size, end to end.
+
+        Raises:
+            IndexError: they lead out of the message.
+        """
         place = self._reference(number)
         if place is None:
-            return []
+            return self.message[:0]
         start = place + _OFFSET_BYTES
-        raw = self.message[start : start + self.count(number) * kind.size]
-        if len(raw) != self.count(number) * kind.size:
+        count = _UINT32.unpack_from(self.message, place)[0]
+        raw = self.message[start : start + count * size_bytes]
+        if len(raw) != count * size_bytes:
             raise IndexError
-        return list(kind.iter_unpack(raw))
+        return raw
 
 
 def root(message: memoryview) -> FlatTable:

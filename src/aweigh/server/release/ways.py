@@ -19,9 +19,10 @@ from aweigh.runtime.release.tally import Side
 from aweigh.schema.answers import Answers
 from aweigh.server.access.door import IDENTITY, METER, Door
 from aweigh.server.access.meter import Meter, Once, OverBudget, charged
-from aweigh.server.api import Predict
+from aweigh.server.api import JSON, Predict
 from aweigh.server.asking import Attempt, Question
 from aweigh.server.body import ClientGone
+from aweigh.server.lane import INLINE_BYTES
 from aweigh.server.problems import Refused, status_of
 from aweigh.server.release.shadow import Answered
 from aweigh.server.release.trial import Trial, View, Which
@@ -160,6 +161,8 @@ class Ways:
             which: Which = "candidate" if view.mode == "promoted" else "current"
             if view.mode not in {"canary", "shadow"}:
                 return ways[which](headers, body, meter)
+            if len(body) > INLINE_BYTES or headers.get(b"content-type") != JSON:
+                return None  # no trial keeps the event loop for long
             if view.mode == "canary":
                 identity = self._door.asker(headers)
                 if identity is None and self._door.is_closed:

@@ -1,0 +1,36 @@
+"""What is learned of how long requests take, and which of them the event loop may answer."""
+
+from aweigh.server.pace import ALONE_BYTES, ALONE_S, FORGETS, Pace
+
+
+def test_the_first_of_a_kind_is_unknown_and_kinds_are_known_apart():
+    pace = Pace()
+    assert not pace.is_quick("json", 1)
+    pace.learn("json", 10_000, ALONE_S / 2)
+    assert pace.is_quick("json", 20_000)
+    assert not pace.is_quick("json", 20_001)
+    assert not pace.is_quick("arrow", 1)
+
+
+def test_what_is_very_large_is_never_quick():
+    pace = Pace()
+    pace.learn("json", ALONE_BYTES, 0.0)
+    assert pace.is_quick("json", ALONE_BYTES)
+    assert not pace.is_quick("json", ALONE_BYTES + 1)
+
+
+def test_a_slow_one_counts_at_once_and_is_forgotten_slowly():
+    pace = Pace()
+    pace.learn("json", 1000, 0.001)
+    pace.learn("json", 1000, 4 * ALONE_S)
+    quick_again = 0
+    while not pace.is_quick("json", 1000):
+        pace.learn("json", 1000, 0.001)
+        quick_again += 1
+    assert FORGETS < quick_again < 3 * FORGETS
+
+
+def test_nothing_at_all_takes_no_time():
+    pace = Pace()
+    pace.learn("csv", 0, 0.5)
+    assert not pace.is_quick("csv", 1)

@@ -6,7 +6,8 @@ call is measured in this process, with scikit-learn and with ONNX Runtime on one
 What 1,000 rows cost beyond the model's own call is the median of several turns, the server between two times the
 call: a machine that is shared is slower in one second than in the next, by more than what is left over. The call is
 taken as every server meets it, after the same rows were parsed as the floor parses them (``own_ms``). Repeated with
-nothing in between (``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can have that.
+nothing in between (``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can
+have that.
 
 They come by one connection. Ours answers many rows otherwise where another one is open, so that is measured, too
 (``_in_company``).

@@ -118,6 +118,7 @@ def test_one_that_is_killed_is_replaced_and_the_others_answer(crowd):
 
 
 def test_they_stop_together_with_zero(crowd):
+    assert crowd.url
     ours = processes(crowd)
     assert crowd.stop() == 0
     assert crowd.told[-1].split()[0] == "stopped"

@@ -11,7 +11,7 @@ FLOOR_THEN_MS = 10.6
 """What reading 1,000 rows of A took the floor on the machine that the goals in milliseconds come from."""
 MANY = ("many_json", "many_arrow", "many_arrow_both")
 IN_COMPANY = "_in_company"
-"""Behind a kind of request: measured while somebody else had a connection, too, as many rows are then handed on."""
+"""Behind a kind of request: measured while somebody else asks, too, as many rows are then handed to a thread."""
 
 Results = Mapping[str, Mapping[str, Any]]
 
@@ -72,7 +72,7 @@ def _floor_of_many(serving: Any) -> str:
 
 def _in_company(serving: Any) -> str:
     found = [beyond(serving, "aweigh", letter, kind + IN_COMPANY) for kind in MANY[:2] for letter in "AC"]
-    said = "; while another connection is open, JSON {} and {}, Arrow {} and {} ms"
+    said = "; while somebody else asks, too, JSON {} and {}, Arrow {} and {} ms"
     return "" if None in found else said.format(*map(figure, found))  # type: ignore[arg-type]
 
 

@@ -163,8 +163,9 @@ def _own(serving: Mapping[str, Any], letter: str) -> str:
         return text
     if f"many_json{goals.IN_COMPANY}" in ours:
         text += (
-            " They come by one connection, and while it is the only one are answered on the event loop; while another "
-            "is open, aweigh hands them to a thread, which costs what the first table says."
+            " They come by one connection, and while nobody else asks are answered on the event loop; while somebody "
+            "does (whether it is ready, twenty times a second), aweigh hands them to a thread, which costs what the "
+            "first table says."
         )
     return (
         f"{text} As an Arrow stream, aweigh's 1,000 rows cost {figure(arrow['cpu_ms'])} ms. Called after the same rows "

@@ -9,13 +9,14 @@ taken as every server meets it, after the same rows were parsed as the floor par
 nothing in between (``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can
 have that.
 
-They come by one connection. Ours answers many rows otherwise where another one is open, so that is measured, too
+They come by one connection. Ours answers many rows otherwise where somebody else asks, too, so that is measured as well
 (``_in_company``).
 """
 
+import http.client
 import json
-import socket
 import statistics
+import threading
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,11 +119,23 @@ def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Ca
 
 @contextmanager
 def in_company(server: Server) -> Iterator[None]:
-    """Somebody else has a connection to the server, and says nothing."""
-    with socket.create_connection(("127.0.0.1", server.port)) as other:
-        other.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        other.recv(1)  # it is there, and is kept for a minute
+    """Somebody else asks the server whether it is ready, twenty times a second."""
+    over = threading.Event()
+
+    def ask() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", server.port)
+        while not over.wait(0.05):
+            connection.request("GET", "/health/ready")
+            connection.getresponse().read()
+        connection.close()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
         yield
+    finally:
+        over.set()
+        asking.join()
 
 
 def _many(server: Server) -> Sent:

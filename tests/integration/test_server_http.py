@@ -100,8 +100,8 @@ def test_every_prediction_says_where_its_time_went(api):
     assert "server-timing" not in predict(api, b"{}")[1]
 
 
-def test_many_rows_are_answered_at_once_when_nobody_else_is_there(api):
-    """In whatever form they come and go: the first of a kind in a thread, to learn what such a request takes."""
+def test_many_rows_are_answered_at_once_when_nobody_else_asks(api):
+    """In whatever form they come and go: the first two of a kind in a thread, to learn what such a request takes."""
     row = golden_row(api)
     table = pa.Table.from_pylist([row] * 500)
     stream = io.BytesIO()
@@ -121,7 +121,9 @@ def test_many_rows_are_answered_at_once_when_nobody_else_is_there(api):
                 assert reply.status == 200
                 return {name.lower(): value for name, value in reply.getheaders()}, reply.read()
 
-            ask_alone()
+            for _ in range(2):
+                ask_alone()
+            time.sleep(0.2)
             headers, here = ask_alone()
             assert list(stages(headers)) == STAGES
             with socket.create_connection((host, int(port))) as other:

@@ -223,6 +223,16 @@ def test_what_is_not_json_says_where(body, says):
         compile_decoder(schema_of(Column(name="x", type="number", dtype="float64")), max_rows=MAX_ROWS * 10_000)(body)
 
 
+@pytest.mark.parametrize("begin", [b"[", b'{"rows": [', b'{"rows": [{"x": ', b'{"a":'])
+@pytest.mark.parametrize("end", [b"", b"]" * 5000])
+def test_lists_within_lists_are_no_rows_of_which_there_are_too_many(begin, end):
+    decode = compile_decoder(schema_of(Column(name="x", type="number", dtype="float64")), max_rows=MAX_ROWS)
+    with pytest.raises(MalformedBody, match="nested too deeply"):
+        decode(begin + b"[" * 5000 + end)
+    with pytest.raises(TooLarge):
+        decode(b'{"rows": [' + b",".join([b'{"x": 1}'] * 5000) + b"]}")
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

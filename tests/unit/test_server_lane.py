@@ -162,34 +162,56 @@ def test_what_is_not_plain_goes_the_ordinary_way(sent):
         assert not server.server_state.heads
 
 
-def test_a_large_request_takes_the_lane_where_its_connection_is_the_only_one():
+def alone(sock):
+    """Be the only one who asks for so long that it counts."""
+    sock.sendall(ask())
+    assert read_answers(sock, 1) == [BODY]
+    time.sleep(1.5 * lanes.ALONE_AFTER_S)
+
+
+def test_a_large_request_takes_the_lane_of_who_is_the_only_one_to_ask():
     app = App()
     large = b"x" * (lanes.INLINE_BYTES + 1)
-    with serving(app) as (server, connect):
-        with connect() as sock:
-            for pieces in ([ask(large)], [ask(large)[:9000], ask(large)[9000:]], [ask(large + large)]):
-                for piece in pieces:
-                    sock.sendall(piece)
-                    time.sleep(lanes.HOLD_S / 4)
-                assert len(read_answers(sock, 1)[0]) >= len(large)
-            assert ways(app) == ["lane"] * 3
-            with connect() as other:
-                other.sendall(ask())
-                read_answers(other, 1)
-                sock.sendall(ask(large))
-                assert read_answers(sock, 1) == [large]
-                assert ways(app)[3:] == ["lane", "task"]
-            while len(server.server_state.connections) > 1:
-                time.sleep(0.002)
-            sock.sendall(ask(large))
-            assert read_answers(sock, 1) == [large]
-            assert ways(app)[5:] == ["lane"]
+    with serving(app) as (server, connect), connect() as sock, connect() as silent:
+        sock.sendall(ask(large))
+        assert read_answers(sock, 1) == [large]
+        assert ways(app) == ["task"], "nobody knows yet whether others ask as well"
+        alone(sock)
+        for pieces in ([ask(large)], [ask(large)[:9000], ask(large)[9000:]], [ask(large + large)]):
+            for piece in pieces:
+                sock.sendall(piece)
+                time.sleep(lanes.HOLD_S / 4)
+            assert len(read_answers(sock, 1)[0]) >= len(large)
+        assert ways(app)[2:] == ["lane"] * 3
+        silent.sendall(ask())
+        read_answers(silent, 1)
+        sock.sendall(ask(large))
+        assert read_answers(sock, 1) == [large]
+        assert ways(app)[5:] == ["lane", "task"], "another one has just asked"
+        time.sleep(1.5 * lanes.ALONE_AFTER_S)
+        sock.sendall(ask(large))
+        assert read_answers(sock, 1) == [large]
+        assert ways(app)[7:] == ["lane"]
         assert all(known.body_bytes <= lanes.INLINE_BYTES for known in server.server_state.heads.values())
+
+
+def test_who_has_a_page_of_the_app_open_counts_as_another_one():
+    app = App()
+    large = b"x" * (lanes.INLINE_BYTES + 1)
+    with serving(app) as (server, connect), connect() as sock:
+        alone(sock)
+        session = object()  # uvicorn's protocol of a WebSocket
+        server.server_state.connections.add(session)
+        sock.sendall(ask(large))
+        assert read_answers(sock, 1) == [large]
+        server.server_state.connections.discard(session)
+        assert ways(app) == ["lane", "task"]
 
 
 def test_what_is_very_large_or_arrives_slowly_goes_the_ordinary_way_whoever_is_alone():
     app = App()
     with serving(app) as (_, connect), connect() as sock:
+        alone(sock)
         huge = b"x" * (lanes.ALONE_BYTES + 1)
         sock.sendall(ask(huge))
         assert read_answers(sock, 1) == [huge]
@@ -198,17 +220,31 @@ def test_what_is_very_large_or_arrives_slowly_goes_the_ordinary_way_whoever_is_a
         time.sleep(2 * lanes.HOLD_S)
         sock.sendall(large[-1:])
         assert read_answers(sock, 1) == [b"y" * (lanes.INLINE_BYTES + 1)]
-        assert ways(app) == ["task", "task"]
+        assert ways(app)[1:] == ["task", "task"]
+
+
+def test_a_body_in_a_hundred_thousand_pieces_keeps_nobody_waiting():
+    """Each piece is put to what is held: were that copied each time, a process stood still for seconds."""
+    app = App()
+    with serving(app) as (_, connect), connect() as sock:
+        alone(sock)
+        head = b"POST /ask HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+        first, pieces = 800 * 1024, 100_000
+        before = time.process_time()
+        sock.sendall(head + b"%x\r\n%b\r\n" % (first, b" " * first) + b"1\r\n \r\n" * pieces + b"0\r\n\r\n")
+        assert read_answers(sock, 1) == [b" " * (first + pieces)]
+        assert time.process_time() - before < 2.0, "it took 5 to 8 s when all that was held was copied"
 
 
 def test_a_large_request_that_the_lane_declines_is_answered_whole():
     app = App()
-    app.decline = True
     with serving(app) as (_, connect), connect() as sock:
+        alone(sock)
+        app.decline = True
         for size in (lanes.INLINE_BYTES + 1, 300_000):
             sock.sendall(ask(b"z" * size))
             assert read_answers(sock, 1) == [b"z" * size]
-        assert ways(app) == ["task", "task"]
+        assert ways(app) == ["lane", "task", "task"]
 
 
 def test_who_waits_to_be_told_to_go_on_is_told():

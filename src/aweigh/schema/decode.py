@@ -25,6 +25,9 @@ Decode = Callable[[bytes], Table]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 MAX_SHOWN_CHARACTERS = 20
+MOST_NESTED = 1000
+"""Within so many lists and objects no row stands."""
+
 BLOCK_BYTES = 2**16
 """So much of a body is taken apart at once: of all of it, three million strings would be as many objects."""
 
@@ -55,7 +58,7 @@ def parse_json(body: bytes) -> object:
         near = f", at {found!r}" if found else ", where it ends"
         raise MalformedBody(f"The body is not JSON: {error.msg[:1].lower()}{error.msg[1:]} ({where}{near}).") from error
     except RecursionError as error:
-        raise MalformedBody("The JSON is nested too deeply.") from error
+        raise too_deep() from error
     except ValueError as error:  # Python's own limit on the digits of an integer
         raise MalformedBody("The JSON holds a number of too many digits.") from error
 
@@ -99,9 +102,19 @@ def refuse_many_rows(body: bytes, *, max_rows: int) -> None:
 
     Raises:
         TooLarge: it opens more objects and lists than that many rows do.
+        MalformedBody: it opens them one within the other.
     """
-    if count_containers(body, over=max_rows + 2) > max_rows + 2:
-        raise too_many_rows(max_rows)
+    if count_containers(body, over=max_rows + 2) <= max_rows + 2:
+        return
+    ends = [at for at in (body.find(b"]"), body.find(b"}")) if at >= 0]
+    if count_containers(body[: min(ends, default=len(body))], over=MOST_NESTED) > MOST_NESTED:
+        raise too_deep()
+    raise too_many_rows(max_rows)
+
+
+def too_deep() -> MalformedBody:
+    """The refusal of lists and objects within one another, without end."""
+    return MalformedBody("The JSON is nested too deeply.")
 
 
 def too_many_rows(max_rows: int) -> TooLarge:

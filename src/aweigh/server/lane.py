@@ -4,8 +4,8 @@ A cycle, a task and its messages cost about 30 microseconds a small request, mor
 together; handing a large one to a thread costs ten times that. So the gate names the addresses that have a lane; a
 request to one of them is held until it is whole, and then answered with one call. Whatever is not plain (another
 method, a slow body, requests sent ahead of a slow one, a server about to stop) and whatever the lane itself declines
-goes the ordinary way, to the same answer. So do large requests, unless theirs is the only connection of the process:
-then nobody else waits while they are answered.
+goes the ordinary way, to the same answer. So do large requests, unless nobody else asks the process for anything: then
+nobody waits while they are answered.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from aweigh.server.pace import ALONE_BYTES
+from aweigh.server.pace import ALONE_AFTER_S, ALONE_BYTES
 from aweigh.server.protocol import BoundedProtocol
 
 Lane = Callable[[Mapping[bytes, bytes], bytes], tuple[int, bytes] | None]
@@ -53,7 +53,7 @@ class LaneProtocol(BoundedProtocol):
         self._lanes: Mapping[bytes, Lane] = getattr(self.app, "lanes", {})
         self._heads: dict[bytes, Known] = self.server_state.heads  # type: ignore[attr-defined]  # it is a Connections
         self._lane: Lane | None = None
-        self._held = b""
+        self._held: bytes | bytearray = b""
         self._hold_timer: asyncio.TimerHandle | None = None
         self._between = True
         self._arrived = b""
@@ -86,8 +86,12 @@ class LaneProtocol(BoundedProtocol):
             super().on_body(body)
             return
         self._body_bytes += len(body)
-        self._held = self._held + body if self._held else body
-        if self._body_bytes > INLINE_BYTES and (len(self.connections) > 1 or self._body_bytes > ALONE_BYTES):
+        held = self._held
+        if held and isinstance(held, bytes):  # a body in many pieces is not copied with each of them
+            held = bytearray(held)
+        held += body
+        self._held = held
+        if self._body_bytes > INLINE_BYTES and (self._body_bytes > ALONE_BYTES or not self._is_alone()):
             self.release()
 
     def on_message_complete(self) -> None:
@@ -97,7 +101,7 @@ class LaneProtocol(BoundedProtocol):
         if lane is None:
             super().on_message_complete()
             return
-        headers, body = dict(self.headers), self._held
+        headers, body = dict(self.headers), bytes(self._held)
         answer = lane(headers, body) if len(headers) == len(self.headers) else None
         if answer is None:
             self.release()
@@ -153,6 +157,14 @@ class LaneProtocol(BoundedProtocol):
             and not parser.should_upgrade()
         )
 
+    def _is_alone(self) -> bool:
+        """Whether nobody else has asked for anything lately, nor has a page of the app open."""
+        state = self.server_state
+        return (
+            self.loop.time() - state.alone_since_s > ALONE_AFTER_S  # type: ignore[attr-defined]  # it is a Connections
+            and all(isinstance(one, LaneProtocol) for one in self.connections)
+        )
+
     def _is_free(self) -> bool:
         """Whether an answer may be written now: no other is under way, and the client reads what it is sent."""
         cycle = self.cycle
@@ -178,7 +190,7 @@ class LaneProtocol(BoundedProtocol):
         """Sends a request that is held on the ordinary way."""
         if self._lane is None:
             return
-        held, self._lane, self._held = self._held, None, b""
+        held, self._lane, self._held = bytes(self._held), None, b""
         self._begin()
         if held:
             super().on_body(held)
@@ -198,6 +210,10 @@ class LaneProtocol(BoundedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        state = self.server_state
+        if state.speaker is not self:  # type: ignore[attr-defined]  # it is a Connections
+            state.speaker = self  # type: ignore[attr-defined]
+            state.alone_since_s = self.loop.time()  # type: ignore[attr-defined]
         if self._between and self._answer_known(data):
             return
         self._arrived = data if self._between else b""
@@ -242,6 +258,8 @@ class LaneProtocol(BoundedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nobody is left who could be answered."""
+        if self.server_state.speaker is self:  # type: ignore[attr-defined]  # it is a Connections
+            self.server_state.speaker = None
         self._lane = None
         if self._hold_timer is not None:
             self._hold_timer.cancel()

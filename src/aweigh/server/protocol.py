@@ -24,13 +24,16 @@ HEAD_TIMEOUT_S = 15.0
 class Connections(ServerState):
     """All connections of a server; ``closing``: every answer is the last on its connection.
 
-    ``heads`` is what the lane knows of heads that were parsed before, whichever connection they came by.
+    ``heads`` is what the lane knows of heads that were parsed before, whichever connection they came by. ``speaker`` is
+    the connection that something came by last, and by it alone since ``alone_since_s``, of the event loop's time.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.closing = False
         self.heads: dict[bytes, Any] = {}
+        self.speaker: object = None
+        self.alone_since_s = 0.0
 
 
 class BoundedProtocol(HttpToolsProtocol):

@@ -163,7 +163,7 @@ class Service:
                 answers = asked.meter.told(answers)
             found = self._replies.write(asked.wanted, answers, warnings)
             reply = finish(found, accepted=asked.accepted, timing=timing)
-            self._learn(asked, time.perf_counter() - begun_s)
+            self._learn(asked, time.perf_counter() - begun_s, rows=answers.rows)
             return reply
 
         return await self.ask(read, write, size_bytes=len(asked.body), timing=timing, receive=receive)
@@ -209,32 +209,35 @@ class Service:
         """The same for a body of any kind that ``is_quick``, and a reply of any kind.
 
         Raises:
-            Exception: there is none; ``reply`` says why.
+            AweighError: what is wrong with the request; it is not to be asked again.
+            Exception: there is none; ``reply`` says why, and does it.
         """
-        timing, begun_s = Timing(), time.perf_counter()
-        table = self._read(asked)
-        timing.mark(READ)
-        read_s = time.perf_counter()
-        answers = self._answer(table) if table.rows else Answers.empty(self.schema.output)
-        model_s = time.perf_counter() - read_s
-        timing.mark(MODEL)
-        if asked.meter is not None:
-            asked.meter(table, len(asked.body))
-        warnings = self.warnings(table)
-        timing.mark(WARNINGS)
-        if asked.meter is not None:
-            answers = asked.meter.told(answers)
-        reply = self._replies.write(asked.wanted, answers, warnings)
-        headers, text = finish(reply, accepted=asked.accepted, timing=timing)
-        self._counters.predicted(rows=table.rows, seconds=model_s)
-        self._counters.warned(len(warnings))
-        self._learn(asked, time.perf_counter() - begun_s)
+        timing, size_bytes, begun_s, rows = Timing(), len(asked.body), time.perf_counter(), 0
+        try:
+            table = self._read(asked)
+            if size_bytes > INLINE_BYTES:
+                self._pace.require_quick(asked.kind, size_bytes, table.rows)
+            if asked.meter is not None:
+                asked.meter(table, size_bytes)
+            timing.mark(READ)
+            answers = self.predict(table)
+            timing.mark(MODEL)
+            warnings = self.warnings(table)
+            self._counters.warned(len(warnings))
+            timing.mark(WARNINGS)
+            if asked.meter is not None:
+                answers = asked.meter.told(answers)
+            reply = self._replies.write(asked.wanted, answers, warnings)
+            headers, text = finish(reply, accepted=asked.accepted, timing=timing)
+            rows = table.rows
+        finally:  # what is refused takes its time as well
+            self._learn(asked, time.perf_counter() - begun_s, rows=rows)
         return b"".join([b"%b: %b\r\n" % one for one in headers]), text
 
-    def _learn(self, asked: Asked, seconds: float) -> None:
+    def _learn(self, asked: Asked, seconds: float, *, rows: int) -> None:
         """A request took so long. What small ones take is mostly the same whatever their size."""
         if len(asked.body) > INLINE_BYTES:
-            self._pace.learn(asked.kind, len(asked.body), seconds)
+            self._pace.learn(asked.kind, len(asked.body), seconds, rows=rows)
 
     async def ask(
         self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing, receive: Receive | None = None

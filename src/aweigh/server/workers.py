@@ -154,7 +154,8 @@ class Supervisor:
             self._receive(place, place.coming)
         if place.current is not None:
             self._check(place, place.current, passed_s=passed_s)
-        if place.current is None and place.coming is None and time.monotonic() >= place.not_before:
+        is_empty = place.current is None and place.coming is None
+        if is_empty and time.monotonic() >= place.not_before and not self._signals:  # which may say that all is to end
             place.current = place.start(place.work, self.board, alone=not self._ready)
 
     def _check(self, place: _Place, current: Child, *, passed_s: float) -> None:

@@ -12,7 +12,7 @@ ALONE_AFTER_S = 0.1
 """Who is the only one to ask for so long is alone."""
 
 ALONE_BYTES = 2**20
-ALONE_S = 0.02
+ALONE_S = 0.03
 """What keeps the event loop for longer, as far as is known, goes to a thread: so long may a newcomer have to wait."""
 
 FORGETS = 32

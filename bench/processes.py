@@ -12,6 +12,8 @@ from pathlib import Path
 import psutil
 
 STOP_S = 10.0
+CPUCLOCK_SCHED = 2
+"""From linux/posix-timers.h: all CPU time of a process."""
 
 
 def tree(pid: int) -> list[psutil.Process]:
@@ -33,6 +35,18 @@ def cpu_s(pid: int) -> float:
         with contextlib.suppress(psutil.Error):
             times = process.cpu_times()
             total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def living_cpu_s(pid: int) -> float:
+    """CPU seconds of those of the tree that live, to the nanosecond: for figures of a tenth of a second's work.
+
+    The clock of another process is that of ``clock_getcpuclockid(3)``, numbered as Linux does.
+    """
+    total = 0.0
+    for process in tree(pid):
+        with contextlib.suppress(OSError):  # it has just ended
+            total += time.clock_gettime((~process.pid << 3) | CPUCLOCK_SCHED)
     return total
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from aweigh.schema import Answers, Output
+from aweigh.server import reply
 from aweigh.server.reply import FEW_ROWS, Replies, compile_documents
 
 NAN = float("nan")
@@ -65,3 +66,28 @@ def test_no_rows_are_no_predictions(name):
     output = ANSWERS[name].output
     _, body = Replies(output, name="m", version="v").write("json", Answers.empty(output), [])
     assert json.loads(body)["predictions"] == []
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+@pytest.mark.parametrize("different", [2, 60, 1000])
+def test_what_is_said_of_many_rows_is_what_is_said_of_each(name, different):
+    some, rows = ANSWERS[name].take(np.arange(1000) % 2), np.arange(1000)
+    numbers = {}
+    for field in ("probabilities", "values"):
+        if (found := getattr(some, field)) is not None:
+            # Numbers of which some are equal, in rows that differ in another column or in the label alone.
+            numbers[field] = np.where(np.isnan(found), found, found + (rows % different // 2)[:, None])
+    answers = msgspec.structs.replace(some, **numbers)
+    body = Replies(answers.output, name="m", version="v").json(answers, [])
+    assert b'"predictions":%b,"warnings"' % msgspec.json.encode(answers.documents()) in body
+
+
+def test_answers_that_are_alike_are_written_once(monkeypatch):
+    answers = ANSWERS["a number"].take(np.zeros(5000, dtype=np.int64))
+    written = []
+    encode = reply._encode
+    monkeypatch.setattr(reply, "_encode", lambda said: written.append(said) or encode(said))
+    replies = Replies(answers.output, name="m", version="v")
+    written.clear()
+    assert replies.json(answers, []).count(b'{"value":1.5}') == 5000
+    assert len(written) == 1

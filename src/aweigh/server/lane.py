@@ -53,7 +53,7 @@ class LaneProtocol(BoundedProtocol):
         self._lanes: Mapping[bytes, Lane] = getattr(self.app, "lanes", {})
         self._heads: dict[bytes, Known] = self.server_state.heads  # type: ignore[attr-defined]  # it is a Connections
         self._lane: Lane | None = None
-        self._held: bytes | bytearray = b""
+        self._held: bytes | list[bytes] = b""
         self._hold_timer: asyncio.TimerHandle | None = None
         self._between = True
         self._arrived = b""
@@ -87,10 +87,12 @@ class LaneProtocol(BoundedProtocol):
             return
         self._body_bytes += len(body)
         held = self._held
-        if held and isinstance(held, bytes):  # a body in many pieces is not copied with each of them
-            held = bytearray(held)
-        held += body
-        self._held = held
+        if not held:
+            self._held = body
+        elif isinstance(held, list):
+            held.append(body)
+        else:  # a body in many pieces is not copied with each of them
+            self._held = [held, body]
         if self._body_bytes > INLINE_BYTES and (self._body_bytes > ALONE_BYTES or not self._is_alone()):
             self.release()
 
@@ -101,7 +103,7 @@ class LaneProtocol(BoundedProtocol):
         if lane is None:
             super().on_message_complete()
             return
-        headers, body = dict(self.headers), bytes(self._held)
+        headers, body = dict(self.headers), _whole(self._held)
         answer = lane(headers, body) if len(headers) == len(self.headers) else None
         if answer is None:
             self.release()
@@ -190,7 +192,7 @@ class LaneProtocol(BoundedProtocol):
         """Sends a request that is held on the ordinary way."""
         if self._lane is None:
             return
-        held, self._lane, self._held = bytes(self._held), None, b""
+        held, self._lane, self._held = _whole(self._held), None, b""
         self._begin()
         if held:
             super().on_body(held)
@@ -280,3 +282,7 @@ class LaneProtocol(BoundedProtocol):
         """Refuse what came; a request that is broken in its body has begun."""
         self.release()
         super()._refuse(error)
+
+
+def _whole(held: bytes | list[bytes]) -> bytes:
+    return b"".join(held) if isinstance(held, list) else held

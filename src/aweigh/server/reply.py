@@ -13,12 +13,20 @@ from aweigh.schema.column import Output
 from aweigh.server.media import ARROW_STREAM, Kind
 from aweigh.server.ulid import ulid
 from aweigh.table import write_csv
+from aweigh.table.distinct import one_of_equals
 
 Headers = list[tuple[bytes, bytes]]
 Reply = tuple[Headers, bytes]
 
 FEW_ROWS = 4
 """Up to here rows are made one by one."""
+
+MANY_ROWS, MOST_NUMBERS = 256, 4
+"""From so many rows on, of at most so many numbers each, it is seen whether many are answered alike: trees give few
+answers, a forest of 100 for two classes at most 101."""
+
+TRIED, FEW_ALIKE = 64, 8
+"""Where of the first so many not even so many repeat another's, all are taken to be different."""
 
 JSON_OUT = (b"content-type", b"application/json")
 CSV_OUT = b"text/csv; charset=utf-8; header=present"
@@ -138,6 +146,27 @@ class Replies:
         return b'{"id":"%b","model":%b,"predictions":%b,"warnings":%b}' % (
             ulid().encode(),
             self._model,
-            _encode(self._documents(answers)),
+            self._written(answers),
             _encode([one.document() for one in warnings]) if warnings else b"[]",
         )
+
+    def _written(self, answers: Answers) -> bytes:
+        """The rows' answers as a list in JSON; what is said of many rows is written once."""
+        found = _alike(answers) if answers.rows >= MANY_ROWS else None
+        if found is None:
+            return _encode(self._documents(answers))
+        heads, chosen = found
+        texts: NDArray[np.object_] = np.empty(answers.rows, dtype=object)
+        texts[heads] = [_encode(one) for one in self._documents(answers.take(heads))]
+        return b"[%b]" % b",".join(texts.take(chosen).tolist())
+
+
+def _alike(answers: Answers) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+    """Rows of which each says what many do, and for each row which of those; None where few are answered alike."""
+    numbers = answers.values if answers.probabilities is None else answers.probabilities
+    if numbers is None or numbers.shape[1] > MOST_NUMBERS:
+        return None
+    if len(set(numbers[:TRIED, 0].tolist())) > TRIED - FEW_ALIKE:
+        return None
+    columns = [np.ascontiguousarray(one).view(np.uint64) for one in numbers.T]
+    return one_of_equals(columns if answers.index is None else [*columns, answers.index.view(np.uint64)])

@@ -20,6 +20,7 @@ FEW_CELLS = 256
 """Up to here cells are cut out one by one: looking for equal ones takes as long whether they are few or thousands."""
 
 SLOT_BITS = 16
+SIZE_SHIFT = np.uint64(8 * (WORD_BYTES - 1))
 FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 """Two odd numbers that spread cells over the slots; where one puts two kinds into one slot, the other seldom does."""
 
@@ -64,20 +65,32 @@ def _shared(data: bytes | memoryview, starts: Places, sizes: Places) -> tuple[Ce
     words = _words(data, starts, sizes, max(1, -(-longest // WORD_BYTES)))
     if words is None:
         return None
-    numbers = np.arange(len(sizes))
-    for factor in FACTORS:
-        chosen = _representatives(words, numbers, factor)
-        if all((word.take(chosen) == word).all() for word in (*words, sizes)):
-            break
+    if longest < WORD_BYTES:  # there is room for the size
+        words[0] |= sizes.view(np.uint64) << SIZE_SHIFT
     else:
+        words.append(sizes.view(np.uint64))
+    found = one_of_equals(words)
+    if found is None:
         return None
-    heads = np.flatnonzero(chosen == numbers)
-    if len(heads) * FEW_KINDS > len(chosen):
-        return None
+    heads, chosen = found
     kinds = _cut(data, starts[heads], sizes[heads])
     lookup: Cells = np.empty(len(chosen), dtype=object)
     lookup[heads] = kinds
     return lookup.take(chosen.reshape(shape).T).T, kinds
+
+
+def one_of_equals(words: Sequence[NDArray[np.uint64]]) -> tuple[NDArray[np.intp], NDArray[np.intp]] | None:
+    """For each place one of those at which all words are the same, and which those are; the latter come first.
+
+    None where the different ones are many, or cannot be told apart in a few passes.
+    """
+    numbers = np.arange(len(words[0]))
+    for factor in FACTORS:
+        chosen = _representatives(words, numbers, factor)
+        if all((word.take(chosen) == word).all() for word in words):
+            heads = np.flatnonzero(chosen == numbers)
+            return None if len(heads) * FEW_KINDS > len(chosen) else (heads, chosen)
+    return None
 
 
 def _words(data: bytes | memoryview, starts: Places, sizes: Places, count: int) -> list[NDArray[np.uint64]] | None:
@@ -90,9 +103,8 @@ def _words(data: bytes | memoryview, starts: Places, sizes: Places, count: int) 
     words = []
     for i in range(count):
         at, left = (starts, sizes) if i == 0 else (starts + i * WORD_BYTES, sizes - i * WORD_BYTES)
-        beyond = at > last
-        if beyond.any():
-            if (beyond & (left > 0)).any():
+        if at.max() > last:
+            if ((at > last) & (left > 0)).any():
                 return None
             at = np.minimum(at, last)
         words.append(anywhere[at] & _KEPT.take(left, mode="clip"))
@@ -100,7 +112,7 @@ def _words(data: bytes | memoryview, starts: Places, sizes: Places, count: int) 
 
 
 def _representatives(words: Sequence[NDArray[np.uint64]], numbers: NDArray[np.intp], factor: int) -> NDArray[np.intp]:
-    """The number of a cell in the same slot, for each cell: one for all in the slot, and equal to them, it is hoped."""
+    """The number of a place in the same slot, for each: one for all in the slot, and equal to them, it is hoped."""
     mixed = words[0] * np.uint64(factor)
     for word in words[1:]:
         mixed = ((mixed >> np.uint64(29)) ^ mixed ^ word) * np.uint64(factor)

@@ -146,13 +146,13 @@ class Replies:
         return b'{"id":"%b","model":%b,"predictions":%b,"warnings":%b}' % (
             ulid().encode(),
             self._model,
-            self._written(answers),
+            _encode(self._documents(answers)) if answers.rows < MANY_ROWS else self._written(answers),
             _encode([one.document() for one in warnings]) if warnings else b"[]",
         )
 
     def _written(self, answers: Answers) -> bytes:
-        """The rows' answers as a list in JSON; what is said of many rows is written once."""
-        found = _alike(answers) if answers.rows >= MANY_ROWS else None
+        """The answers to many rows as a list in JSON; what is said of many of them is written once."""
+        found = _alike(answers)
         if found is None:
             return _encode(self._documents(answers))
         heads, chosen = found

@@ -5,6 +5,7 @@ The messages are those of Arrow's ``Message.fbs`` and ``Schema.fbs`` (version 5 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -51,8 +52,7 @@ def write_arrow(names: Sequence[str], columns: Sequence[Column]) -> bytes:
     Python values with None where missing: numbers, booleans or text, numbers beside text as text.
     """
     made = [encoded(column if isinstance(column, Values) else values_of(column)) for column in columns]
-    fields = [_field(name, one.kind) for name, one in zip(names, made, strict=True)]
-    schema = _message(SCHEMA, Node([None, fields]), body_bytes=0)
+    schema = _schema(tuple(names), tuple(one.kind for one in made))
     places, parts, end = [], [], 0
     for buffer in (buffer for one in made for buffer in one.buffers):
         raw = b"" if buffer is None else buffer.tobytes()
@@ -62,6 +62,12 @@ def write_arrow(names: Sequence[str], columns: Sequence[Column]) -> bytes:
     nodes = Structs(PAIR, [(one.rows, one.nulls) for one in made])
     batch = Node([long(made[0].rows if made else 0), nodes, Structs(PAIR, places)])
     return b"".join([schema, _message(RECORD_BATCH, batch, body_bytes=end), *parts, CONTINUATION, INT32.pack(0)])
+
+
+@lru_cache(maxsize=64)  # two thirds of what a reply of a thousand rows costs
+def _schema(names: tuple[str, ...], kinds: tuple[str, ...]) -> bytes:
+    fields = [_field(name, kind) for name, kind in zip(names, kinds, strict=True)]
+    return _message(SCHEMA, Node([None, fields]), body_bytes=0)
 
 
 def _message(kind: int, header: Node, *, body_bytes: int) -> bytes:

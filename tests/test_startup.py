@@ -156,7 +156,7 @@ def test_the_process_that_watches_over_the_others_collects(monkeypatch):
         "aweigh.server.workers.Supervisor", lambda **_: SimpleNamespace(run=lambda: seen.append(gc.isenabled()))
     )
     settings = Settings()
-    wanted = SimpleNamespace(settings=settings, workers=1, ui_processes=0, bundle=None, candidate=None)
+    wanted = SimpleNamespace(settings=settings, workers=1, ui_processes=0, has_ui=False, bundle=None, candidate=None)
     with _uncollected():
         serve_many(wanted, steps=None)
     assert seen == [True]

@@ -26,8 +26,9 @@ HEAD = """<!-- Made by `make bench-page` from bench/results: a change here is lo
 
 A prediction should cost what parsing its bytes costs. So everything is measured against a floor: a bare Starlette
 route on uvicorn, uvloop and httptools that parses the same JSON and answers a constant. CPU is that of the whole
-server, all its processes; every figure stands between two short runs of the floor, and ratios are to their mean. One
-worker each, the load and the server on the same machine, 64 different rows sent in turn.
+server, all its processes; every figure of requests is the median of three, each between two short runs of the floor,
+and ratios are to their mean. One worker each, the load and the server on the same machine, 64 different rows sent in
+turn.
 [How to measure it yourself](../how-to/measure-it-yourself.md).
 
 {machine}
@@ -163,9 +164,9 @@ def _own(serving: Mapping[str, Any], letter: str) -> str:
         return text
     if f"many_json{goals.IN_COMPANY}" in ours:
         text += (
-            " They come by one connection, and while nobody else asks are answered on the event loop; while somebody "
-            "does (whether it is ready, twenty times a second), aweigh hands them to a thread, which costs what the "
-            "first table says."
+            " The 1,000 rows come by one connection, and while nobody else asks are answered on the event loop; while "
+            "somebody does (whether it is ready, twenty times a second), aweigh hands them to a thread, which costs "
+            "what the first table says."
         )
     return (
         f"{text} As an Arrow stream, aweigh's 1,000 rows cost {figure(arrow['cpu_ms'])} ms. Called after the same rows "

@@ -2,12 +2,9 @@
 
 import gzip
 import http.client
-import io
 import json
-import socket
 import time
 
-import pyarrow as pa
 import pytest
 from backports import zstd
 
@@ -98,46 +95,6 @@ def test_every_prediction_says_where_its_time_went(api):
         assert 0 < sum(took.values()) < passed_ms
         assert took["model"] > 0
     assert "server-timing" not in predict(api, b"{}")[1]
-
-
-def test_many_rows_are_answered_at_once_when_nobody_else_asks(api):
-    """In whatever form they come and go: the first two of a kind in a thread, to learn what such a request takes."""
-    row = golden_row(api)
-    table = pa.Table.from_pylist([row] * 500)
-    stream = io.BytesIO()
-    with pa.ipc.new_stream(stream, table.schema) as writer:
-        writer.write_table(table)
-    arrow = "application/vnd.apache.arrow.stream"
-    bodies = {"application/json": json.dumps({"rows": [row] * 500}).encode(), arrow: stream.getvalue()}
-    host, port = api.url.removeprefix("http://").split(":")
-    for media, body in bodies.items():
-        for accept in (media, "*/*"):
-            asked = {"Content-Type": media, "Accept": accept}
-            alone = http.client.HTTPConnection(host, int(port))
-
-            def ask_alone(alone=alone, asked=asked, body=body):
-                alone.request("POST", "/v1/predict", body, asked)
-                reply = alone.getresponse()
-                assert reply.status == 200
-                return {name.lower(): value for name, value in reply.getheaders()}, reply.read()
-
-            for _ in range(2):
-                ask_alone()
-            time.sleep(0.2)
-            headers, here = ask_alone()
-            assert list(stages(headers)) == STAGES
-            with socket.create_connection((host, int(port))) as other:
-                other.sendall(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")
-                assert other.recv(100)
-                headers, there = ask_alone()
-                assert list(stages(headers)) == ["queue", *STAGES]
-            assert answers_in(here) == answers_in(there)
-            alone.close()
-
-
-def answers_in(body):
-    """Return what a reply says of its rows; its id is its own."""
-    return json.loads(body)["predictions"] if body.startswith(b"{") else body
 
 
 @pytest.mark.parametrize(

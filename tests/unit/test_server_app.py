@@ -1,5 +1,6 @@
 """The app in this process, around models that misbehave: what no real bundle would do for a test."""
 
+import io
 import json
 import logging
 import re
@@ -7,9 +8,11 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from functools import partial
 
 import httpx
 import numpy as np
+import pyarrow as pa
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
@@ -23,11 +26,14 @@ from aweigh.errors import UsageError
 from aweigh.runtime.predictor import Predictor
 from aweigh.schema import Answers, Column, Output, Schema
 from aweigh.secret import Secret
-from aweigh.server import protocol
+from aweigh.server import pace, protocol
+from aweigh.server.access.meter import OverBudget
 from aweigh.server.app import create_app
-from aweigh.server.metrics import may_read
+from aweigh.server.metrics import Counters, may_read
+from aweigh.server.pace import NotHere
 from aweigh.server.readiness import Readiness
 from aweigh.server.serve import bind, make_server, url_of
+from aweigh.server.service import Asked, Service
 from aweigh.server.settings import Settings
 
 SCHEMA = Schema(columns=(Column(name="x", type="number", dtype="float64"),), output=Output(task="number", name="y"))
@@ -287,6 +293,99 @@ def test_a_slow_model_does_not_keep_others_waiting():
         hold.set()
         asked.join(10)
         assert not asked.is_alive()
+
+
+ARROW = "application/vnd.apache.arrow.stream"
+
+
+def many_rows(media, values):
+    """Return these rows as a body of that type."""
+    if media != ARROW:
+        return json.dumps({"rows": [{"x": x} for x in values]}).encode()
+    table = pa.table({"x": values})
+    with io.BytesIO() as stream:
+        with pa.ipc.new_stream(stream, table.schema) as writer:
+            writer.write_table(table)
+        return stream.getvalue()
+
+
+def ask_many(client, media, accept, body):
+    """Return what the reply says of the rows, and whether they waited for a thread."""
+    reply = client.post("/v1/predict", content=body, headers={"content-type": media, "accept": accept})
+    said = reply.content if reply.headers["content-type"] == ARROW else reply.json()["predictions"]
+    return said, "queue;" in reply.headers["server-timing"]
+
+
+@pytest.mark.parametrize("accept", ["application/json", ARROW])
+@pytest.mark.parametrize("media", ["application/json", ARROW])
+def test_many_rows_are_answered_at_once_when_nobody_else_asks(media, accept, monkeypatch):
+    monkeypatch.setattr(pace, "ALONE_S", 60.0)  # whatever else this machine has to do
+    body = many_rows(media, [float(i) for i in range(3000)])
+    with client_of() as client, httpx.Client(base_url=client.base_url, trust_env=False) as other:
+        wait_until_ready(client)
+        time.sleep(1.5 * pace.ALONE_AFTER_S)
+        found = [ask_many(client, media, accept, body) for _ in range(4)]
+        # The first two of a kind go to a thread, to learn what such take.
+        assert [waited for _, waited in found] == [True, True, False, False]
+        other.get("/health/live")
+        found.append(ask_many(client, media, accept, body))
+        assert found[-1][1]
+        assert all(said == found[0][0] for said, _ in found)
+        monkeypatch.setattr(pace, "ALONE_S", 0.0)
+        time.sleep(1.5 * pace.ALONE_AFTER_S)
+        assert ask_many(client, media, accept, body)[1]
+
+
+def test_what_is_wrong_with_many_rows_is_told_alike_whoever_is_alone(monkeypatch):
+    monkeypatch.setattr(pace, "ALONE_S", 60.0)
+    good, bad = [3.0] * 3000, json.dumps({"rows": [{"x": 3.0}] * 2999 + [{"x": "three"}]})
+    asked = {"content": bad, "headers": {"content-type": "application/json"}}
+    with client_of() as client, httpx.Client(base_url=client.base_url, trust_env=False) as other:
+        wait_until_ready(client)
+        time.sleep(1.5 * pace.ALONE_AFTER_S)
+        for _ in range(3):
+            _, waited = ask_many(client, "application/json", "*/*", many_rows("application/json", good))
+        assert not waited
+        alone = client.post("/v1/predict", **asked)
+        other.get("/health/live")
+        in_company = client.post("/v1/predict", **asked)
+        assert alone.status_code == in_company.status_code == 422
+        assert alone.json() == in_company.json()
+
+
+class Meter:
+    """Notes what is charged, and refuses it where there is no budget."""
+
+    def __init__(self, *, refuses=False):
+        self.charged, self._refuses = [], refuses
+
+    def __call__(self, table, size_bytes):
+        if self._refuses:
+            raise OverBudget("somebody", retry_after_s=1.0)
+        self.charged.append((table.rows, size_bytes))
+
+    def told(self, answers):
+        return answers
+
+
+def test_rows_that_would_take_too_long_here_are_not_charged_and_who_is_over_budget_costs_no_call(monkeypatch):
+    calls = []
+    service = Service(
+        predictor_of(lambda table: calls.append(table.rows) or doubled(table)), settings=Settings(), counters=Counters()
+    )
+    body = many_rows("application/json", [1.0] * 3000)
+    asked = partial(Asked, "json", None, "json", body, here=True)
+    few = Meter()
+    with pytest.raises(NotHere):  # nobody knows yet what rows take
+        service.reply_here(asked(meter=few))
+    monkeypatch.setattr(pace.Pace, "require_quick", lambda *_: None)
+    with pytest.raises(OverBudget):
+        service.reply_here(asked(meter=Meter(refuses=True)))
+    assert (few.charged, calls) == ([], [])
+    lines, text = service.reply_here(asked(meter=few))
+    assert (few.charged, calls) == ([(3000, len(body))], [3000])
+    assert b"content-length: %d\r\n" % len(text) in lines
+    assert json.loads(text)["predictions"] == [{"value": 2.0}] * 3000
 
 
 def test_while_draining_what_comes_is_answered_and_nobody_new_is_welcome():

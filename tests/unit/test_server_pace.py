@@ -40,17 +40,17 @@ def test_many_rows_in_few_bytes_are_not_quick_whatever_long_bodies_of_one_row_ha
     for _ in range(10 * FORGETS):
         pace.learn("json", 900_000, ALONE_S / 20.5, rows=1)
     assert pace.is_quick("json", 900_000)
-    pace.require_quick("json", 900_000, 20)
-    with pytest.raises(NotHere):
-        pace.require_quick("json", 900_000, 21)
-    assert not pace.is_quick("json", 900_000)
+    pace.require_quick(20)
+    with pytest.raises(NotHere) as refused:
+        pace.require_quick(21)
+    assert refused.value.expected_s > ALONE_S
 
 
 def test_rows_are_unknown_until_some_were_answered():
     pace = Pace()
     pace.learn("json", 1000, 0.001)
     with pytest.raises(NotHere):
-        pace.require_quick("json", 1000, 1)
+        pace.require_quick(1)
 
 
 def test_nothing_at_all_takes_no_time():

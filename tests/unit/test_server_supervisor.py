@@ -55,3 +55,11 @@ def test_whoever_dies_young_again_is_followed_after_a_while(watched):
     place.not_before = 0.0
     supervisor._look_after(place, passed_s=0)
     assert place.current.alive
+
+
+def test_nobody_follows_where_a_signal_may_say_that_all_is_to_end(watched):
+    supervisor, place = watched
+    kill(place.current)
+    supervisor._signals.append(signal.SIGTERM)
+    supervisor._look_after(place, passed_s=0)
+    assert place.current is None

@@ -46,6 +46,11 @@ def test_a_streamlit_that_looks_in_another_way_is_left_as_it_is(monkeypatch):
     assert not hasattr(manifest_scanner, SCANS)
 
 
+def test_a_streamlit_that_has_no_such_module_starts_as_ever(monkeypatch):
+    monkeypatch.setitem(sys.modules, "streamlit.components.v2", None)
+    look_for_no_components()
+
+
 PROGRAM = """
 import asyncio, sys
 from pathlib import Path

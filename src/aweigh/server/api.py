@@ -81,7 +81,7 @@ class Predict:
             kind, wanted = SENT.get(media), TAKEN.get(accept)
             if kind is None or wanted is None or not self._service.is_quick(kind, len(body)):
                 return None
-            return 200, *self._service.reply_here(Asked(kind, None, wanted, body, accepted, meter))
+            return 200, *self._service.reply_here(Asked(kind, None, wanted, body, accepted, meter, here=True))
         except AweighError as error:
             status, lines, told = _problem(error)
             return status, b"".join([b"%b: %b\r\n" % one for one in lines]), told

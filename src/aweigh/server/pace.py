@@ -20,7 +20,11 @@ FORGETS = 32
 
 
 class NotHere(Exception):  # noqa: N818  no error: the way on is another
-    """The rows of a request would keep the event loop too long."""
+    """The rows of a request would keep the event loop too long: for ``expected_s``, as far as is known."""
+
+    def __init__(self, expected_s: float) -> None:
+        super().__init__()
+        self.expected_s = expected_s
 
 
 class Pace:
@@ -37,16 +41,14 @@ class Pace:
         """
         return size_bytes <= ALONE_BYTES and size_bytes * self._byte_s.get(kind, math.inf) <= ALONE_S
 
-    def require_quick(self, kind: str, size_bytes: int, rows: int) -> None:
-        """Passes when so many rows, of a body of that size, should be answered within ``ALONE_S``.
+    def require_quick(self, rows: int) -> None:
+        """Passes when so many rows should be answered within ``ALONE_S``.
 
         Raises:
-            NotHere: they should not, and the next of that kind is not even read here.
+            NotHere: they should not.
         """
-        expected_s = rows * self._row_s
-        if expected_s > ALONE_S:
-            self.learn(kind, size_bytes, expected_s)
-            raise NotHere
+        if rows * self._row_s > ALONE_S:
+            raise NotHere(rows * self._row_s)
 
     def learn(self, kind: str, size_bytes: int, seconds: float, *, rows: int = 0) -> None:
         """A body took so long; ``rows``: those that it held, when they were answered.

@@ -31,7 +31,7 @@ from aweigh.server.finish import coded, finish
 from aweigh.server.lane import INLINE_BYTES
 from aweigh.server.media import Kind
 from aweigh.server.metrics import Counters
-from aweigh.server.pace import Pace
+from aweigh.server.pace import NotHere, Pace
 from aweigh.server.problems import encode
 from aweigh.server.reply import JSON_OUT, Replies, Reply
 from aweigh.server.settings import Settings
@@ -102,6 +102,8 @@ class Asked:
     meter: Meter | None = None
     """What its rows are charged to."""
     seen: Seen | None = None
+    here: bool = False
+    """Whether it is answered on the event loop whatever its size, so that its rows must not take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,28 @@ class Service:
         Raises:
             DataError: see ``read`` and ``predict``.
         """
+        read, write, timing = self._steps(asked)
+        return await self.ask(read, write, size_bytes=len(asked.body), timing=timing, receive=receive)
+
+    def reply_here(self, asked: Asked) -> tuple[bytes, bytes]:
+        """The same on the event loop, to a body that ``is_quick``, as header lines and body.
+
+        Raises:
+            AweighError: what is wrong with the request; it is not to be asked again.
+            Exception: there is none; ``reply`` says why, or does it.
+        """
+        read, write, timing = self._steps(asked)
+        begun_s = time.perf_counter()
+        try:
+            headers, text = self._ask(read, write, timing)
+        except Exception as error:  # what is refused takes its time as well
+            seconds = error.expected_s if isinstance(error, NotHere) else time.perf_counter() - begun_s
+            self._learn(asked, seconds)
+            raise
+        return b"".join([b"%b: %b\r\n" % one for one in headers]), text
+
+    def _steps(self, asked: Asked) -> tuple[Read, Write[Reply], Timing]:
+        """How a request of ``/v1/predict`` is read and its reply written; what that took is learned."""
         timing, begun_s = Timing(), 0.0
 
         def read() -> Table:
@@ -166,7 +190,16 @@ class Service:
             self._learn(asked, time.perf_counter() - begun_s, rows=answers.rows)
             return reply
 
-        return await self.ask(read, write, size_bytes=len(asked.body), timing=timing, receive=receive)
+        return read, write, timing
+
+    def _learn(self, asked: Asked, seconds: float, *, rows: int = 0) -> None:
+        """A request took so long. What small ones take is mostly the same whatever their size."""
+        if len(asked.body) > INLINE_BYTES:
+            self._pace.learn(asked.kind, len(asked.body), seconds, rows=rows)
+
+    def is_quick(self, kind: Kind, size_bytes: int) -> bool:
+        """Whether the event loop may answer who asks alone: the body is small, or such were quick."""
+        return self.inline and (size_bytes <= INLINE_BYTES or self._pace.is_quick(kind, size_bytes))
 
     def reply_at_once(self, body: bytes, *, accepted: bytes, meter: Meter | None = None) -> tuple[bytes, bytes]:
         """The reply to a small JSON body, here and now, as header lines and body; only while ``inline``.
@@ -200,44 +233,6 @@ class Service:
         self._counters.predicted(rows=table.rows, seconds=(answered - read) * 1e-9)
         self._counters.warned(len(warnings))
         return lines, text
-
-    def is_quick(self, kind: Kind, size_bytes: int) -> bool:
-        """Whether the event loop may answer who is alone with this process: the body is small, or such were quick."""
-        return self.inline and (size_bytes <= INLINE_BYTES or self._pace.is_quick(kind, size_bytes))
-
-    def reply_here(self, asked: Asked) -> tuple[bytes, bytes]:
-        """The same for a body of any kind that ``is_quick``, and a reply of any kind.
-
-        Raises:
-            AweighError: what is wrong with the request; it is not to be asked again.
-            Exception: there is none; ``reply`` says why, and does it.
-        """
-        timing, size_bytes, begun_s, rows = Timing(), len(asked.body), time.perf_counter(), 0
-        try:
-            table = self._read(asked)
-            if size_bytes > INLINE_BYTES:
-                self._pace.require_quick(asked.kind, size_bytes, table.rows)
-            if asked.meter is not None:
-                asked.meter(table, size_bytes)
-            timing.mark(READ)
-            answers = self.predict(table)
-            timing.mark(MODEL)
-            warnings = self.warnings(table)
-            self._counters.warned(len(warnings))
-            timing.mark(WARNINGS)
-            if asked.meter is not None:
-                answers = asked.meter.told(answers)
-            reply = self._replies.write(asked.wanted, answers, warnings)
-            headers, text = finish(reply, accepted=asked.accepted, timing=timing)
-            rows = table.rows
-        finally:  # what is refused takes its time as well
-            self._learn(asked, time.perf_counter() - begun_s, rows=rows)
-        return b"".join([b"%b: %b\r\n" % one for one in headers]), text
-
-    def _learn(self, asked: Asked, seconds: float, *, rows: int) -> None:
-        """A request took so long. What small ones take is mostly the same whatever their size."""
-        if len(asked.body) > INLINE_BYTES:
-            self._pace.learn(asked.kind, len(asked.body), seconds, rows=rows)
 
     async def ask(
         self, read: Read, write: Write[T], *, size_bytes: int, timing: Timing, receive: Receive | None = None
@@ -356,8 +351,11 @@ class Service:
         Raises:
             DataError: it cannot be read, is too large, or does not fit.
             OverBudget: whoever asks has asked for as much as they may.
+            NotHere: its rows would keep the event loop for too long; they are not charged.
         """
         table = self._read(asked)
+        if asked.here and len(asked.body) > INLINE_BYTES:
+            self._pace.require_quick(table.rows)
         if asked.meter is not None:
             asked.meter(table, len(asked.body))
         return table

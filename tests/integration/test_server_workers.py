@@ -1,6 +1,7 @@
 """Several processes behind one port: they share the API, pass the app on, and are replaced when they die."""
 
 import os
+import re
 import signal
 import time
 
@@ -39,6 +40,25 @@ def test_they_answer_the_api_and_pass_the_app_on(crowd):
             assert client.get("/_stcore/health").text == "ok"
             assert "text/html" in client.get("/").headers["content-type"]
             assert client.get("/v1/typo").status_code == 404
+
+
+def test_nobody_is_invited_before_the_app_is_there(start_server, penguins, free_port):
+    pytest.importorskip("streamlit")
+    port = free_port()
+    start_server(penguins.path, "--workers", 2, "--ui-processes", 2, port=port)
+    said = []
+
+    def is_ready():
+        try:
+            said.append(httpx.get(f"http://127.0.0.1:{port}/health/ready", timeout=30, trust_env=False))
+        except httpx.TransportError:
+            return False
+        return said[-1].status_code == 200
+
+    wait_for(is_ready, seconds=60)
+    assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30, trust_env=False).status_code == 200
+    assert said[-1].json()["processes"] == {"wanted": 4, "up": 4}
+    assert "Not all processes of the server have started yet." in said[-2].json()["detail"]
 
 
 def test_the_parent_loads_no_model(crowd):
@@ -115,6 +135,7 @@ def test_one_that_is_killed_is_replaced_and_the_others_answer(crowd):
 
     wait_for(lambda: all(answers() for _ in range(6)))
     assert "starting another" in crowd.errors()
+    wait_for(lambda: re.search(r"api 1 is back after \d+\.\d\d s \(process \d+\)", crowd.errors()))
 
 
 def test_they_stop_together_with_zero(crowd):

@@ -223,6 +223,25 @@ def test_what_is_not_json_says_where(body, says):
         compile_decoder(schema_of(Column(name="x", type="number", dtype="float64")), max_rows=MAX_ROWS * 10_000)(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "hint"),
+    [
+        (b'{"rows": [{"x": 1}', "it ends too early"),
+        (b'{"rows": []} {"rows": []}', "nothing behind it"),
+        (b'{"rows": [{"x": None}]}', "true, false and null"),
+        (b'{"rows": [{"x": 1}, ]}', "leave out the comma"),
+        (b"{'rows': []}", "double quotes"),
+        (b"{rows: []}", "-d @body.json"),
+        ("{\u201crows\u201d: []}".encode(), "double quotes"),
+        (b'{"rows": [{"x": 01}]}', "json.dumps"),
+    ],
+)
+def test_what_is_not_json_says_what_to_do(body, hint):
+    with pytest.raises(MalformedBody) as found:
+        parse_json(body)
+    assert hint in (found.value.hint or "")
+
+
 @pytest.mark.parametrize("begin", [b"[", b'{"rows": [', b'{"rows": [{"x": ', b'{"a":'])
 @pytest.mark.parametrize("end", [b"", b"]" * 5000])
 def test_lists_within_lists_are_no_rows_of_which_there_are_too_many(begin, end):

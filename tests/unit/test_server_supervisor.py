@@ -11,8 +11,9 @@ from aweigh.server.child import Child, Work
 from aweigh.server.workers import Limits, Supervisor, _Place
 
 
-def sleep(_seat):
+def sleep(seat):
     """Do nothing, for long."""
+    seat.settled(True)
     time.sleep(60)
 
 
@@ -63,3 +64,33 @@ def test_nobody_follows_where_a_signal_may_say_that_all_is_to_end(watched):
     supervisor._signals.append(signal.SIGTERM)
     supervisor._look_after(place, passed_s=0)
     assert place.current is None
+
+
+def test_whoever_is_back_is_told_with_the_time_it_took(watched, caplog):
+    supervisor, place = watched
+
+    def is_back():
+        supervisor._look_after(place, passed_s=0)
+        return "sleeper is back after" in caplog.text
+
+    kill(place.current)
+    assert not is_back()
+    end = time.monotonic() + 20
+    while not is_back():
+        assert time.monotonic() < end
+    assert f"(process {place.current.pid})" in caplog.text
+    assert place.lost is None
+
+
+def test_the_board_opens_when_the_first_processes_have_settled():
+    board = Board(places=2)
+    opened = []
+
+    def tell(ready):
+        opened.append((ready, board.is_open))
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    assert not board.is_open
+    Supervisor([Work("one", sleep), Work("two", sleep)], board, Limits(grace_s=1), tell, list).run()
+    assert opened == [(True, True)]
+    assert board.is_open

@@ -56,11 +56,28 @@ def parse_json(body: bytes) -> object:
         where = f"line {error.lineno}, character {error.colno}"
         found = text[error.pos : error.pos + MAX_SHOWN_CHARACTERS]
         near = f", at {found!r}" if found else ", where it ends"
-        raise MalformedBody(f"The body is not JSON: {error.msg[:1].lower()}{error.msg[1:]} ({where}{near}).") from error
+        message = f"The body is not JSON: {error.msg[:1].lower()}{error.msg[1:]} ({where}{near})."
+        raise MalformedBody(message, hint=_mending(error)) from error
     except RecursionError as error:
         raise too_deep() from error
     except ValueError as error:  # Python's own limit on the digits of an integer
         raise MalformedBody("The JSON holds a number of too many digits.") from error
+
+
+def _mending(error: json.JSONDecodeError) -> str:
+    """What to do about a text that is no JSON: the slips of a shell, of Python and of a pen."""
+    before, found = error.doc[: error.pos].rstrip(), error.doc[error.pos :].lstrip()
+    if not found:
+        return "it ends too early: send all of it"
+    if error.msg == "Extra data":
+        return "send one JSON object and nothing behind it"
+    if found.startswith(("True", "False", "None", "nan")):
+        return "JSON says true, false and null; json.dumps writes them so"
+    if found[0] in "}]" and before.endswith(","):
+        return "leave out the comma before it"
+    if found[0] in "'\u2018\u2019\u201c\u201d" or found[0].isalpha():
+        return "keys and texts stand in double quotes; where the shell takes these away, send a file: -d @body.json"
+    return "let a library write it: json.dumps in Python, JSON.stringify in a browser"
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -26,11 +26,21 @@ class Board:
     def __init__(self, *, places: int) -> None:
         self.places = places
         seats = places * SEATS
-        self._shared = mmap.mmap(-1, (places + seats * _SEAT_NUMBERS + VISITORS * _VISIT_NUMBERS) * _BYTES)
+        self._shared = mmap.mmap(-1, (1 + places + seats * _SEAT_NUMBERS + VISITORS * _VISIT_NUMBERS) * _BYTES)
         numbers = memoryview(self._shared).cast("d")
+        self._opened, numbers = numbers[:1], numbers[1:]
         self._current = numbers[:places]
         self._seats = numbers[places : places + seats * _SEAT_NUMBERS]
         self._visits = numbers[places + seats * _SEAT_NUMBERS :]
+
+    @property
+    def is_open(self) -> bool:
+        """Whether every place has had a process that settled: from then on callers are welcome."""
+        return bool(self._opened[0])
+
+    def open(self) -> None:
+        """The first processes have all settled (the parent's to say); what becomes of one later changes nothing."""
+        self._opened[0] = 1
 
     def seat(self, place: int) -> int | None:
         """The seat of the process that answers in a place; None while there is none."""

@@ -11,7 +11,8 @@ class Readiness:
     """What ``/health/ready`` says. Starts unproven; ``prove`` or ``refuse`` comes once, ``drain`` at the end.
 
     While it is ``warming`` after the proof, predictions are given (the first page asks for one), but nobody is invited.
-    ``board`` is that of a process among others: how many of them answer is told beside.
+    ``board`` is that of a process among others: nobody is invited before all have started, those of the app as well,
+    and how many of them answer is told beside.
     """
 
     proven: bool = False
@@ -47,10 +48,12 @@ class Readiness:
         """Passes only when new callers are welcome.
 
         Raises:
-            NotReady: unproven, refused, warming or draining.
+            NotReady: unproven, refused, warming, draining, or one of the first processes that has not started yet.
         """
         if self.draining or self.warming or not self.proven:
             raise self.reason()
+        if self.board is not None and not self.board.is_open:
+            raise NotReady("Not all processes of the server have started yet.", hint="ask again in a moment")
 
     def reason(self) -> NotReady:
         """Why not."""

@@ -55,6 +55,8 @@ class _Place:
     leaving: Child | None = None
     deaths: int = 0
     not_before: float = 0.0
+    lost: float | None = None
+    """When its process ended and nobody took its place, by the monotonic clock; None: it has one that answers."""
 
     @property
     def children(self) -> list[Child]:
@@ -137,6 +139,7 @@ class Supervisor:
                 self._look_after(place, passed_s=passed_s)
             if self._ready is None and all(one.current and one.current.settled is not None for one in self._places):
                 self._ready = all(one.current is not None and one.current.settled for one in self._places)
+                self.board.open()
                 self.on_ready(self._ready)
             if self.limits.memory_bytes and now - looked > MEMORY_EVERY_S:
                 looked = now
@@ -178,6 +181,11 @@ class Supervisor:
     def _answers(self, place: _Place, child: Child) -> None:
         """The place's process is ready, and no client has made it grow yet."""
         self.board.answers(place.number, seat=child.seat)
+        if place.lost is not None:
+            _LOG.warning(
+                "%s is back after %.2f s (process %s)", place.work.name, time.monotonic() - place.lost, child.pid
+            )
+            place.lost = None
         if self.limits.memory_bytes:
             child.fresh_bytes = child.memory_bytes()
             if child.fresh_bytes > self.limits.memory_bytes:
@@ -192,6 +200,7 @@ class Supervisor:
         """
         dead.end()
         place.current = None
+        place.lost = place.lost or time.monotonic()
         self.board.answers(place.number, seat=None)
         fresh = dead.settled is None or dead.age_s < YOUNG_S
         place.deaths = place.deaths + 1 if fresh else 1

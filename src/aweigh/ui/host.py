@@ -46,7 +46,7 @@ PRELOADED = (
     "anyio._backends._asyncio",
     "aweigh.ui.frame",
 )
-"""What the app's first page needs, two thirds of a second's work. Imported, none of it starts a thread."""
+"""What the app's first page needs, half a second's work. Imported, none of it starts a thread."""
 
 
 class UI(Protocol):

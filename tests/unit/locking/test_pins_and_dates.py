@@ -146,7 +146,7 @@ def test_a_day_that_was_named_holds(tmp_path):
     resolved = resolve_ask(asked(tmp_path, "chart", "joblib"), python="3.12", as_of=dt.date(2022, 9, 1))
     assert versions(resolved) == {"chart": "4.2", "joblib": "1.1.0"}
     with pytest.raises(ConfigError, match="lies in the future"):
-        resolve_ask(asked(tmp_path, "chart"), python="3.12", as_of=TODAY + dt.timedelta(days=1))
+        resolve_ask(asked(tmp_path, "chart"), python="3.12", as_of=TODAY + dt.timedelta(days=2))  # at midnight, too
     with pytest.raises(ConfigError, match="does not meet all lines") as caught:
         resolve_ask(asked(tmp_path, "chart>=6"), python="3.12", as_of=dt.date(2022, 9, 1))
     assert "--as-of today" in caught.value.hint

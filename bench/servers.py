@@ -122,20 +122,27 @@ AWEIGH = Kind(
         str(model.bundle),
         "--workers",
         "1",
+        "--threads",
+        "1",
         "--no-ui",
         "--port",
         str(port),
     ],
     path="/v1/predict",
     answers=_second,
-    env={"AWEIGH_DOMAIN": "ignore"},
+    # What 'aweigh plan' measured here before is of no account: a new user has no such figures.
+    env={"AWEIGH_DOMAIN": "ignore", "XDG_CACHE_HOME": str(CACHE / "unmeasured")},
 )
 GUARDED = replace(
     AWEIGH,
     name="aweigh-guarded",
     title="aweigh, with key, budget and domain check",
     command=lambda model, port: [*AWEIGH.command(model, port), "--auth", "password"],
-    env={"AWEIGH_STATE_DIR": guarded.STATE, "AWEIGH_ROWS_PER_DAY": "1000000000"},
+    env={
+        "AWEIGH_STATE_DIR": guarded.STATE,
+        "AWEIGH_ROWS_PER_DAY": "1000000000",
+        "XDG_CACHE_HOME": AWEIGH.env["XDG_CACHE_HOME"],
+    },
     prepare=(sys.executable, str(BENCH / "guarded.py")),
     key_file=guarded.KEY,
 )

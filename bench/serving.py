@@ -3,8 +3,9 @@
 Each figure is the median of three, each between two short runs of the floor with the same bodies; ratios are to their
 mean. The model's own call is measured in this process, with scikit-learn and with ONNX Runtime on one thread.
 
-What 1,000 rows cost beyond the model's own call is the median of many turns, a tenth of a second of the server and a
-tenth of the call: a machine that is shared is slower in one second than in the next, by more than what is left over.
+What 1,000 rows cost beyond the model's own call is the median of many turns, a tenth of a second of the server between
+two of the call: a machine that is shared is slower in one second than in the next, by more than what is left over.
+Servers answer on one thread a call, as the call itself is made.
 They are asked for by a client of Python's, whose own CPU is not counted. The call is taken as every server meets it,
 after the same rows were parsed as the floor parses them (``own_ms``). Repeated with nothing in between
 (``own_alone_ms``) it is a tenth quicker, as its branches and its trees are at hand: no server can have that.
@@ -37,7 +38,7 @@ FLOOR_S = 1.0
 LOADS = 3
 """How often each is loaded: in one of the turns the machine may have had something else to do."""
 
-TURN_S, BEYOND_S, FEWEST_TURNS, WARMING = 0.1, 12.0, 15, 20
+TURN_S, BEYOND_S, FEWEST_TURNS, WARMING = 0.1, 20.0, 15, 20
 RATIOS = ("cpu_ms", "rps", "p50_ms", "p99_ms")
 
 
@@ -109,15 +110,18 @@ def one_server(
 
 def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Callable[[], object]) -> dict[str, float]:
     """CPU ms of the model's own call, alone and with ``between`` before each, and of a request beyond the latter."""
-    alone, calls, left = [], [], []
+    alone: list[float] = []
+    calls: list[float] = []
+    left: list[float] = []
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
         for _ in range(WARMING):
             _post(connection, server, sent)
-        begun = time.perf_counter()
+        begun, call = time.perf_counter(), mean_ms(own, TURN_S, before_each=between)
         while time.perf_counter() - begun < BEYOND_S or len(left) < FEWEST_TURNS:
-            whole = _server_ms(connection, server, sent)
-            calls.append(mean_ms(own, TURN_S, before_each=between))
-            left.append(whole - calls[-1])
+            before, whole = call, _server_ms(connection, server, sent)
+            call = mean_ms(own, TURN_S, before_each=between)
+            calls.append(call)
+            left.append(whole - (before + call) / 2)
             alone.append(mean_ms(own, TURN_S))
     medians = {"own_alone_ms": alone, "own_ms": calls, "beyond_ms": left}
     return {name: round(statistics.median(some), 4) for name, some in medians.items()}

@@ -99,3 +99,30 @@ def test_a_model_whose_answers_hang_on_the_company_is_neither_batched_nor_kept()
     assert not found.steady
     assert (found.batching_pays, found.keeping_pays) == (False, False)
     assert bounds_for(found, batch_rows=32).batch_rows == 32  # who asks for it takes the proof's tolerance
+
+
+class Warming(Clocked):
+    """A model whose first calls take four times as long as those to come."""
+
+    def __call__(self, table):
+        answers = super().__call__(table)
+        if len(self.calls) < 30:
+            self.now += 3 * self._call_s
+        return answers
+
+
+def test_the_first_calls_of_a_quick_model_do_not_say_what_it_costs():
+    """Such a model was put together with others in some starts and not in others, at half as much again a request."""
+    model = Warming(call_s=60e-6)
+    found = measure(model, ROWS, clock=model.clock)
+    assert found.one_s == pytest.approx(60e-6)
+    assert not found.batching_pays
+
+
+def test_a_model_that_is_warm_is_measured_for_a_moment_only():
+    model = Clocked(call_s=60e-6)
+    measure(model, ROWS, clock=model.clock)
+    assert model.now < 0.021
+    slow = Clocked(call_s=0.02)
+    measure(slow, ROWS, clock=slow.clock)
+    assert slow.calls.count(1) < 10

@@ -320,7 +320,8 @@ def test_jobs_are_not_listed_and_take_only_their_methods(client):
     assert client.get(f"/v1/jobs/{'0' * 32}/other").status_code == 404
 
 
-def test_a_client_that_hangs_up_leaves_nothing(server):
+def test_a_client_that_hangs_up_leaves_nothing(client, server):
+    until(client, post(client, csv_of(FRAME)), "done")  # the folder is made by the first one
     before = set((server.state / "jobs").iterdir())
     with server.connect() as sock:
         sock.sendall(

@@ -111,6 +111,9 @@ FLOOR = Kind(
     ),
     answers=lambda _: [],
 )
+UNPLANNED = {"XDG_CACHE_HOME": str(CACHE / "unplanned")}
+"""What ``aweigh plan`` once measured here is of no account: a new user has no such figures."""
+
 AWEIGH = Kind(
     "aweigh",
     "aweigh",
@@ -130,19 +133,14 @@ AWEIGH = Kind(
     ],
     path="/v1/predict",
     answers=_second,
-    # What 'aweigh plan' measured here before is of no account: a new user has no such figures.
-    env={"AWEIGH_DOMAIN": "ignore", "XDG_CACHE_HOME": str(CACHE / "unmeasured")},
+    env={"AWEIGH_DOMAIN": "ignore"} | UNPLANNED,
 )
 GUARDED = replace(
     AWEIGH,
     name="aweigh-guarded",
     title="aweigh, with key, budget and domain check",
     command=lambda model, port: [*AWEIGH.command(model, port), "--auth", "password"],
-    env={
-        "AWEIGH_STATE_DIR": guarded.STATE,
-        "AWEIGH_ROWS_PER_DAY": "1000000000",
-        "XDG_CACHE_HOME": AWEIGH.env["XDG_CACHE_HOME"],
-    },
+    env={"AWEIGH_STATE_DIR": guarded.STATE, "AWEIGH_ROWS_PER_DAY": "1000000000"} | UNPLANNED,
     prepare=(sys.executable, str(BENCH / "guarded.py")),
     key_file=guarded.KEY,
 )

@@ -58,7 +58,7 @@ def test_nobody_is_invited_before_the_app_is_there(start_server, penguins, free_
     wait_for(is_ready, seconds=60)
     assert httpx.get(f"http://127.0.0.1:{port}/", timeout=30, trust_env=False).status_code == 200
     assert said[-1].json()["processes"] == {"wanted": 4, "up": 4}
-    assert "Not all processes of the server have started yet." in said[-2].json()["detail"]
+    assert {one.status_code for one in said[:-1]} <= {503}
 
 
 def test_the_parent_loads_no_model(crowd):

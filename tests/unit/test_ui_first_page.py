@@ -4,8 +4,6 @@ import asyncio
 
 import pytest
 
-from aweigh.errors import NotReady
-from aweigh.server.readiness import Readiness
 from aweigh.ui import first_page
 from aweigh.ui.first_page import show_first_page
 
@@ -58,13 +56,3 @@ def test_a_page_is_seen_and_left():
 def test_a_page_that_does_not_come_stops_nothing(app, monkeypatch):
     monkeypatch.setattr(first_page, "WARM_S", 0.1)
     assert asyncio.run(show_first_page(app)) is False
-
-
-def test_while_the_page_is_made_predictions_are_given_and_nobody_is_invited():
-    readiness = Readiness(warming=True)
-    readiness.prove(golden_rows=3)
-    readiness.require_proof()
-    with pytest.raises(NotReady, match="still being loaded"):
-        readiness.require_ready()
-    readiness.warming = False
-    readiness.require_ready()

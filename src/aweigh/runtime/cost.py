@@ -8,21 +8,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from aweigh.runtime.batching import Ask, Bounds
+from aweigh.runtime.timing import quickest_s
 from aweigh.schema.stored import RowForm
 from aweigh.table import Table
 from aweigh.table.columns import concatenate
 
 SIZES = (1, 8, 32, 128)
 """Rows in one call at which the model is measured."""
-
-SPENT_S, WARM_S = 0.05, 0.02
-"""For each size the call is repeated five times, and a quick one until ``WARM_S`` has gone: its first dozens take up to
-three times as long as those to come. Nothing is begun anew after ``SPENT_S``; the quickest counts."""
-REPEATS, MOST_REPEATS = 5, 200
 
 LONG_CALL_S = 0.1
 """A batch should not take longer than this: whoever comes next waits for it."""
@@ -103,7 +100,8 @@ def measure(ask: Ask, rows: Table, *, thoroughly: bool = False, clock: Callable[
     Larger calls are left out when smaller ones already take longer than a batch should. Of a model that is quicker
     than any queue nothing more is asked, unless ``thoroughly``.
     """
-    one_s = quickest(lambda: ask(rows.take(slice(0, 1))), clock)
+    quickest = partial(quickest_s, clock=clock)
+    one_s = quickest(lambda: ask(rows.take(slice(0, 1))))
     sizes, seconds = [1], [one_s]
     if one_s < PAYS * TURN_S and not thoroughly:
         return Cost((1,), (one_s,), gather_s=0.0, switch_s=0.0, steady=True)
@@ -112,12 +110,12 @@ def measure(ask: Ask, rows: Table, *, thoroughly: bool = False, clock: Callable[
             break
         table = rows.take(np.arange(size) % rows.rows)
         sizes.append(size)
-        seconds.append(quickest(lambda table=table: ask(table), clock))  # type: ignore[misc]
+        seconds.append(quickest(partial(ask, table)))
     singles = [rows.take(slice(i % rows.rows, i % rows.rows + 1)) for i in range(8)]
     answers = ask(concatenate(singles))
-    gather_s = quickest(lambda: concatenate(singles), clock) / 8 + quickest(lambda: answers.take(slice(0, 1)), clock)
+    gather_s = quickest(lambda: concatenate(singles)) / 8 + quickest(lambda: answers.take(slice(0, 1)))
     with ThreadPoolExecutor(1) as pool:
-        switch_s = quickest(lambda: pool.submit(_nothing).result(), clock)
+        switch_s = quickest(lambda: pool.submit(_nothing).result())
     # Only where it matters: a quick model is neither batched nor cached.
     worth_it = max(seconds) >= KNOWN_PAYS_S
     return Cost(tuple(sizes), tuple(seconds), gather_s, switch_s, not worth_it or is_steady(ask, rows, sizes=sizes[1:]))
@@ -164,19 +162,6 @@ def bounds_for(
     if waiting is None:
         waiting = min(MOST_WAITING, max(FEWEST_WAITING, round(QUEUE_S / max(row_s, 1e-9))))
     return Bounds(max(1, most), waiting, wait_s, 1 if most > 1 else lanes)
-
-
-def quickest(work: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of the quickest of some times that the work is done."""
-    best, begun = float("inf"), clock()
-    for count in range(1, MOST_REPEATS + 1):
-        before = clock()
-        work()
-        now = clock()
-        best = min(best, now - before)
-        if now - begun > SPENT_S or (count >= REPEATS and now - begun > WARM_S):
-            break
-    return best
 
 
 def _nothing() -> None:

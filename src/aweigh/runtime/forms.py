@@ -5,8 +5,10 @@ a matter of time alone. Where a call may take several threads, each form is a ca
 the others only get in the way. Where there is but one form nothing is measured.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from itertools import pairwise
 from math import ceil
@@ -18,12 +20,11 @@ import numpy as np
 from aweigh.bundle.manifest import Alternative, Manifest
 from aweigh.errors import MissingExtra, UsageError
 from aweigh.models.family import Predict
-from aweigh.models.timing import quickest_s
+from aweigh.runtime.timing import quickest_s
 from aweigh.table import Table, Values
 
 SIZES = (1, 32, 1024)
 """Rows of the calls that are measured."""
-REPEATS = 4
 BUDGET_S = 0.03
 """After so long no further call of one size begins: three sizes of two forms take a fifth of a second at most."""
 LONGEST_S = 0.06
@@ -140,7 +141,9 @@ def measure(forms: Mapping[Key, Predict], rows: Table) -> dict[Key, dict[int, fl
         for key, predict in forms.items():
             if size == SIZES[0]:
                 predict(table)  # what a first call does once
-            seconds = quickest_s(predict, table, repeats=REPEATS, budget_s=BUDGET_S, threads=key[1])
+            # On one thread its own CPU time, which others hardly change; several that wait for a CPU are no quicker.
+            clock = time.thread_time if key[1] == 1 else time.perf_counter
+            seconds = quickest_s(partial(predict, table), clock=clock, budget_s=BUDGET_S)
             taken[key][size] = round(seconds * 1e6, 1)
     return taken
 

@@ -14,11 +14,12 @@ from aweigh.database.place import state_folder
 from aweigh.errors import MissingExtra
 from aweigh.runtime.batching import Left, Place, Queue
 from aweigh.runtime.cache import Cache, compile_keys, secret_of
-from aweigh.runtime.cost import Cost, bounds_for, measure, quickest
+from aweigh.runtime.cost import Cost, bounds_for, measure
 from aweigh.runtime.known import Known
 from aweigh.runtime.predictor import Predictor
 from aweigh.runtime.shared_cache import SharedCache, connect
 from aweigh.runtime.subject import mark_of
+from aweigh.runtime.timing import quickest_s
 from aweigh.schema.answers import Answers
 from aweigh.schema.stored import RowForm
 from aweigh.server.body import ClientGone
@@ -185,7 +186,7 @@ def _open_cache(
     secret = secret_of(settings.cache_secret)
     keys = compile_keys(predictor.schema, digest=predictor.digest, secret=secret)
     first = rows.take(slice(0, 1))
-    if not asked_for and cost.one_s < LOOKING_PAYS * quickest(lambda: keys(first)):
+    if not asked_for and cost.one_s < LOOKING_PAYS * quickest_s(lambda: keys(first)):
         return None  # thousands of columns: looking for the answer takes as long as asking
     form = RowForm(predictor.schema.output)
     try:

@@ -429,7 +429,7 @@ def test_the_app_knows_its_visitor_and_no_policy_is_broken(served, open_door):
     sign_in(page, viewer.name)
     expect(page.locator(".aw-who")).to_have_text("guest")
     assert path_of(page) == "/model"
-    assert page.locator('[class*="st-key-nav-"] a').all_inner_texts() == ["Model"]
+    expect(page.locator('[class*="st-key-nav-"] a')).to_have_text(["Model"])
 
 
 def test_signing_out_leaves_every_open_page(served, open_door, ana):

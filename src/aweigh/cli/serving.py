@@ -247,6 +247,7 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
         readiness=readiness,
         websockets=wanted.has_ui,
         seated=Seated(shared.board, seat.number),
+        shared=wanted.workers > 1,
     )
     entrance.close()
 

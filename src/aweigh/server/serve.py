@@ -23,6 +23,9 @@ KEEP_ALIVE_S = 65
 """Longer than what stands in front keeps a connection (60 s mostly), so that it is never closed under a request."""
 
 BACKLOG = 2048
+ACCEPTED_A_TURN = 8
+"""So many new connections are taken in one turn of the event loop; left alone, uvloop takes one (``listeners``)."""
+
 KEPT_BYTES, KEPT_PIECE_BYTES = 8 * 2**20, 4 * 2**20
 """What glibc keeps of memory that was freed, by each of the few threads that work; pieces that are larger it gives back
 at once."""
@@ -150,6 +153,18 @@ def _websocket_protocol() -> type[asyncio.Protocol]:
     return BoundedWebSocket
 
 
+def listeners(sock: socket.socket, *, shared: bool) -> list[socket.socket]:
+    """The socket as often as connections are to be taken from it in one turn of the event loop.
+
+    libuv takes one a turn, and a turn answers every connection that has asked: of clients that come together to a
+    server at work, each waits as many turns as there are before it. It is meant to spread connections over processes
+    that share a socket, and so is left as it is there.
+    """
+    if shared or sys.platform == "win32":  # where asyncio's own loop takes all that wait
+        return [sock]
+    return [sock, *(sock.dup() for _ in range(ACCEPTED_A_TURN - 1))]
+
+
 def run(
     app: ASGIApp,
     sock: socket.socket,
@@ -158,9 +173,14 @@ def run(
     readiness: Readiness,
     websockets: bool,
     seated: Seated | None = None,
+    shared: bool = False,
 ) -> None:
-    """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished."""
-    make_server(app, settings=settings, readiness=readiness, websockets=websockets, seated=seated).run(sockets=[sock])
+    """Serves the app on the socket until SIGTERM or SIGINT, and until what is under way then is finished.
+
+    ``shared``: whether other processes take connections from the socket, too.
+    """
+    server = make_server(app, settings=settings, readiness=readiness, websockets=websockets, seated=seated)
+    server.run(sockets=listeners(sock, shared=shared))
 
 
 def settle_memory() -> None:

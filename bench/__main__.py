@@ -25,7 +25,7 @@ SECTIONS = ("serving", "commands", "rerun", "files", "profile", "growth", "recov
 DEFAULT = tuple(name for name in SECTIONS if name not in {"soak", "size", "image", "ray"})
 SECONDS = 4.0
 MINUTES = 10.0
-STARTS = 3
+STARTS = 5
 
 
 def main(arguments: list[str]) -> int:

@@ -102,7 +102,7 @@ def _curve(name: str, points: Points, *, ours: bool = False) -> Curve:
 def growth(found: Mapping[str, Any]) -> Chapter:
     """How costs grow with rows, columns, connections and the model's bytes."""
     sizes = found["sizes"]
-    memory = [(one["model_bytes"], one["pss_mb"]) for one in sizes]
+    memory = [(one["model_bytes"], one["memory_mb"]) for one in sizes]
     start = [(one["model_bytes"], one["start_cpu_s"]) for one in sizes]
     panels = [
         Panel(
@@ -119,7 +119,7 @@ def growth(found: Mapping[str, Any]) -> Chapter:
         Panel(
             "Memory of the server",
             "bytes of the model",
-            "MB (PSS)",
+            "MB",
             (_curve("aweigh", memory, ours=True), _curve("its bytes", [(x, x / 2**20) for x, _ in memory if x >= 1e6])),
         ),
         Panel("Start to the first answer", "bytes of the model", "CPU seconds", (_curve("aweigh", start, ours=True),)),
@@ -171,11 +171,11 @@ def _connections_said(found: Mapping[str, Points]) -> str:
 
 def _sizes_said(sizes: Sequence[Mapping[str, float]]) -> str:
     small, large = sizes[0], sizes[-1]
-    grown = (large["pss_mb"] - small["pss_mb"]) / ((large["model_bytes"] - small["model_bytes"]) / 2**20)
+    grown = (large["memory_mb"] - small["memory_mb"]) / ((large["model_bytes"] - small["model_bytes"]) / 2**20)
     return (
         f"**The model's bytes**, {_bytes(small['model_bytes'])} to {_bytes(large['model_bytes'])}: memory from "
-        f"{figure(small['pss_mb'])} to {figure(large['pss_mb'])} MB, {figure(grown)} for each MB of the model; start "
-        f"from {figure(small['start_cpu_s'])} to {figure(large['start_cpu_s'])} CPU s; a request "
+        f"{figure(small['memory_mb'])} to {figure(large['memory_mb'])} MB, {figure(grown)} for each MB of the model; "
+        f"start from {figure(small['start_cpu_s'])} to {figure(large['start_cpu_s'])} CPU s; a request "
         f"{figure(small['cpu_ms'])} and {figure(large['cpu_ms'])} ms. Packing the largest took "
         f"{figure(large['pack_s'])} s and {figure(large['pack_mb'])} MB."
     )
@@ -258,7 +258,7 @@ def recovery(found: Mapping[str, Any]) -> Chapter:
         "## A process is killed, and another is there\n\n"
         f"Model {found['model']} behind {found['workers']} processes for the API and {found['ui_processes']} for the "
         "app, nothing else on: `kill -9` of each in turn, and the time until `/health/ready` says that all are up. All "
-        f"of them take {figure(found['pss_mb'])} MB before and {figure(found['pss_after_mb'])} MB after.\n\n"
+        f"of them take {figure(found['memory_mb'])} MB before and {figure(found['memory_after_mb'])} MB after.\n\n"
         f"{table(['a process', 'killed', 'back, median', 'at most'], rows)}\n"
     )
     return text, {}

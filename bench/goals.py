@@ -159,11 +159,11 @@ def _serving(serving: Mapping[str, Any]) -> list[Line]:
             _both(serving, "{} / {} s", "start_cpu_s"),
         ),
         _line(
-            "memory (PSS) after load, API alone",
+            "memory after load, API alone",
             "A 75 MB, C 120 MB",
-            [(at("A", "pss_mb"), 75), (at("C", "pss_mb"), 120)],
+            [(at("A", "memory_mb"), 75), (at("C", "memory_mb"), 120)],
             "A {} MB, C {} MB",
-            _both(serving, "{} / {} MB", "pss_mb"),
+            _both(serving, "{} / {} MB", "memory_mb"),
         ),
     ]
 

@@ -107,12 +107,12 @@ def _size(model: Grown, starts: int) -> dict[str, float]:
     with Server(VALUES, model) as server:
         started.append((server.start_cpu_s, server.start_seconds))
         _warm(server)
-        cpu_ms, pss_mb = _cpu_ms(server, server.one_row_bodies(), connections=32), round(server.pss_mb(), 1)
+        cpu_ms, memory_mb = _cpu_ms(server, server.one_row_bodies(), connections=32), round(server.memory_mb(), 1)
     return {
         "bundle_bytes": model.bundle.stat().st_size,
         "start_cpu_s": round(min(cpu for cpu, _ in started), 3),
         "start_s": round(min(seconds for _, seconds in started), 3),
-        "pss_mb": pss_mb,
+        "memory_mb": memory_mb,
         "cpu_ms": cpu_ms,
         "pack_s": model.packing["seconds"],
         "pack_mb": model.packing["peak_mb"],

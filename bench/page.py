@@ -26,9 +26,10 @@ HEAD = """<!-- Made by `make bench-page` from bench/results: a change here is lo
 
 A prediction should cost what parsing its bytes costs. So everything is measured against a floor: a bare Starlette
 route on uvicorn, uvloop and httptools that parses the same JSON and answers a constant. CPU is that of the whole
-server, all its processes; every figure of requests is the median of three, each between two short runs of the floor,
-and ratios are to their mean. One worker each, the load and the server on the same machine, 64 different rows sent in
-turn.
+server, all its processes; every figure of requests is the median of three, of ours of nine, each between two short
+runs of the floor, and ratios are to their mean. Memory is what it would be on a machine of the server's own: a library
+that others here use, too, counts in full. One worker each, the load and the server on the same machine, 64 different
+rows sent in turn.
 [How to measure it yourself](../how-to/measure-it-yourself.md).
 
 {machine}
@@ -122,7 +123,7 @@ def _serving(serving: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
 
 HEADINGS = [
     "one row, 32 connections", "CPU ms", "to the floor", "req/s", "p50 ms", "p99 ms", "alone: p50 to the floor",
-    "1,000 rows: CPU ms", "beyond the model", "start: CPU s", "PSS MB",
+    "1,000 rows: CPU ms", "beyond the model", "start: CPU s", "memory, MB",
 ]  # fmt: skip
 
 
@@ -134,7 +135,7 @@ def _servers(serving: Mapping[str, Any], letter: str) -> tuple[list[list[str]], 
         return [], []
     least, idle = min(floors, key=lambda one: one["cpu_ms"]), servers[FLOOR.name][letter]
     rates = [f"{least['rps']:,.0f}", figure(least["p50_ms"]), figure(least["p99_ms"])]
-    start = [figure(idle["start_cpu_s"]), figure(idle["pss_mb"])]
+    start = [figure(idle["start_cpu_s"]), figure(idle["memory_mb"])]
     rows = [[TITLES[FLOOR.name], figure(least["cpu_ms"]), "1 x", *rates, "1 x", "", "", *start]]
     some = [Bar(TITLES[FLOOR.name], least["cpu_ms"], "base")]
     for name, title in TITLES.items():
@@ -147,7 +148,7 @@ def _servers(serving: Mapping[str, Any], letter: str) -> tuple[list[list[str]], 
         rates = [f"{busy['rps']:,.0f}", figure(busy["p50_ms"]), figure(busy["p99_ms"])]
         alone = f"{figure(figures['c1']['ratio']['p50_ms'])} x"
         many = [figure(figures["many_json"]["cpu_ms"]), "" if left is None else figure(left)]
-        start = [figure(figures["start_cpu_s"]), figure(figures["pss_mb"])]
+        start = [figure(figures["start_cpu_s"]), figure(figures["memory_mb"])]
         rows.append([title, figure(busy["cpu_ms"]), times, *rates, alone, *many, *start])
     return rows, some
 

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from aweigh.runtime.memory import memory_of, together
+
 STOP_S = 10.0
 CPUCLOCK_SCHED = 2
 """From linux/posix-timers.h: all CPU time of a process."""
@@ -60,14 +62,13 @@ def kernel_s(pid: int) -> float:
     return total
 
 
-def pss_mb(pid: int) -> float:
-    """Proportional memory of the tree in MiB: a page that several processes share is split among them."""
-    total_kb = 0
-    for process in tree(pid):
-        with contextlib.suppress(OSError):
-            text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-            total_kb += int(text.partition("\nPss:")[2].split()[0])
-    return total_kb / 1024
+def memory_mb(pid: int) -> float:
+    """Memory of the tree in MiB, as it would be on a machine of its own: what its processes share counts once.
+
+    PSS by itself splits a library's pages among all that run here, and the bench and the floor use some of ours.
+    """
+    found = [memory_of(process.pid) for process in tree(pid)]
+    return together([one for one in found if one is not None]) / 2**20
 
 
 def private_mb(pid: int) -> float:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from bench.models import C, Model, ensure
-from bench.processes import pss_mb
+from bench.processes import memory_mb
 from bench.servers import AWEIGH, Server
 from bench.supervised import all_up, born, children
 
@@ -30,7 +30,7 @@ def measure(*, tell: Callable[[str], None], model: Model = C, times: int = TIMES
     with Server(WITH_APP, model, more=more) as server:
         _wait(server, set(), count)
         places = sorted(children(server.pid), key=born)  # the API's are started first
-        memory = pss_mb(server.pid)
+        memory = memory_mb(server.pid)
         back: dict[str, list[float]] = {"api": [], "app": []}
         for number in range(times * count):
             place = number % count
@@ -44,15 +44,15 @@ def measure(*, tell: Callable[[str], None], model: Model = C, times: int = TIMES
         if not server.check():
             msg = "after the kills it no longer answers as the model does"
             raise RuntimeError(msg)
-        after = pss_mb(server.pid)
+        after = memory_mb(server.pid)
     tell(", ".join(f"{kind}: {max(seconds):.2f} s at most" for kind, seconds in back.items()))
     return {
         "model": model.letter,
         "workers": WORKERS,
         "ui_processes": APPS,
         "back_s": back,
-        "pss_mb": round(memory, 1),
-        "pss_after_mb": round(after, 1),
+        "memory_mb": round(memory, 1),
+        "memory_after_mb": round(after, 1),
     }
 
 

@@ -25,7 +25,7 @@ UI = Kind(
 
 
 def measure(*, tell: Callable[[str], None]) -> dict[str, Any]:
-    """``{letter: {"cpu_ms", "changes", "messages", "pss_mb", "start_cpu_s"}}`` for the pages of A and C.
+    """``{letter: {"cpu_ms", "changes", "messages", "memory_mb", "start_cpu_s"}}`` for the pages of A and C.
 
     CPU is the median of some rounds' means: what else runs on the machine shows in one of them more than in another.
     """
@@ -54,7 +54,7 @@ def _of(model: Model) -> dict[str, Any]:
             "changes": CHANGES * ROUNDS,
             "messages": round(messages / CHANGES / ROUNDS, 1),
             "start_cpu_s": round(server.start_cpu_s, 2),
-            "pss_mb": round(server.pss_mb(), 1),
+            "memory_mb": round(server.memory_mb(), 1),
         }
 
 

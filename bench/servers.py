@@ -17,7 +17,7 @@ from bench import guarded
 from bench.load import Sent
 from bench.models import Model
 from bench.places import BENCH, CACHE, PEERS, ROOT, peer_python
-from bench.processes import cpu_s, pss_mb, stop
+from bench.processes import cpu_s, memory_mb, stop
 
 START_S = 120.0
 TOLERANCE = 1e-5
@@ -355,6 +355,6 @@ class Server:
         finally:
             connection.close()
 
-    def pss_mb(self) -> float:
+    def memory_mb(self) -> float:
         """Memory of the whole tree now."""
-        return pss_mb(self.pid)
+        return memory_mb(self.pid)

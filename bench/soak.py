@@ -19,7 +19,7 @@ import psutil
 
 from bench.models import C, Model, ensure
 from bench.one_request import request
-from bench.processes import cpu_s, private_mb, pss_mb
+from bench.processes import cpu_s, memory_mb, private_mb
 from bench.servers import AWEIGH, DISTINCT, Server
 from bench.soak_client import Client, said
 from bench.supervised import all_up, born, children
@@ -139,7 +139,7 @@ class _Soak:
         while True:
             await asyncio.sleep(LOOK_S)
             when_mb = round(client.now(), 1)
-            self._memory.append((when_mb, round(await asyncio.to_thread(pss_mb, self._pid), 2)))
+            self._memory.append((when_mb, round(await asyncio.to_thread(memory_mb, self._pid), 2)))
             self._oldest_memory.append((when_mb, round(private_mb(self._oldest), 2)))
             self._parent_memory.append((when_mb, round(private_mb(self._pid), 2)))
             now, total = client.now(), client.seen.answered

@@ -15,8 +15,8 @@ import pytest
 from aweigh.bundle.verify import verify
 from aweigh.cli.serve import _uncollected
 from aweigh.cli.serving import serve_many
-from aweigh.server.serve import settle_memory
 from aweigh.server.settings import Settings
+from aweigh.server.settling import settle_memory
 
 BUNDLE = Path(__file__).parent / "bundles" / "format-1-onnx.aweigh"
 
@@ -128,7 +128,7 @@ WHILE_STARTING = """
 import gc, multiprocessing, sys, time
 from aweigh.cli.serve import _uncollected
 from aweigh.server.child import Work, start
-from aweigh.server.serve import settle_memory
+from aweigh.server.settling import settle_memory
 
 def work(seat):
     before = gc.isenabled()

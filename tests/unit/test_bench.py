@@ -183,9 +183,9 @@ GROWTH = {
     "columns": {"aweigh": [[1, 0.1], [1000, 1.8]], "the floor": [[1, 0.05], [1000, 0.2]]},
     "connections": {"A": [[1, 0.13], [500, 0.11]], "C": [[1, 0.2], [500, 0.26]], "the floor": [[1, 0.05], [500, 0.05]]},
     "sizes": [
-        SIZE | {"model_bytes": 1000, "pss_mb": 48.0, "start_cpu_s": 0.23, "cpu_ms": 0.09},
-        SIZE | {"model_bytes": 1_000_000, "pss_mb": 49.0, "start_cpu_s": 0.24, "cpu_ms": 0.09},
-        SIZE | {"model_bytes": 524_288_000, "pss_mb": 1048.0, "start_cpu_s": 2.9, "cpu_ms": 0.1},
+        SIZE | {"model_bytes": 1000, "memory_mb": 48.0, "start_cpu_s": 0.23, "cpu_ms": 0.09},
+        SIZE | {"model_bytes": 1_000_000, "memory_mb": 49.0, "start_cpu_s": 0.24, "cpu_ms": 0.09},
+        SIZE | {"model_bytes": 524_288_000, "memory_mb": 1048.0, "start_cpu_s": 2.9, "cpu_ms": 0.1},
     ],
 }
 
@@ -256,7 +256,7 @@ def test_the_goal_of_a_process_that_was_killed_is_its_longest_absence(longest, s
     assert line.measured == f"of the API 0.500 s, of the app {said} s, the longest of 3 each"
     (unmeasured,) = [one for one in goals.lines({}) if "of any process" in one.goal]
     assert unmeasured.met is None
-    more = {"model": "C", "workers": 2, "ui_processes": 2, "pss_mb": 300.0, "pss_after_mb": 301.0}
+    more = {"model": "C", "workers": 2, "ui_processes": 2, "memory_mb": 300.0, "memory_after_mb": 301.0}
     text, _ = chapters.recovery(found | more)
     assert f"| of the app | 3 | 0.500 s | {said} s |" in text
 

@@ -2,7 +2,6 @@
 
 import mmap
 import os
-import platform
 import subprocess
 import sys
 
@@ -55,28 +54,6 @@ def test_own_memory_grows_with_what_is_taken():
     grown, has_python = done.stdout.split()
     assert 19 * MB < int(grown) < 25 * MB
     assert has_python == "True"
-
-
-KEEPING = """
-import resource, sys
-from aweigh.server.serve import settle_memory
-settle_memory()
-def work():
-    for _ in range(50):
-        taken = [bytearray(2**20) for _ in range(5)]
-work()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-work()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-@linux
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are not told")
-def test_a_server_that_has_started_keeps_what_a_request_took_for_the_next():
-    """Without it each of the 250 pieces is 256 pages that the system clears anew."""
-    done = subprocess.run([sys.executable, "-c", KEEPING], capture_output=True, text=True, check=True, timeout=60)
-    assert int(done.stdout) < 5000
 
 
 @linux

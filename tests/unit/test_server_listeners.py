@@ -25,7 +25,7 @@ async def turns_until_all_are_accepted(*, shared):
     with ExitStack() as stack:
         sockets = listeners(stack.enter_context(bind("127.0.0.1", 0)), shared=shared)
         task = asyncio.create_task(server.serve(sockets=sockets))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110  uvicorn tells nobody
             await asyncio.sleep(0.01)
         for _ in range(COUNT):  # the kernel connects them, while the loop stands still
             stack.enter_context(socket.create_connection(sockets[0].getsockname()))

@@ -39,7 +39,13 @@ STOP_S = 5.0
 FOLDER = "aweigh-run-"
 LOCK = "lock"
 
-SERVER_MODULES = ("aweigh.server.app", "aweigh.server.serve", "uvicorn.lifespan.on", "uvicorn.loops.auto")
+SERVER_MODULES = (
+    "aweigh.server.app",
+    "aweigh.server.serve",
+    "aweigh.server.settling",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+)
 APP_SERVER_MODULES = ("aweigh.server.proxy", "aweigh.server.inner", "aweigh.server.upgrade")
 API_MODULES = ("aweigh.server.access.opening", "aweigh.server.jobs.door", "aweigh.runtime.load")
 """What the processes need that several share: a tenth of a second's work, done once."""
@@ -89,7 +95,8 @@ def serve_one(wanted: Wanted, *, steps: Steps) -> None:
     """All in this process."""
     from aweigh.server.app import create_app
     from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import run, settle_memory
+    from aweigh.server.serve import run
+    from aweigh.server.settling import settle_memory
 
     predictor = None
     if wanted.bundle is not None:
@@ -208,7 +215,8 @@ def _api_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
     from aweigh.server.closing import Seated
     from aweigh.server.proxy import Proxy
     from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import run, settle_memory
+    from aweigh.server.serve import run
+    from aweigh.server.settling import settle_memory
     from aweigh.server.sticky import Sticky
 
     shared.counters.take(seat.number)
@@ -256,7 +264,8 @@ def _ui_process(wanted: Wanted, shared: Shared, seat: "Seat") -> None:
     from aweigh.server.closing import Seated
     from aweigh.server.inner import inner_app
     from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import bind_unix, run, settle_memory
+    from aweigh.server.serve import bind_unix, run
+    from aweigh.server.settling import settle_memory
     from aweigh.server.sticky import socket_path
 
     wanted.sock.close()  # the port is the others': this process never answers on it

@@ -1,7 +1,6 @@
 """A process that serves: the socket, uvicorn, and what surrounds them."""
 
 import asyncio
-import gc
 import ipaddress
 import logging
 import os
@@ -26,10 +25,6 @@ BACKLOG = 2048
 ACCEPTED_A_TURN = 8
 """So many new connections are taken in one turn of the event loop; left alone, uvloop takes one (``listeners``)."""
 
-KEPT_BYTES, KEPT_PIECE_BYTES = 8 * 2**20, 4 * 2**20
-"""What glibc keeps of memory that was freed, by each of the few threads that work; pieces that are larger it gives back
-at once."""
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # as malloc.h numbers them
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
@@ -181,38 +176,3 @@ def run(
     """
     server = make_server(app, settings=settings, readiness=readiness, websockets=websockets, seated=seated)
     server.run(sockets=listeners(sock, shared=shared))
-
-
-def settle_memory() -> None:
-    """Puts what start-up made out of the garbage collector's sight, which looks through all of it on every rerun.
-
-    From here on it works, whether or not it did during the start.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.enable()
-    give_back_memory()
-    keep_memory()
-
-
-def give_back_memory() -> None:
-    """Gives the system what loading took and let go of: of a forest of 8 MB as ONNX, 49 of 157 MB.
-
-    glibc keeps freed memory in case it is asked for again; other C libraries have no such call, and no such habit.
-    """
-    import ctypes
-
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
-
-
-def keep_memory() -> None:
-    """Tells glibc to keep what a request of a few thousand rows takes, for the next one.
-
-    Otherwise each of its megabytes is a page that the system clears anew: a sixth of what such a request costs.
-    """
-    import ctypes
-
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
-        libc.mallopt(M_MMAP_THRESHOLD, KEPT_PIECE_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)

@@ -142,7 +142,7 @@ def _opened(bundle: "VerifiedBundle", *, auth: str, loopback: bool, batch_rows: 
     from aweigh.server.access.opening import open_entrance
     from aweigh.server.app import create_app
     from aweigh.server.readiness import Readiness
-    from aweigh.server.serve import settle_memory
+    from aweigh.server.settling import settle_memory
 
     _tell_serve()
     settings = _settings(batch_rows)

@@ -86,6 +86,7 @@ class Guard:
             budget or Budget(), SqlLeases(database, clock=clock) if redis is None else RedisLeases(redis), clock=clock
         )
         self.known = self._fresh.known
+        self.is_due = self._fresh.is_due
 
         roster = Roster(desk)
         self.people = roster.people
@@ -149,6 +150,11 @@ class Guard:
         identity, lives_s = found if found is not None else (None, FRESH_S)
         self._fresh.remember(credential, identity, turn=turn, lives_s=lives_s)
         return identity
+
+    @property
+    def turn(self) -> int:
+        """Another number once something was forgotten: what was looked up before may no longer be right."""
+        return self._fresh.turn
 
     def identify_page(self, token: bytes, session_digest: str) -> Identity | None:
         """Whose session it is that a page asks in the name of; remembered by the page's token, as ``identify`` does."""

@@ -1,5 +1,10 @@
-"""Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor."""
+"""Who asks, by what a request brings: a key, a session's cookie, or what the app says in the name of its visitor.
 
+Requests that bring the same at the same time are one look-up in the store. Who goes on asking is looked up again before
+what is remembered of them is forgotten, beside the requests: none of them waits for it.
+"""
+
+import asyncio
 import hmac
 import secrets
 from collections.abc import Callable, Mapping
@@ -14,7 +19,7 @@ from aweigh.errors import AweighError
 from aweigh.guard import deploy_key
 from aweigh.guard.budget import Budget
 from aweigh.guard.disclosure import Disclosure
-from aweigh.guard.identity import UNKNOWN, Identity, Role, Unknown
+from aweigh.guard.identity import UNKNOWN, Identity, Role
 from aweigh.secret import Secret
 from aweigh.server.access.cookies import session_of
 from aweigh.server.access.meter import Meter, Watch
@@ -64,6 +69,7 @@ class Known:
         self._disclosure = {role: one for role, one in (disclosure or {}).items() if one != Disclosure()}
         self._meters: dict[str, Meter] = {}
         self._watch: Watch | None = None
+        self._looking: dict[tuple[bytes, Kind, int], asyncio.Future[Identity | None]] = {}
 
     def watch(self, watch: Watch) -> None:
         """From now on all rows of people and keys are shown to this."""
@@ -105,10 +111,14 @@ class Known:
     def remembered(self, said: bytes) -> Identity | None:
         """Whom an ``Authorization`` header names, if that is remembered: nothing is waited for."""
         credential, kind = _credential(said)
-        found: Identity | Unknown | None = UNKNOWN
-        if credential is not None and self._may_be(credential, kind):
-            found = self._guard.known(credential)
-        return None if found is UNKNOWN else found
+        if credential is None or not self._may_be(credential, kind):
+            return None
+        found = self._guard.known(credential)
+        if found is UNKNOWN or found is None:
+            return None
+        if self._guard.is_due(credential):
+            self._renew(credential, kind)
+        return found
 
     def meter(self, identity: Identity) -> Meter | None:
         """What the identity may have of the model; None: all that it asks for, and all of each answer."""
@@ -139,13 +149,37 @@ class Known:
             return None
         found = self._guard.known(credential)
         if found is not UNKNOWN:
+            if self._guard.is_due(credential):
+                self._renew(credential, kind)
             return found
+        if kind == "page" and hmac.compare_digest(credential, self._ui_token):
+            return SERVER
+        # Who is cancelled meanwhile leaves it to the others.
+        return await asyncio.shield(self._look_up(credential, kind))
+
+    def _look_up(self, credential: bytes, kind: Kind) -> "asyncio.Future[Identity | None]":
+        """Asks the store, or joins who is at it, unless something has been forgotten since they began."""
+        asked = (credential, kind, self._guard.turn)
+        under_way = self._looking.get(asked)
+        if under_way is None:
+            under_way = self._looking[asked] = asyncio.ensure_future(self._ask_store(credential, kind))
+            under_way.add_done_callback(partial(self._looked_up, asked))
+        return under_way
+
+    def _looked_up(self, asked: tuple[bytes, Kind, int], done: "asyncio.Future[Identity | None]") -> None:
+        del self._looking[asked]
+        if not done.cancelled():
+            done.exception()  # whoever waits for it raises it; it may be that nobody does
+
+    async def _ask_store(self, credential: bytes, kind: Kind) -> Identity | None:
         if kind != "page":
             return await self._run(partial(self._guard.identify, credential, kind))
-        if hmac.compare_digest(credential, self._ui_token):
-            return SERVER
         digest = self._digest_of(credential)
         return None if digest is None else await self._run(partial(self._guard.identify_page, credential, digest))
+
+    def _renew(self, credential: bytes, kind: Kind) -> None:
+        """Looks up anew who is known, beside their request; if that fails, a request does it that must wait for it."""
+        self._look_up(credential, kind)
 
     def _is_deployment(self, credential: bytes | None, kind: Kind) -> bool:
         secret = self._deploy_secret

@@ -42,7 +42,7 @@ LOADS = 3
 OURS_MORE = 3
 """So many times as often ours are loaded: near the floor what the machine does to a figure counts for more."""
 
-TURN_S, BEYOND_S, FEWEST_TURNS, WARMING = 0.1, 20.0, 15, 20
+TURN_S, BEYOND_S, FEWEST_TURNS, WARMING = 0.1, 7.0, 15, 20
 RATIOS = ("cpu_ms", "rps", "p50_ms", "p99_ms")
 
 
@@ -81,7 +81,9 @@ def one_server(
 ) -> dict[str, Any]:
     """All figures of one server with one model."""
     own = calls["onnx_many" if kind.name in OURS else "sklearn_many"]
-    drive = partial(_bracketed, loads=LOADS * (OURS_MORE if kind.name in OURS else 1))
+    more = OURS_MORE if kind.name in OURS else 1
+    drive = partial(_bracketed, loads=LOADS * more)
+    left_over = partial(beyond, seconds=BEYOND_S * more)
     started = []
     for _ in range(starts - 1):
         with Server(kind, model) as server:
@@ -98,17 +100,17 @@ def one_server(
             "many_json": drive(server, floor, _many, connections=1, seconds=short),
         }
         text = server.encoded(model.data["rows"][:MANY])
-        figures["many_json"] |= beyond(server, _many(server), own, between=partial(json.loads, text))
+        figures["many_json"] |= left_over(server, _many(server), own, between=partial(json.loads, text))
         if kind.name in OURS:
             stream = arrow_stream(model.data["rows"][:MANY])
             for name, accept in (("many_arrow", "*/*"), ("many_arrow_both", CONTENT_TYPE)):
                 sent = server.sent(stream, content_type=CONTENT_TYPE, accept=accept)
                 figures[name] = _rounded(load(server.url, sent, pid=server.pid, connections=1, seconds=short))
-                figures[name] |= beyond(server, sent, own, between=partial(json.loads, text))
+                figures[name] |= left_over(server, sent, own, between=partial(json.loads, text))
             arrow = server.sent(stream, content_type=CONTENT_TYPE)
             with in_company(server):
                 for name, sent in (("many_json", _many(server)), ("many_arrow", arrow)):
-                    figures[name + IN_COMPANY] = beyond(server, sent, own, between=partial(json.loads, text))
+                    figures[name + IN_COMPANY] = left_over(server, sent, own, between=partial(json.loads, text))
         figures |= {
             "memory_start_mb": round(before_mb, 1),
             "memory_mb": round(server.memory_mb(), 1),
@@ -117,7 +119,9 @@ def one_server(
     return figures
 
 
-def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Callable[[], object]) -> dict[str, float]:
+def beyond(
+    server: Server, sent: Sent, own: Callable[[], object], *, between: Callable[[], object], seconds: float
+) -> dict[str, float]:
     """CPU ms of the model's own call, alone and with ``between`` before each, and of a request beyond the latter."""
     alone: list[float] = []
     calls: list[float] = []
@@ -126,7 +130,7 @@ def beyond(server: Server, sent: Sent, own: Callable[[], object], *, between: Ca
         for _ in range(WARMING):
             _post(connection, server, sent)
         begun, call = time.perf_counter(), mean_ms(own, TURN_S, before_each=between)
-        while time.perf_counter() - begun < BEYOND_S or len(left) < FEWEST_TURNS:
+        while time.perf_counter() - begun < seconds or len(left) < FEWEST_TURNS:
             before, whole = call, _server_ms(connection, server, sent)
             call = mean_ms(own, TURN_S, before_each=between)
             calls.append(call)
